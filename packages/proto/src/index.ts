@@ -1,0 +1,43 @@
+/**
+ * The words that all of Greenroom speaks: frames, messages, codec, error codes and ports. Pure: no input or output, no
+ * Node types, runs in a browser.
+ *
+ * - `frame` bytes ↔ header and payload · `header` bus frames · `handshake` versions and capabilities
+ * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
+ * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
+ * - `bus` the bus port · `children` child runs · `presence` who is there · `clock` time and chance as values
+ *
+ * The protocol in prose is `PROTOCOL.md` in this package; golden vectors are in `vectors/`.
+ *
+ * @packageDocumentation
+ */
+export type * from './bus.ts'
+export type * from './children.ts'
+export { idFromBytes, type Clock, type Random, type Timer } from './clock.ts'
+export * from './error.ts'
+export * from './event.ts'
+export { decodeFrame, decodePayload, encodeFrame, encodePayload, noPayload, type RawFrame } from './frame.ts'
+export { agree, confirm, type Agreement, type Offer } from './handshake.ts'
+export type * from './header.ts'
+export type { JsonObject, JsonValue } from './json.ts'
+export { limits, wire } from './limits.ts'
+export * from './message.ts'
+export { isId, isName } from './name.ts'
+export { Outbox, type OutboxSink } from './outbox.ts'
+export type * from './outcome.ts'
+export {
+  decodeMessage,
+  encodeMessage,
+  isRunKind,
+  knownEvents,
+  parseBrokerHeader,
+  parseClientHeader,
+  parseEvent,
+  parseOutcome,
+  parseProvision,
+  provisionVersion,
+  runCapabilities,
+} from './parse.ts'
+export { systemClock, systemRandom } from './platform/system.ts'
+export type { Presence, PresenceChange, PresenceState } from './presence.ts'
+export type { BusAddress, Provision } from './provision.ts'

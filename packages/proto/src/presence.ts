@@ -1,0 +1,34 @@
+/** Who is there, and in what state. */
+
+/** What a peer tells about itself. */
+export interface Presence {
+  /** What it serves; watchers subscribe to a role. */
+  readonly role: string
+  /** What a placement may choose by. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Its software's version. */
+  readonly version?: string
+  /** How many runs it could take now. */
+  readonly slots?: number
+  /** How busy it is: 0 idle, 1 full. */
+  readonly load?: number
+}
+
+/**
+ * - `attached`: connected and answering.
+ * - `suspect`: its connection was lost or two pings went unanswered; it may come back.
+ * - `gone`: it left, its spawner saw it end, its grace is over, or it was fenced. Final for this incarnation.
+ */
+export type PresenceState = 'attached' | 'suspect' | 'gone'
+
+/** One peer as its watchers see it. */
+export interface PresenceChange {
+  /** Its mailbox. */
+  readonly address: string
+  /** Which life of its owner. */
+  readonly incarnation: string
+  /** How it stands now. */
+  readonly state: PresenceState
+  /** What it last told about itself. */
+  readonly presence: Presence
+}
