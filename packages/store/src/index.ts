@@ -1,0 +1,29 @@
+/**
+ * `@greenroom/store`: one durable database for mailboxes, journals and transcripts.
+ *
+ * `openStore` opens it on SQLite; `createMemoryStore` is its twin in memory for tests and the simulator. What both
+ * promise is written at {@link Store}.
+ *
+ * This package is internal to Greenroom: it makes no semver promise.
+ *
+ * @packageDocumentation
+ */
+export { openStore } from './platform/open.ts'
+export { createMemoryStore } from './memory-store.ts'
+export { isStoreError, StoreError, storeErrors } from './error.ts'
+export type { OpenOptions } from './platform/open.ts'
+export type { CommitFault, MemoryStore, MemoryStoreOptions } from './memory-store.ts'
+export type { StoreErrorCode, StoreErrorOptions, StoreRetry } from './error.ts'
+export type { JsonObject, JsonValue } from './json.ts'
+export type { Migration, MigrationTransaction, Schema } from './schema.ts'
+export type {
+  CommitOptions,
+  DeleteOperation,
+  KeyRange,
+  Operation,
+  PutOperation,
+  ScanRange,
+  Store,
+  StoredRecord,
+  StoreStats,
+} from './store.ts'

@@ -1,0 +1,162 @@
+/**
+ * The data folder: who owns it, and what is in it.
+ *
+ * ```
+ * store.db, store.db-wal, store.db-shm   the database
+ * owner.lock                             an SQLite file that the owner holds locked; the kernel lets go of it at kill -9
+ * owner.json                             {pid, startedAt} of the owner, for people and for the second one's message
+ * ```
+ *
+ * No code may open `store.db` or `owner.lock` other than through SQLite: POSIX drops all locks that a process holds on
+ * a file when it closes any descriptor of that file.
+ */
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { StoreError } from '../error.ts'
+import { isBusy, storeErrorOf } from './sqlite-error.ts'
+
+/**
+ * A data folder that this process owns.
+ *
+ * @internal
+ */
+export interface DataDir {
+  /** Absolute. */
+  readonly dir: string
+  /** Absolute path of the database. The file is there, perhaps empty. */
+  readonly databasePath: string
+  /** Lets the next owner in. Idempotent. */
+  release(): void
+}
+
+/**
+ * Makes the entries of a folder durable.
+ *
+ * @internal
+ */
+export function syncDir(dir: string): void {
+  const descriptor = openSync(dir, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function makeDir(dir: string): void {
+  const first = mkdirSync(dir, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  for (let made = dir; made.length >= first.length; made = dirname(made)) syncDir(dirname(made))
+}
+
+/**
+ * Makes an empty file that only its owner can read, or makes an existing file so; never opens an existing one.
+ *
+ * @internal
+ */
+export function makePrivateFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    chmodSync(path, 0o600)
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
+}
+
+function readOwner(dir: string): { pid: number; startedAt: string } | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(join(dir, 'owner.json'), 'utf8'))
+    if (typeof value !== 'object' || value === null || !('pid' in value) || typeof value.pid !== 'number')
+      return undefined
+    const startedAt = 'startedAt' in value && typeof value.startedAt === 'string' ? value.startedAt : 'an unknown time'
+    return { pid: value.pid, startedAt }
+  } catch {
+    return undefined
+  }
+}
+
+function inUse(dir: string, cause: unknown): StoreError {
+  const owner = readOwner(dir)
+  if (owner === undefined) {
+    return new StoreError('DATA_DIR_IN_USE', `${dir} belongs to another live process.`, { cause, path: dir })
+  }
+  const { pid, startedAt } = owner
+  const who = pid === process.pid ? 'this process' : isRunning(pid) ? 'it' : 'a process that is not visible from here'
+  const text = `${dir} belongs to process ${pid} since ${startedAt} (${who} is live).`
+  return new StoreError('DATA_DIR_IN_USE', text, { cause, path: dir, ownerPid: pid })
+}
+
+function lock(dir: string): DatabaseSync {
+  const path = join(dir, 'owner.lock')
+  makePrivateFile(path)
+  const db = new DatabaseSync(path, { timeout: 0 })
+  try {
+    // Nothing is ever written to it, so its journal is never needed: only the kernel's lock counts.
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    return db
+  } catch (error) {
+    db.close()
+    throw isBusy(error) ? inUse(dir, error) : storeErrorOf(error, 'Locking', path)
+  }
+}
+
+function writeOwner(dir: string): void {
+  const path = join(dir, 'owner.json')
+  const owner = { pid: process.pid, startedAt: new Date().toISOString() }
+  writeFileSync(`${path}.new`, `${JSON.stringify(owner)}\n`, { mode: 0o600 })
+  renameSync(`${path}.new`, path)
+}
+
+/**
+ * Makes the folder if need be and becomes its owner.
+ *
+ * @throws StoreError `DATA_DIR_IN_USE`, `IO_FAILED`, `STORE_DAMAGED`
+ * @internal
+ */
+export function openDataDir(path: string): DataDir {
+  const dir = resolve(path)
+  const databasePath = join(dir, 'store.db')
+  let held: DatabaseSync | undefined
+  const release = (): void => {
+    const lockHeld = held
+    held = undefined
+    if (lockHeld === undefined) return
+    try {
+      rmSync(join(dir, 'owner.json'), { force: true })
+    } catch {
+      // It only informs; the lock counts, and must be let go also on a broken file system.
+    }
+    lockHeld.close()
+  }
+  try {
+    makeDir(dir)
+    held = lock(dir)
+    writeOwner(dir)
+    makePrivateFile(databasePath)
+    syncDir(dir)
+    return { dir, databasePath, release }
+  } catch (error) {
+    release()
+    throw storeErrorOf(error, 'Opening the data folder', dir)
+  }
+}

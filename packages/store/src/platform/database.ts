@@ -1,0 +1,118 @@
+/** The database file before anything runs on it: is it ours, is it current, are its tables there. */
+import { DatabaseSync } from 'node:sqlite'
+import { messageOf, StoreError } from '../error.ts'
+import { encodeBatch, Names } from '../operation.ts'
+import { isCollectionName, type MigrationTransaction, type Schema } from '../schema.ts'
+import { storeErrorOf } from './sqlite-error.ts'
+import { createTableSql, Table } from './table.ts'
+
+/** `GRNS`: tells `file` and us that the database is a store of Greenroom. */
+const applicationId = 0x47524e53
+
+function pragma(db: DatabaseSync, name: string): unknown {
+  return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
+}
+
+function tableNames(db: DatabaseSync): string[] {
+  const rows = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`).all()
+  return rows.map(({ name }) => String(name)).filter((name) => isCollectionName(name))
+}
+
+/** The version of the data: 0 for an empty new file. */
+function verifiedVersion(db: DatabaseSync, path: string, schema: Schema): number {
+  const id = pragma(db, 'application_id')
+  const version = Number(pragma(db, 'user_version'))
+  const objects = Number(Object.values(db.prepare('SELECT count(*) FROM sqlite_schema').get() ?? {})[0])
+  const isNew = id === 0 && version === 0 && objects === 0
+  if (!isNew && id !== applicationId) {
+    throw new StoreError('STORE_DAMAGED', `${path} is a database, but not one of Greenroom's.`, { path })
+  }
+  if (version > schema.version) {
+    const text = `${path} has schema version ${version}; this program knows versions up to ${schema.version}.`
+    throw new StoreError('SCHEMA_TOO_NEW', text, { path })
+  }
+  return version
+}
+
+function useWal(db: DatabaseSync, path: string): void {
+  // The page size counts only while the file is empty.
+  db.exec('PRAGMA page_size = 8192')
+  const mode = pragma(db, 'journal_mode = WAL')
+  if (mode !== 'wal') {
+    throw new StoreError('IO_FAILED', `${path}: this file system has no shared memory for a write-ahead log.`, { path })
+  }
+}
+
+function migrationTransaction(db: DatabaseSync): MigrationTransaction {
+  const names = new Names(tableNames(db))
+  const tables = names.list.map((name) => new Table(db, name))
+  const dropped = new Set<string>()
+  const tableOf = (collection: string): Table => {
+    const table = dropped.has(collection) ? undefined : tables[names.indexOf(collection)]
+    if (table === undefined) throw new StoreError('BAD_OPERATION', `There is no collection "${collection}" any more.`)
+    return table
+  }
+  return {
+    collections: names.list,
+    get: (collection, key) => tableOf(collection).get(key),
+    scan: (collection, range = {}) => tableOf(collection).scan(range),
+    apply: (operations) => {
+      const { operations: encoded } = encodeBatch(names, operations)
+      for (const { table, key, meta, body } of encoded) {
+        const target = tableOf(names.list[table] ?? '')
+        if (meta === undefined) target.delete(key)
+        else target.put(key, meta, body)
+      }
+    },
+    drop: (collection) => {
+      names.indexOf(collection)
+      db.exec(`DROP TABLE "${collection}"`)
+      dropped.add(collection)
+    },
+  }
+}
+
+function migrate(db: DatabaseSync, version: number, schema: Schema): void {
+  db.exec('BEGIN IMMEDIATE')
+  for (const name of schema.collections) db.exec(createTableSql(name))
+  for (let from = Math.max(1, version); version > 0 && from < schema.version; from += 1) {
+    const step = schema.migrations?.find((migration) => migration.from === from)
+    if (step === undefined) continue
+    try {
+      step.migrate(migrationTransaction(db))
+    } catch (cause) {
+      throw new StoreError('MIGRATION_FAILED', `The step from schema version ${from} failed: ${messageOf(cause)}`, {
+        cause,
+      })
+    }
+  }
+  // A step may have dropped what the schema names, to start afresh.
+  for (const name of schema.collections) db.exec(createTableSql(name))
+  db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schema.version}; COMMIT`)
+}
+
+function isCurrent(db: DatabaseSync, version: number, schema: Schema): boolean {
+  const there = new Set(tableNames(db))
+  return version === schema.version && schema.collections.every((name) => there.has(name))
+}
+
+/**
+ * Checks the file, brings it to the schema's version in one transaction, and closes it again. An empty file becomes a
+ * new database; what is newer or not ours is left untouched.
+ *
+ * @throws StoreError `STORE_DAMAGED`, `SCHEMA_TOO_NEW`, `MIGRATION_FAILED`, `IO_FAILED`
+ * @internal
+ */
+export function prepareDatabase(path: string, schema: Schema): void {
+  const db = new DatabaseSync(path, { timeout: 5_000 })
+  try {
+    const version = verifiedVersion(db, path, schema)
+    useWal(db, path)
+    if (!isCurrent(db, version, schema)) migrate(db, version, schema)
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw storeErrorOf(error, 'Opening the database', path)
+  } finally {
+    db.close()
+  }
+}

@@ -1,0 +1,85 @@
+/** The data folder: owner, modes, and what people can do with the file. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, test } from 'vitest'
+import { openStore } from '../src/index.ts'
+import { schema } from './contract.ts'
+import { tempDir } from './temp-dir.ts'
+
+test('a second open in the same process is refused, also repeatedly, and allowed after close', async () => {
+  using temp = tempDir()
+  const dir = join(temp.path, 'deep', 'data')
+  const first = await openStore({ dir, schema })
+  for (const thread of [true, false]) {
+    const second = openStore({ dir, schema, thread })
+    await expect(second).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE', ownerPid: process.pid })
+  }
+  await first.commit([{ put: 'messages', key: 'k', meta: {} }])
+  await first.close()
+  await using second = await openStore({ dir, schema, thread: false })
+  expect(second.count('messages')).toBe(1)
+})
+
+test('only the owner of the files can read them', async () => {
+  using temp = tempDir()
+  const dir = join(temp.path, 'data')
+  await using store = await openStore({ dir, schema })
+  await store.commit([{ put: 'messages', key: 'k', meta: {} }])
+  const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)
+  expect(mode(dir)).toBe('700')
+  const files = readdirSync(dir).toSorted()
+  expect(files).toEqual(['owner.json', 'owner.lock', 'store.db', 'store.db-shm', 'store.db-wal'])
+  expect(files.map((file) => mode(join(dir, file)))).toEqual(files.map(() => '600'))
+  const owner: unknown = JSON.parse(readFileSync(join(dir, 'owner.json'), 'utf8'))
+  expect(owner).toEqual({ pid: process.pid, startedAt: expect.stringMatching(/^\d{4}-.*Z$/) })
+})
+
+test('close removes the owner and folds the log into the database', async () => {
+  using temp = tempDir()
+  const store = await openStore({ dir: temp.path, schema })
+  await store.commit([{ put: 'messages', key: 'k', meta: {} }])
+  await store.close()
+  expect(existsSync(join(temp.path, 'owner.json'))).toBe(false)
+  expect(existsSync(join(temp.path, 'store.db-wal'))).toBe(false)
+})
+
+test('close lets the folder go also when owner.json cannot be removed', async () => {
+  using temp = tempDir()
+  const first = await openStore({ dir: temp.path, schema })
+  const owner = join(temp.path, 'owner.json')
+  rmSync(owner)
+  mkdirSync(owner)
+  await first.close()
+  rmdirSync(owner)
+  await using second = await openStore({ dir: temp.path, schema })
+  expect(second.count('messages')).toBe(0)
+})
+
+test('another program can query the live database with json_extract', async () => {
+  using temp = tempDir()
+  await using store = await openStore({ dir: temp.path, schema })
+  await store.commit([{ put: 'messages', key: 'k', meta: { from: { name: 'ada' } }, body: Buffer.from('x') }])
+  const db = new DatabaseSync(join(temp.path, 'store.db'), { readOnly: true })
+  const sql = `SELECT key, json_extract(meta, '$.from.name') AS name FROM messages`
+  expect({ ...db.prepare(sql).get() }).toEqual({ key: 'k', name: 'ada' })
+  db.close()
+})
+
+test('options that make no sense are refused before anything is touched', async () => {
+  using temp = tempDir()
+  const dir = join(temp.path, 'data')
+  const bad = [
+    { dir: '', schema },
+    { dir, schema: { version: 0, collections: [] } },
+    { dir, schema: { version: 1, collections: ['Messages'] } },
+    { dir, schema: { version: 1, collections: ['a"b'] } },
+    { dir, schema: { version: 1, collections: ['a', 'a'] } },
+    { dir, schema: { version: 2, collections: [], migrations: [{ from: 2, migrate: () => {} }] } },
+    { dir, schema, reserveBytes: -1 },
+  ]
+  for (const options of bad) await expect(openStore(options)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  const aborted = openStore({ dir, schema, signal: AbortSignal.abort('why') })
+  await expect(aborted).rejects.toMatchObject({ code: 'ABORTED', cause: 'why' })
+  expect(existsSync(dir)).toBe(false)
+})

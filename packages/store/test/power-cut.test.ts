@@ -1,0 +1,98 @@
+/**
+ * Real power cuts: an ext4 file system on a loop device is shut down under load, so that only what was flushed is left.
+ *
+ * With `FULL` every receipted batch is there. With `OFF` some are missing, which shows that the test can see it; `kill -9`
+ * never finds a missing flush. Needs root, loop devices and python3 (for the ioctl), and skips with a word otherwise.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test, type TestContext } from 'vitest'
+import { isStoreError, openStore } from '../src/index.ts'
+import { readReceipts, startChild } from './child.ts'
+import { tempDir } from './temp-dir.ts'
+
+/** `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`: from now on nothing reaches the disk. */
+const cut = `import fcntl, os, struct, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))`
+
+interface Disk {
+  /** Where it is mounted. */
+  readonly path: string
+  /** A file that is not on it. */
+  readonly receipts: string
+  /** Cuts the power, lets `gone` end the processes that use it, and mounts what is left. */
+  powerCut(gone: () => Promise<void>): Promise<void>
+  [Symbol.dispose](): void
+}
+
+function run(program: string, ...args: string[]): boolean {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0
+}
+
+function loopDisk(context: TestContext): Disk {
+  const temp = tempDir()
+  const image = join(temp.path, 'image')
+  const path = join(temp.path, 'mounted')
+  writeFileSync(image, '')
+  truncateSync(image, 256 * 1024 * 1024)
+  mkdirSync(path)
+  const mount = (): boolean => run('mount', '-o', 'loop', image, path)
+  const unmount = (): boolean => run('umount', path)
+  if (!run('mkfs.ext4', '-q', '-F', image) || !mount() || !run('python3', '-c', 'import fcntl')) {
+    unmount()
+    temp[Symbol.dispose]()
+    context.skip('this user may not mount a loop device, or mkfs.ext4 or python3 is missing')
+  }
+  const powerCut = async (gone: () => Promise<void>): Promise<void> => {
+    const done = run('python3', '-c', cut, path)
+    await gone()
+    if (!done || !unmount() || !mount()) throw new Error('The disk could not be shut down and mounted again.')
+  }
+  const dispose = (): void => {
+    unmount()
+    temp[Symbol.dispose]()
+  }
+  return { path, receipts: join(temp.path, 'receipts'), powerCut, [Symbol.dispose]: dispose }
+}
+
+/** Cuts the power when the writer said so many receipts; the receipted numbers that are missing afterwards. */
+async function missingAfterCut(disk: Disk, after: number, ...writer: string[]): Promise<number[]> {
+  const dir = join(disk.path, 'data')
+  await using child = startChild('writer-program.ts', dir, disk.receipts, ...writer)
+  expect(await child.line()).toBe('open')
+  for (let line = ''; line !== String(after); line = await child.line());
+  await disk.powerCut(() => child.kill())
+  const receipted = readReceipts(disk.receipts)
+  await using store = await openStore({ dir, schema: { version: 1, collections: ['left', 'right'] } })
+  const stored = new Set(store.scan('left', { bodies: false }).map(({ meta }) => meta['n']))
+  expect(store.count('right')).toBe(stored.size)
+  return receipted.filter((n) => !stored.has(n))
+}
+
+test.for(['thread', 'own'])('receipted batches survive a power cut under load (%s)', async (mode, context) => {
+  using disk = loopDisk(context)
+  expect(await missingAfterCut(disk, 3000, mode, 'FULL', '16')).toEqual([])
+})
+
+// So few that no checkpoint flushes them by the way.
+test.for(['thread', 'own'])(
+  'receipted batches survive a power cut before any checkpoint (%s)',
+  async (mode, context) => {
+    using disk = loopDisk(context)
+    expect(await missingAfterCut(disk, 100, mode, 'FULL', '1', '100')).toEqual([])
+  },
+)
+
+test.for(['NORMAL', 'OFF'])(
+  'without full flushes they do not, which this test sees (%s)',
+  async (synchronous, context) => {
+    using disk = loopDisk(context)
+    const missing = missingAfterCut(disk, 100, 'own', synchronous, '1', '100').catch((error: unknown) => {
+      // Without any flush it may also be the database that is damaged.
+      if (isStoreError(error, 'STORE_DAMAGED')) return ['all']
+      throw error
+    })
+    expect(await missing).not.toEqual([])
+  },
+)

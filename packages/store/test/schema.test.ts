@@ -1,0 +1,104 @@
+/** Versions: older is migrated, newer and foreign files are refused and left as they are. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, test } from 'vitest'
+import { openStore, type Migration, type Schema } from '../src/index.ts'
+import { tempDir } from './temp-dir.ts'
+
+const first: Schema = { version: 1, collections: ['drafts', 'messages'] }
+
+async function makeFirst(dir: string): Promise<void> {
+  await using store = await openStore({ dir, schema: first, thread: false })
+  await store.commit([
+    { put: 'drafts', key: 'd', meta: { n: 1 }, body: Buffer.from('body') },
+    { put: 'messages', key: 'm', meta: { n: 2 } },
+  ])
+}
+
+const moveDrafts: Migration = {
+  from: 1,
+  migrate: (tx) => {
+    const drafts = tx.scan('drafts')
+    tx.apply(drafts.map((record) => ({ put: 'letters', ...record, meta: { ...record.meta, moved: true } })))
+    tx.drop('drafts')
+  },
+}
+
+test('older data is migrated step by step, in one transaction, once', async () => {
+  using temp = tempDir()
+  await makeFirst(temp.path)
+  const steps: number[] = []
+  const migrations: Migration[] = [
+    { from: 1, migrate: (tx) => (steps.push(1), moveDrafts.migrate(tx)) },
+    { from: 3, migrate: (tx) => (steps.push(3), tx.apply([{ delete: 'messages', key: 'm' }])) },
+  ]
+  const schema: Schema = { version: 4, collections: ['messages', 'letters'], migrations }
+  for (let round = 0; round < 2; round += 1) {
+    await using store = await openStore({ dir: temp.path, schema })
+    expect(store.scan('messages')).toEqual([])
+    expect(store.scan('letters')).toEqual([
+      { key: 'd', meta: { n: 1, moved: true }, body: Uint8Array.from(Buffer.from('body')) },
+    ])
+    expect(steps).toEqual([1, 3])
+  }
+})
+
+test('a migration that throws leaves the data as it was', async () => {
+  using temp = tempDir()
+  await makeFirst(temp.path)
+  const broken: Migration = {
+    from: 2,
+    migrate: () => {
+      throw new Error('no good')
+    },
+  }
+  const schema: Schema = { version: 3, collections: ['messages', 'letters'], migrations: [moveDrafts, broken] }
+  const refused = openStore({ dir: temp.path, schema })
+  await expect(refused).rejects.toMatchObject({ code: 'MIGRATION_FAILED', cause: { message: 'no good' } })
+  await using store = await openStore({ dir: temp.path, schema: first })
+  expect(store.scan('drafts')).toHaveLength(1)
+})
+
+test('newer data is refused and left as it is', async () => {
+  using temp = tempDir()
+  await (await openStore({ dir: temp.path, schema: { ...first, version: 7 } })).close()
+  const before = readFileSync(join(temp.path, 'store.db'))
+  const path = join(temp.path, 'store.db')
+  await expect(openStore({ dir: temp.path, schema: first })).rejects.toMatchObject({ code: 'SCHEMA_TOO_NEW', path })
+  expect(readFileSync(path)).toEqual(before)
+})
+
+test('a collection that is new in the same version gets its table', async () => {
+  using temp = tempDir()
+  await makeFirst(temp.path)
+  await using store = await openStore({ dir: temp.path, schema: { version: 1, collections: ['messages', 'extra'] } })
+  await store.commit([{ put: 'extra', key: 'k', meta: {} }])
+  expect(store.count('extra')).toBe(1)
+})
+
+test('what is no database, or not ours, is reported as damaged with its path and left alone', async () => {
+  using temp = tempDir()
+  const path = join(temp.path, 'store.db')
+  writeFileSync(path, 'not a database at all '.repeat(500))
+  await expect(openStore({ dir: temp.path, schema: first })).rejects.toMatchObject({ code: 'STORE_DAMAGED', path })
+  expect(readFileSync(path, 'utf8')).toContain('not a database')
+  writeFileSync(path, '')
+  const foreign = new DatabaseSync(path)
+  foreign.exec('CREATE TABLE guests (name TEXT)')
+  foreign.close()
+  const before = readFileSync(path)
+  await expect(openStore({ dir: temp.path, schema: first })).rejects.toMatchObject({ code: 'STORE_DAMAGED', path })
+  expect(readFileSync(path)).toEqual(before)
+})
+
+test('a record that somebody broke is reported, not returned', async () => {
+  using temp = tempDir()
+  await makeFirst(temp.path)
+  const db = new DatabaseSync(join(temp.path, 'store.db'))
+  db.exec(`UPDATE drafts SET meta = '{"n":'`)
+  db.close()
+  await using store = await openStore({ dir: temp.path, schema: first })
+  expect(() => store.get('drafts', 'd')).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED' }))
+  expect(store.get('messages', 'm')).toBeDefined()
+})
