@@ -1,0 +1,21 @@
+/** Where a broker listens, out of its url. */
+import { GreenroomError } from '@greenroom/proto'
+
+/** A host that is reached over TCP, or the path of a Unix socket. */
+export type Endpoint = { readonly kind: 'tcp'; readonly url: string } | { readonly kind: 'unix'; readonly path: string }
+
+/**
+ * Reads a broker's url. A Unix socket's path is taken as it stands (no percent-encoding); the `:/path` that the `ws`
+ * package writes behind it is left out.
+ *
+ * @param url - `ws://…`, `wss://…`, or `ws+unix://` and a path
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function parseEndpoint(url: string): Endpoint {
+  const unix = /^ws\+unix:(?:\/\/)?(\/.+?)(?::\/.*)?$/.exec(url)?.[1]
+  if (unix !== undefined) return { kind: 'unix', path: unix }
+  const tcp = URL.parse(url)
+  if (tcp !== null && tcp.hash === '' && (tcp.protocol === 'ws:' || tcp.protocol === 'wss:'))
+    return { kind: 'tcp', url }
+  throw new GreenroomError('BAD_OPTIONS', `url: "${url}" is not ws://, wss:// or ws+unix:// and a path`)
+}

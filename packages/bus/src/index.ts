@@ -1,0 +1,21 @@
+/**
+ * The bus as its users meet it: a WebSocket client, a bus in one process, and the link that carries a run's events.
+ *
+ * - `connect` the client of a broker, over the seam `socket` · `memory` the same rules over Maps, in one process
+ * - `link-sender`, `link-receiver` the two ends of a run's event stream
+ *
+ * The port itself (`Bus`, `Peer`, `Delivery`, …) is in `@greenroom/proto`; the suite that every implementation of it
+ * passes is `@greenroom/bus/testing`.
+ *
+ * @packageDocumentation
+ */
+export { connectBus, type ConnectedBus, type ConnectOptions, type TokenSource } from './connect.ts'
+export {
+  createLinkReceiver,
+  type LinkReceiver,
+  type LinkReceiverCounters,
+  type LinkReceiverOptions,
+} from './link-receiver.ts'
+export { createLinkSender, type LinkPeer, type LinkSender, type LinkSenderOptions } from './link-sender.ts'
+export { createMemoryBus, type MemoryBus, type MemoryBusOptions, type MemoryBusStats } from './memory.ts'
+export type { Socket, SocketEvents, SocketFactory, SocketTarget } from './socket.ts'

@@ -1,0 +1,307 @@
+/**
+ * All mailboxes and everyone who is there, in memory: rules D3, D6 to D8, the live lane and presence of PROTOCOL.md.
+ *
+ * Every mailbox has at most one *life*: the incarnation that consumes it now, attached or suspect.
+ */
+import { GreenroomError } from '@greenroom/proto'
+import type {
+  Clock,
+  Outgoing,
+  PeerEnd,
+  PeerOptions,
+  Presence,
+  PresenceChange,
+  PresenceState,
+  Random,
+  Receipt,
+  Revocation,
+  Timer,
+} from '@greenroom/proto'
+import { MemoryMailbox, type MailboxLimits, type Stored } from './memory-mailbox.ts'
+
+/** A peer, as its broker sees it. Nothing of it is called while it calls the broker. */
+export interface MemoryConsumer {
+  readonly options: PeerOptions
+  readonly address: string
+  readonly incarnation: string
+  deliver(stored: Stored): void
+  live(message: { readonly kind: string; readonly payload: Uint8Array }, from: MemoryConsumer): void
+  presence(change: PresenceChange): void
+  /** It is gone without having left. */
+  gone(): void
+  end(code: PeerEnd['code'], message: string): void
+}
+
+/** What a broker in memory needs. */
+export interface MemoryBrokerOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly partitionGraceMs: number
+  readonly limits: MailboxLimits
+  readonly defer: (task: () => void) => void
+}
+
+interface Life {
+  readonly consumer: MemoryConsumer
+  state: PresenceState
+  presence: Presence | undefined
+  grace: Timer | undefined
+}
+
+/** See the head of this file. */
+export class MemoryBroker {
+  readonly options: MemoryBrokerOptions
+  readonly #mailboxes = new Map<string, MemoryMailbox>()
+  readonly #lives = new Map<string, Life>()
+  readonly #gone = new Set<string>()
+  readonly #replaced = new Set<string>()
+  readonly #watchers = new Map<string, Set<MemoryConsumer>>()
+  readonly #nacked = new Set<Timer>()
+
+  constructor(options: MemoryBrokerOptions) {
+    this.options = options
+  }
+
+  /** D6 to D8. What this incarnation held and never saw is delivered again. */
+  attach(consumer: MemoryConsumer, presence: Presence | undefined, again: boolean): void {
+    const { address, incarnation, options } = consumer
+    const key = keyOf(consumer)
+    const mailbox = this.#mailbox(address)
+    if (mailbox.closed || this.#gone.has(key)) throw new GreenroomError('FENCED')
+    if (mailbox.lifetime !== undefined && mailbox.lifetime !== options.lifetime)
+      throw new GreenroomError('FORBIDDEN', `mailbox ${address} is of lifetime ${mailbox.lifetime}`)
+    if (mailbox.owner !== undefined && mailbox.owner !== incarnation) throw new GreenroomError('FENCED')
+    const present = this.#lives.get(address)
+    if (again && (this.#replaced.has(key) || (present !== undefined && present.consumer.incarnation !== incarnation)))
+      throw new GreenroomError('REPLACED')
+    this.#replaced.delete(key)
+    mailbox.lifetime ??= options.lifetime
+    if (mailbox.lifetime === 'incarnation') mailbox.owner = incarnation
+    present?.grace?.cancel()
+    if (present !== undefined && present.consumer !== consumer)
+      this.#replace(present, present.consumer.incarnation === incarnation)
+    for (const stored of mailbox.held.values())
+      if (!again || !stored.seen) mailbox.giveBack(stored.message.id, { attempts: 0, delayed: false })
+    const life: Life = { consumer, state: 'attached', presence, grace: undefined }
+    this.#lives.set(address, life)
+    this.#tell(life, present?.consumer.incarnation === incarnation ? present.presence?.role : undefined)
+    this.#pump(address)
+  }
+
+  /** The connection is lost: it is suspect, and gone when it does not come back in time. */
+  lost(consumer: MemoryConsumer): void {
+    const life = this.#lifeOf(consumer)
+    if (life === undefined) return
+    life.state = 'suspect'
+    life.grace = this.options.clock.timer(this.options.partitionGraceMs, () => this.#end(life), { background: true })
+    this.#tell(life)
+  }
+
+  leave(consumer: MemoryConsumer): void {
+    const life = this.#lifeOf(consumer)
+    if (life !== undefined) this.#end(life)
+  }
+
+  fence(address: string, incarnation: string): void {
+    const life = this.#lives.get(address)
+    this.#gone.add(keyOf({ address, incarnation }))
+    if (life?.consumer.incarnation !== incarnation) {
+      const mailbox = this.#mailbox(address)
+      // Whoever is fenced before it ever attached was to be the mailbox's one incarnation.
+      if (mailbox.lifetime === undefined) this.#close(mailbox, incarnation)
+      return
+    }
+    const attached = life.state === 'attached'
+    this.#end(life)
+    if (attached) life.consumer.end('FENCED', 'this incarnation was declared gone')
+  }
+
+  send(from: MemoryConsumer, message: Outgoing): Receipt {
+    const receipt = this.#store(message, from)
+    this.#pump(message.to)
+    return receipt
+  }
+
+  revoke(to: string, id: string): Revocation {
+    const answer = this.#mailbox(to).revoke(id, this.#now())
+    this.#pump(to)
+    return answer
+  }
+
+  ack(consumer: MemoryConsumer, id: string): void {
+    this.#mailbox(consumer.address).ack(id, this.#now())
+    this.#pump(consumer.address)
+  }
+
+  claim(consumer: MemoryConsumer, id: string): void {
+    this.#mailbox(consumer.address).claim(id, consumer.incarnation, this.#now())
+    this.#pump(consumer.address)
+  }
+
+  nack(consumer: MemoryConsumer, id: string, delayMs: number): void {
+    const mailbox = this.#mailbox(consumer.address)
+    const stored = mailbox.giveBack(id, { attempts: 1, delayed: delayMs > 0 })
+    if (stored !== undefined && delayMs > 0) {
+      const timer = this.options.clock.timer(delayMs, () => {
+        this.#nacked.delete(timer)
+        mailbox.ripen(stored)
+        this.#pump(consumer.address)
+      })
+      this.#nacked.add(timer)
+    }
+    this.#pump(consumer.address)
+  }
+
+  live(from: MemoryConsumer, to: string, message: { readonly kind: string; readonly payload: Uint8Array }): void {
+    const life = this.#lives.get(to)
+    if (life?.state === 'attached') life.consumer.live(message, from)
+  }
+
+  announce(consumer: MemoryConsumer, presence: Presence): void {
+    const life = this.#lifeOf(consumer)
+    if (life === undefined) return
+    const before = life.presence?.role
+    life.presence = presence
+    this.#tell(life, before)
+  }
+
+  /** Follows a role; returns who is there now. */
+  watch(consumer: MemoryConsumer, role: string): PresenceChange[] {
+    const watchers = this.#watchers.get(role) ?? new Set()
+    this.#watchers.set(role, watchers.add(consumer))
+    return [...this.#lives.values()].flatMap((life) =>
+      life.presence?.role === role ? [changeOf(life, life.presence)] : [],
+    )
+  }
+
+  unwatch(consumer: MemoryConsumer, role: string): void {
+    const watchers = this.#watchers.get(role)
+    if (watchers?.delete(consumer) === true && watchers.size === 0) this.#watchers.delete(role)
+  }
+
+  /** Drops every timer. */
+  close(): void {
+    for (const life of this.#lives.values()) life.grace?.cancel()
+    for (const timer of this.#nacked) timer.cancel()
+    this.#lives.clear()
+    this.#nacked.clear()
+    this.#watchers.clear()
+  }
+
+  /** How much there is. */
+  stats(): {
+    readonly mailboxes: number
+    readonly messages: number
+    readonly held: number
+    readonly peers: number
+    readonly watches: number
+  } {
+    const open = [...this.#mailboxes.values()].filter((mailbox) => !mailbox.closed)
+    return {
+      mailboxes: open.length,
+      messages: open.reduce((sum, mailbox) => sum + mailbox.size, 0),
+      held: open.reduce((sum, mailbox) => sum + mailbox.held.size, 0),
+      peers: this.#lives.size,
+      watches: [...this.#watchers.values()].reduce((sum, watchers) => sum + watchers.size, 0),
+    }
+  }
+
+  #now(): number {
+    return this.options.clock.monotonic()
+  }
+
+  #mailbox(address: string): MemoryMailbox {
+    let mailbox = this.#mailboxes.get(address)
+    if (mailbox === undefined) {
+      mailbox = new MemoryMailbox(address, this.options.limits)
+      this.#mailboxes.set(address, mailbox)
+    }
+    return mailbox
+  }
+
+  #lifeOf(consumer: MemoryConsumer): Life | undefined {
+    const life = this.#lives.get(consumer.address)
+    return life?.consumer === consumer ? life : undefined
+  }
+
+  #store(
+    message: Outgoing,
+    { address, incarnation }: { readonly address: string; readonly incarnation: string },
+  ): Receipt {
+    return this.#mailbox(message.to).store(message, { address, incarnation }, this.options.clock.now(), this.#now())
+  }
+
+  #pump(address: string): void {
+    const life = this.#lives.get(address)
+    if (life?.state !== 'attached') return
+    const { credit = 64, controlCredit = 64 } = life.consumer.options
+    const mailbox = this.#mailbox(address)
+    for (;;) {
+      const stored = mailbox.next({ data: credit, control: controlCredit }, this.#now())
+      if (stored === undefined) return
+      life.consumer.deliver(stored)
+    }
+  }
+
+  /** D7. A life that only has a newer connection goes on. */
+  #replace(life: Life, sameLife: boolean): void {
+    const { consumer } = life
+    if (!sameLife) {
+      this.#replaced.add(keyOf(consumer))
+      this.#return(consumer.address)
+      life.state = 'gone'
+      this.#tell(life)
+    }
+    consumer.end('REPLACED', 'another consumer took the mailbox over')
+  }
+
+  /** *gone*: final for this incarnation (D8). */
+  #end(life: Life): void {
+    const { consumer } = life
+    const { address, incarnation } = consumer
+    life.grace?.cancel()
+    life.state = 'gone'
+    this.#gone.add(keyOf(consumer))
+    this.#lives.delete(address)
+    const mailbox = this.#mailbox(address)
+    if (mailbox.owner === incarnation) this.#close(mailbox, incarnation)
+    else this.#return(address)
+    this.#tell(life)
+    consumer.gone()
+  }
+
+  #return(address: string): void {
+    const mailbox = this.#mailbox(address)
+    for (const id of mailbox.held.keys()) mailbox.giveBack(id, { attempts: 1, delayed: false })
+  }
+
+  #close(mailbox: MemoryMailbox, incarnation: string): void {
+    const { address } = mailbox
+    for (const { message, sender } of mailbox.close(this.#now())) {
+      const home = this.#mailboxes.get(sender.address)
+      if (home === undefined || home.closed || home.lifetime === undefined) continue
+      const payload = new TextEncoder().encode(JSON.stringify({ to: address, id: message.id, kind: message.kind }))
+      const id = `undeliverable-${this.options.random.id()}`
+      this.#store({ to: home.address, id, kind: 'undeliverable', payload, control: true }, { address, incarnation })
+      this.#pump(home.address)
+    }
+  }
+
+  #tell(life: Life, roleBefore?: string): void {
+    if (life.presence === undefined) return
+    const change = changeOf(life, life.presence)
+    // Once to each, who leads it to its listeners of both roles.
+    const watchers = new Set(
+      [life.presence.role, roleBefore ?? ''].flatMap((role) => [...(this.#watchers.get(role) ?? [])]),
+    )
+    for (const watcher of watchers) watcher.presence(change)
+  }
+}
+
+function changeOf({ consumer, state }: Life, presence: Presence): PresenceChange {
+  return { address: consumer.address, incarnation: consumer.incarnation, state, presence }
+}
+
+function keyOf({ address, incarnation }: { readonly address: string; readonly incarnation: string }): string {
+  return `${address} ${incarnation}`
+}

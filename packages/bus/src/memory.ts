@@ -1,0 +1,181 @@
+/**
+ * The bus in one process: all rules of PROTOCOL.md over Maps, so that it also reads as their model.
+ *
+ * `memory` (here) the bus and its controls · `memory-peer` one peer · `memory-broker` mailboxes, lives, presence ·
+ * `memory-mailbox` one mailbox
+ */
+import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
+import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@greenroom/proto'
+import { aborted } from './abort.ts'
+import { checkNames } from './check.ts'
+import { MemoryBroker } from './memory-broker.ts'
+import { MemoryPeer } from './memory-peer.ts'
+import { nextTurn } from './platform/tick.ts'
+
+/** How a bus in memory behaves. */
+export interface MemoryBusOptions {
+  /** = the system's */
+  readonly clock?: Clock
+  /** = the system's */
+  readonly random?: Random
+  /** How long a lost incarnation may come back before it is gone, in milliseconds. = 30,000 */
+  readonly partitionGraceMs?: number
+  /** How long ids, claims and revocations are remembered, in milliseconds. = 86,400,000 */
+  readonly dedupeWindowMs?: number
+  /** Bounds on each mailbox; beyond them `MAILBOX_FULL`. */
+  readonly limits?: {
+    /** Messages that a mailbox may hold. = 100,000 */
+    readonly mailboxMessages?: number
+    /** Payload bytes that a mailbox may hold. = 256 MiB */
+    readonly mailboxBytes?: number
+  }
+  /** Runs a task later, never at once, in the order of the calls. By default in the next turn of the event loop. */
+  readonly defer?: (task: () => void) => void
+}
+
+/** How much is in a {@link MemoryBus}, for assertions that nothing is left over. Closed mailboxes do not count. */
+export interface MemoryBusStats {
+  /** Mailboxes that are there. */
+  readonly mailboxes: number
+  /** Messages in them, held ones included. */
+  readonly messages: number
+  /** Messages that a consumer holds. */
+  readonly held: number
+  /** Peers that are attached or suspect. */
+  readonly peers: number
+  /** Subscriptions to presence. */
+  readonly watches: number
+}
+
+/** A {@link Bus} in one process, with the controls that tests need. */
+export interface MemoryBus extends Bus {
+  /** Another bus onto the same mailboxes, as another client of one broker. Closing it closes only its own peers. */
+  client(): Bus
+  /**
+   * Cuts the connection of the peer at this address: it is `lost` until {@link MemoryBus.restore}, and gone after
+   * `partitionGraceMs`. Nothing happens when nobody is attached there.
+   */
+  cut(address: string): void
+  /** Lets the peer that was cut attach again, as a reconnecting client would. */
+  restore(address: string): void
+  /** What is in it now. */
+  stats(): MemoryBusStats
+}
+
+/**
+ * A bus in one process and in memory, with all rules of the durable lane except that nothing outlives the process.
+ *
+ * @param options - times and limits; a clock and a scheduler for tests that own time
+ *
+ * @example
+ * ```ts
+ * import { createMemoryBus } from '@greenroom/bus'
+ *
+ * await using bus = createMemoryBus()
+ * await bus.attach({ address: 'b', incarnation: 'b1', lifetime: 'named', onMessage: (message) => void message.ack() })
+ * const a = await bus.attach({ address: 'a', incarnation: 'a1', lifetime: 'named' })
+ * console.log(await a.send({ to: 'b', id: '1', kind: 'note', payload: new Uint8Array() })) // { seq: 1, duplicate: false }
+ * ```
+ */
+export function createMemoryBus(options: MemoryBusOptions = {}): MemoryBus {
+  const broker = new MemoryBroker({
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom,
+    partitionGraceMs: options.partitionGraceMs ?? limits.partitionGraceMs,
+    limits: {
+      messages: options.limits?.mailboxMessages ?? 100_000,
+      bytes: options.limits?.mailboxBytes ?? 256 * 1024 * 1024,
+      dedupeWindowMs: options.dedupeWindowMs ?? limits.dedupeWindowMs,
+    },
+    defer: options.defer ?? nextTurn,
+  })
+  return new RootBus(broker)
+}
+
+const capabilities: ReadonlySet<BusCapability> = new Set<BusCapability>(['ttl', 'quotas'])
+
+class ClientBus implements Bus {
+  readonly capabilities = capabilities
+  readonly #root: RootBus
+  readonly #peers = new Set<MemoryPeer>()
+  #closed = false
+
+  constructor(root: RootBus) {
+    this.#root = root
+  }
+
+  async attach(options: PeerOptions): Promise<Peer> {
+    if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
+    if (options.signal?.aborted === true) throw aborted(options.signal, 'attach')
+    checkNames(options.address, undefined, options.incarnation)
+    const peer = this.#root.open(options, (ended) => this.#peers.delete(ended))
+    this.#peers.add(peer)
+    return peer
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#peers].map((peer) => peer.close()))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+class RootBus implements MemoryBus {
+  readonly capabilities = capabilities
+  readonly #broker: MemoryBroker
+  readonly #clients: ClientBus[] = []
+  /** The last peer at each address. */
+  readonly #peers = new Map<string, MemoryPeer>()
+
+  constructor(broker: MemoryBroker) {
+    this.#broker = broker
+    this.client()
+  }
+
+  client(): Bus {
+    const client = new ClientBus(this)
+    this.#clients.push(client)
+    return client
+  }
+
+  attach(options: PeerOptions): Promise<Peer> {
+    const [own] = this.#clients
+    if (own === undefined) return Promise.reject(new GreenroomError('CLOSED', 'the bus was closed'))
+    return own.attach(options)
+  }
+
+  /** Attaches a peer of one of the clients. */
+  open(options: PeerOptions, onEnd: (peer: MemoryPeer) => void): MemoryPeer {
+    const peer = new MemoryPeer(this.#broker, options, (ended) => {
+      onEnd(ended)
+      if (this.#peers.get(ended.address) === ended) this.#peers.delete(ended.address)
+    })
+    peer.connect()
+    this.#peers.set(options.address, peer)
+    return peer
+  }
+
+  cut(address: string): void {
+    this.#peers.get(address)?.cut()
+  }
+
+  restore(address: string): void {
+    this.#peers.get(address)?.reconnect()
+  }
+
+  stats(): MemoryBusStats {
+    return this.#broker.stats()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.splice(0).map((client) => client.close()))
+    this.#broker.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}

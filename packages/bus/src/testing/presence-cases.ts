@@ -1,0 +1,87 @@
+/** Presence: first who is there, then what changes. */
+import type { PresenceChange } from '@greenroom/proto'
+import assert from 'node:assert/strict'
+import type { BusCase } from './bus-case.ts'
+import { open, Queue } from './station.ts'
+
+function line({ address, incarnation, state, presence }: PresenceChange): string {
+  return `${address} ${incarnation} ${state} ${presence.role} ${presence.load ?? 0}`
+}
+
+/** Presence. */
+export const presenceCases: readonly BusCase[] = [
+  {
+    name: 'a watcher first hears of everyone of the role, then of every change, until it stops',
+    async run(harness) {
+      const w = await open(await harness.bus(), 'w')
+      const one = await open(await harness.bus(), 'one', {
+        presence: { role: 'r', load: 1, slots: 2, labels: { os: 'x' } },
+      })
+      await open(await harness.bus(), 'hidden')
+      await open(await harness.bus(), 'other', { presence: { role: 's' } })
+      const changes = new Queue<PresenceChange>()
+      const stop = w.peer.watch('r', (change) => changes.push(change))
+      const first = await changes.next()
+      assert.deepEqual(first.presence, { role: 'r', load: 1, slots: 2, labels: { os: 'x' } })
+      assert.equal(line(first), 'one one-1 attached r 1')
+      const two = await open(await harness.bus(), 'two', { presence: { role: 'r' } })
+      assert.equal(line(await changes.next()), 'two two-1 attached r 0')
+      one.peer.announce({ role: 'r', load: 0.5 })
+      assert.equal(line(await changes.next()), 'one one-1 attached r 0.5')
+      await two.peer.drain()
+      assert.equal(line(await changes.next()), 'two two-1 gone r 0')
+      stop()
+      const others = new Queue<PresenceChange>()
+      w.peer.watch('r', (change) => others.push(change))
+      assert.equal(line(await others.next()), 'one one-1 attached r 0.5')
+      one.peer.announce({ role: 'r', load: 0.25 })
+      assert.equal(line(await others.next()), 'one one-1 attached r 0.25')
+      assert.equal(changes.length, 0)
+    },
+  },
+  {
+    name: 'two watchers of one role on one peer each hear everything',
+    async run(harness) {
+      const w = await open(await harness.bus(), 'w')
+      const early = new Queue<PresenceChange>()
+      w.peer.watch('r', (change) => early.push(change))
+      await open(await harness.bus(), 'one', { presence: { role: 'r' } })
+      await early.next()
+      const late = new Queue<PresenceChange>()
+      w.peer.watch('r', (change) => late.push(change))
+      assert.equal(line(await late.next()), 'one one-1 attached r 0')
+      await open(await harness.bus(), 'two', { presence: { role: 'r' } })
+      assert.equal(line(await late.next()), 'two two-1 attached r 0')
+      assert.equal(line(await early.next()), 'two two-1 attached r 0')
+    },
+  },
+  {
+    name: 'who is fenced is gone for its watchers, and a lost connection is suspect until the same life is back',
+    async run(harness) {
+      const w = await open(await harness.bus(), 'w')
+      const one = await open(await harness.bus(), 'one', { lifetime: 'incarnation', presence: { role: 'r' } })
+      const changes = new Queue<PresenceChange>()
+      w.peer.watch('r', (change) => changes.push(change))
+      await changes.next()
+      await one.peer.close()
+      assert.equal((await changes.next()).state, 'suspect')
+      await open(await harness.bus(), 'one', { lifetime: 'incarnation', presence: { role: 'r' } })
+      assert.equal((await changes.next()).state, 'attached')
+      await w.peer.fence({ address: 'one', incarnation: 'one-1' })
+      assert.equal(line(await changes.next()), 'one one-1 gone r 0')
+    },
+  },
+  {
+    name: 'what a watcher throws reaches onError and stops nothing',
+    async run(harness) {
+      const w = await open(await harness.bus(), 'w')
+      w.peer.watch('r', () => {
+        throw new Error('no watcher')
+      })
+      await open(await harness.bus(), 'one', { presence: { role: 'r' } })
+      assert.match(String(await w.errors.next()), /no watcher/)
+      await open(await harness.bus(), 'two', { presence: { role: 'r' } })
+      assert.match(String(await w.errors.next()), /no watcher/)
+    },
+  },
+]

@@ -1,0 +1,684 @@
+import {
+  connectBus,
+  type ConnectedBus,
+  type ConnectOptions,
+  type SocketEvents,
+  type SocketFactory,
+} from '@greenroom/bus'
+import {
+  codeOf,
+  decodeFrame,
+  encodeFrame,
+  parseClientHeader,
+  type Delivery,
+  type PeerOptions,
+  type PresenceChange,
+} from '@greenroom/proto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { createServer as createNetServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { FakeBroker } from './fake-broker.ts'
+import { FakeClock } from './fake-clock.ts'
+
+const own = { address: 'me', incarnation: 'me-1', lifetime: 'named' } as const
+const random = { fraction: () => 0, id: () => 'id' }
+const payload = new Uint8Array([1, 2, 3])
+const failure = (code: string): object => expect.objectContaining({ code })
+
+/** A bus whose pauses are as short as they may be. */
+function connect(broker: { readonly url: string }, options: Partial<ConnectOptions> = {}): ConnectedBus {
+  return connectBus({ url: broker.url, token: 'secret', backoff: { minMs: 1, maxMs: 2 }, ...options })
+}
+
+/** How a call ends: its error's code, or what it gave. */
+function endOf(call: Promise<unknown>): Promise<unknown> {
+  return call.catch((error: unknown) => codeOf(error))
+}
+
+/** Waits until a condition holds, a turn of the loop at a time. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+async function attached(options: Partial<PeerOptions> = {}, more: Partial<ConnectOptions> = {}) {
+  const broker = await FakeBroker.listen()
+  const bus = connect(broker, more)
+  const attaching = bus.attach({ ...own, ...options })
+  const client = await broker.client()
+  await client.attach()
+  const peer = await attaching
+  return {
+    broker,
+    bus,
+    client,
+    peer,
+    async [Symbol.asyncDispose]() {
+      await bus.close()
+      await broker[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe('the handshake', () => {
+  test('shows the token at the upgrade, says hello first and attaches as it was told', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker, { agent: 'test/1', required: ['durable'] })
+    const attaching = bus.attach({ ...own, credit: 3, controlCredit: 4, presence: { role: 'r', slots: 1 } })
+    const client = await broker.client()
+    expect(client.request.headers.authorization).toBe('Bearer secret')
+    expect(client.request.headers['sec-websocket-protocol']).toBe('greenroom.1')
+    expect(client.request.headers['sec-websocket-extensions']).toBeUndefined()
+    const { header } = await client.next('hello')
+    expect(header).toEqual({ t: 'hello', wire: 1, oldest: 1, capabilities: [], required: ['durable'], agent: 'test/1' })
+    client.say({
+      t: 'welcome',
+      wire: 1,
+      capabilities: ['durable', 'new'],
+      broker: 'b',
+      pingMs: 10_000,
+      partitionGraceMs: 1,
+      dedupeWindowMs: 1,
+    })
+    const attach = await client.next('attach')
+    expect(attach.header).toEqual({
+      t: 'attach',
+      req: 0,
+      ...own,
+      credit: 3,
+      controlCredit: 4,
+      presence: { role: 'r', slots: 1 },
+    })
+    client.say({ t: 'ok', req: 0 })
+    expect((await attaching).state).toBe('attached')
+    expect([...bus.capabilities]).toEqual(['durable'])
+  })
+
+  test('what comes in one chunk with the answer to attach waits until its caller has the peer', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker)
+    const told: string[] = []
+    const wrapped = async () => {
+      const peer = await bus.attach({
+        ...own,
+        onMessage: ({ id }) => told.push(id),
+        onLive: ({ kind }) => told.push(kind),
+      })
+      await Promise.resolve()
+      told.push('attached')
+      return peer
+    }
+    const attaching = wrapped()
+    const client = await broker.client()
+    await client.welcome()
+    await client.next('attach')
+    client.request.socket.cork()
+    client.say({ t: 'ok', req: 0 })
+    client.deliver('m1')
+    client.say({ t: 'live', to: 'me', kind: 'events', from: 'you' })
+    client.deliver('m2')
+    client.request.socket.uncork()
+    await attaching
+    await until(() => told.length === 4)
+    expect(told).toEqual(['attached', 'm1', 'events', 'm2'])
+  })
+
+  test('works over a Unix socket whose path holds spaces and percent signs', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'bus '))
+    try {
+      await using broker = await FakeBroker.listen(join(folder, 'a %20 b.sock'))
+      await using bus = connect(broker)
+      const attaching = bus.attach(own)
+      await (await broker.client()).attach()
+      expect((await attaching).state).toBe('attached')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  test('a url of another sort is refused with BAD_OPTIONS, as are names that no broker takes', async () => {
+    for (const url of ['http://127.0.0.1', 'ws+unix:relative', 'nonsense', 'ws://127.0.0.1/#x'])
+      expect(() => connectBus({ url, token: '' })).toThrow(failure('BAD_OPTIONS'))
+    await using bus = connectBus({ url: 'ws+unix:/tmp/x.sock:/', token: '' })
+    await expect(bus.attach({ ...own, address: 'a/b' })).rejects.toThrow(failure('BAD_OPTIONS'))
+  })
+
+  test('a broker that lacks a required capability, or speaks another version, is refused by name', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker, { required: ['magic'] })
+    const attaching = bus.attach(own)
+    await (await broker.client()).welcome()
+    await expect(attaching).rejects.toThrow(failure('MISSING_CAPABILITY'))
+    const other = connect(broker).attach(own)
+    await (await broker.client()).welcome({ wire: 9 })
+    await expect(other).rejects.toThrow(failure('UNSUPPORTED_VERSION'))
+    expect(broker.connections).toBe(2)
+  })
+
+  test('a wrong token is final: nobody connects again', async () => {
+    let upgrades = 0
+    const server = createServer()
+    server.on('upgrade', (_request, socket) => {
+      upgrades += 1
+      socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n')
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    await using bus = connect({ url: `ws://127.0.0.1:${typeof address === 'object' ? address?.port : 0}` })
+    await expect(bus.attach(own)).rejects.toThrow(failure('UNAUTHORIZED'))
+    expect(upgrades).toBe(1)
+    server.close()
+  })
+
+  test('a token source is asked before every connection, and one that fails is asked again', async () => {
+    await using broker = await FakeBroker.listen()
+    const answers = [() => Promise.reject(new Error('no token yet')), () => Promise.resolve('one'), () => 'two']
+    await using bus = connect(broker, { token: () => answers.shift()?.() ?? 'more' })
+    const attaching = bus.attach(own)
+    const first = await broker.client()
+    expect(first.request.headers.authorization).toBe('Bearer one')
+    await first.attach()
+    await attaching
+    first.cut()
+    expect((await broker.client()).request.headers.authorization).toBe('Bearer two')
+  })
+
+  test('a connection that is not attached by the hello deadline is cut and tried again', async () => {
+    const clock = new FakeClock()
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker, { clock, random, helloMs: 500 })
+    const attaching = bus.attach(own)
+    const silent = await broker.client()
+    await silent.next('hello')
+    clock.advance(499)
+    clock.advance(1)
+    expect(await silent.closed).toBe(1006)
+    clock.advance(10)
+    await (await broker.client()).attach()
+    expect((await attaching).state).toBe('attached')
+  })
+
+  test('a server that accepts and says nothing at all does not hold the client for ever', async () => {
+    const clock = new FakeClock()
+    const sockets: Socket[] = []
+    const server = createNetServer((socket) => void sockets.push(socket))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    const bus = connect({ url: `ws://127.0.0.1:${typeof address === 'object' ? address?.port : 0}` }, { clock, random })
+    const stop = new AbortController()
+    const attaching = bus.attach({ ...own, signal: stop.signal })
+    await until(() => sockets.length === 1)
+    clock.advance(10_000)
+    clock.advance(5)
+    await until(() => sockets.length === 2)
+    stop.abort()
+    await expect(attaching).rejects.toThrow(/not attached within 10000 ms/)
+    await expect(attaching).rejects.toThrow(failure('ABORTED'))
+    expect(clock.pending).toBe(0)
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+
+  test('the first attach waits for the broker until its signal aborts; the error says what went wrong last', async () => {
+    const stop = new AbortController()
+    await using bus = connect({ url: 'ws://127.0.0.1:1' })
+    const attaching = bus.attach({ ...own, signal: stop.signal })
+    setTimeout(() => stop.abort(), 30)
+    await expect(attaching).rejects.toThrow(/ECONNREFUSED/)
+  })
+})
+
+describe('ends', () => {
+  for (const [close, code] of [
+    [4400, 'BAD_FRAME'],
+    [4401, 'UNAUTHORIZED'],
+    [4403, 'FORBIDDEN'],
+    [4406, 'UNSUPPORTED_VERSION'],
+    [4407, 'MISSING_CAPABILITY'],
+    [4409, 'REPLACED'],
+    [4410, 'FENCED'],
+  ] as const)
+    test(`close code ${close} is final: ${code}`, async () => {
+      const states: string[] = []
+      await using it = await attached({ onState: (state) => states.push(state) })
+      const waiting = it.peer.send({ to: 'you', id: 'm1', kind: 'note', payload })
+      const refused = endOf(waiting)
+      await it.client.next('send')
+      it.client.ws.close(close)
+      expect((await it.peer.closed).code).toBe(code)
+      expect(await refused).toBe(code)
+      await expect(it.peer.send({ to: 'you', id: 'm2', kind: 'note', payload })).rejects.toThrow(failure(code))
+      expect(it.peer.publish({ to: 'you', kind: 'note', payload })).toBe(false)
+      expect(states).toEqual(['closed'])
+      expect(it.broker.connections).toBe(1)
+    })
+
+  test('an error frame REPLACED ends the peer at once: what was queued in that tick is not written', async () => {
+    await using it = await attached()
+    it.client.say({ t: 'error', code: 'REPLACED', message: 'taken over' })
+    const end = await it.peer.closed
+    expect(end).toEqual({ code: 'REPLACED', message: 'taken over' })
+    await it.client.closed
+    expect(it.client.unread).toBe(0)
+  })
+
+  for (const close of [1001, 4408, 4429, 4430, 4503])
+    test(`close code ${close} is not final: the client comes back and repeats what is unanswered`, async () => {
+      await using it = await attached()
+      const receipt = it.peer.send({ to: 'you', id: 'm1', kind: 'note', payload })
+      const first = await it.client.next('send')
+      it.client.ws.close(close)
+      const client = await it.broker.client()
+      expect((await client.attach()).again).toBe(true)
+      const second = await client.next('send')
+      expect(second).toEqual(first)
+      client.say({ t: 'ok', req: second.header.req, seq: 7, duplicate: true })
+      expect(await receipt).toEqual({ seq: 7, duplicate: true })
+    })
+
+  test('close rejects every call that waits, sets no timer and leaves nothing behind', async () => {
+    const clock = new FakeClock()
+    await using it = await attached({}, { clock })
+    const { peer } = it
+    it.client.deliver('m1')
+    const calls = [
+      peer.send({ to: 'you', id: 'm1', kind: 'note', payload }),
+      peer.revoke({ to: 'you', id: 'm1' }),
+      peer.fence({ address: 'you', incarnation: 'you-1' }),
+    ]
+    await peer.close()
+    for (const end of await Promise.allSettled(calls))
+      expect(end).toMatchObject({ status: 'rejected', reason: { code: 'CLOSED' } })
+    expect(await it.client.closed).toBe(1000)
+    expect(clock.pending).toBe(0)
+  })
+
+  test('drain waits for the answers, sends the acks of this tick, leaves, and takes FENCED for the lost answer', async () => {
+    const held: Delivery[] = []
+    await using it = await attached({ onMessage: (message) => void held.push(message) })
+    it.client.deliver('m1')
+    await until(() => held.length === 1)
+    void held[0]?.ack()
+    const sent = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
+    const drained = it.peer.drain()
+    const ack = await it.client.next('ack')
+    const send = await it.client.next('send')
+    it.client.deliver('m2')
+    it.client.say({ t: 'ok', req: send.header.req, seq: 1 })
+    it.client.say({ t: 'ok', req: ack.header.req ?? -1 })
+    await it.client.next('leave')
+    it.client.cut()
+    const client = await it.broker.client()
+    await client.welcome()
+    await client.next('attach')
+    client.say({ t: 'error', req: 0, code: 'FENCED', message: 'gone' })
+    await drained
+    expect((await it.peer.closed).code).toBe('CLOSED')
+    expect(await sent).toEqual({ seq: 1, duplicate: false })
+    expect(held.length).toBe(1)
+  })
+
+  test('drain sends the ack of this very tick before it leaves', async () => {
+    const held: Delivery[] = []
+    await using it = await attached({ onMessage: (message) => void held.push(message) })
+    it.client.deliver('m1')
+    await until(() => held.length === 1)
+    void held[0]?.ack()
+    const drained = it.peer.drain()
+    const ack = await it.client.next('ack')
+    it.client.say({ t: 'ok', req: ack.header.req ?? -1 })
+    const leave = await it.client.next('leave')
+    it.client.say({ t: 'ok', req: leave.header.req })
+    await drained
+    expect((await it.peer.closed).code).toBe('CLOSED')
+  })
+
+  test('a drain without a connection gives up after the partition grace', async () => {
+    const clock = new FakeClock()
+    const it = await attached({}, { clock, random })
+    const sent = endOf(it.peer.send({ to: 'you', id: 's1', kind: 'note', payload }))
+    await it.broker[Symbol.asyncDispose]()
+    await until(() => it.peer.state === 'lost')
+    const drained = it.peer.drain()
+    for (let second = 0; second < 30; second += 1) clock.advance(1000)
+    await drained
+    expect(await sent).toBe('CLOSED')
+    expect(clock.pending).toBe(0)
+  })
+})
+
+describe('a connection that goes bad', () => {
+  for (const [what, bytes] of [
+    ['too short', Uint8Array.of(0, 0)],
+    ['no JSON', Uint8Array.of(0, 0, 0, 1, 0x7b)],
+    ['an unknown frame', encodeFrame({ t: 'dance' })],
+    ['a header that is cut short', Uint8Array.of(0, 0, 1, 0, 1, 2)],
+  ] as const)
+    test(`garbage (${what}) costs the connection, not the peer`, async () => {
+      await using it = await attached()
+      it.client.ws.send(bytes)
+      await it.client.closed
+      await (await it.broker.client()).attach()
+      await until(() => it.peer.state === 'attached')
+    })
+
+  test('a text message costs the connection, too', async () => {
+    await using it = await attached()
+    it.client.ws.send('hello')
+    await it.client.closed
+    await (await it.broker.client()).attach()
+  })
+
+  test('silence: nothing heard for more than three pings cuts the connection; pings alone keep it', async () => {
+    const clock = new FakeClock()
+    const states: string[] = []
+    await using it = await attached({ onState: (state) => states.push(state) }, { clock, random })
+    for (let ping = 0; ping < 10; ping += 1) {
+      clock.advance(10_000)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      it.client.ws.once('pong', () => resolve())
+      it.client.ws.ping()
+      await promise
+    }
+    expect(states).toEqual([])
+    clock.advance(30_000)
+    expect(states).toEqual([])
+    clock.advance(10_000)
+    expect(states).toEqual(['lost'])
+    clock.advance(10)
+    await (await it.broker.client()).attach()
+    await until(() => it.peer.state === 'attached')
+    expect(states).toEqual(['lost', 'attached'])
+  })
+
+  test('pauses double with jitter up to the maximum, and are short again after a connection that stood', async () => {
+    const clock = new FakeClock()
+    await using broker = await FakeBroker.listen()
+    await using bus = connectBus({
+      url: broker.url,
+      token: 't',
+      clock,
+      random: { fraction: () => 0.5, id: () => 'x' },
+      backoff: { minMs: 100, maxMs: 1000 },
+    })
+    const attaching = bus.attach(own)
+    const pauses: number[] = []
+    for (let round = 0; round < 6; round += 1) {
+      ;(await broker.client()).cut()
+      await until(() => clock.pending === 1 && clock.nextMs !== 10_000)
+      pauses.push(clock.nextMs ?? 0)
+      clock.advance(clock.nextMs ?? 0)
+    }
+    expect(pauses).toEqual([75, 150, 300, 600, 750, 750])
+    const client = await broker.client()
+    await client.attach()
+    const peer = await attaching
+    clock.advance(1000)
+    client.cut()
+    await until(() => peer.state === 'lost')
+    expect(clock.nextMs).toBe(75)
+  })
+})
+
+describe('what is held', () => {
+  test('is named at the next attach until the broker has confirmed, and comes to the handler once', async () => {
+    const held: Delivery[] = []
+    await using it = await attached({ onMessage: (message) => void held.push(message) })
+    for (const id of ['m1', 'm2', 'm3', 'm4']) it.client.deliver(id)
+    await until(() => held.length === 4)
+    const [m1, m2, m3] = held
+    const confirmed = m1?.ack()
+    const first = await it.client.next('ack')
+    it.client.say({ t: 'ok', req: first.header.req ?? -1 })
+    await confirmed
+    const [acked, claimed] = [m2?.ack(), m3?.claim()]
+    await it.client.next('claim')
+    await it.client.next('ack')
+    it.client.cut()
+    const client = await it.broker.client()
+    expect((await client.attach()).held).toEqual(['m2', 'm3', 'm4'])
+    client.deliver('m4')
+    const claim = await client.next('claim')
+    const ack = await client.next('ack')
+    expect(ack.header.ids).toEqual(['m2'])
+    client.say({ t: 'ok', req: claim.header.req })
+    client.say({ t: 'ok', req: ack.header.req ?? -1 })
+    await Promise.all([acked, claimed])
+    client.deliver('m5')
+    await until(() => held.length === 5)
+    expect(held.map(({ id }) => id)).toEqual(['m1', 'm2', 'm3', 'm4', 'm5'])
+  })
+
+  test('comes to the handler again when its attempt has grown', async () => {
+    const held: Delivery[] = []
+    await using it = await attached({ onMessage: (message) => void held.push(message) })
+    it.client.deliver('m1')
+    await until(() => held.length === 1)
+    void held[0]?.nack({ delayMs: 5 })
+    expect((await it.client.next('nack')).header).toMatchObject({ id: 'm1', delayMs: 5 })
+    it.client.cut()
+    const client = await it.broker.client()
+    await client.attach()
+    client.deliver('m1', { attempt: 2 })
+    await until(() => held.length === 2)
+    expect(held[1]?.attempt).toBe(2)
+  })
+
+  test('the acks of one tick are one request, and as many as a header holds', async () => {
+    const held: Delivery[] = []
+    await using it = await attached({ onMessage: (message) => void held.push(message) })
+    for (let index = 0; index < 200; index += 1) it.client.deliver(`${index}`.padStart(120, 'x'))
+    await until(() => held.length === 200)
+    for (const message of held) void message.ack()
+    const ids = [...(await it.client.next('ack')).header.ids]
+    expect(ids.length).toBeGreaterThan(90)
+    while (ids.length < 200) ids.push(...(await it.client.next('ack')).header.ids)
+    expect(new Set(ids).size).toBe(200)
+    it.client.cut()
+    const client = await it.broker.client()
+    expect((await client.attach()).held?.length).toBeGreaterThan(90)
+  })
+})
+
+describe('calls', () => {
+  test('are repeated in their order with their numbers; transient ones are not', async () => {
+    await using it = await attached()
+    const { peer } = it
+    const ends = Promise.allSettled([
+      peer.send({ to: 'you', id: 's1', kind: 'note', payload, control: true }),
+      peer.revoke({ to: 'you', id: 's1' }),
+      peer.fence({ address: 'you', incarnation: 'you-1' }),
+    ])
+    const stop = peer.watch('r', () => {})
+    stop()
+    for (const t of ['send', 'revoke', 'fence', 'watch', 'unwatch'] as const) await it.client.next(t)
+    it.client.cut()
+    const client = await it.broker.client()
+    await client.attach()
+    const send = await client.next('send')
+    const revoke = await client.next('revoke')
+    const fence = await client.next('fence')
+    for (const { header } of [send, revoke, fence]) client.say({ t: 'ok', req: header.req, seq: 1, revoked: 'claimed' })
+    expect((await ends).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled'])
+    expect(client.unread).toBe(0)
+  })
+
+  test('COMMIT_UNKNOWN is no answer: the same request is made again', async () => {
+    await using it = await attached()
+    const receipt = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
+    const first = await it.client.next('send')
+    it.client.say({ t: 'error', req: first.header.req, code: 'COMMIT_UNKNOWN', message: '' })
+    const second = await it.client.next('send')
+    expect(second).toEqual(first)
+    it.client.say({ t: 'ok', req: second.header.req, seq: 3 })
+    expect(await receipt).toEqual({ seq: 3, duplicate: false })
+  })
+
+  test('a refusal rejects the call with its code; a code of a newer broker becomes INTERNAL and is named', async () => {
+    await using it = await attached()
+    const full = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
+    it.client.say({ t: 'error', req: (await it.client.next('send')).header.req, code: 'MAILBOX_FULL', message: 'full' })
+    await expect(full).rejects.toThrow(failure('MAILBOX_FULL'))
+    const odd = it.peer.revoke({ to: 'you', id: 's1' })
+    it.client.say({
+      t: 'error',
+      req: (await it.client.next('revoke')).header.req,
+      code: 'MOON_PHASE',
+      message: 'wrong',
+    })
+    await expect(odd).rejects.toThrow(/MOON_PHASE: wrong/)
+  })
+
+  test('what is unanswered for half of the dedupe window ends as OUTCOME_UNKNOWN', async () => {
+    const clock = new FakeClock()
+    await using it = await attached({}, { clock })
+    const early = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
+    const ends: string[] = []
+    early.catch((error: unknown) => ends.push(`early ${codeOf(error)}`))
+    clock.advance(1000)
+    const late = it.peer.send({ to: 'you', id: 's2', kind: 'note', payload })
+    late.catch((error: unknown) => ends.push(`late ${codeOf(error)}`))
+    // Only the timers of the table: the connection itself is kept alive by the broker's pings.
+    const half = 43_200_000
+    for (let passed = 1000; passed < half + 2000; passed += 20_000) {
+      it.client.deliver(`tick${passed}`)
+      await new Promise((resolve) => setImmediate(resolve))
+      clock.advance(Math.min(20_000, half - passed > 0 ? half - passed : 20_000))
+    }
+    await expect(early).rejects.toThrow(failure('OUTCOME_UNKNOWN'))
+    await expect(late).rejects.toThrow(failure('OUTCOME_UNKNOWN'))
+    expect(ends).toEqual(['early OUTCOME_UNKNOWN', 'late OUTCOME_UNKNOWN'])
+  })
+
+  test('an aborted call is forgotten: it is not repeated, and its late answer is ignored', async () => {
+    await using it = await attached()
+    const stop = new AbortController()
+    const sent = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload }, { signal: stop.signal })
+    const { header } = await it.client.next('send')
+    stop.abort(new Error('enough'))
+    await expect(sent).rejects.toThrow(failure('ABORTED'))
+    it.client.say({ t: 'ok', req: header.req, seq: 1 })
+    it.client.cut()
+    const client = await it.broker.client()
+    await client.attach()
+    const other = it.peer.send({ to: 'you', id: 's2', kind: 'note', payload })
+    const next = await client.next('send')
+    expect(next.header.id).toBe('s2')
+    client.say({ t: 'ok', req: next.header.req, seq: 2 })
+    expect((await other).seq).toBe(2)
+  })
+
+  test('renew shows the newer token on the connection that stands, and at the next one', async () => {
+    await using it = await attached()
+    const renewed = it.bus.renew('newer')
+    const { header } = await it.client.next('renew')
+    expect(header.token).toBe('newer')
+    it.client.say({ t: 'ok', req: header.req })
+    await renewed
+    it.client.cut()
+    expect((await it.broker.client()).request.headers.authorization).toBe('Bearer newer')
+  })
+})
+
+describe('the live lane', () => {
+  test('drops what it cannot send: without a connection, and above 4 MiB that wait', async () => {
+    await using it = await attached()
+    const large = new Uint8Array(1024 * 1024)
+    const answers = Array.from({ length: 8 }, () => it.peer.publish({ to: 'you', kind: 'events', payload: large }))
+    expect(answers).toEqual([true, true, true, true, false, false, false, false])
+    for (let index = 0; index < 4; index += 1) expect((await it.client.next('live')).payload.length).toBe(large.length)
+    it.client.cut()
+    await until(() => it.peer.state === 'lost')
+    expect(it.peer.publish({ to: 'you', kind: 'events', payload })).toBe(false)
+  })
+
+  test('control overtakes data that waits for the socket', async () => {
+    const written: string[] = []
+    let buffered = 0
+    let events: SocketEvents | undefined
+    const socket: SocketFactory = (_target, its) => {
+      events = its
+      setImmediate(() => its.opened())
+      return {
+        write: (frames) => {
+          for (const frame of frames) written.push(parseClientHeader(decodeFrame(frame).header).t)
+        },
+        buffered: () => buffered,
+        close: () => {},
+        destroy: () => {},
+      }
+    }
+    await using bus = connectBus({ url: 'ws://nowhere', token: '', socket })
+    const attaching = bus.attach(own)
+    await until(() => written.length === 1)
+    const times = { pingMs: 10_000, partitionGraceMs: 30_000, dedupeWindowMs: 86_400_000 }
+    events?.frame(encodeFrame({ t: 'welcome', wire: 1, capabilities: [], broker: 'b', ...times }))
+    await until(() => written.length === 2)
+    events?.frame(encodeFrame({ t: 'ok', req: 0 }))
+    const peer = await attaching
+    buffered = 300 * 1024
+    for (const kind of ['one', 'two']) peer.publish({ to: 'you', kind, payload })
+    const revoked = endOf(peer.revoke({ to: 'you', id: 'r1' }))
+    await until(() => written.length === 3)
+    expect(written).toEqual(['hello', 'attach', 'revoke'])
+    buffered = 0
+    events?.drained()
+    await until(() => written.length === 5)
+    expect(written.slice(3)).toEqual(['live', 'live'])
+    await peer.close()
+    expect(await revoked).toBe('CLOSED')
+  })
+})
+
+describe('watches', () => {
+  const member = (address: string, state: PresenceChange['state'] = 'attached'): PresenceChange => ({
+    address,
+    incarnation: `${address}-1`,
+    state,
+    presence: { role: 'r' },
+  })
+
+  test('over a new connection only differences are told, and who is missing becomes suspect, not gone', async () => {
+    await using it = await attached()
+    const seen: string[] = []
+    it.peer.watch('r', ({ address, state }) => seen.push(`${address} ${state}`))
+    const first = await it.client.next('watch')
+    it.client.say({
+      t: 'ok',
+      req: first.header.req,
+      members: [member('one'), member('two'), member('three', 'suspect')],
+    })
+    await until(() => seen.length === 3)
+    it.client.cut()
+    const client = await it.broker.client()
+    await client.attach({ broker: 'another' })
+    const second = await client.next('watch')
+    client.say({ t: 'ok', req: second.header.req, members: [member('two'), member('three'), member('four')] })
+    client.say({ t: 'presence', change: member('one', 'gone') })
+    await until(() => seen.includes('one gone'))
+    expect(seen).toEqual([
+      'one attached',
+      'two attached',
+      'three suspect',
+      'one suspect',
+      'three attached',
+      'four attached',
+      'one gone',
+    ])
+  })
+
+  test('a refused watch is told to onError', async () => {
+    const errors: unknown[] = []
+    await using it = await attached({ onError: (error) => errors.push(error) })
+    it.peer.watch('r', () => {})
+    const { header } = await it.client.next('watch')
+    it.client.say({ t: 'error', req: header.req, code: 'FORBIDDEN', message: 'not yours' })
+    await until(() => errors.length > 0)
+    expect(codeOf(errors[0])).toBe('FORBIDDEN')
+  })
+})

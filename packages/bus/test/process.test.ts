@@ -1,0 +1,235 @@
+import { spawn, execFileSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import { spawnGuarded } from '@greenroom/bus/process'
+import { describe, expect, test, vi } from 'vitest'
+
+const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' }
+const ownerFile = fileURLToPath(new URL('./process-owner.ts', import.meta.url))
+/** The design's bound for orphans is 2 s; asserted at three times that. */
+const orphanBoundMs = 6_000
+
+/** Ignores TERM, never yields, and has a child that does the same. */
+const stubborn = `
+  process.on('SIGTERM', () => {})
+  if (process.argv[1] === 'parent') require('child_process').spawn(process.execPath, ['-e', process.execArgv[1], 'child'])
+  setTimeout(() => { for (;;); }, 50)
+`
+const stubbornStart = { command: process.execPath, args: ['-e', stubborn, 'parent'] }
+
+function processes(): { pid: number; ppid: number; group: number; state: string; args: string }[] {
+  const text = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,pgid=,stat=,args='], { encoding: 'utf8' })
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [pid = '', ppid = '', group = '', state = '', ...args] = line.trim().split(/\s+/)
+      return { pid: Number(pid), ppid: Number(ppid), group: Number(group), state, args: args.join(' ') }
+    })
+    .filter(({ state }) => !state.startsWith('Z'))
+}
+
+const membersOf = (group: number): number[] =>
+  processes()
+    .filter((one) => one.group === group)
+    .map(({ pid }) => pid)
+
+async function until(holds: () => boolean, withinMs = orphanBoundMs): Promise<number> {
+  const start = performance.now()
+  while (!holds()) {
+    if (performance.now() - start > withinMs) throw new Error(`not within ${withinMs} ms: ${holds.toString()}`)
+    await sleep(10)
+  }
+  return performance.now() - start
+}
+
+async function startOwner(
+  starts: readonly object[],
+): Promise<AsyncDisposable & { child: ChildProcess; groups: number[] }> {
+  const child = spawn(process.execPath, ['--conditions=@greenroom/source', ownerFile, JSON.stringify(starts)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  for await (const line of createInterface(child.stdout)) {
+    if (!line.startsWith('[')) continue
+    const groups: number[] = JSON.parse(line)
+    const dispose = async (): Promise<void> => void child.kill('SIGKILL')
+    return { child, groups, [Symbol.asyncDispose]: dispose }
+  }
+  throw new Error('the owner ended without a word')
+}
+
+async function textOf(stream: AsyncIterable<unknown>): Promise<string> {
+  let text = ''
+  for await (const chunk of stream) text += String(chunk)
+  return text
+}
+
+describe('a guarded process', () => {
+  test('gets its arguments as words, its environment as given and its input, and tells its exit code', async () => {
+    const script = 'cat; echo "[$1] [$2] $X ${HOME-unset}"; echo oops >&2; exit 3'
+    const child = spawnGuarded({
+      command: 'sh',
+      args: ['-c', script, 'sh', 'a b', '$(exit 9)'],
+      env: { ...env, X: 'y' },
+    })
+    child.stdin.end('in\n')
+    expect(await Promise.all([textOf(child.stdout), textOf(child.stderr)])).toEqual([
+      'in\n[a b] [$(exit 9)] y unset\n',
+      'oops\n',
+    ])
+    expect(await child.exited).toEqual({ code: 3, signal: null })
+  })
+
+  test('that does not exist, cannot be executed or has no folder is told by COMMAND_NOT_FOUND, not thrown', async () => {
+    for (const options of [
+      { command: 'no-such-program' },
+      { command: '/etc/passwd' },
+      { command: '' },
+      { command: 'true', cwd: '/no/such' },
+    ]) {
+      const child = spawnGuarded({ ...options, env })
+      expect(child.pid).toBeUndefined()
+      child.stdin.end('nobody reads this')
+      expect(await textOf(child.stdout)).toBe('')
+      expect(await child.exited).toMatchObject({ code: null, error: { code: 'COMMAND_NOT_FOUND' } })
+    }
+  })
+
+  test.for([
+    ['an argument that is too large', { args: ['x'.repeat(200_000)] }, /larger than the system allows/],
+    ['a NUL character', { env: { ...env, KEY: 'secret\0value' } }, /NUL character/],
+  ] as const)(
+    'with %s is told by BAD_OPTIONS, quotes nothing, and leaves no guard behind',
+    async ([, options, says]) => {
+      const child = spawnGuarded({ command: 'true', env, ...options })
+      const { error } = await child.exited
+      expect(error).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringMatching(says) })
+      expect(inspect(error)).not.toContain('secret')
+      await until(() =>
+        processes().every(({ ppid, args }) => ppid !== process.pid || !args.includes('greenroom-guard')),
+      )
+    },
+  )
+
+  test('that became another user’s by the time it is signalled is no error', async () => {
+    const child = spawnGuarded({ command: 'sleep', args: ['308'], env })
+    const kill = vi.spyOn(process, 'kill').mockImplementationOnce(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' })
+    })
+    child.kill('SIGTERM')
+    kill.mockRestore()
+    child.kill('SIGKILL')
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
+  })
+
+  test('that does not read its input is no error for who writes it', async () => {
+    const child = spawnGuarded({ command: 'true', env })
+    child.stdin.end('x'.repeat(1_000_000))
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+  })
+
+  test('is signalled with all of its group', async () => {
+    const child = spawnGuarded({ command: 'sh', args: ['-c', 'sleep 301 & sleep 302; true'], env })
+    const group = child.pid ?? 0
+    await until(() => membersOf(group).length === 3)
+    child.kill('SIGKILL')
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
+    await until(() => membersOf(group).length === 0)
+    child.kill('SIGKILL')
+  })
+
+  test('that ends takes what it left behind with it', async () => {
+    const child = spawnGuarded({ command: 'sh', args: ['-c', '(trap "" TERM; sleep 303; sleep 303) & exit 0'], env })
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    await until(() => membersOf(child.pid ?? 0).length === 0)
+  })
+
+  test('leaves neither descriptors nor guards behind, fifty times in a row', async () => {
+    const open = (): number => process.getActiveResourcesInfo().filter((kind) => /Pipe|Process/.test(kind)).length
+    const before = open()
+    const start = performance.now()
+    for (let round = 0; round < 50; round += 1) {
+      const child = spawnGuarded({ command: 'true', env, lifeline: true })
+      child.stdout.resume()
+      child.stderr.resume()
+      expect((await child.exited).code).toBe(0)
+    }
+    console.log(`a guarded process: ${((performance.now() - start) / 50).toFixed(1)} ms from start to exit`)
+    await until(
+      () =>
+        open() <= before && processes().every(({ ppid, args }) => ppid !== process.pid || !args.includes('greenroom-')),
+    )
+  })
+})
+
+describe('when the owner dies by kill -9', () => {
+  test('a program that ignores TERM and never yields is gone with its children', async () => {
+    await using owner = await startOwner([stubbornStart])
+    const [group = 0] = owner.groups
+    await until(() => membersOf(group).length === 2)
+    await sleep(200)
+    owner.child.kill('SIGKILL')
+    console.log(`orphans gone after ${(await until(() => membersOf(group).length === 0)).toFixed(0)} ms`)
+  })
+
+  test('a chain of owners is gone: who was killed, the next one, and its program', async () => {
+    const inner = ['--conditions=@greenroom/source', ownerFile, JSON.stringify([stubbornStart])]
+    await using owner = await startOwner([
+      { command: process.execPath, args: inner, lifeline: true, killAfterMs: 1_500 },
+    ])
+    const [next = 0] = owner.groups
+    const program = (): number =>
+      processes().find(({ pid, ppid, group }) => ppid === next && pid === group && membersOf(group).length === 2)
+        ?.group ?? 0
+    await until(() => program() !== 0)
+    const last = program()
+    await sleep(200)
+    owner.child.kill('SIGKILL')
+    const took = await until(() => membersOf(next).length === 0 && membersOf(last).length === 0)
+    console.log(`a chain gone after ${took.toFixed(0)} ms`)
+  })
+
+  test('no process that it started beside keeps a guard waiting', async () => {
+    await using owner = await startOwner([{ args: ['304'] }, { plain: ['sleep', '305'] }, { args: ['306'] }])
+    const [first = 0, plain = 0, second = 0] = owner.groups
+    owner.child.kill('SIGKILL')
+    await until(() => membersOf(first).length === 0 && membersOf(second).length === 0)
+    expect(membersOf(plain)).toEqual([plain])
+    process.kill(plain, 'SIGKILL')
+  })
+
+  test('before its guard knows the group, or before the gate is open, the program never begins', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'greenroom-'))
+    for (const moment of ['^[0-9]+\\n$', '^go\\n$']) {
+      const mark = join(folder.path, 'began')
+      const starts = JSON.stringify([{ command: 'sh', args: ['-c', 'touch "$1"; sleep 307', 'sh', mark] }])
+      const owner = spawn(process.execPath, ['--conditions=@greenroom/source', ownerFile, starts, moment])
+      expect(await once(owner, 'exit')).toEqual([null, 'SIGKILL'])
+      await until(() => processes().every(({ args }) => !args.includes(mark)))
+      expect(existsSync(mark)).toBe(false)
+    }
+  })
+
+  test('while it starts one program after the other none escapes', async () => {
+    const marker = `${400 + Math.floor(Math.random() * 1e6)}.5`
+    const starts = Array.from({ length: 20 }, () => ({ args: [marker] }))
+    for (let round = 0; round < 12; round += 1) {
+      const owner = spawn(process.execPath, ['--conditions=@greenroom/source', ownerFile, JSON.stringify(starts)], {
+        stdio: 'ignore',
+      })
+      await until(() => processes().some(({ args }) => args.includes(marker) && args.includes('sleep')), 15_000)
+      await sleep(Math.random() * 60)
+      owner.kill('SIGKILL')
+      await once(owner, 'exit')
+    }
+    await until(() => processes().every(({ args }) => !args.includes(marker)))
+    await until(() => processes().every(({ ppid, args }) => ppid !== 1 || !args.includes('greenroom-guard')))
+  })
+})
