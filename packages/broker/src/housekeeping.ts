@@ -1,0 +1,84 @@
+/**
+ * Housekeeping: what is over is forgotten.
+ *
+ * - Messages whose time to live is over.
+ * - Receipts, ended incarnations, and mailboxes that are closed or that nobody has and nothing is in, `dedupeWindowMs`
+ *   after they were written, never earlier.
+ *
+ * It goes through the records a page at a time, so that it never holds the loop for long.
+ */
+import type { Operation, Store, StoredRecord } from '@greenroom/store'
+import type { CoreParts, Courier } from './courier.ts'
+
+const everyMs = 10_000
+const page = 1_000
+const collections = ['receipt', 'gone', 'mailbox'] as const
+
+/** What housekeeping needs. */
+export interface HousekeepingParts extends CoreParts {
+  readonly store: Store
+  readonly courier: Courier
+  readonly dedupeWindowMs: number
+}
+
+/** Keeps house until the alarms are stopped. */
+export function keepHouse(parts: HousekeepingParts): void {
+  new Housekeeping(parts).start()
+}
+
+class Housekeeping {
+  readonly #parts: HousekeepingParts
+  #at: { readonly collection: number; readonly after: string } = { collection: 0, after: '' }
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    this.#schedule(everyMs)
+  }
+
+  #schedule(delayMs: number): void {
+    this.#parts.alarms.set(delayMs, () => void this.#run())
+  }
+
+  async #run(): Promise<void> {
+    const { logger } = this.#parts
+    let isBusy = false
+    try {
+      this.#expire()
+      isBusy = await this.#forget()
+    } catch (error) {
+      logger('warn', 'housekeeping failed', { error: String(error) })
+    }
+    this.#schedule(isBusy ? 100 : everyMs)
+  }
+
+  #expire(): void {
+    const { registry, courier, clock } = this.#parts
+    const now = clock.now()
+    for (const mailbox of registry)
+      for (const message of mailbox.mortal)
+        if (message.place === 'ready' && message.expiresAt !== undefined && message.expiresAt <= now)
+          courier.expire(mailbox, message)
+  }
+
+  /** Looks through one page; says whether there was so much to forget that it should go on soon. */
+  async #forget(): Promise<boolean> {
+    const { store, clock, registry, dedupeWindowMs } = this.#parts
+    const name = collections[this.#at.collection] ?? 'receipt'
+    const records = store.scan(name, { after: this.#at.after, limit: page, bodies: false })
+    const before = clock.now() - dedupeWindowMs
+    const isOld = ({ key, meta: { at } }: StoredRecord): boolean =>
+      typeof at === 'number' && at < before && !(name === 'mailbox' && registry.find(key) !== undefined)
+    const old = records.filter(isOld)
+    const last = records.at(-1)
+    this.#at =
+      last !== undefined && records.length === page
+        ? { ...this.#at, after: last.key }
+        : { collection: (this.#at.collection + 1) % collections.length, after: '' }
+    if (old.length === 0) return false
+    await store.commit(old.map(({ key }): Operation => ({ delete: name, key })))
+    return old.length > page / 2
+  }
+}

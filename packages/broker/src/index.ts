@@ -1,0 +1,16 @@
+/**
+ * Greenroom's durable broker: stand-alone behind a socket, or inside a process.
+ *
+ * - `broker` puts it together · `options` what it is told
+ * - `core` mailboxes over a store: `traffic` single messages, `ownership` whose a mailbox is, `courier` deliveries,
+ *   `presence` who is there, `dead-letters` for operators, `housekeeping`, `recovery`
+ * - `mailbox` one mailbox in memory · `turns` who may work on it now · `plan` a change · `ledger` the hand on the store ·
+ *   `records` what stands in it
+ * - `session` a connection's frames · `platform/server` its socket · `inprocess` the bus without one
+ *
+ * @packageDocumentation
+ */
+export { createBroker, type Broker, type BrokerStats } from './broker.ts'
+export type { Counters } from './counters.ts'
+export type { BrokerLimits, BrokerLogger, BrokerOptions, Listen } from './options.ts'
+export { brokerSchema } from './records.ts'

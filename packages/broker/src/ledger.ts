@@ -1,0 +1,167 @@
+/**
+ * The ledger: the broker's hand on the store.
+ *
+ * - *L1* A change is applied in memory after its commit, never before; a failed one is undone (`carryOut`).
+ * - *L2* After a commit of unknown fate the disk may be ahead of the memory. The next commit brings it back: messages that
+ *   nobody was promised are deleted, mailboxes are written as they are. So nothing is ever receipted on top of a doubt.
+ *   What became of a message needs no such care: its next change writes all that there is to say.
+ * - *L3* What consumers of named mailboxes hold is written along with whatever is committed next. So it counts as an
+ *   attempt when a consumer dies together with the broker, and no delivery waits for the disk.
+ */
+import { GreenroomError, type Clock } from '@greenroom/proto'
+import { isStoreError, type Operation, type Store, type StoredRecord } from '@greenroom/store'
+import type { Mailbox } from './mailbox.ts'
+import type { Plan } from './plan.ts'
+import { mailboxRecord, messageKey, receiptRecord, type MailboxRecord, type ReceiptRecord } from './records.ts'
+import { Registry, type Shelf } from './registry.ts'
+import { mailboxOperation } from './removal.ts'
+
+/** Whatever the store could not do may work later, with the same ids: for the caller its outcome is not known. */
+function errorOf(error: unknown): GreenroomError {
+  if (!isStoreError(error) || error.code === 'BAD_OPERATION')
+    return new GreenroomError('INTERNAL', String(error), { cause: error })
+  return new GreenroomError(error.code === 'STORAGE_FULL' ? 'STORAGE_FULL' : 'COMMIT_UNKNOWN', error.message, {
+    cause: error,
+  })
+}
+
+/** See L1 to L3. */
+export class Ledger implements Shelf {
+  /** All mailboxes that are written here. */
+  readonly registry: Registry
+  /** Commits that failed or whose fate is unknown. */
+  failures = 0
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #doubtful = { message: new Set<string>(), mailbox: new Set<string>() }
+  readonly #holding = new Set<Mailbox>()
+
+  /** @param mailboxes - how many there may be in memory */
+  constructor(store: Store, clock: Clock, mailboxes: number) {
+    this.#store = store
+    this.#clock = clock
+    this.registry = new Registry(mailboxes, this)
+  }
+
+  /**
+   * Commits a change, then applies it.
+   *
+   * @param options - `reserve`: refuse it while the disk is nearly full
+   * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`; memory is then as before
+   */
+  async carryOut(plan: Plan, options?: { readonly reserve: boolean }): Promise<void> {
+    const settled = this.#settleDoubts(plan.operations)
+    const messages = [...this.#doubtful.message]
+    const mailboxes = [...this.#doubtful.mailbox]
+    const holding = [...this.#holding].filter((mailbox) => mailbox.holdingChanged)
+    this.#holding.clear()
+    const first: Operation[] = [
+      ...messages.map((key): Operation => ({ delete: 'message', key })),
+      ...mailboxes.map((address) => this.#mailboxOperation(address)),
+      ...holding.map(holdingOperation),
+    ]
+    try {
+      await this.#store.commit(first.length === 0 ? plan.operations : [...first, ...plan.operations], options)
+    } catch (error) {
+      const known = errorOf(error)
+      this.failures += 1
+      // What was surely not stored leaves the disk as doubtful as it was.
+      this.#doubt(known.code === 'STORAGE_FULL' ? settled : plan.operations)
+      for (const mailbox of holding) this.noteHolding(mailbox)
+      plan.undo?.()
+      throw known
+    }
+    for (const key of messages) this.#doubtful.message.delete(key)
+    for (const address of mailboxes) this.#doubtful.mailbox.delete(address)
+    plan.apply()
+  }
+
+  /** What a mailbox's consumer holds changed: see L3. */
+  noteHolding(mailbox: Mailbox): void {
+    mailbox.holdingChanged = true
+    this.#holding.add(mailbox)
+  }
+
+  mailbox(address: string): MailboxRecord | undefined {
+    // One in doubt that is not in memory was never made.
+    const record = this.doubtsMailbox(address) ? undefined : this.#get('mailbox', address)
+    return record && mailboxRecord(record)
+  }
+
+  doubtsMailbox(address: string): boolean {
+    return this.#doubtful.mailbox.has(address)
+  }
+
+  /**
+   * What became of an id that is not in its mailbox.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN` when it cannot be read now
+   */
+  receipt(address: string, id: string): ReceiptRecord | undefined {
+    const record = this.#get('receipt', `${address}/${id}`)
+    return record && receiptRecord(record)
+  }
+
+  /**
+   * Why an incarnation may not come back, if it may not.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN` when it cannot be read now
+   */
+  ending(address: string, incarnation: string): 'gone' | 'replaced' | undefined {
+    const record = this.#get('gone', `${address}/${incarnation}`)
+    if (record === undefined) return undefined
+    return record.meta.why === 'replaced' ? 'replaced' : 'gone'
+  }
+
+  /**
+   * The stored message, payload included.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN` when it cannot be read now
+   */
+  message(address: string, seq: number): StoredRecord | undefined {
+    return this.#get('message', messageKey(address, seq))
+  }
+
+  #get(collection: string, key: string): StoredRecord | undefined {
+    try {
+      return this.#store.get(collection, key)
+    } catch (error) {
+      throw errorOf(error)
+    }
+  }
+
+  /** What is put anew is in doubt no more. Returns the operations that settled a doubt. */
+  #settleDoubts(operations: readonly Operation[]): readonly Operation[] {
+    const { message, mailbox } = this.#doubtful
+    if (message.size + mailbox.size === 0) return []
+    return operations.filter((operation) => {
+      if (!('put' in operation)) return false
+      return (
+        (operation.put === 'message' && message.delete(operation.key)) ||
+        (operation.put === 'mailbox' && mailbox.delete(operation.key))
+      )
+    })
+  }
+
+  #doubt(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      const collection = 'put' in operation ? operation.put : operation.delete
+      if (collection === 'mailbox') this.#doubtful.mailbox.add(operation.key)
+      if (collection === 'message' && 'put' in operation) this.#doubtful.message.add(operation.key)
+    }
+  }
+
+  #mailboxOperation(address: string): Operation {
+    const mailbox = this.registry.find(address)
+    return mailbox?.recorded === true
+      ? mailboxOperation(mailbox, this.#clock.now())
+      : { delete: 'mailbox', key: address }
+  }
+}
+
+function holdingOperation(mailbox: Mailbox): Operation {
+  mailbox.holdingChanged = false
+  if (mailbox.owner === undefined || mailbox.held.size === 0) return { delete: 'holding', key: mailbox.address }
+  const meta = { incarnation: mailbox.owner.incarnation, seqs: [...mailbox.held].map(({ seq }) => seq) }
+  return { put: 'holding', key: mailbox.address, meta }
+}

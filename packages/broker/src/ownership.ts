@@ -1,0 +1,307 @@
+/**
+ * Whose a mailbox is: attach, lost connections, and the end of incarnations.
+ *
+ * ```text
+ * (nobody) ──attach──► attached ◄──attach (same incarnation)──┐
+ *                        │  └──connection lost──► suspect ────┘
+ *                        │                          │ partitionGraceMs
+ *                        └──leave, fence────────────┴──► gone     final and durable
+ * ```
+ *
+ * - *W1* Every change runs alone in its mailbox: what was called before is through, what comes after sees the change.
+ * - *W2* Only an end that is on the disk is told to anybody.
+ * - *W3* After a start all known incarnations are suspect; their grace begins then.
+ * - *W4* A mailbox closes first and is cleared then: what is in a closed mailbox is as good as withdrawn, and is cleared
+ *   later, or after a start, when it cannot be now.
+ */
+import { GreenroomError, type Lifetime, type Presence } from '@greenroom/proto'
+import type { Operation } from '@greenroom/store'
+import { anonymous, type Consumer } from './consumer.ts'
+import type { CoreParts, Courier } from './courier.ts'
+import type { Mailbox, Owner } from './mailbox.ts'
+import type { Message } from './message.ts'
+import { join, type Plan } from './plan.ts'
+import type { PresenceBoard } from './presence.ts'
+import { mailboxOperation, remove } from './removal.ts'
+import type { Traffic } from './traffic.ts'
+
+/** After a failed commit, an end is tried again this much later. */
+const retryMs = 1_000
+
+/** What a consumer asks for. */
+export interface AttachRequest {
+  readonly address: string
+  readonly incarnation: string
+  readonly lifetime: Lifetime
+  readonly credit: number
+  readonly controlCredit: number
+  /** Ids that it still works on. */
+  readonly held?: readonly string[]
+  /** It was attached before: it never replaces a newer one. */
+  readonly again?: boolean
+  readonly presence?: Presence
+}
+
+/** Why an incarnation ended. */
+type End = 'gone' | 'replaced'
+
+/** What all of this needs. */
+export interface OwnershipParts extends CoreParts {
+  readonly courier: Courier
+  readonly traffic: Traffic
+  readonly presence: PresenceBoard
+  readonly partitionGraceMs: number
+}
+
+/** See W1 to W3. */
+export class Ownership {
+  readonly #parts: OwnershipParts
+
+  constructor(parts: OwnershipParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Makes a consumer the one of its mailbox (D6 to D8). Nothing is delivered before it is ready.
+   *
+   * @throws GreenroomError `FENCED`, `REPLACED`, `FORBIDDEN`, `MAILBOX_FULL`, `COMMIT_UNKNOWN`
+   */
+  async attach(consumer: Consumer, request: AttachRequest): Promise<Mailbox> {
+    if (request.address === anonymous.address)
+      throw new GreenroomError('FORBIDDEN', `nobody may attach as "${anonymous.address}"`)
+    const mailbox = this.#parts.registry.open(request.address)
+    await this.#alone(mailbox, () => this.#attach(mailbox, consumer, request))
+    return mailbox
+  }
+
+  async #attach(mailbox: Mailbox, consumer: Consumer, request: AttachRequest): Promise<void> {
+    const { ledger, clock } = this.#parts
+    const { incarnation, lifetime, presence } = request
+    this.#checkRight(mailbox, request)
+    const { owner, record } = mailbox
+    const plans: Plan[] = []
+    const isOther = owner !== undefined && owner.incarnation !== incarnation
+    if (isOther) plans.push(this.#endPlan(mailbox, owner, 'replaced'))
+    const next = { incarnation, lifetime, presence: presence ?? (isOther ? undefined : record.presence) }
+    const isNews =
+      isOther ||
+      record.incarnation !== incarnation ||
+      record.lifetime !== lifetime ||
+      record.presence?.role !== next.presence?.role
+    if (isNews)
+      plans.push({
+        operations: [
+          mailboxOperation(mailbox, clock.now(), next),
+          { delete: 'gone', key: `${mailbox.address}/${incarnation}` },
+        ],
+        apply: () => mailbox.restore({ ...record, ...next, next: mailbox.next }),
+      })
+    if (plans.length > 0) await ledger.carryOut(join(plans))
+    this.#welcome(mailbox, consumer, request)
+  }
+
+  #checkRight({ address, record, owner, isClosed }: Mailbox, { incarnation, lifetime, again }: AttachRequest): void {
+    const fenced = (why: string): GreenroomError =>
+      new GreenroomError('FENCED', `incarnation ${incarnation} of ${address} ${why}`)
+    const ending = this.#parts.ledger.ending(address, incarnation)
+    if (isClosed || ending === 'gone') throw fenced('was declared gone')
+    if (record.lifetime !== undefined && record.lifetime !== lifetime)
+      throw new GreenroomError('FORBIDDEN', `mailbox ${address} is of lifetime ${record.lifetime}`)
+    if (record.incarnation === incarnation) return
+    if (lifetime === 'incarnation' && record.incarnation !== undefined)
+      throw fenced(`is not ${record.incarnation}, to whom the mailbox belongs`)
+    if (again === true && (ending === 'replaced' || owner !== undefined))
+      throw new GreenroomError('REPLACED', `another incarnation took ${address} over`)
+  }
+
+  /** The mailbox is the consumer's: what it does not list any more comes again. */
+  #welcome(
+    mailbox: Mailbox,
+    consumer: Consumer,
+    { incarnation, credit, controlCredit, held, presence }: AttachRequest,
+  ): void {
+    const { owner: before } = mailbox
+    const isSame = before?.incarnation === incarnation
+    if (isSame) {
+      before.endGrace?.()
+      before.consumer?.end('REPLACED', `a newer connection of ${incarnation} took ${mailbox.address} over`)
+    }
+    const owner: Owner = {
+      incarnation,
+      presence: presence ?? (isSame ? before.presence : undefined),
+      consumer,
+      credit,
+      controlCredit,
+      endGrace: undefined,
+    }
+    mailbox.owner = owner
+    const listed = new Set(held)
+    for (const message of mailbox.held) if (!listed.has(message.id)) mailbox.free(message)
+    for (const id of listed) {
+      const message = mailbox.messages.get(id)
+      if (message?.place === 'ready') mailbox.hold(message)
+    }
+    if (mailbox.record.lifetime === 'named') this.#parts.ledger.noteHolding(mailbox)
+    this.#parts.presence.tell(mailbox, owner, 'attached', before?.presence?.role)
+  }
+
+  /** The consumer's connection was lost: its incarnation is suspect, and gone when it does not come back in time. */
+  lost(mailbox: Mailbox, consumer: Consumer): void {
+    const { owner } = mailbox
+    if (owner?.consumer !== consumer) return
+    owner.consumer = undefined
+    this.suspect(mailbox, owner)
+  }
+
+  /** Begins the grace of an owner that is not connected. */
+  suspect(mailbox: Mailbox, owner: Owner): void {
+    const { presence, partitionGraceMs } = this.#parts
+    this.#startGrace(mailbox, owner, partitionGraceMs)
+    presence.tell(mailbox, owner, 'suspect')
+  }
+
+  #startGrace(mailbox: Mailbox, owner: Owner, delayMs: number): void {
+    const { alarms, logger } = this.#parts
+    const isStillSuspect = (): boolean => mailbox.owner === owner && owner.consumer === undefined
+    const expired = (): void => {
+      this.#end(mailbox, isStillSuspect).catch((error: unknown) => {
+        if (!isStillSuspect()) return
+        logger('warn', 'end not stored', {
+          address: mailbox.address,
+          incarnation: owner.incarnation,
+          error: String(error),
+        })
+        this.#startGrace(mailbox, owner, retryMs)
+      })
+    }
+    owner.endGrace?.()
+    owner.endGrace = alarms.set(delayMs, expired)
+  }
+
+  /**
+   * The incarnation leaves: it is gone.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN`
+   */
+  leave(mailbox: Mailbox, incarnation: string): Promise<void> {
+    return this.#end(mailbox, () => mailbox.owner?.incarnation === incarnation)
+  }
+
+  async #end(mailbox: Mailbox, isDue: () => boolean): Promise<void> {
+    await this.#alone(mailbox, async () => {
+      const { owner } = mailbox
+      if (owner === undefined || !isDue()) return
+      await this.#parts.ledger.carryOut(this.#endPlan(mailbox, owner, 'gone'))
+      if (mailbox.isClosed) await this.#clear(mailbox)
+    })
+  }
+
+  /** W1. */
+  async #alone(mailbox: Mailbox, work: () => Promise<void>): Promise<void> {
+    try {
+      await mailbox.turns.take('alone', work)
+    } finally {
+      this.#parts.registry.tidy(mailbox)
+    }
+  }
+
+  /**
+   * Declares an incarnation gone, whether it ever attached or not.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN`, `MAILBOX_FULL`
+   */
+  async fence(address: string, incarnation: string): Promise<void> {
+    const mailbox = this.#parts.registry.open(address)
+    await this.#alone(mailbox, async () => {
+      const { owner, record } = mailbox
+      const gone: Plan = { operations: [this.#goneOperation(address, incarnation, 'gone')], apply() {} }
+      let plan = gone
+      if (owner?.incarnation === incarnation) plan = this.#endPlan(mailbox, owner, 'gone')
+      // Whoever is fenced before it ever attached was to be the mailbox's one incarnation.
+      else if (record.lifetime === undefined) plan = join([gone, this.#closePlan(mailbox, incarnation)])
+      await this.#parts.ledger.carryOut(plan)
+      if (mailbox.isClosed) await this.#clear(mailbox)
+    })
+  }
+
+  #goneOperation(address: string, incarnation: string, why: End): Operation {
+    return { put: 'gone', key: `${address}/${incarnation}`, meta: { why, at: this.#parts.clock.now() } }
+  }
+
+  /** An owner's end: its mailbox closes, or, a named one, has no owner and all messages back. */
+  #endPlan(mailbox: Mailbox, owner: Owner, why: End): Plan {
+    const { traffic, courier, presence, counters, clock } = this.#parts
+    const { incarnation } = owner
+    const operations: Operation[] = [this.#goneOperation(mailbox.address, incarnation, why)]
+    const farewell = (): void => {
+      owner.endGrace?.()
+      if (mailbox.owner === owner) mailbox.owner = undefined
+      counters.gone += 1
+      owner.consumer?.end(
+        why === 'gone' ? 'FENCED' : 'REPLACED',
+        `incarnation ${incarnation} of ${mailbox.address} is ${why}`,
+      )
+      presence.tell(mailbox, owner, 'gone')
+      courier.pump(mailbox)
+    }
+    const rest: Plan = { operations, apply: farewell }
+    if (mailbox.record.lifetime === 'incarnation') return join([this.#closePlan(mailbox, incarnation), rest])
+    const back = [...mailbox.held].map((message) => traffic.giveBack(mailbox, message, why, incarnation))
+    const without = { incarnation: undefined, presence: undefined }
+    operations.push({ delete: 'holding', key: mailbox.address }, mailboxOperation(mailbox, clock.now(), without))
+    return join([...back, { operations: [], apply: () => mailbox.restore({ ...mailbox.record, ...without }) }, rest])
+  }
+
+  /** A mailbox closes for ever. */
+  #closePlan(mailbox: Mailbox, incarnation: string): Plan {
+    const at = this.#parts.clock.now()
+    const change = { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: at } as const
+    return {
+      operations: [mailboxOperation(mailbox, at, change)],
+      apply: () => mailbox.restore({ ...mailbox.record, ...change, next: mailbox.next }),
+    }
+  }
+
+  /** Clears a closed mailbox: runs are withdrawn, the senders of all else are told (D8). */
+  async clear(mailbox: Mailbox): Promise<void> {
+    await this.#alone(mailbox, () => this.#clear(mailbox))
+  }
+
+  async #clear(mailbox: Mailbox): Promise<void> {
+    const { alarms, clock, courier, ledger, logger } = this.#parts
+    const messages = [...mailbox.messages.values()]
+    const isRun = ({ kind }: Message): boolean => kind === 'run'
+    try {
+      await courier.tell(
+        mailbox,
+        messages.filter((message) => !isRun(message)),
+      )
+      const removals = messages.map((message) =>
+        remove(mailbox, message, isRun(message) ? 'withdrawn' : 'returned', clock.now()),
+      )
+      if (removals.length > 0) await ledger.carryOut(join(removals))
+    } catch (error) {
+      logger('warn', 'closed mailbox not cleared', { address: mailbox.address, error: String(error) })
+      alarms.set(retryMs, () => void this.clear(mailbox))
+    }
+  }
+
+  /**
+   * Deletes a named mailbox with all that is in it; its ids stay remembered.
+   *
+   * @throws GreenroomError `FORBIDDEN` when it is not named or somebody has it, `COMMIT_UNKNOWN`
+   */
+  async delete(address: string): Promise<void> {
+    const { registry, ledger, clock } = this.#parts
+    const mailbox = registry.open(address)
+    await this.#alone(mailbox, async () => {
+      if (mailbox.owner !== undefined || mailbox.record.lifetime === 'incarnation')
+        throw new GreenroomError('FORBIDDEN', `mailbox ${address} is not a named one, or somebody has it`)
+      const removals = [...mailbox.messages.values()].map((message) =>
+        remove(mailbox, message, 'withdrawn', clock.now()),
+      )
+      const operations: Operation[] = ['mailbox', 'holding'].map((name) => ({ delete: name, key: address }))
+      await ledger.carryOut(join([...removals, { operations, apply: () => mailbox.forget() }]))
+    })
+  }
+}

@@ -1,0 +1,183 @@
+/** Commits that fail: what clients are told, and that nothing is half done. */
+import type { Delivery } from '@greenroom/proto'
+import { createMemoryStore, type CommitFault, type MemoryStore } from '@greenroom/store'
+import { describe, expect, test } from 'vitest'
+import { brokerSchema, createBroker } from '../src/index.ts'
+import { RawClient } from './raw-client.ts'
+
+const token = 'a-token-of-enough-length'
+const payload = new Uint8Array([1])
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** A store whose next commits end as they are told to. */
+function fragile(): { readonly store: MemoryStore; readonly faults: CommitFault['outcome'][] } {
+  const faults: CommitFault['outcome'][] = []
+  const store = createMemoryStore({
+    schema: brokerSchema,
+    defer: (task) => setImmediate(task),
+    faults: () => {
+      const outcome = faults.shift()
+      return outcome && { outcome }
+    },
+  })
+  return { store, faults }
+}
+
+describe('a commit whose fate is unknown', () => {
+  test.for(['fails', 'lies', 'limbo'] as const)(
+    '(%s) is told as COMMIT_UNKNOWN, and the same id again settles it',
+    async (fault) => {
+      const { store, faults } = fragile()
+      await using broker = await createBroker({ store, listen: { port: 0 }, token })
+      using client = await RawClient.attached(broker.url ?? '', token, 'inbox')
+      const message = { t: 'send', to: 'inbox', id: 'm1', kind: 'run' }
+
+      faults.push(fault)
+      client.say({ ...message, req: 1 }, payload)
+      expect(await client.answer(1)).toMatchObject({ t: 'error', code: 'COMMIT_UNKNOWN' })
+      client.say({ ...message, req: 2 }, payload)
+      expect(await client.answer(2)).toEqual({ t: 'ok', req: 2, seq: 1 })
+      await client.heard(({ t }) => t === 'deliver')
+
+      faults.push(fault)
+      client.say({ t: 'claim', req: 3, id: 'm1' })
+      expect(await client.answer(3)).toMatchObject({ t: 'error', code: 'COMMIT_UNKNOWN' })
+      client.say({ t: 'claim', req: 4, id: 'm1' })
+      expect(await client.answer(4)).toEqual({ t: 'ok', req: 4 })
+
+      faults.push(fault)
+      client.say({ t: 'revoke', req: 5, to: 'inbox', id: 'm2' })
+      expect(await client.answer(5)).toMatchObject({ t: 'error', code: 'COMMIT_UNKNOWN' })
+      client.say({ t: 'revoke', req: 6, to: 'inbox', id: 'm2' })
+      expect(await client.answer(6)).toMatchObject({ t: 'ok' })
+      client.say({ ...message, req: 7, id: 'm2' }, payload)
+      expect(await client.answer(7)).toMatchObject({ t: 'error', code: 'REVOKED' })
+      expect(client.headers.filter(({ t }) => t === 'deliver').length).toBe(1)
+      expect(broker.stats()).toMatchObject({ messages: 0, bytes: 0, failedCommits: 3 })
+      await broker.close()
+      await store.close()
+    },
+  )
+
+  test('is settled by the in-process bus itself', async () => {
+    const { store, faults } = fragile()
+    await using broker = await createBroker({ store })
+    const came: Delivery[] = []
+    const peer = await broker.bus.attach({
+      address: 'inbox',
+      incarnation: 'i1',
+      lifetime: 'incarnation',
+      onMessage: (message) => came.push(message),
+    })
+    faults.push('fails', 'lies')
+    expect(await peer.send({ to: 'inbox', id: 'm1', kind: 'run', payload })).toEqual({ seq: 1, duplicate: false })
+    while (came.length === 0) await turn()
+    faults.push('lies', 'fails')
+    await came[0]?.claim()
+    expect(await peer.revoke({ to: 'inbox', id: 'm1' })).toBe('claimed')
+    faults.push('lies')
+    await peer.drain()
+    expect(broker.stats()).toMatchObject({ failedCommits: 5, attached: 0, suspect: 0, gone: 1 })
+  })
+})
+
+test('the same message twice at once is one message', async () => {
+  const { store, faults } = fragile()
+  await using broker = await createBroker({ store })
+  const peer = await broker.bus.attach({ address: 'sender', incarnation: 's1', lifetime: 'named' })
+  const message = { to: 'inbox', id: 'm1', kind: 'note', payload }
+  const receipts = await Promise.all([peer.send(message), peer.send(message), peer.send(message)])
+  expect(receipts).toEqual([
+    { seq: 1, duplicate: false },
+    { seq: 1, duplicate: true },
+    { seq: 1, duplicate: true },
+  ])
+  // The first of two fails: the second is then the one that is stored.
+  faults.push('fails')
+  const again = await Promise.all([peer.send({ ...message, id: 'm2' }), peer.send({ ...message, id: 'm2' })])
+  expect(again.map(({ seq }) => seq)).toEqual([2, 2])
+  expect(again.filter(({ duplicate }) => duplicate).length).toBe(1)
+})
+
+test('a broker whose store has ended ends too', async () => {
+  const { store } = fragile()
+  const events: string[] = []
+  await using broker = await createBroker({
+    store,
+    listen: { port: 0 },
+    token,
+    logger: (_level, event) => events.push(event),
+  })
+  using client = await RawClient.attached(broker.url ?? '', token, 'inbox')
+  await store.close()
+  await broker.closed
+  await client.ended
+  expect(events).toEqual(['store ended'])
+})
+
+// Found by the schedules.
+describe('regressions', () => {
+  test('a number is not given twice after a refusal while an earlier message was on its way', async () => {
+    let free = Number.POSITIVE_INFINITY
+    await using store = createMemoryStore({ schema: brokerSchema, freeBytes: () => free })
+    const message = { to: 'inbox', kind: 'note', payload }
+    {
+      await using broker = await createBroker({ store })
+      const peer = await broker.bus.attach({ address: 'sender', incarnation: 's1', lifetime: 'named' })
+      await peer.send({ ...message, id: 'm1' })
+      const second = peer.send({ ...message, id: 'm2' })
+      free = 0
+      await expect(peer.send({ ...message, id: 'm3' })).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+      expect(await second).toEqual({ seq: 2, duplicate: false })
+      for (const id of ['m1', 'm2']) expect(await peer.revoke({ to: 'inbox', id })).toBe('withdrawn')
+    }
+    free = Number.POSITIVE_INFINITY
+    await using broker = await createBroker({ store })
+    const peer = await broker.bus.attach({ address: 'sender', incarnation: 's2', lifetime: 'named' })
+    expect(await peer.send({ ...message, id: 'm3' })).toEqual({ seq: 3, duplicate: false })
+  })
+
+  test('what a commit of unknown fate left behind stays in doubt when it is refused the next time', async () => {
+    const { store, faults } = fragile()
+    {
+      await using broker = await createBroker({ store, listen: { port: 0 }, token })
+      using client = await RawClient.open(broker.url ?? '', token)
+      const message = { t: 'send', to: 'inbox', kind: 'note' }
+      // Two at once, so that what comes later does not take the first one's number.
+      faults.push('lies')
+      client.say({ ...message, req: 1, id: 'm1' }, payload)
+      client.say({ ...message, req: 2, id: 'm2' }, payload)
+      await client.answer(2)
+      faults.push('full')
+      client.say({ ...message, req: 3, id: 'm1' }, payload)
+      client.say({ ...message, req: 4, id: 'm2' }, payload)
+      expect(await client.answer(4)).toMatchObject({ code: 'STORAGE_FULL' })
+      client.say({ ...message, req: 5, id: 'm2' }, new Uint8Array([2]))
+      expect(await client.answer(5)).toMatchObject({ t: 'ok', seq: 1 })
+    }
+    await using broker = await createBroker({ store })
+    const came: Delivery[] = []
+    const onMessage = (message: Delivery): void => void came.push(message)
+    await broker.bus.attach({ address: 'inbox', incarnation: 'i1', lifetime: 'named', onMessage })
+    for (let count = 0; count < 10; count += 1) await turn()
+    expect(came.map(({ id, seq, payload: [content] }) => [id, seq, content])).toEqual([['m2', 1, 2]])
+  })
+
+  test('the sender of a message in a closing mailbox is told, even if the end is unknown and the power is cut', async () => {
+    const { store, faults } = fragile()
+    const sender = { address: 'sender', incarnation: 's1', lifetime: 'named' } as const
+    const first = await createBroker({ store })
+    const peer = await first.bus.attach(sender)
+    await peer.send({ to: 'worker.1', id: 'm1', kind: 'note', payload })
+    faults.push('stored', 'stored', 'lies')
+    await peer.fence({ address: 'worker.1', incarnation: 'w1' })
+    await peer.send({ to: 'other', id: 'm2', kind: 'note', payload })
+    const left = store.powerCut()
+    await using broker = await createBroker({ store: left })
+    const came: Delivery[] = []
+    await broker.bus.attach({ ...sender, onMessage: (message) => came.push(message) })
+    while (came.length === 0) await turn()
+    for (let count = 0; count < 10; count += 1) await turn()
+    expect(came.map(({ kind, from }) => [kind, from])).toEqual([['undeliverable', 'worker.1']])
+  })
+})

@@ -1,0 +1,477 @@
+/**
+ * Hostile clients: whatever breaks a rule ends that connection, with the documented code, and disturbs nobody else.
+ *
+ * While each of them does its worst, a bystander sends, receives and acks; it must lose nothing.
+ */
+import { connectBus } from '@greenroom/bus'
+import { encodeFrame, errors, wire, type Delivery } from '@greenroom/proto'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { createBroker, type Broker, type BrokerOptions } from '../src/index.ts'
+import { RawClient } from './raw-client.ts'
+
+const token = 'a-token-of-enough-length'
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+function open(options: BrokerOptions = {}): Promise<Broker & { readonly url: string }> {
+  return createBroker({ listen: { port: 0 }, token, ...options }).then((broker) => {
+    const { url } = broker
+    if (url === undefined) throw new Error('it does not listen')
+    return Object.assign(broker, { url })
+  })
+}
+
+/** Somebody whose traffic goes on. */
+class Bystander implements AsyncDisposable {
+  readonly #bus
+  readonly #arrived = new Set<string>()
+  #isOver = false
+  #sent = 0
+  #done: Promise<void> = Promise.resolve()
+
+  private constructor(url: string) {
+    this.#bus = connectBus({ url, token })
+  }
+
+  static async start(url: string): Promise<Bystander> {
+    const bystander = new Bystander(url)
+    await bystander.#start()
+    return bystander
+  }
+
+  async #start(): Promise<void> {
+    const onMessage = (message: Delivery): void => {
+      this.#arrived.add(message.id)
+      void message.ack()
+    }
+    await this.#bus.attach({ address: 'bystander', incarnation: 'b1', lifetime: 'named', onMessage })
+    const peer = await this.#bus.attach({ address: 'friend', incarnation: 'f1', lifetime: 'named' })
+    this.#done = (async () => {
+      while (!this.#isOver) {
+        this.#sent += 1
+        await peer.send({ to: 'bystander', id: `m${this.#sent}`, kind: 'note', payload: bytes('hello') })
+      }
+    })()
+  }
+
+  /** Resolves when its traffic went on, and all of it has arrived; never, when it was disturbed. */
+  async isUndisturbed(): Promise<void> {
+    const before = this.#sent
+    while (this.#sent < before + 20) await sleep(1)
+    this.#isOver = true
+    await this.#done
+    while (this.#arrived.size < this.#sent) await sleep(1)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true
+    await this.#done
+    await this.#bus.close()
+  }
+}
+
+/** A frame with a prefix that is not its header's length. */
+function frameOf(length: number, header: string): Buffer {
+  const frame = Buffer.alloc(4 + header.length)
+  frame.writeUInt32BE(length)
+  frame.write(header, 4)
+  return frame
+}
+
+const attach = {
+  t: 'attach',
+  req: 1,
+  address: 'evil',
+  incarnation: 'e1',
+  lifetime: 'named',
+  credit: 1,
+  controlCredit: 1,
+}
+const manyKeys = `{"t":"ping",${Array.from({ length: 2500 }, (_, index) => `"k${index}":1`).join(',')}}`
+const deep = `{"t":"ping","x":${'['.repeat(8_000)}${']'.repeat(8_000)}}`
+
+interface Crime {
+  readonly name: string
+  readonly code: number
+  readonly hello?: boolean
+  readonly commit: (client: RawClient) => unknown
+}
+
+const crimes: readonly Crime[] = [
+  {
+    name: 'garbage',
+    code: 4400,
+    commit: ({ socket }) => socket.send(Buffer.from('\0\0\0\x10no frame at all, not in the least')),
+  },
+  { name: 'an empty message', code: 4400, commit: ({ socket }) => socket.send(Buffer.alloc(0)) },
+  { name: 'a text message', code: 4400, commit: ({ socket }) => socket.send('{"t":"ping"}') },
+  {
+    name: 'a frame that is cut short',
+    code: 4400,
+    commit: ({ socket }) => socket.send(encodeFrame({ t: 'ping' }).subarray(0, 9)),
+  },
+  { name: 'a header that is not JSON', code: 4400, commit: ({ socket }) => socket.send(frameOf(5, '{"t":')) },
+  {
+    name: 'a header that is not UTF-8',
+    code: 4400,
+    commit: ({ socket }) => socket.send(Buffer.from([0, 0, 0, 2, 0xff, 0xfe])),
+  },
+  { name: 'a header that claims 4 GiB', code: 4413, commit: ({ socket }) => socket.send(frameOf(0xffff_ffff, '{}')) },
+  {
+    name: 'a header above 16 KiB',
+    code: 4413,
+    commit: ({ socket }) => socket.send(frameOf(manyKeys.length, manyKeys)),
+  },
+  { name: 'a frame of 17 MiB', code: 4413, commit: ({ socket }) => socket.send(Buffer.alloc(17 * 1024 * 1024)) },
+  {
+    name: 'a payload of 9 MiB',
+    code: 4413,
+    commit: ({ socket }) => {
+      const head = encodeFrame({ t: 'send', req: 1, to: 'x', id: 'x', kind: 'x' })
+      socket.send(Buffer.concat([head, new Uint8Array(9 * 1024 * 1024)]))
+    },
+  },
+  { name: 'a frame of unknown kind', code: 4400, commit: (client) => client.say({ t: 'explode' }) },
+  {
+    name: 'a frame for clients',
+    code: 4400,
+    commit: (client) => client.say({ t: 'welcome', wire: 1, capabilities: [], broker: 'x' }),
+  },
+  { name: 'a name with a slash', code: 4400, commit: (client) => client.say({ ...attach, address: '../etc' }) },
+  { name: 'credit below zero', code: 4400, commit: (client) => client.say({ ...attach, credit: -1 }) },
+  { name: 'hello twice', code: 4400, commit: (client) => client.say({ t: 'hello', wire: 1, capabilities: [] }) },
+  { name: 'anything before hello', code: 4400, hello: false, commit: (client) => client.say({ t: 'ping' }) },
+  {
+    name: 'a version of the future only',
+    code: 4406,
+    hello: false,
+    commit: (client) => client.say({ t: 'hello', wire: 99, oldest: 98, capabilities: [] }),
+  },
+  {
+    name: 'a capability that nobody has',
+    code: 4407,
+    hello: false,
+    commit: (client) => client.say({ t: 'hello', wire: 1, capabilities: [], required: ['telepathy'] }),
+  },
+  { name: 'an ack before any attach', code: 4400, commit: (client) => client.say({ t: 'ack', ids: ['m1'] }) },
+  {
+    name: 'a live message from nobody',
+    code: 4400,
+    commit: (client) => client.say({ t: 'live', to: 'bystander', kind: 'x' }),
+  },
+  {
+    name: 'a second attach',
+    code: 4400,
+    commit: (client) => {
+      client.say(attach)
+      client.say({ ...attach, req: 2, address: 'other' })
+    },
+  },
+  {
+    name: 'an attach as the sender of nobody',
+    code: 4403,
+    commit: (client) => client.say({ ...attach, address: 'anonymous' }),
+  },
+  {
+    name: "an attach to the bystander's mailbox as if it were an incarnation's",
+    code: 4403,
+    commit: (client) => client.say({ ...attach, address: 'bystander', lifetime: 'incarnation' }),
+  },
+  {
+    name: 'a wrong token in renew',
+    code: 4401,
+    commit: (client) => client.say({ t: 'renew', req: 1, token: 'guess' }),
+  },
+  {
+    name: 'a presence of 12 KiB',
+    code: 4413,
+    commit: (client) => client.say({ ...attach, presence: { role: 'r', version: 'x'.repeat(12 * 1024) } }),
+  },
+]
+
+describe('what breaks a rule of the protocol ends its connection and disturbs nobody', () => {
+  test.for(crimes)('$name: $code', async ({ code, hello = true, commit }) => {
+    await using broker = await open()
+    await using bystander = await Bystander.start(broker.url)
+    using client = await RawClient.open(broker.url, token, { hello })
+    commit(client)
+    expect((await client.ended).code).toBe(code)
+    await bystander.isUndisturbed()
+  })
+
+  test('the error frame before the close says why', async () => {
+    await using broker = await open()
+    using client = await RawClient.open(broker.url, token)
+    client.say({ t: 'explode' })
+    expect(await client.ended).toEqual({ code: errors.BAD_FRAME.close, error: 'BAD_FRAME' })
+  })
+
+  test('a header that nests thousands deep in a field that nobody knows is read leniently', async () => {
+    await using broker = await open()
+    using client = await RawClient.open(broker.url, token)
+    client.socket.send(frameOf(deep.length, deep))
+    await client.heard(({ t }) => t === 'pong')
+  })
+
+  test('another incarnation cannot attach to the mailbox of one: FENCED, and the owner stays', async () => {
+    await using broker = await open()
+    await using bystander = await Bystander.start(broker.url)
+    using owner = await RawClient.attached(broker.url, token, 'worker.1', { lifetime: 'incarnation' })
+    using thief = await RawClient.open(broker.url, token)
+    thief.say({ ...attach, address: 'worker.1', lifetime: 'incarnation' })
+    expect(await thief.ended).toEqual({ code: 4410, error: 'FENCED' })
+    owner.say({ t: 'ping' })
+    await owner.heard(({ t }) => t === 'pong')
+    await bystander.isUndisturbed()
+  })
+
+  test('acks, claims and nacks of what somebody else holds change nothing', async () => {
+    await using broker = await open()
+    using holder = await RawClient.attached(broker.url, token, 'holder')
+    using thief = await RawClient.attached(broker.url, token, 'thief')
+    thief.say({ t: 'send', req: 1, to: 'holder', id: 'm1', kind: 'run' }, bytes('x'))
+    await holder.heard(({ t }) => t === 'deliver')
+    thief.say({ t: 'ack', req: 2, ids: ['m1'] })
+    thief.say({ t: 'claim', req: 3, id: 'm1' })
+    thief.say({ t: 'nack', req: 4, id: 'm1' })
+    expect(await thief.answer(3)).toMatchObject({ t: 'error', code: 'NOT_HOLDER' })
+    await thief.answer(4)
+    holder.say({ t: 'claim', req: 5, id: 'm1' })
+    expect(await holder.answer(5)).toEqual({ t: 'ok', req: 5 })
+  })
+})
+
+describe('text that is longer in bytes than in characters', () => {
+  const wide = '語'.repeat(100)
+  const labels = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`l${index}`, wide]))
+
+  test('in a presence: the list of a role is told completely, and nobody is disturbed', async () => {
+    await using broker = await open()
+    using first = await RawClient.attached(broker.url, token, 'first', { presence: { role: 'coder', labels } })
+    using second = await RawClient.attached(broker.url, token, 'second', { presence: { role: 'coder', labels } })
+    using third = await RawClient.attached(broker.url, token, 'third', { presence: { role: 'coder', labels } })
+    using watcher = await RawClient.attached(broker.url, token, 'watcher')
+    watcher.say({ t: 'watch', req: 1, role: 'coder' })
+    watcher.say({ t: 'ping' })
+    await watcher.heard(({ t }) => t === 'pong')
+    const members = watcher.headers.flatMap((header) => {
+      if (header.t === 'ok') return header.members ?? []
+      return header.t === 'presence' ? [header.change] : []
+    })
+    expect(members.map(({ address }) => address)).toEqual(['first', 'second', 'third'])
+    expect([first, second, third].map(({ socket }) => socket.readyState)).toEqual([1, 1, 1])
+  })
+
+  test('a presence that no header would hold beside its address is refused: 4413', async () => {
+    await using broker = await open()
+    using watcher = await RawClient.attached(broker.url, token, 'watcher')
+    watcher.say({ t: 'watch', req: 1, role: 'coder' })
+    await watcher.answer(1)
+    using loud = await RawClient.attached(broker.url, token, 'loud')
+    loud.say({ t: 'announce', presence: { role: 'coder', version: '語'.repeat(5_400) } })
+    expect(await loud.ended).toEqual({ code: 4413, error: 'FRAME_TOO_LARGE' })
+    watcher.say({ t: 'ping' })
+    await watcher.heard(({ t }) => t === 'pong')
+  })
+})
+
+describe('on the socket', () => {
+  /** What a raw connection gets back, until it is closed. */
+  async function talk(url: string, say: (socket: Socket) => unknown): Promise<string> {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    socket.on('error', () => {})
+    let heard = ''
+    socket.on('data', (data: Buffer) => (heard += data.toString('latin1')))
+    socket.on('connect', () => say(socket))
+    await new Promise((resolve) => socket.on('close', resolve))
+    return heard
+  }
+
+  const upgrade = (more: string): string =>
+    `GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${more}\r\n`
+  const protocol = `Sec-WebSocket-Protocol: ${wire.protocol}\r\n`
+  const bearer = `Authorization: Bearer ${token}\r\n`
+
+  test.for([
+    ['no token', protocol, '401'],
+    ['a wrong token', `${protocol}Authorization: Bearer ${token}x\r\n`, '401'],
+    ['a token under another scheme', `${protocol}Authorization: Basic ${token}\r\n`, '401'],
+    ["another protocol's name", `${bearer}Sec-WebSocket-Protocol: mqtt\r\n`, '400'],
+    ['no protocol', bearer, '400'],
+    ['an origin that nobody named', `${protocol}${bearer}Origin: https://evil.example\r\n`, '403'],
+  ] as const)('an upgrade with %s is refused', async ([, headers, status]) => {
+    await using broker = await open({ origins: ['https://good.example'] })
+    expect(await talk(broker.url, (socket) => socket.write(upgrade(headers)))).toContain(`HTTP/1.1 ${status}`)
+  })
+
+  test('a browser is let in from a named origin, with its token as a sub-protocol', async () => {
+    await using broker = await open({ origins: ['https://good.example'] })
+    const socket = new WebSocket(broker.url, [wire.protocol, `greenroom.token.${token}`], {
+      origin: 'https://good.example',
+    })
+    await once(socket, 'open')
+    expect(socket.protocol).toBe(wire.protocol)
+    socket.terminate()
+  })
+
+  test('who was refused and does not hang up is cut, and does not hold up the close', async () => {
+    const broker = await open()
+    const port = Number(new URL(broker.url).port)
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.on('error', () => {})
+    socket.resume().write(upgrade(protocol))
+    await new Promise((resolve) => socket.once('end', resolve))
+    // What is really gone cannot be written to; what is half open can, for ever.
+    while (!socket.destroyed) {
+      socket.write('x')
+      await sleep(1)
+    }
+    // Nor does one that was refused a moment ago.
+    const last = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    last.on('error', () => {})
+    await once(last, 'connect')
+    last.write(upgrade(protocol))
+    await broker.close()
+    last.destroy()
+  })
+
+  test.for([
+    ['bytes that are no HTTP', 'SSH-2.0-OpenSSH_9.6\r\n\r\n'],
+    ['a header without end', `GET / HTTP/1.1\r\nX: ${'y'.repeat(100_000)}`],
+  ] as const)('%s is refused and closed', async ([, text]) => {
+    await using broker = await open()
+    await using bystander = await Bystander.start(broker.url)
+    // The refusal may be lost: what was not read resets the connection.
+    expect(await talk(broker.url, (socket) => socket.write(text))).toMatch(/^$|^HTTP\/1.1 4/)
+    await bystander.isUndisturbed()
+  })
+
+  test.for([
+    ['says nothing', ''],
+    ['never ends its request', upgrade('').slice(0, -2)],
+  ] as const)('a connection that %s is cut after helloMs', async ([, text]) => {
+    await using broker = await open({ limits: { helloMs: 200 } })
+    await using bystander = await Bystander.start(broker.url)
+    await talk(broker.url, (socket) => socket.write(text))
+    await bystander.isUndisturbed()
+  })
+
+  test('a connection without hello is closed with 4408', async () => {
+    await using broker = await open({ limits: { helloMs: 100 } })
+    using client = await RawClient.open(broker.url, token, { hello: false })
+    expect(await client.ended).toEqual({ code: 4408, error: 'HELLO_TIMEOUT' })
+  })
+
+  test.for([
+    ['unmasked', Buffer.from([0x82, 0x02, 1, 2]), 4400],
+    ['with reserved bits', Buffer.from([0xf2, 0x82, 0, 0, 0, 0, 1, 2]), 4400],
+    ['of unknown opcode', Buffer.from([0x8b, 0x80, 0, 0, 0, 0]), 4400],
+    ['that claims 2^62 bytes', Buffer.from([0x82, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 4413],
+  ] as const)('a WebSocket frame %s is answered with a close', async ([, frame, code]) => {
+    await using broker = await open()
+    await using bystander = await Bystander.start(broker.url)
+    const heard = await talk(broker.url, (socket) => {
+      socket.once('data', () => socket.write(frame))
+      socket.write(upgrade(protocol + bearer))
+    })
+    const close = Buffer.from(heard.slice(heard.indexOf('\r\n\r\n') + 4), 'latin1')
+    expect(close[0]).toBe(0x88)
+    expect([code, 1002, 1009]).toContain(close.readUInt16BE(2))
+    expect(close.readUInt16BE(2)).toBe(code)
+    await bystander.isUndisturbed()
+  })
+
+  test('health is told to everybody, anything else to nobody', async () => {
+    await using broker = await open()
+    const page = async (path: string): Promise<readonly [number | undefined, string]> => {
+      const asked = request(`${broker.url.replace('ws', 'http')}${path}`).end()
+      const [response] = await once(asked, 'response')
+      const chunks: Buffer[] = await response.toArray()
+      return [response.statusCode, Buffer.concat(chunks).toString()]
+    }
+    const [status, body] = await page('/healthz')
+    expect(status).toBe(200)
+    expect(JSON.parse(body)).toMatchObject({ status: 'ok' })
+    expect((await page('/'))[0]).toBe(404)
+    expect((await page('/healthz/../../etc/passwd'))[0]).toBe(404)
+  })
+
+  test('more connections than allowed are refused with 4429, the others go on', async () => {
+    await using broker = await open({ limits: { connections: 4 } })
+    await using bystander = await Bystander.start(broker.url)
+    using third = await RawClient.open(broker.url, token)
+    using fourth = await RawClient.open(broker.url, token)
+    using fifth = await RawClient.open(broker.url, token, { hello: false })
+    expect((await fifth.ended).code).toBe(4429)
+    third.socket.terminate()
+    await once(third.socket, 'close')
+    fourth.say({ t: 'ping' })
+    await fourth.heard(({ t }) => t === 'pong')
+    await bystander.isUndisturbed()
+  })
+})
+
+describe('who asks for too much', () => {
+  test('a flood of frames is slowed down, and all of them are answered', async () => {
+    await using broker = await open({ limits: { framesPerSecond: 2_000 } })
+    await using bystander = await Bystander.start(broker.url)
+    using client = await RawClient.open(broker.url, token)
+    const started = performance.now()
+    for (let count = 0; count < 4_000; count += 1)
+      client.say({ t: 'send', req: count, to: 'sink', id: `m${count}`, kind: 'x' })
+    await client.answer(3_999)
+    // A burst of a second's worth is free, and what had been read before it stopped; the rest takes its time.
+    expect(performance.now() - started).toBeGreaterThan(400)
+    await bystander.isUndisturbed()
+  })
+
+  test('a flood of large messages fills its mailbox, not the memory', async () => {
+    await using broker = await open({ limits: { mailboxBytes: 4 * 1024 * 1024, incomingBytes: 1024 * 1024 } })
+    await using bystander = await Bystander.start(broker.url)
+    using client = await RawClient.open(broker.url, token)
+    const payload = new Uint8Array(256 * 1024)
+    for (let count = 0; count < 64; count += 1)
+      client.say({ t: 'send', req: count, to: 'sink', id: `m${count}`, kind: 'x' }, payload)
+    await client.answer(63)
+    const answers = client.headers.filter(({ t }) => t === 'ok' || t === 'error')
+    expect(answers.filter(({ t }) => t === 'ok').length).toBe(16)
+    expect(answers.filter((answer) => answer.t === 'error' && answer.code === 'MAILBOX_FULL').length).toBe(48)
+    await bystander.isUndisturbed()
+  })
+
+  test('who asks and never reads is cut as SLOW_CONSUMER', async () => {
+    await using broker = await open({ limits: { outgoingBytes: 64 * 1024, pingMs: 60_000 } })
+    await using bystander = await Bystander.start(broker.url)
+    using client = await RawClient.attached(broker.url, token, 'deaf')
+    client.socket.pause()
+    const closed = once(client.socket, 'close')
+    const before = broker.stats().connections
+    const ask = encodeFrame({ t: 'admin', req: 1, op: 'mailboxes' })
+    while (broker.stats().connections === before) {
+      for (let count = 0; count < 1_000 && client.socket.readyState === WebSocket.OPEN; count += 1)
+        client.socket.send(ask)
+      await sleep(1)
+    }
+    client.socket.resume()
+    await closed
+    await bystander.isUndisturbed()
+  })
+
+  test('live messages to who does not read are dropped, and counted', async () => {
+    await using broker = await open({ limits: { liveBytes: 256 * 1024 } })
+    using deaf = await RawClient.attached(broker.url, token, 'deaf')
+    deaf.socket.pause()
+    using loud = await RawClient.attached(broker.url, token, 'loud')
+    const payload = new Uint8Array(64 * 1024)
+    for (let count = 0; count < 400; count += 1) loud.say({ t: 'live', to: 'deaf', kind: 'x' }, payload)
+    loud.say({ t: 'ping' })
+    await loud.heard(({ t }) => t === 'pong')
+    const { live, liveDropped } = broker.stats()
+    expect(live + liveDropped).toBe(400)
+    expect(liveDropped).toBeGreaterThan(0)
+  })
+})

@@ -1,0 +1,295 @@
+/** How a broker starts, whom it lets in, and how it stops. */
+import { connectBus } from '@greenroom/bus'
+import type { PresenceChange } from '@greenroom/proto'
+import { spawn, spawnSync } from 'node:child_process'
+import { connect, createServer } from 'node:net'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { createBroker, type BrokerOptions } from '../src/index.ts'
+import { ManualClock } from './manual-clock.ts'
+import { RawClient } from './raw-client.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+const token = 'a-token-of-enough-length'
+const payload = new Uint8Array([1])
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+async function turns(count = 30): Promise<void> {
+  for (let index = 0; index < count; index += 1) await turn()
+}
+
+describe('options that would be unsafe or senseless are refused by name', () => {
+  const cases: readonly (readonly [string, BrokerOptions])[] = [
+    ['token', { listen: { port: 0 } }],
+    ['token', { listen: { port: 0 }, token: 'short' }],
+    ['token', { listen: { port: 0 }, token: 'with spaces and\nmore in it' }],
+    ['host', { listen: { port: 0, host: '0.0.0.0' }, token }],
+    ['port', { listen: { port: 70_000 }, token }],
+    ['socket', { listen: { socket: 'relative.sock' }, token }],
+    ['limits.pingMs', { limits: { pingMs: 0 } }],
+    ['partitionGraceMs', { partitionGraceMs: -1 }],
+  ]
+  test.for(cases)('%s', async ([field, options]) => {
+    await expect(createBroker(options)).rejects.toMatchObject({
+      code: 'BAD_OPTIONS',
+      message: expect.stringContaining(field),
+    })
+  })
+})
+
+describe('a Unix socket', () => {
+  test('is private, in a private folder, and gone when the broker is', async () => {
+    using folder = temporaryFolder()
+    const socket = join(folder.path, 'run', 'broker.sock')
+    {
+      await using broker = await createBroker({ listen: { socket }, token })
+      expect(broker.url).toBe(`ws+unix://${socket}`)
+      expect(statSync(socket).mode & 0o777).toBe(0o600)
+      expect(statSync(join(folder.path, 'run')).mode & 0o777).toBe(0o700)
+    }
+    expect(existsSync(socket)).toBe(false)
+  })
+
+  test('of a dead owner is replaced, of a live one is not', async () => {
+    using folder = temporaryFolder()
+    const socket = join(folder.path, 'broker.sock')
+    const dead = createServer()
+    await once(dead.listen(join(folder.path, 'other.sock')), 'listening')
+    await expect(createBroker({ listen: { socket: join(folder.path, 'other.sock') }, token })).rejects.toMatchObject({
+      code: 'CONNECT_FAILED',
+    })
+    dead.close()
+    // A socket file that nobody answers any more: what kill -9 leaves behind.
+    const script = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`
+    expect(spawnSync(process.execPath, ['-e', script, socket]).signal).toBe('SIGKILL')
+    expect(existsSync(socket)).toBe(true)
+    await using broker = await createBroker({ listen: { socket }, token })
+    expect(broker.url).toBeDefined()
+  })
+
+  // Elsewhere the system says the same of the dead and the busy.
+  test.runIf(process.platform === 'linux')('of an owner who is too busy to answer is left alone', async () => {
+    using folder = temporaryFolder()
+    const socket = join(folder.path, 'broker.sock')
+    const script = `require('net').createServer().listen({ path: process.argv[1], backlog: 1 }, () => {
+      require('fs').writeSync(1, 'ready')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+    })`
+    const owner = spawn(process.execPath, ['-e', script, socket], { stdio: ['ignore', 'pipe', 'inherit'] })
+    using _end = { [Symbol.dispose]: () => owner.kill('SIGKILL') }
+    await once(owner.stdout, 'data')
+    // Who comes when its queue is full is turned away.
+    await new Promise((resolve) => {
+      for (let caller = 0; caller < 8; caller += 1) connect(socket).unref().on('error', resolve)
+    })
+    await expect(createBroker({ listen: { socket }, token })).rejects.toMatchObject({ code: 'CONNECT_FAILED' })
+    expect(existsSync(socket)).toBe(true)
+  })
+
+  test('is refused in a folder that is open to others, and in the place of a file', async () => {
+    using folder = temporaryFolder()
+    const open = join(folder.path, 'open')
+    mkdirSync(open)
+    chmodSync(open, 0o755)
+    await expect(createBroker({ listen: { socket: join(open, 'b.sock') }, token })).rejects.toMatchObject({
+      code: 'BAD_OPTIONS',
+    })
+    writeFileSync(join(folder.path, 'file'), 'precious')
+    await expect(createBroker({ listen: { socket: join(folder.path, 'file') }, token })).rejects.toMatchObject({
+      code: 'BAD_OPTIONS',
+    })
+  })
+})
+
+test('over TLS clients connect with the certificate that they trust', async () => {
+  using folder = temporaryFolder()
+  const [key, cert] = [join(folder.path, 'key.pem'), join(folder.path, 'cert.pem')]
+  const words = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost'
+  const made = spawnSync('openssl', [
+    ...words.split(' '),
+    '-addext',
+    'subjectAltName=IP:127.0.0.1',
+    '-keyout',
+    key,
+    '-out',
+    cert,
+  ])
+  expect(made.status).toBe(0)
+  const ca = readFileSync(cert, 'utf8')
+  await using broker = await createBroker({
+    listen: { port: 0, tls: { cert: ca, key: readFileSync(key, 'utf8') } },
+    token,
+  })
+  expect(broker.url).toMatch(/^wss:\/\/127\.0\.0\.1:\d+$/)
+  await using bus = connectBus({ url: broker.url ?? '', token, ca })
+  await using peer = await bus.attach({ address: 'outside', incarnation: 'o', lifetime: 'named' })
+  expect(await peer.send({ to: 'inside', id: 'm', kind: 'x', payload })).toEqual({ seq: 1, duplicate: false })
+})
+
+test('what is said behind an attach, before its answer, is said as whom it attaches', async () => {
+  await using broker = await createBroker({ listen: { port: 0 }, token })
+  using client = await RawClient.open(broker.url ?? '', token)
+  client.say({ t: 'attach', req: 1, address: 'me', incarnation: 'i', lifetime: 'named', credit: 1, controlCredit: 1 })
+  client.say({ t: 'send', req: 2, to: 'me', id: 'm', kind: 'x' }, payload)
+  expect(await client.heard(({ t }) => t === 'deliver')).toMatchObject({ from: 'me', fromIncarnation: 'i' })
+})
+
+test('a data folder has one broker at a time', async () => {
+  using folder = temporaryFolder()
+  const dir = join(folder.path, 'data')
+  await using first = await createBroker({ dir })
+  await expect(createBroker({ dir })).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE' })
+  await first.close()
+  await using second = await createBroker({ dir })
+  expect(second.stats().mailboxes).toBe(0)
+})
+
+describe('presence', () => {
+  test('after a restart everybody known is suspect, nobody gone before the grace, and who came back stays', async () => {
+    using folder = temporaryFolder()
+    const dir = join(folder.path, 'data')
+    const worker = (
+      name: string,
+    ): { address: string; incarnation: string; lifetime: 'incarnation'; presence: { role: string } } => ({
+      address: name,
+      incarnation: `${name}-1`,
+      lifetime: 'incarnation',
+      presence: { role: 'coder' },
+    })
+    {
+      await using broker = await createBroker({ dir })
+      for (const name of ['w1', 'w2']) await broker.bus.attach(worker(name))
+    }
+    const clock = new ManualClock()
+    await using broker = await createBroker({ dir, clock, partitionGraceMs: 1_000 })
+    const watcher = await broker.bus.attach({ address: 'runner', incarnation: 'r1', lifetime: 'named' })
+    const seen: PresenceChange[] = []
+    watcher.watch('coder', (change) => seen.push(change))
+    await turns()
+    expect(seen.map(({ address, state }) => `${address} ${state}`).sort()).toEqual(['w1 suspect', 'w2 suspect'])
+    await broker.bus.attach(worker('w1'))
+    clock.advance(999)
+    await turns()
+    expect(seen.length).toBe(3)
+    clock.advance(2)
+    while (seen.length < 4) await turn()
+    expect(seen.slice(2).map(({ address, state }) => `${address} ${state}`)).toEqual(['w1 attached', 'w2 gone'])
+    await expect(broker.bus.attach(worker('w2'))).rejects.toMatchObject({ code: 'FENCED' })
+    await expect(watcher.send({ to: 'w2', id: 'm', kind: 'run', payload })).rejects.toMatchObject({
+      code: 'MAILBOX_CLOSED',
+    })
+  })
+
+  test('a connection that leaves two pings unanswered is cut and suspect, then gone', async () => {
+    const clock = new ManualClock()
+    await using broker = await createBroker({
+      listen: { port: 0 },
+      token,
+      clock,
+      partitionGraceMs: 5_000,
+      limits: { pingMs: 1_000 },
+    })
+    using silent = await RawClient.attached(broker.url ?? '', token, 'w1', {
+      lifetime: 'incarnation',
+      presence: { role: 'coder' },
+    })
+    silent.socket.pause()
+    const watcher = await broker.bus.attach({ address: 'runner', incarnation: 'r1', lifetime: 'named' })
+    const states: string[] = []
+    watcher.watch('coder', ({ state }) => states.push(state))
+    for (let ping = 0; ping < 3; ping += 1) {
+      clock.advance(1_000)
+      await turns()
+    }
+    expect(states).toEqual(['attached', 'suspect'])
+    clock.advance(5_000)
+    await turns()
+    expect(states).toEqual(['attached', 'suspect', 'gone'])
+    expect(broker.stats()).toMatchObject({ connections: 0, attached: 1, suspect: 0 })
+  })
+
+  test('a role with more members than a header holds is told completely', async () => {
+    await using broker = await createBroker({ listen: { port: 0 }, token })
+    const labels = { note: 'x'.repeat(500) }
+    for (let index = 0; index < 100; index += 1)
+      await broker.bus.attach({
+        address: `w${index}`,
+        incarnation: 'i',
+        lifetime: 'named',
+        presence: { role: 'coder', labels },
+      })
+    using client = await RawClient.open(broker.url ?? '', token)
+    client.say({ t: 'watch', req: 1, role: 'coder' })
+    client.say({ t: 'ping' })
+    await client.heard(({ t }) => t === 'pong')
+    const members = client.headers.flatMap((header) => {
+      if (header.t === 'ok') return header.members ?? []
+      return header.t === 'presence' ? [header.change] : []
+    })
+    expect(new Set(members.map(({ address }) => address)).size).toBe(100)
+  })
+})
+
+describe('stopping', () => {
+  test('drain answers what was asked for, tells clients to come again later, and leaves nothing half done', async () => {
+    using folder = temporaryFolder()
+    const dir = join(folder.path, 'data')
+    const broker = await createBroker({ dir, listen: { port: 0 }, token })
+    using client = await RawClient.open(broker.url ?? '', token)
+    for (let count = 0; count < 50; count += 1)
+      client.say({ t: 'send', req: count, to: 'inbox', id: `m${count}`, kind: 'x' }, payload)
+    while (broker.stats().bytes === 0) await turn()
+    await broker.drain()
+    const answered = client.headers.filter(({ t }) => t === 'ok').length
+    expect(await client.ended).toEqual({ code: 4503, error: 'SHUTTING_DOWN' })
+    await using again = await createBroker({ dir })
+    expect(again.stats().messages).toBeGreaterThanOrEqual(answered)
+    expect(answered).toBeGreaterThan(0)
+  })
+
+  test('drain answers what was asked for inside the process too', async () => {
+    const broker = await createBroker()
+    const peer = await broker.bus.attach({ address: 'inside', incarnation: 'i', lifetime: 'named' })
+    const sent = peer.send({ to: 'inbox', id: 'm1', kind: 'x', payload })
+    const [receipt] = await Promise.all([sent, broker.drain()])
+    expect(receipt).toEqual({ seq: 1, duplicate: false })
+    expect(await peer.closed).toMatchObject({ code: 'CLOSED' })
+  })
+
+  test('close ends every peer and connection, settles every call, and can be repeated', async () => {
+    const broker = await createBroker({ listen: { port: 0 }, token })
+    await using bus = connectBus({ url: broker.url ?? '', token })
+    const inside = await broker.bus.attach({ address: 'inside', incarnation: 'i', lifetime: 'named' })
+    const outside = await bus.attach({ address: 'outside', incarnation: 'o', lifetime: 'named' })
+    const sends = Array.from({ length: 20 }, (_, index) =>
+      inside.send({ to: 'outside', id: `m${index}`, kind: 'x', payload }),
+    )
+    const ends = Promise.allSettled(sends)
+    await Promise.all([broker.close(), broker.close()])
+    await broker.closed
+    for (const end of await ends) if (end.status === 'rejected') expect(end.reason).toMatchObject({ code: 'CLOSED' })
+    expect(await inside.closed).toMatchObject({ code: 'CLOSED' })
+    await expect(inside.send({ to: 'outside', id: 'late', kind: 'x', payload })).rejects.toMatchObject({
+      code: 'CLOSED',
+    })
+    while (outside.state === 'attached') await turn()
+    expect(outside.state).toBe('lost')
+  })
+
+  test('no timer is left behind', async () => {
+    const clock = new ManualClock()
+    const broker = await createBroker({ listen: { port: 0 }, token, clock })
+    await broker.bus.attach({ address: 'inside', incarnation: 'i', lifetime: 'incarnation' })
+    using client = await RawClient.attached(broker.url ?? '', token, 'outside')
+    client.socket.terminate()
+    using rude = await RawClient.attached(broker.url ?? '', token, 'rude')
+    rude.socket.send('text')
+    await rude.ended
+    while (broker.stats().suspect < 2) await turn()
+    await broker.close()
+    await turns()
+    expect(clock.pending).toBe(0)
+  })
+})
