@@ -1,0 +1,257 @@
+/**
+ * One attempt at a run, from its claim to its end.
+ *
+ * - *T1* It ends once: by its executor, or a grace after its cancel, whichever comes first.
+ * - *T2* Once it has ended nothing of it goes out any more, whatever the executor still does.
+ * - *T3* What the executor emitted before it ended is in the link, also what it did not wait for.
+ */
+import type { LinkSender } from '@greenroom/bus'
+import {
+  GreenroomError,
+  parseEvent,
+  type Clock,
+  type Message,
+  type Run,
+  type RunEvent,
+  type RunRef,
+  type Timer,
+} from '@greenroom/proto'
+import { wireEvent } from '@greenroom/proto/schemas'
+import type { RunContext } from './context.ts'
+import { completed, endingOf, failed, RunFailure, traceOf, type Ending } from './ending.ts'
+import type { Executor, RunRequest } from './executor.ts'
+import { asSent, isJson } from './json.ts'
+import { startProgram, type ProgramHost } from './program.ts'
+import { SteeringInbox } from './steering-inbox.ts'
+import { validate } from './validate.ts'
+import type { WorkerPlatform } from './worker-platform.ts'
+
+/** How many events may wait for room in the window. */
+const maxWaiting = 8_192
+
+/** What an attempt needs. */
+export interface AttemptOptions {
+  readonly run: Run
+  readonly executor: Executor
+  readonly secrets: Readonly<Record<string, string>>
+  /** How long the executor may take after a cancel, in milliseconds. */
+  readonly cancelGraceMs: number
+  readonly clock: Clock
+  readonly platform: WorkerPlatform
+}
+
+/** See T1 to T3. */
+export class Attempt {
+  readonly ref: RunRef
+  /** The runner's mailbox. */
+  readonly replyTo: string
+  readonly inbox: SteeringInbox
+  /** Resolves when the executor itself is done, be it long after the attempt has ended. */
+  readonly settled: Promise<void>
+  readonly #options: AttemptOptions
+  readonly #settle: () => void
+  readonly #cancelled = new AbortController()
+  readonly #over = new AbortController()
+  /** Aborts at whichever comes first. */
+  readonly #stopped = AbortSignal.any([this.#cancelled.signal, this.#over.signal])
+  readonly #graceOver = Promise.withResolvers<Ending>()
+  readonly #pending = new Set<Promise<void>>()
+  readonly #acknowledged = Promise.withResolvers<void>()
+  #grace: { readonly deadline: number; readonly timer: Timer } | undefined
+  #link: LinkSender | undefined
+
+  /** @param options - the run and what it needs */
+  constructor(options: AttemptOptions) {
+    const { runId, epoch, replyTo } = options.run
+    this.#options = options
+    this.ref = { runId, epoch }
+    this.replyTo = replyTo
+    this.inbox = new SteeringInbox(({ steerId, text }) =>
+      this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } }),
+    )
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.settled = promise
+    this.#settle = resolve
+  }
+
+  /** The link, from the claim on. */
+  get link(): LinkSender | undefined {
+    return this.#link
+  }
+
+  /** Whether it was begun and has not ended. */
+  get isExecuting(): boolean {
+    return this.#link !== undefined && !this.#over.signal.aborted
+  }
+
+  /** Resolves at {@link Attempt.acknowledge}. */
+  get acknowledged(): Promise<void> {
+    return this.#acknowledged.promise
+  }
+
+  /** The runner has everything: nothing has to be kept. */
+  acknowledge(): void {
+    this.#acknowledged.resolve()
+  }
+
+  /**
+   * Cancels it; repeating that can only shorten the grace.
+   *
+   * @param reason - the first one is the outcome's
+   * @param graceMs - how long the executor may take, in milliseconds; the run's own at most
+   */
+  cancel(reason: string, graceMs = this.#options.cancelGraceMs): void {
+    if (!this.#cancelled.signal.aborted) {
+      this.#cancelled.abort(new DOMException(reason, 'AbortError'))
+      this.inbox.close()
+    }
+    const { clock, cancelGraceMs } = this.#options
+    const delayMs = Math.min(graceMs, cancelGraceMs)
+    const deadline = clock.monotonic() + delayMs
+    if (this.#over.signal.aborted || deadline >= (this.#grace?.deadline ?? Infinity)) return
+    this.#grace?.timer.cancel()
+    const { signal } = this.#cancelled
+    const timer = clock.timer(delayMs, () => this.#graceOver.resolve(endingOf(signal.reason, signal)))
+    this.#grace = { deadline, timer }
+  }
+
+  /**
+   * Does the work, after the claim.
+   *
+   * @param messages - the session so far; undefined when a part of it is missing
+   * @param link - where its events go
+   * @returns how it ended. Never rejects
+   */
+  async execute(messages: readonly Message[] | undefined, link: LinkSender): Promise<Ending> {
+    this.#link = link
+    const work = this.#work(messages).finally(this.#settle)
+    const ending = await Promise.race([work, this.#graceOver.promise])
+    this.end()
+    return ending
+  }
+
+  /** Ends all that is tied to it: the inbox, programs, calls that wait. */
+  end(): void {
+    this.#grace?.timer.cancel()
+    this.inbox.close()
+    this.#over.abort(new GreenroomError('CLOSED', 'the run is over'))
+  }
+
+  async #work(messages: readonly Message[] | undefined): Promise<Ending> {
+    const { executor, platform, run } = this.#options
+    const { signal } = this.#cancelled
+    try {
+      signal.throwIfAborted()
+      if (messages === undefined) return failed('SPEC_INVALID', 'a part of the history is missing')
+      const input = await validate(executor.input, run.input, 'input')
+      const result = await executor.run(requestOf(run, input, messages), this.#context())
+      // What an executor makes of its programs' and calls' sudden end is half a result, not one that was faster.
+      signal.throwIfAborted()
+      await Promise.allSettled(this.#pending)
+      const output = await validate(executor.output, result?.output, 'output')
+      return completed(output, result ?? {})
+    } catch (error) {
+      const ending = endingOf(error, signal)
+      // The stack helps whoever wrote the executor, and nobody else: it stays in this worker's log.
+      if (ending.status === 'failed' && ending.error.code === 'EXECUTOR_ERROR')
+        platform.log(`run ${run.runId}: ${traceOf(error)}`)
+      return ending
+    }
+  }
+
+  #context(): RunContext {
+    const { executor, secrets, clock, platform, run } = this.#options
+    const host: ProgramHost = {
+      spawn: platform.spawn,
+      clock,
+      env: platform.env,
+      workspace: run.workspace,
+      signal: this.#stopped,
+    }
+    const emit = (event: RunEvent): Promise<void> => this.#tracked(this.#emit(event))
+    return {
+      signal: this.#cancelled.signal,
+      attempt: run.epoch,
+      clock,
+      emit,
+      message: (message) =>
+        emit({
+          type: 'message',
+          message: typeof message === 'string' ? { role: 'assistant', content: message } : message,
+        }),
+      steering: this.inbox,
+      secret: (name) => secretOf(executor, secrets, name),
+      spawn: (program, args, options) => startProgram(host, program, args, options),
+      fail: (code, message, options) => {
+        throw new RunFailure(String(code), String(message), options?.retry === 'later' ? 'later' : 'never')
+      },
+      log: (message, fields) =>
+        platform.log(`run ${run.runId}: ${message}${isJson(fields) ? ` ${JSON.stringify(fields)}` : ''}`),
+    }
+  }
+
+  async #emit(event: RunEvent): Promise<void> {
+    this.#over.signal.throwIfAborted()
+    checkEvent(event)
+    if ((this.#link?.waiting ?? 0) >= maxWaiting) throw this.#overrun()
+    // A cancel frees an emit that waits for room; what is emitted after it, in the grace, waits until the end (T2).
+    const signal = this.#cancelled.signal.aborted ? this.#over.signal : this.#stopped
+    try {
+      await this.#link?.emit(event, { signal })
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error
+    }
+  }
+
+  /** An executor that does not await what it emits would go on until the memory is full. */
+  #overrun(): GreenroomError {
+    const error = new GreenroomError('EXECUTOR_ERROR', `${maxWaiting} events wait for room: await what you emit`)
+    this.#graceOver.resolve(failed(error.code, error.message))
+    this.#cancelled.abort(error)
+    return error
+  }
+
+  /** Remembers a call for T3; one that nobody waits for must not crash the worker when it fails. */
+  #tracked(call: Promise<void>): Promise<void> {
+    const forget = (): void => void this.#pending.delete(call)
+    this.#pending.add(call)
+    void call.then(forget, forget)
+    return call
+  }
+}
+
+/** What the runner could not read would never be acknowledged, and hold up all that follows. */
+function checkEvent(event: RunEvent): void {
+  if (!isJson(event)) throw new GreenroomError('BAD_FRAME', 'the event is not JSON')
+  const { success, data } = wireEvent.safeParse(event)
+  if (!success) throw new GreenroomError('BAD_FRAME', 'the event has no type of at most 128 characters')
+  try {
+    parseEvent(data)
+  } catch {
+    // Properties that are undefined do not count; this is the slow way to see it.
+    parseEvent(wireEvent.parse(asSent(event)))
+  }
+}
+
+function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunRequest {
+  return {
+    input,
+    task: run.task,
+    messages,
+    workspace: run.workspace,
+    model: run.model,
+    limits: run.limits ?? {},
+    attempt: run.epoch,
+    posture: run.posture ?? {},
+    disabledTools: run.disabledTools ?? [],
+    mcpServers: run.mcpServers ?? [],
+  }
+}
+
+function secretOf(executor: Executor, secrets: Readonly<Record<string, string>>, name: string): string {
+  if (!executor.secrets.includes(name))
+    throw new GreenroomError('SECRET_UNDECLARED', `the executor does not declare the secret ${name}`)
+  const value = Object.hasOwn(secrets, name) ? secrets[name] : undefined
+  if (value === undefined) throw new GreenroomError('SECRET_MISSING', `the worker was not given the secret ${name}`)
+  return value
+}

@@ -1,0 +1,72 @@
+/** What an executor may do while it runs. */
+import type { Clock, JsonObject, Message, Retry, RunEvent, SteerMode } from '@greenroom/proto'
+import type { Program, ProgramOptions } from './program.ts'
+
+/** A text that arrived while the run was in progress. */
+export interface SteeringText {
+  /** What was said. */
+  readonly text: string
+  /** When to take it up: at the next safe point (`now`), or when the run would end (`queue`). */
+  readonly mode: SteerMode
+}
+
+/** An executor's hand on its run. All of it ends with the run: later calls do nothing or reject. */
+export interface RunContext {
+  /** Aborts when the run is cancelled; the executor then has the cancel grace to finish. */
+  readonly signal: AbortSignal
+  /** 1 for the first attempt; grows with every further one. */
+  readonly attempt: number
+  /** The worker's clock: what waits by it can be tested without waiting. */
+  readonly clock: Clock
+  /**
+   * Tells an event. Waits while the window is full, so that a slow reader slows the executor down: await it. What is not
+   * waited for is kept in memory; a run that lets 8,192 events wait ends as `EXECUTOR_ERROR`.
+   *
+   * @throws the reason of {@link RunContext.signal} when it aborts while this waits for room, and once the run is over;
+   * GreenroomError `BAD_FRAME` for an event that is not JSON or not shaped as its type, `FRAME_TOO_LARGE`
+   */
+  readonly emit: (event: RunEvent) => Promise<void>
+  /**
+   * Adds a message to the transcript.
+   *
+   * @param message - the message, or the text of one by the assistant
+   */
+  readonly message: (message: string | Message) => Promise<void>
+  /**
+   * Texts that were sent to the run, in order. What is taken here is in the transcript, as a message of the user; what
+   * is not taken before the run ends is refused as `not-live`. Ends with the run, or when it is cancelled.
+   */
+  readonly steering: AsyncIterable<SteeringText>
+  /**
+   * A declared secret's value.
+   *
+   * @param name - as in the executor's `secrets`
+   * @throws GreenroomError `SECRET_UNDECLARED`, `SECRET_MISSING`
+   */
+  readonly secret: (name: string) => string
+  /**
+   * Starts a program that ends with the run: its whole process group gets TERM, then KILL, when the run is cancelled or
+   * over, and when this worker dies, even by `kill -9`. What leaves the group on purpose (`setsid`) is out of reach.
+   *
+   * @param program - a name to look up in `PATH`, or a path; never read as a script
+   * @param args - its arguments
+   * @param options - environment, folder
+   * @returns at once; whether it could be started is told by {@link Program.exited}
+   */
+  readonly spawn: (program: string, args?: readonly string[], options?: ProgramOptions) => Program
+  /**
+   * Ends the run as failed: throws, and so never returns. `return ctx.fail(…)` tells the compiler so.
+   *
+   * @param code - one of the error table or of the executor's own, in capitals
+   * @param message - what a person needs to know
+   * @param options - `retry`: whether trying again may help; `never` by default
+   */
+  readonly fail: (code: string, message: string, options?: { readonly retry?: Retry }) => never
+  /**
+   * Writes a line to the worker's log, its standard error.
+   *
+   * @param message - what happened
+   * @param fields - facts, as JSON behind the message
+   */
+  readonly log: (message: string, fields?: JsonObject) => void
+}

@@ -1,0 +1,33 @@
+/**
+ * `@greenroom/worker`: serves executors.
+ *
+ * - `executor` what users define · `context` what it may do while it runs · `program` programs that end with the run
+ * - `serve` the worker process · `provisioning` what it is told · `platform/` its edges
+ * - `worker` the loop over a mailbox · `order` reading a run · `attempt` one execution · `ending` how it ended
+ * - `steering-inbox`, `history-shelf`, `ledger` what a loop remembers
+ * - `echo`, `command` executors to start with
+ *
+ * `@greenroom/worker/testing` is the suite that every executor passes.
+ *
+ * @packageDocumentation
+ */
+export { command, type CommandInput, type CommandOutput } from './command.ts'
+export type { RunContext, SteeringText } from './context.ts'
+export { echo } from './echo.ts'
+export {
+  defineExecutor,
+  type Executor,
+  type ExecutorDefinition,
+  type Executors,
+  type InferInput,
+  type InferOutput,
+  type LateBound,
+  type RunExtras,
+  type RunRequest,
+  type RunResult,
+  type Schema,
+} from './executor.ts'
+export type { Program, ProgramOptions } from './program.ts'
+export { serveWorker, type ServeOptions } from './serve.ts'
+export { startWorker, type Worker, type WorkerEnd, type WorkerOptions } from './worker.ts'
+export type { WorkerPlatform } from './worker-platform.ts'

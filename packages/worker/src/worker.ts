@@ -1,0 +1,485 @@
+/**
+ * The worker's loop: one mailbox, its runs, their ends.
+ *
+ * ```text
+ * run ─► known? ─► slot free? ─► claim ─► accepted ─► executor ─► terminal ─► acknowledged, or lingerMs over
+ *           │ack       │refused     │REVOKED: forgotten
+ * ```
+ *
+ * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
+ * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
+ * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
+ * - *W4* What is not acknowledged is kept for `lingerMs`, so that the runner can ask for it again.
+ * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
+ */
+import { createLinkSender } from '@greenroom/bus'
+import {
+  codeOf,
+  decodeMessage,
+  encodeMessage,
+  errors,
+  isErrorCode,
+  kinds,
+  systemClock,
+  type Bus,
+  type Clock,
+  type Delivery,
+  type LiveMessage,
+  type Peer,
+  type PeerEnd,
+  type Provision,
+  type RunKind,
+  type RunMessages,
+  type RunRef,
+  type SteerReceipt,
+  type Timer,
+} from '@greenroom/proto'
+import { Attempt } from './attempt.ts'
+import { encodeTerminal, failed, messageOf, type Ending } from './ending.ts'
+import type { Executors } from './executor.ts'
+import { HistoryShelf } from './history-shelf.ts'
+import { Ledger } from './ledger.ts'
+import { readOrder, type Order } from './order.ts'
+import { pause } from './pause.ts'
+import type { WorkerPlatform } from './worker-platform.ts'
+
+/** How to start a worker's loop. */
+export interface WorkerOptions {
+  /** Where its mailbox is. */
+  readonly bus: Bus
+  /** Its mailbox, executors, secrets and times; `bus` in it is not looked at. */
+  readonly provision: Provision
+  /** What it can do; it serves those that the provisioning names. */
+  readonly executors: Executors
+  /** The process it lives in. */
+  readonly platform: WorkerPlatform
+  /** = the system's */
+  readonly clock?: Clock
+  /** Stops waiting for the bus. */
+  readonly signal?: AbortSignal
+}
+
+/** Why a worker left. */
+export interface WorkerEnd {
+  /** It was told to, was idle for too long, its incarnation was ended, or its bus turned it away. */
+  readonly why: 'drained' | 'closed' | 'idle' | 'fenced' | 'lost'
+  /** The same for people. */
+  readonly message: string
+}
+
+/** A running worker. */
+export interface Worker extends AsyncDisposable {
+  /** How many more runs it would take now. */
+  readonly freeSlots: number
+  /**
+   * Takes no new runs, waits until those it has are done and acknowledged, then leaves. Also the async disposer.
+   *
+   * @param options - `graceMs`: what still runs after it is cancelled; for ever by default
+   */
+  drain(options?: { readonly graceMs?: number }): Promise<void>
+  /**
+   * Cancels all runs and leaves.
+   *
+   * @param options - `graceMs`: how long executors may take, 0 by default; `reason`: told to them and to the runner
+   */
+  close(options?: { readonly graceMs?: number; readonly reason?: string }): Promise<void>
+  /** Resolves when it has left, with why. Never rejects. */
+  readonly closed: Promise<WorkerEnd>
+}
+
+/** How long a worker that was told to close waits for receipts: its owner is waiting, or gone. */
+const closeLingerMs = 500
+
+/**
+ * Attaches to a bus and serves executors on it until it is drained, idle or fenced.
+ *
+ * @param options - the bus, what was provisioned, what it can do
+ * @throws GreenroomError what {@link Bus.attach} throws
+ *
+ * @example
+ * ```ts
+ * import { createMemoryBus } from '@greenroom/bus'
+ * import { echo, startWorker } from '@greenroom/worker'
+ * import { spawnGuarded } from '@greenroom/bus/process'
+ *
+ * await using bus = createMemoryBus()
+ * await using worker = await startWorker({
+ *   bus,
+ *   executors: { echo },
+ *   provision: {
+ *     version: 1, bus: { url: 'ws://unused', token: '' }, address: 'worker.1', incarnation: 'w1', role: 'echo',
+ *     executors: ['echo'],
+ *   },
+ *   platform: { env: {}, spawn: spawnGuarded, log: (line) => console.error(line) },
+ * })
+ * console.log(worker.freeSlots)
+ * ```
+ */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { address, incarnation, role } = options.provision
+  const { promise: ready, resolve } = Promise.withResolvers<Loop>()
+  const peer = await options.bus.attach({
+    address,
+    incarnation,
+    lifetime: 'incarnation',
+    presence: { role, ...versionOf(options), slots: slotsOf(options), load: 0 },
+    // The first message may arrive before `attach` has returned.
+    onMessage: (delivery) => void ready.then((loop) => loop.receive(delivery)),
+    onLive: (message) => void ready.then((loop) => loop.receiveLive(message)),
+    onState: (state) => void (state === 'attached' && ready.then((loop) => loop.attached())),
+    onError: (error) => options.platform.log(`greenroom: ${messageOf(error)}`),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  })
+  const loop = new Loop(options, peer)
+  resolve(loop)
+  return loop
+}
+
+/** As many as the provisioning allows, and each of its executors. */
+function slotsOf({ provision, executors }: WorkerOptions): number {
+  const declared = provision.executors.map((name) => executors[name]?.slots ?? 1)
+  return Math.min(provision.slots ?? Infinity, ...(declared.length > 0 ? declared : [1]))
+}
+
+function versionOf({ platform }: WorkerOptions): { version?: string } {
+  return platform.version === undefined ? {} : { version: platform.version }
+}
+
+const keyOf = ({ runId, epoch }: RunRef): string => `${runId} ${epoch}`
+
+/** See W1 to W5. */
+class Loop implements Worker {
+  readonly closed: Promise<WorkerEnd>
+  readonly #options: WorkerOptions
+  readonly #peer: Peer
+  readonly #clock: Clock
+  readonly #slots: number
+  readonly #lingerMs: number
+  readonly #ledger = new Ledger()
+  readonly #shelf: HistoryShelf
+  /** Attempts that are not yet forgotten: until their acknowledgement, or `lingerMs`. */
+  readonly #attempts = new Map<string, Attempt>()
+  readonly #end = Promise.withResolvers<WorkerEnd>()
+  /** Aborts when it makes no sense any more to repeat a terminal. */
+  readonly #hopeless = new AbortController()
+  /** Runs from their arrival until they are forgotten. */
+  #engaged = 0
+  /** Slots that are taken. */
+  #busy = 0
+  /** The free slots that were shown last. */
+  #announced: number
+  #draining = false
+  #leaving: Promise<void> | undefined
+  #empty = Promise.withResolvers<void>()
+  /** Until it leaves: idle for long enough, or draining and nobody takes what it has to say. */
+  #idle: Timer | undefined
+
+  constructor(options: WorkerOptions, peer: Peer) {
+    this.#options = options
+    this.#peer = peer
+    this.#clock = options.clock ?? systemClock
+    this.#slots = slotsOf(options)
+    this.#announced = this.#slots
+    this.#lingerMs = options.provision.lingerMs ?? 30_000
+    this.#shelf = new HistoryShelf(this.#clock, this.#lingerMs)
+    this.closed = this.#end.promise
+    void peer.closed.then((end) => this.#onPeerClosed(end))
+    this.#changed()
+  }
+
+  get freeSlots(): number {
+    return this.#draining ? 0 : Math.max(0, this.#slots - this.#busy)
+  }
+
+  async drain({ graceMs }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#draining = true
+    this.#changed()
+    const timer =
+      graceMs === undefined ? undefined : this.#clock.timer(graceMs, () => this.#cancelAll('the worker is draining'))
+    await this.#empty.promise
+    timer?.cancel()
+    const lingerMs = this.#hopeless.signal.aborted ? closeLingerMs : this.#lingerMs
+    await this.#leave({ why: 'drained', message: 'drained' }, lingerMs)
+  }
+
+  async close({
+    graceMs = 0,
+    reason = 'the worker is closing',
+  }: { readonly graceMs?: number; readonly reason?: string } = {}): Promise<void> {
+    this.#draining = true
+    this.#changed()
+    this.#cancelAll(reason, graceMs)
+    await this.#within(graceMs + closeLingerMs, this.#empty.promise)
+    this.#giveUp()
+    await this.#leave({ why: 'closed', message: reason }, closeLingerMs)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain()
+  }
+
+  /** A durable message. Whatever it is, it is acked in the end, or held on purpose. */
+  receive(delivery: Delivery): void {
+    try {
+      if (delivery.kind === 'run') return void this.#take(delivery)
+      if (delivery.kind === 'steer') return this.#steer(delivery)
+      if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
+      if (delivery.kind === 'cancel') this.#cancel(decodeMessage('cancel', delivery.payload))
+    } catch (error) {
+      this.#log(`${delivery.kind} ${delivery.id} was dropped: ${messageOf(error)}`)
+    }
+    // Kinds that this version does not serve are acked too: they must not fill the mailbox.
+    ack(delivery)
+  }
+
+  /** A live message: a hint, or a link's word. */
+  receiveLive({ kind, payload }: LiveMessage): void {
+    try {
+      if (kind === 'ack') this.#at(decodeMessage(kind, payload), (attempt, { upTo }) => attempt.link?.ack(upTo))
+      if (kind === 'resume')
+        this.#at(decodeMessage(kind, payload), (attempt, { ack: after }) => attempt.link?.resume(after))
+      if (kind === 'terminal-ack') this.#at(decodeMessage(kind, payload), (attempt) => attempt.acknowledge())
+      if (kind === 'cancel') this.#cancel(decodeMessage(kind, payload))
+    } catch (error) {
+      this.#log(`a live ${kind} was dropped: ${messageOf(error)}`)
+    }
+  }
+
+  /** The peer is back: what was lost on the way is sent again. */
+  attached(): void {
+    for (const attempt of this.#attempts.values()) attempt.link?.attached()
+  }
+
+  // ─── one run ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #take(delivery: Delivery): Promise<void> {
+    const order = readOrder(delivery)
+    if (order === undefined) this.#log(`run ${delivery.id} was dropped: it does not say which run it is`)
+    const newest = order === undefined ? Infinity : this.#ledger.newest(order.ref.runId)
+    if (order === undefined || order.ref.epoch < newest) return ack(delivery)
+    // The same once more: its claim removes it, or is under way.
+    if (order.ref.epoch === newest) return
+    const refusal = this.#refusal(order)
+    if (refusal !== undefined) {
+      this.#shelf.drop(order.ref.runId)
+      return this.#send(order.replyTo, 'refused', `refused-${order.ref.runId}-${order.ref.epoch}`, {
+        ...order.ref,
+        code: refusal,
+      })
+    }
+    this.#ledger.admit(order.ref)
+    this.#engaged += 1
+    this.#changed()
+    const attempt = this.#attemptOf(order)
+    if (attempt instanceof Attempt) await this.#host(attempt, order, delivery)
+    else if (await this.#claim(delivery)) await this.#terminate(order, attempt, 0)
+    this.#engaged -= 1
+    this.#changed()
+  }
+
+  async #host(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {
+    this.#busy += 1
+    this.#attempts.set(keyOf(attempt.ref), attempt)
+    const cancelled = this.#ledger.cancelled(attempt.ref)
+    if (cancelled !== undefined) attempt.cancel(cancelled)
+    this.#changed()
+    await this.#perform(attempt, order, delivery)
+    this.#attempts.delete(keyOf(attempt.ref))
+  }
+
+  #refusal({ error }: Order): 'BUSY' | 'DRAINING' | undefined {
+    if (this.#draining) return 'DRAINING'
+    // What cannot be done needs no slot to be answered.
+    return error === undefined && this.freeSlots === 0 ? 'BUSY' : undefined
+  }
+
+  /** The attempt, or why there can be none. */
+  #attemptOf({ run, error }: Order): Attempt | Ending {
+    if (run === undefined) return failed(error.code, error.message)
+    const { provision, executors, platform } = this.#options
+    const executor = provision.executors.includes(run.executor) ? executors[run.executor] : undefined
+    if (executor === undefined)
+      return failed('UNKNOWN_EXECUTOR', `no executor "${run.executor}"; there are: ${provision.executors.join(', ')}`)
+    const cancelGraceMs = run.cancelGraceMs ?? provision.cancelGraceMs ?? 5_000
+    return new Attempt({ run, executor, secrets: provision.secrets ?? {}, cancelGraceMs, clock: this.#clock, platform })
+  }
+
+  async #perform(attempt: Attempt, { run }: Order, delivery: Delivery): Promise<void> {
+    const free = (): void => {
+      this.#busy -= 1
+      this.#changed()
+    }
+    if (run === undefined || !(await this.#claim(delivery))) {
+      attempt.end()
+      this.#shelf.drop(attempt.ref.runId)
+      return free()
+    }
+    const { pid, loopLag } = this.#options.platform
+    this.#publish(attempt.replyTo, 'accepted', { ...attempt.ref, ...(pid === undefined ? {} : { pid }) })
+    const link = createLinkSender({
+      peer: this.#peer,
+      to: attempt.replyTo,
+      ref: attempt.ref,
+      clock: this.#clock,
+      ...(loopLag === undefined ? {} : { loopLag }),
+    })
+    const messages = run.historyParts === undefined ? (run.messages ?? []) : this.#shelf.take(run, run.historyParts)
+    const ending = await attempt.execute(messages, link)
+    this.#changed()
+    void attempt.settled.then(free)
+    await this.#terminate(attempt, ending, link.lastSeq)
+    // W4.
+    await this.#within(this.#lingerMs, attempt.acknowledged)
+    link.close()
+  }
+
+  /** R2: the right to start. */
+  async #claim(delivery: Delivery): Promise<boolean> {
+    try {
+      await delivery.claim()
+      return true
+    } catch (error) {
+      this.#log(`run ${delivery.id} was not claimed: ${messageOf(error)}`)
+      return false
+    }
+  }
+
+  /** W2: repeated while storage or quota say that it may help. */
+  async #terminate({ ref, replyTo }: Pick<Order, 'ref' | 'replyTo'>, ending: Ending, lastSeq: number): Promise<void> {
+    const payload = encodeTerminal(ref, ending, lastSeq)
+    const message = { to: replyTo, id: `terminal-${ref.runId}-${ref.epoch}`, kind: 'terminal', control: true, payload }
+    const deadline = this.#clock.monotonic() + this.#lingerMs
+    for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 5_000)) {
+      try {
+        await this.#peer.send(message, { signal: this.#hopeless.signal })
+        return
+      } catch (error) {
+        const code = codeOf(error)
+        const again =
+          isErrorCode(code) && errors[code].retry === 'later' && this.#clock.monotonic() + delayMs < deadline
+        if (!again) return this.#log(`terminal of run ${ref.runId} was not stored: ${messageOf(error)}`)
+        await pause(this.#clock, delayMs, this.#hopeless.signal).catch(() => {})
+      }
+    }
+  }
+
+  // ─── what concerns a run in progress ───────────────────────────────────────────────────────────────────────────
+
+  #steer(delivery: Delivery): void {
+    const { runId, epoch, steerId, text, mode } = decodeMessage('steer', delivery.payload)
+    const settle = (status: SteerReceipt['status']): void => {
+      const receipt = { runId, epoch, steerId, status }
+      void this.#send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}`, receipt).then(() => ack(delivery))
+    }
+    const attempt = this.#attempts.get(keyOf({ runId, epoch }))
+    if (attempt === undefined) settle('not-live')
+    else attempt.inbox.push({ steerId, text, mode, settle })
+  }
+
+  /** May come before its run, and more than once. */
+  #cancel({ reason, ...ref }: RunMessages['cancel']): void {
+    this.#ledger.cancel(ref, reason)
+    this.#attempts.get(keyOf(ref))?.cancel(reason)
+  }
+
+  #cancelAll(reason: string, graceMs?: number): void {
+    for (const attempt of this.#attempts.values()) attempt.cancel(reason, graceMs)
+  }
+
+  #at<M extends RunRef>(message: M, act: (attempt: Attempt, message: M) => void): void {
+    const attempt = this.#attempts.get(keyOf(message))
+    if (attempt !== undefined) act(attempt, message)
+  }
+
+  // ─── coming and going ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** After every change: who watches the role sees it, and an empty worker starts to count. */
+  #changed(): void {
+    this.#idle?.cancel()
+    this.#idle = undefined
+    this.#announce()
+    if (this.#draining && this.#engaged === 0) return this.#empty.resolve()
+    // The bus may never be back to take what is left.
+    if (this.#draining && ![...this.#attempts.values()].some(({ isExecuting }) => isExecuting))
+      this.#idle = this.#clock.timer(this.#lingerMs, () => this.#giveUp())
+    if (this.#draining || this.#engaged > 0) return
+    const { idleMs = 300_000 } = this.#options.provision
+    if (idleMs === null || this.#busy > 0) return
+    this.#idle = this.#clock.timer(idleMs, () => {
+      this.#draining = true
+      void this.#leave({ why: 'idle', message: `idle for ${idleMs} ms` }, this.#lingerMs)
+    })
+  }
+
+  #announce(): void {
+    const slots = this.freeSlots
+    if (slots === this.#announced || this.#leaving !== undefined || this.#peer.state === 'closed') return
+    this.#announced = slots
+    const load = slots === 0 ? 1 : 1 - slots / this.#slots
+    this.#peer.announce({ role: this.#options.provision.role, ...versionOf(this.#options), slots, load })
+  }
+
+  /** Leaves the bus in order, or without a word when that takes longer than `withinMs`. */
+  #leave(end: WorkerEnd, withinMs: number): Promise<void> {
+    this.#leaving ??= (async () => {
+      this.#idle?.cancel()
+      await this.#within(
+        withinMs,
+        this.#peer.drain().catch(() => {}),
+      )
+      await this.#peer.close()
+      this.#end.resolve(end)
+    })()
+    return this.#leaving
+  }
+
+  /** W5, when it was not this worker that left. */
+  #onPeerClosed({ code, message }: PeerEnd): void {
+    this.#draining = true
+    this.#idle?.cancel()
+    this.#shelf.clear()
+    this.#cancelAll(message, 0)
+    this.#giveUp()
+    if (code === 'CLOSED' && this.#leaving !== undefined) return
+    this.#end.resolve({
+      why: code === 'FENCED' || code === 'REPLACED' ? 'fenced' : 'lost',
+      message: `${code}: ${message}`,
+    })
+  }
+
+  /** Nobody is there any more to acknowledge anything. */
+  #giveUp(): void {
+    this.#hopeless.abort()
+    for (const attempt of this.#attempts.values()) attempt.acknowledge()
+    this.#empty.resolve()
+  }
+
+  /** Waits for something, but no longer than `withinMs`. */
+  async #within(withinMs: number, event: Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = this.#clock.timer(withinMs, resolve)
+    await Promise.race([event, promise])
+    timer.cancel()
+  }
+
+  async #send<K extends RunKind>(to: string, kind: K, id: string, message: RunMessages[K]): Promise<void> {
+    try {
+      await this.#peer.send({ to, id, kind, control: kinds[kind].control, payload: encodeMessage(kind, message) })
+    } catch (error) {
+      this.#log(`${kind} to ${to} was not stored: ${messageOf(error)}`)
+    }
+  }
+
+  #publish<K extends RunKind>(to: string, kind: K, message: RunMessages[K]): void {
+    this.#peer.publish({ to, kind, payload: encodeMessage(kind, message) })
+  }
+
+  #log(line: string): void {
+    this.#options.platform.log(`greenroom: ${line}`)
+  }
+}
+
+/** Nobody waits for it: an ack that is lost with the connection is repeated by the peer. */
+function ack(delivery: Delivery): void {
+  delivery.ack().catch(() => {})
+}

@@ -1,0 +1,726 @@
+import { createHash } from 'node:crypto'
+import { createMemoryBus } from '@greenroom/bus'
+import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceChange } from '@greenroom/proto'
+import { command, defineExecutor, echo, startWorker, type RunContext } from '@greenroom/worker'
+import { describe, expect, test } from 'vitest'
+import * as z from 'zod'
+import { openBench } from '../src/testing/bench.ts'
+import { ManualClock, settle } from './manual-clock.ts'
+
+/** Hands its context out and ends when told. */
+function puppet(definition: { slots?: number; secrets?: string[] } = {}) {
+  const runs: { ctx: RunContext; end: (error?: Error) => void }[] = []
+  const executor = defineExecutor({
+    version: '1',
+    ...definition,
+    run: (_request, ctx) =>
+      new Promise<void>((resolve, reject) => {
+        runs.push({ ctx, end: (error) => (error === undefined ? resolve() : reject(error)) })
+      }),
+  })
+  return { executor, runs, first: () => runs[0] ?? expect.fail('nothing runs') }
+}
+
+/** A bus on which every claim is confirmed only when told. */
+function slowClaims(bus: Bus, confirmed: Promise<void>): Bus {
+  return {
+    capabilities: bus.capabilities,
+    attach: ({ onMessage, ...options }) =>
+      bus.attach({
+        ...options,
+        onMessage: (delivery) => {
+          const claim = (): Promise<void> => confirmed.then(() => delivery.claim())
+          onMessage?.({ ...delivery, ack: () => delivery.ack(), nack: (nack) => delivery.nack(nack), claim })
+        },
+      }),
+    close: () => bus.close(),
+    [Symbol.asyncDispose]: () => bus.close(),
+  }
+}
+
+const abortOf = ({ signal }: RunContext): Error =>
+  signal.reason instanceof Error ? signal.reason : expect.fail('not aborted')
+
+const digestOf = (output: unknown, text: string) =>
+  createHash('sha256')
+    .update(JSON.stringify([output, text]))
+    .digest('hex')
+
+describe('a run', () => {
+  test('is claimed, accepted, executed and ended by one terminal with digest and last sequence number', async () => {
+    await using bench = await openBench({ echo })
+    const run = await bench.run({ executor: 'echo', task: 'hello  wide world' })
+    expect(await run.accepted.promise).toMatchObject({ epoch: 1 })
+    const text = 'echo: hello wide world'
+    expect(await run.terminal).toEqual({
+      ...run.ref,
+      status: 'completed',
+      text,
+      lastSeq: 3,
+      digest: digestOf(null, text),
+    })
+    expect(run.events.map((event) => event['text'])).toEqual(['hello ', 'wide ', 'world '])
+    await settle()
+    expect(run.terminals).toHaveLength(1)
+    expect(bench.bus.stats()).toMatchObject({ messages: 0, held: 0 })
+  })
+
+  test('that is revoked before its claim never executes', async () => {
+    const { executor, runs } = puppet()
+    await using bench = await openBench({ it: executor })
+    const [run, revoked] = await Promise.all([
+      bench.run({ executor: 'it', runId: 'r1' }),
+      bench.runner.peer.revoke({ to: bench.address, id: 'run-r1-1' }),
+    ])
+    expect(revoked).toBe('withdrawn')
+    await settle()
+    expect([runs.length, run.terminals.length, bench.worker.freeSlots]).toEqual([0, 0, 1])
+  })
+
+  test('gets its request with all defaults filled in, and the input as its schema made it', async () => {
+    const seen: unknown[] = []
+    const executor = defineExecutor({
+      version: '1',
+      input: z.object({ n: z.number().default(7) }),
+      async run(request) {
+        seen.push(request)
+      },
+    })
+    await using bench = await openBench({ it: executor })
+    await (
+      await bench.run({ executor: 'it', task: 't', input: {}, workspace: '/w', model: 'm', limits: { rounds: 0 } })
+    ).terminal
+    expect(seen).toEqual([
+      {
+        input: { n: 7 },
+        task: 't',
+        messages: [],
+        workspace: '/w',
+        model: 'm',
+        limits: { rounds: 0 },
+        attempt: 1,
+        posture: {},
+        disabledTools: [],
+        mcpServers: [],
+      },
+    ])
+  })
+
+  test('with a long history gets it from its parts, in order, however they came', async () => {
+    const seen: unknown[] = []
+    const executor = defineExecutor({
+      version: '1',
+      async run({ messages }) {
+        seen.push(messages.map(({ content }) => content))
+      },
+    })
+    await using bench = await openBench({ it: executor })
+    const send = (part: number, content: string) =>
+      bench.runner.peer.send({
+        to: bench.address,
+        id: `history-h1-1-${part}`,
+        kind: 'history',
+        payload: encodeMessage('history', {
+          runId: 'h1',
+          epoch: 1,
+          part,
+          parts: 3,
+          messages: [{ role: 'user', content }],
+        }),
+      })
+    await Promise.all([send(2, 'two'), send(3, 'three'), send(1, 'one')])
+    expect((await (await bench.run({ executor: 'it', runId: 'h1', historyParts: 3 })).terminal).status).toBe(
+      'completed',
+    )
+    expect(seen).toEqual([['one', 'two', 'three']])
+    expect((await (await bench.run({ executor: 'it', runId: 'h2', historyParts: 1 })).terminal).error?.code).toBe(
+      'SPEC_INVALID',
+    )
+  })
+
+  test.for([
+    ['an unknown executor', 'UNKNOWN_EXECUTOR', { executor: 'nope' }, /"nope"; there are: it, bad/],
+    ['an executor name that is a property of every object', 'UNKNOWN_EXECUTOR', { executor: 'toString' }, /there are/],
+    ['an input that does not fit', 'INPUT_INVALID', { executor: 'it', input: { deep: [1] } }, /input\.deep\.0: /],
+    ['a capability nobody knows', 'SPEC_TOO_NEW', { executor: 'it', required: ['telepathy'] }, /telepathy/],
+    ['an output that does not fit', 'OUTPUT_INVALID', { executor: 'bad', task: 'schema' }, /output: /],
+    ['a usage that is not one', 'OUTPUT_INVALID', { executor: 'any', task: 'usage' }, /usage\.rounds: /],
+    ['an output that is not JSON', 'OUTPUT_INVALID', { executor: 'any', task: 'date' }, /not JSON/],
+    ['an output that is too large', 'OUTPUT_INVALID', { executor: 'any', task: 'large' }, /too large/],
+  ] as const)('with %s ends as failed %s', async ([, code, spec, message]) => {
+    const it = defineExecutor({
+      version: '1',
+      input: z.object({ deep: z.array(z.string()) }).optional(),
+      async run() {},
+    })
+    const bad = defineExecutor({ version: '1', output: z.string().min(9), run: async () => ({ output: 'short' }) })
+    const any = defineExecutor({
+      version: '1',
+      output: z.unknown(),
+      run: async ({ task }) => ({
+        output: task === 'date' ? { when: new Date(0) } : task === 'large' ? 'x'.repeat(9_000_000) : 1,
+        ...(task === 'usage' ? { usage: JSON.parse('{ "rounds": "two" }') } : {}),
+      }),
+    })
+    await using bench = await openBench({ it, bad, any })
+    const terminal = await (await bench.run(spec)).terminal
+    expect(terminal).toMatchObject({ status: 'failed', lastSeq: 0, error: { code, retry: 'never' } })
+    expect(terminal.error?.message).toMatch(message)
+    await settle()
+    expect(bench.worker.freeSlots).toBe(1)
+  })
+
+  test('that cannot be decoded is answered when it says which it is, else dropped, and never redelivered', async () => {
+    await using bench = await openBench({ echo })
+    const run = bench.runner.expect(bench.address, { runId: 'x1', epoch: 1 })
+    const send = (id: string, value: unknown) =>
+      bench.runner.peer.send({ to: bench.address, id, kind: 'run', payload: encodePayload(value) })
+    await send('run-x1-1', { runId: 'x1', epoch: 1, executor: 7 })
+    expect((await run.terminal).error?.code).toBe('SPEC_INVALID')
+    await send('run-x2-1', 'garbage')
+    await settle()
+    expect(bench.log.some((line) => line.includes('run-x2-1'))).toBe(true)
+    expect(bench.bus.stats()).toMatchObject({ messages: 0, held: 0 })
+  })
+
+  test('of an older epoch than one that was seen is ignored', async () => {
+    const { executor, runs } = puppet({ slots: 2 })
+    await using bench = await openBench({ it: executor })
+    await (
+      await bench.run({ executor: 'it', runId: 'r', epoch: 2 })
+    ).accepted.promise
+    await bench.run({ executor: 'it', runId: 'r', epoch: 1 })
+    await settle()
+    expect(runs).toHaveLength(1)
+    expect(bench.bus.stats()).toMatchObject({ messages: 0, held: 0 })
+  })
+
+  test('beyond the slots is refused as BUSY, unclaimed, and can be revoked', async () => {
+    const { executor, first } = puppet({ slots: 5 })
+    await using bench = await openBench({ it: executor }, { slots: 1 })
+    const one = await bench.run({ executor: 'it' })
+    await one.accepted.promise
+    const two = await bench.run({ executor: 'it' })
+    expect(await two.refused.promise).toEqual({ ...two.ref, code: 'BUSY' })
+    const id = `run-${two.ref.runId}-1`
+    expect(await bench.runner.peer.revoke({ to: bench.address, id })).toBe('withdrawn')
+    first().end()
+    await one.terminal
+    await settle()
+    await (
+      await bench.run({ executor: 'it' })
+    ).accepted.promise
+  })
+})
+
+describe('a claim', () => {
+  test('that is not confirmed forgets the run, and refuses what was sent to it', async () => {
+    const { executor, runs } = puppet()
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench({ it: executor }, { between: (bus) => slowClaims(bus, confirmed.promise) })
+    const run = await bench.run({ executor: 'it' })
+    const steered = run.steer('left')
+    await settle()
+    expect(bench.worker.freeSlots).toBe(0)
+    confirmed.reject(new GreenroomError('REVOKED'))
+    expect(await steered).toBe('not-live')
+    expect([runs.length, run.terminals.length, bench.worker.freeSlots]).toEqual([0, 0, 1])
+  })
+})
+
+describe('an ending', () => {
+  test('by a throw is EXECUTOR_ERROR with the message, and its stack stays in the log', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await run.accepted.promise
+    await settle()
+    first().end(new TypeError('it broke'))
+    const terminal = await run.terminal
+    expect(terminal).toMatchObject({
+      status: 'failed',
+      error: { code: 'EXECUTOR_ERROR', message: 'it broke', retry: 'never' },
+    })
+    expect(JSON.stringify(terminal)).not.toContain('worker.test.ts')
+    expect(bench.log.join()).toContain('worker.test.ts')
+  })
+
+  test('by ctx.fail has its code and its word on trying again', async () => {
+    const returned = defineExecutor({
+      version: '1',
+      output: z.string(),
+      run: async (_, ctx) => ctx.fail('DENIED', 'by you'),
+    })
+    const called = defineExecutor({
+      version: '1',
+      async run(_, ctx) {
+        ctx.fail('POOL_FULL', 'later', { retry: 'later' })
+      },
+    })
+    await using bench = await openBench({ returned, called })
+    expect((await (await bench.run({ executor: 'returned' })).terminal).error).toEqual({
+      code: 'DENIED',
+      message: 'by you',
+      retry: 'never',
+    })
+    expect((await (await bench.run({ executor: 'called' })).terminal).error).toEqual({
+      code: 'POOL_FULL',
+      message: 'later',
+      retry: 'later',
+    })
+  })
+
+  test('is not told before the events that nobody waited for', async () => {
+    const hasty = defineExecutor({
+      version: '1',
+      async run(_, { emit }) {
+        for (let at = 0; at < 3_000; at += 1) void emit({ type: 'progress', done: at })
+      },
+    })
+    await using bench = await openBench({ hasty })
+    const run = await bench.run({ executor: 'hasty' })
+    expect((await run.terminal).lastSeq).toBe(3_000)
+    expect(run.events.map((event) => event['done'])).toEqual(Array.from({ length: 3_000 }, (_, at) => at))
+  })
+
+  test('is the last word: nothing that the executor does afterwards goes out', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' }, { reading: false })
+    await settle()
+    first().end()
+    expect((await run.terminal).lastSeq).toBe(0)
+    await expect(first().ctx.emit({ type: 'progress', done: 1 })).rejects.toMatchObject({ code: 'CLOSED' })
+    await settle()
+    expect(run.events).toEqual([])
+    run.read()
+  })
+
+  test('is the last word also for what waits for room by then: a later ack lets nothing out', async () => {
+    const done = Promise.withResolvers<void>()
+    const careless = defineExecutor({
+      version: '1',
+      async run(_, { emit, steering }) {
+        const loop = async (): Promise<void> => {
+          for (let at = 0; ; at += 1) await emit({ type: 'progress', done: at })
+        }
+        void loop().catch(() => {})
+        void steering[Symbol.asyncIterator]().next()
+        await done.promise
+      },
+    })
+    await using bench = await openBench({ careless })
+    const run = await bench.run({ executor: 'careless' }, { reading: false })
+    await run.seen(1_024)
+    const steered = run.steer('too late to be recorded')
+    await settle()
+    done.resolve()
+    await settle()
+    for (const upTo of [1, 1_024]) {
+      run.publish('ack', { ...run.ref, upTo })
+      await settle()
+    }
+    expect(await steered).toBe('not-live')
+    expect(run.terminals).toMatchObject([{ lastSeq: run.events.length }])
+    run.read()
+  })
+
+  test('frees the slot at once, and the memory at its acknowledgement or after lingerMs', async () => {
+    const clock = new ManualClock()
+    await using bench = await openBench({ echo }, { clock, lingerMs: 1_000, idleMs: null })
+    const before = clock.timers
+    const read = await bench.run({ executor: 'echo', task: 'a b' })
+    await read.terminal
+    await settle()
+    expect(clock.timers).toBe(before)
+    const unread = await bench.run({ executor: 'echo', task: 'a b' }, { reading: false })
+    await unread.terminal
+    await settle()
+    expect(bench.worker.freeSlots).toBe(256)
+    expect(clock.timers).toBeGreaterThan(before)
+    await clock.advance(1_000)
+    expect(clock.timers).toBe(before)
+  })
+})
+
+describe('a cancel', () => {
+  test('aborts the signal with its reason; throwing that ends the run as cancelled', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await run.accepted.promise
+    await settle()
+    await run.cancel('not needed')
+    await settle()
+    const { signal } = first().ctx
+    expect(signal.reason).toMatchObject({ name: 'AbortError', message: 'not needed' })
+    first().end(abortOf(first().ctx))
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'not needed' })
+  })
+
+  test('that the executor answers with a result ends it as cancelled all the same; another error leaves it failed', async () => {
+    const { executor, runs } = puppet({ slots: 2 })
+    await using bench = await openBench({ it: executor })
+    const [one, two] = [await bench.run({ executor: 'it' }), await bench.run({ executor: 'it' })]
+    await settle()
+    await Promise.all([one.cancel('x'), two.cancel('x')])
+    await settle()
+    runs[0]?.end()
+    runs[1]?.end(new Error('other'))
+    expect(await one.terminal).toMatchObject({ status: 'cancelled', reason: 'x' })
+    expect((await two.terminal).error?.code).toBe('EXECUTOR_ERROR')
+  })
+
+  test('is final after the grace, whatever the executor does: no event, no second terminal, no free slot', async () => {
+    const clock = new ManualClock()
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor }, { clock, cancelGraceMs: 5_000 })
+    const run = await bench.run({ executor: 'it' }, { reading: false })
+    await settle()
+    await run.cancel('first')
+    await clock.advance(3_000)
+    run.publish('cancel', { ...run.ref, reason: 'second' })
+    await first().ctx.emit({ type: 'status', status: 'in the grace' })
+    await clock.advance(1_999)
+    expect(run.terminals).toHaveLength(0)
+    await clock.advance(1)
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'first', lastSeq: 1 })
+    await expect(first().ctx.emit({ type: 'progress', done: 1 })).rejects.toMatchObject({ code: 'CLOSED' })
+    expect(bench.worker.freeSlots).toBe(0)
+    first().end()
+    await settle()
+    expect(bench.worker.freeSlots).toBe(1)
+    expect([run.events.length, run.terminals.length]).toEqual([1, 1])
+    run.read()
+  })
+
+  test('that overtakes its run is remembered, for that attempt: nothing executes', async () => {
+    const { executor, runs } = puppet()
+    await using bench = await openBench({ it: executor })
+    await bench.runner.expect(bench.address, { runId: 'early', epoch: 1 }).cancel('too early')
+    await settle()
+    const run = await bench.run({ executor: 'it', runId: 'early' })
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'too early' })
+    expect(runs).toHaveLength(0)
+    await (
+      await bench.run({ executor: 'it', runId: 'early', epoch: 2 })
+    ).accepted.promise
+  })
+
+  test('that comes while its run is being claimed is remembered: nothing executes', async () => {
+    const { executor, runs } = puppet()
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench({ it: executor }, { between: (bus) => slowClaims(bus, confirmed.promise) })
+    const run = await bench.run({ executor: 'it' })
+    await run.cancel('raced')
+    const steered = run.steer('meanwhile')
+    await settle()
+    confirmed.resolve()
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'raced' })
+    expect(await steered).toBe('not-live')
+    expect(runs).toHaveLength(0)
+  })
+
+  test('frees an emit that waits for room', async () => {
+    let waited: unknown
+    const flood = defineExecutor({
+      version: '1',
+      async run(_, { emit }) {
+        try {
+          for (let at = 0; ; at += 1) await emit({ type: 'progress', done: at })
+        } catch (error) {
+          waited = error
+          throw error
+        }
+      },
+    })
+    await using bench = await openBench({ flood })
+    const run = await bench.run({ executor: 'flood' }, { reading: false })
+    await run.seen(1_024)
+    await settle()
+    expect(run.events).toHaveLength(1_024)
+    await run.cancel('enough')
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', lastSeq: 1_024 })
+    expect(waited).toMatchObject({ name: 'AbortError', message: 'enough' })
+  })
+})
+
+describe('events', () => {
+  test('wait for a slow reader: the executor is seen waiting at a full window, and goes on as it is acknowledged', async () => {
+    let emitted = 0
+    const writer = defineExecutor({
+      version: '1',
+      async run(_, { emit }) {
+        for (emitted = 0; emitted < 5_000; emitted += 1) await emit({ type: 'text-delta', text: `${emitted} ` })
+      },
+    })
+    await using bench = await openBench({ writer })
+    const run = await bench.run({ executor: 'writer' }, { reading: false })
+    await run.seen(1_024)
+    await settle()
+    expect(emitted).toBe(1_024)
+    run.read()
+    expect((await run.terminal).lastSeq).toBe(5_000)
+    expect(run.events.map((event) => event['text'])).toEqual(Array.from({ length: 5_000 }, (_, at) => `${at} `))
+  })
+
+  test('that are not waited for end the run before they fill the memory', async () => {
+    let signal: AbortSignal | undefined
+    const careless = defineExecutor({
+      version: '1',
+      async run(_, ctx) {
+        signal = ctx.signal
+        for (let at = 0; at < 100_000; at += 1) void ctx.emit({ type: 'progress', done: at })
+        await new Promise(() => {})
+      },
+    })
+    await using bench = await openBench({ careless })
+    const run = await bench.run({ executor: 'careless' })
+    const { error, lastSeq } = await run.terminal
+    expect(error).toMatchObject({ code: 'EXECUTOR_ERROR', message: expect.stringContaining('await') })
+    expect([lastSeq, signal?.aborted]).toEqual([1_024, true])
+  })
+
+  test('are complete and in order over a lost connection', async () => {
+    const writer = defineExecutor({
+      version: '1',
+      async run(_, { emit }) {
+        for (let at = 0; at < 2_000; at += 1) await emit({ type: 'data', name: 'n', data: at })
+      },
+    })
+    await using bench = await openBench({ writer })
+    const run = await bench.run({ executor: 'writer' })
+    await run.seen(100)
+    bench.bus.cut(bench.address)
+    await settle()
+    bench.bus.restore(bench.address)
+    expect((await run.terminal).status).toBe('completed')
+    expect(run.events.map((event) => event['data'])).toEqual(Array.from({ length: 2_000 }, (_, at) => at))
+  })
+
+  test('that are not shaped as their type, or not JSON, are refused where they are emitted', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const { emit } = first().ctx
+    // @ts-expect-error A text delta needs a text.
+    await expect(emit({ type: 'text-delta' })).rejects.toMatchObject({ code: 'BAD_FRAME' })
+    // @ts-expect-error JSON has no bigints.
+    await expect(emit({ type: 'data', name: 'n', data: 1n })).rejects.toMatchObject({ code: 'BAD_FRAME' })
+    first().end()
+    expect((await run.terminal).lastSeq).toBe(0)
+  })
+})
+
+describe('steering', () => {
+  test('is delivered or queued when the executor takes it, and is in the transcript before that', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const texts = first().ctx.steering[Symbol.asyncIterator]()
+    const now = run.steer('left')
+    expect(await texts.next()).toEqual({ done: false, value: { text: 'left', mode: 'now' } })
+    const queued = run.steer('right', 'queue')
+    expect(await texts.next()).toEqual({ done: false, value: { text: 'right', mode: 'queue' } })
+    expect(await Promise.all([now, queued])).toEqual(['delivered', 'queued'])
+    const untaken = run.steer('up')
+    await settle()
+    first().end()
+    expect(await untaken).toBe('not-live')
+    await run.terminal
+    expect(await texts.next()).toEqual({ done: true, value: undefined })
+    expect(run.events).toEqual(
+      ['left', 'right'].map((content) => ({
+        type: 'message',
+        message: { id: expect.any(String), role: 'user', content },
+      })),
+    )
+    expect(await run.steer('too late')).toBe('not-live')
+  })
+
+  test('after a cancel is refused, and whoever waits for it goes on', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const next = first().ctx.steering[Symbol.asyncIterator]().next()
+    await run.cancel('x')
+    expect(await next).toEqual({ done: true, value: undefined })
+    expect(await run.steer('late')).toBe('not-live')
+    first().end()
+  })
+})
+
+describe('secrets', () => {
+  test('are there when declared and given, and told apart when not', async () => {
+    const { executor, first } = puppet({ secrets: ['given', 'missing'] })
+    await using bench = await openBench({ it: executor }, { secrets: { given: 'v', undeclared: 'w' } })
+    await bench.run({ executor: 'it' })
+    await settle()
+    const { secret } = first().ctx
+    expect(secret('given')).toBe('v')
+    expect(() => secret('missing')).toThrow(expect.objectContaining({ code: 'SECRET_MISSING' }))
+    expect(() => secret('undeclared')).toThrow(expect.objectContaining({ code: 'SECRET_UNDECLARED' }))
+    first().end()
+  })
+})
+
+describe('coming and going', () => {
+  test('a worker shows its role, version and free slots', async () => {
+    const { executor, first } = puppet({ slots: 2 })
+    await using bench = await openBench({ it: executor }, { role: 'tester' })
+    const changes: PresenceChange[] = []
+    bench.runner.peer.watch('tester', (change) => changes.push(change))
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    first().end()
+    await run.terminal
+    await settle()
+    await bench.worker.drain()
+    await settle()
+    const shown = changes.map(({ state, presence }) => `${state} ${presence.slots} ${presence.load}`)
+    expect(shown.filter((line, at) => line !== shown[at - 1])).toEqual([
+      'attached 2 0',
+      'attached 1 0.5',
+      'attached 2 0',
+      'attached 0 1',
+      'gone 0 1',
+    ])
+  })
+
+  test('draining refuses new runs, serves what runs, and leaves when that is acknowledged', async () => {
+    const { executor, first } = puppet({ slots: 2 })
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' }, { reading: false })
+    await settle()
+    let left = false
+    const drained = bench.worker.drain().then(() => (left = true))
+    const late = await bench.run({ executor: 'it' })
+    expect((await late.refused.promise).code).toBe('DRAINING')
+    const taken = first().ctx.steering[Symbol.asyncIterator]().next()
+    expect(await run.steer('still there')).toBe('delivered')
+    await taken
+    first().end()
+    await run.terminal
+    await settle()
+    expect(left).toBe(false)
+    run.read()
+    await drained
+    expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
+  })
+
+  test('draining answers what it has claimed before it leaves, also a run that cannot be done', async () => {
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench({ echo }, { between: (bus) => slowClaims(bus, confirmed.promise) })
+    const run = await bench.run({ executor: 'nope' })
+    await settle()
+    const drained = bench.worker.drain()
+    await settle()
+    confirmed.resolve()
+    await drained
+    await settle()
+    expect(run.terminals).toMatchObject([{ error: { code: 'UNKNOWN_EXECUTOR' } }])
+  })
+
+  test('draining without a bus ends lingerMs after the last run', async () => {
+    const clock = new ManualClock()
+    await using bench = await openBench({ echo }, { clock, lingerMs: 1_000 })
+    const run = await bench.run({ executor: 'echo', task: '__sleep_ms:500' })
+    await run.accepted.promise
+    bench.bus.cut(bench.address)
+    const drained = bench.worker.drain()
+    await clock.advance(500)
+    await clock.advance(999)
+    let left = false
+    void drained.then(() => (left = true))
+    await settle()
+    expect(left).toBe(false)
+    await clock.advance(1 + 500)
+    await drained
+  })
+
+  test('draining with a grace cancels what has not ended by then', async () => {
+    const clock = new ManualClock()
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor }, { clock })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const drained = bench.worker.drain({ graceMs: 2_000 })
+    await clock.advance(1_999)
+    expect(first().ctx.signal.aborted).toBe(false)
+    await clock.advance(1)
+    first().end(abortOf(first().ctx))
+    expect((await run.terminal).status).toBe('cancelled')
+    await drained
+  })
+
+  test('closing cancels with the given grace and leaves, also when nobody acknowledges; no timer stays', async () => {
+    const clock = new ManualClock()
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor }, { clock })
+    const payload = encodeMessage('history', { runId: 'h1', epoch: 1, part: 1, parts: 2, messages: [] })
+    await bench.runner.peer.send({ to: bench.address, id: 'history-h1-1-1', kind: 'history', payload })
+    const run = await bench.run({ executor: 'it' }, { reading: false })
+    await settle()
+    const closed = bench.worker.close({ graceMs: 300, reason: 'owner gone' })
+    await clock.advance(300)
+    expect(first().ctx.signal.aborted).toBe(true)
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'owner gone' })
+    await clock.advance(1_000)
+    await closed
+    expect(await bench.worker.closed).toEqual({ why: 'closed', message: 'owner gone' })
+    expect(clock.timers).toBe(0)
+  })
+
+  test('a worker without slots takes nothing', async () => {
+    await using bench = await openBench({ echo }, { slots: 0 })
+    expect(bench.worker.freeSlots).toBe(0)
+    expect((await (await bench.run({ executor: 'echo' })).refused.promise).code).toBe('BUSY')
+  })
+
+  test('a worker leaves when it was idle for long enough, counted from its last run', async () => {
+    const clock = new ManualClock()
+    await using bench = await openBench({ echo }, { clock, idleMs: 10_000 })
+    await clock.advance(9_000)
+    await (
+      await bench.run({ executor: 'echo', task: 'x' })
+    ).terminal
+    await clock.advance(9_999)
+    expect(bench.worker.freeSlots).toBe(256)
+    await clock.advance(1)
+    expect(await bench.worker.closed).toMatchObject({ why: 'idle' })
+  })
+
+  test('a fenced worker aborts its runs at once and says nothing more', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    await bench.runner.peer.fence({ address: bench.address, incarnation: 'bench' })
+    expect(await bench.worker.closed).toMatchObject({ why: 'fenced' })
+    expect(first().ctx.signal.aborted).toBe(true)
+    await settle()
+    expect(run.terminals).toHaveLength(0)
+  })
+
+  test('a worker stops waiting for a bus that does not answer', async () => {
+    await using bus = createMemoryBus()
+    const starting = startWorker({
+      bus,
+      executors: { echo, command },
+      provision: {
+        version: 1,
+        bus: { url: 'ws://x', token: '' },
+        address: 'w',
+        incarnation: 'i',
+        role: 'r',
+        executors: [],
+      },
+      platform: { env: {}, log: () => {}, spawn: () => expect.fail('nothing to start') },
+      signal: AbortSignal.abort(),
+    })
+    await expect(starting).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+})
