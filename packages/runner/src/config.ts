@@ -1,0 +1,240 @@
+/** The runner's options, checked once: behind this nothing is optional and nothing is checked again. */
+import {
+  GreenroomError,
+  isName,
+  limits,
+  systemClock,
+  systemRandom,
+  type Bus,
+  type BusAddress,
+  type Clock,
+  type Posture,
+  type Random,
+} from '@greenroom/proto'
+import type { CommandEntry, WorkerEntry } from './entry.ts'
+import type { Launcher, Logger } from './launcher.ts'
+import type { RoleOptions, RunnerOptions, SecretSource } from './options.ts'
+import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
+import { platformName, standardErrorLogger } from './platform/surroundings.ts'
+import type { SessionStore } from './session-store.ts'
+
+/** Checked options with every default. */
+export interface Config {
+  readonly launcher: Launcher
+  readonly roles: ReadonlyMap<string, RoleOptions>
+  /** Undefined: an embedded broker. */
+  readonly bus: Bus | BusAddress | undefined
+  readonly dataDir: string | null
+  readonly sessions: SessionStore | undefined
+  readonly secrets: ReadonlyMap<string, SecretSource>
+  readonly env: readonly string[]
+  readonly cancelGraceMs: number
+  readonly partitionGraceMs: number
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly random: Random
+}
+
+const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
+  worker: true,
+  roles: true,
+  bus: true,
+  dataDir: true,
+  sessions: true,
+  secrets: true,
+  env: true,
+  cancelGraceMs: true,
+  partitionGraceMs: true,
+  quiet: true,
+  logger: true,
+  clock: true,
+  random: true,
+}
+const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
+  executor: true,
+  workspace: true,
+  model: true,
+  disabledTools: true,
+  mcpServers: true,
+  posture: true,
+  secrets: true,
+  env: true,
+  limits: true,
+}
+const postures: Readonly<Record<keyof Posture, true>> = {
+  bypass: true,
+  enforce: true,
+  unattended: true,
+  readOnly: true,
+  nesting: true,
+}
+const defaultEnv = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR']
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+function bad(field: string, must: string): GreenroomError {
+  return new GreenroomError('BAD_OPTIONS', `${field} must be ${must}`)
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function check<T>(field: string, value: T, ok: (value: NonNullable<T>) => boolean, must: string): T {
+  if (value !== undefined && (value === null || !ok(value))) throw bad(field, must)
+  return value
+}
+
+/** What is misspelt, or of a later version, would be trusted in vain if nobody said so. */
+function checkNames(field: string, given: object, known: object): void {
+  const name = Object.keys(given).find((key) => !Object.hasOwn(known, key))
+  if (name !== undefined) throw bad(`${field}: "${name}"`, `one of ${Object.keys(known).join(', ')}`)
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
+const isFlag = (value: unknown): boolean => typeof value === 'boolean'
+const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
+const isMs = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0
+const isVariables = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
+const has = (value: unknown, ...methods: readonly string[]): boolean =>
+  isObject(value) && methods.every((name) => typeof Reflect.get(value, name) === 'function')
+
+/** Whether a choice of bus is a bus already, and not a place to connect to. */
+export function isBus(choice: Bus | BusAddress): choice is Bus {
+  return 'attach' in choice
+}
+
+/**
+ * Checks what {@link createRunner} was given.
+ *
+ * @param options - anything, when the caller is not compiled
+ * @param platform - the operating system, as Node names it. = this one
+ * @throws GreenroomError `BAD_OPTIONS`, `UNSUPPORTED_PLATFORM`
+ */
+export function checkOptions(options: RunnerOptions, platform: string = platformName): Config {
+  if (platform === 'win32') throw new GreenroomError('UNSUPPORTED_PLATFORM')
+  if (!isObject(options)) throw bad('options', 'an object')
+  checkNames('options', options, runnerOptions)
+  const { dataDir = '.greenroom', env = defaultEnv, cancelGraceMs = 5_000, quiet = false } = options
+  const { partitionGraceMs = limits.partitionGraceMs, clock = systemClock, random = systemRandom } = options
+  if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
+  check('env', env, isVariables, 'a list of names of environment variables')
+  check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
+  check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
+  check('quiet', quiet, isFlag, 'true or false')
+  check('sessions', options.sessions, (it) => has(it, 'get', 'append', 'messages'), 'a session store')
+  check('logger', options.logger, (it) => has(it, 'warn', 'output'), 'a logger')
+  check('clock', clock, (it) => has(it, 'now', 'monotonic', 'timer'), 'a clock')
+  check('random', random, (it) => has(it, 'fraction', 'id'), 'a source of chance')
+  const secrets = checkSecrets(options.secrets ?? {})
+  const logger = options.logger ?? standardErrorLogger
+  return {
+    launcher: checkWorker(options),
+    roles: checkRoles(options.roles, secrets),
+    bus: checkBus(options),
+    dataDir,
+    sessions: options.sessions,
+    secrets,
+    env,
+    cancelGraceMs,
+    partitionGraceMs,
+    logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,
+    clock,
+    random,
+  }
+}
+
+function checkSecrets(secrets: NonNullable<RunnerOptions['secrets']>): ReadonlyMap<string, SecretSource> {
+  if (!isObject(secrets)) throw bad('secrets', 'an object')
+  for (const [name, value] of Object.entries(secrets)) {
+    check(
+      `secrets.${name}`,
+      value,
+      (it) => typeof it === 'string' || typeof it === 'function',
+      'a text or a function that gives one',
+    )
+  }
+  return new Map(Object.entries(secrets))
+}
+
+function checkRoles(
+  roles: RunnerOptions['roles'],
+  secrets: ReadonlyMap<string, SecretSource>,
+): ReadonlyMap<string, RoleOptions> {
+  if (!isObject(roles)) throw bad('roles', 'an object of roles by name')
+  for (const [name, role] of Object.entries(roles)) {
+    const isValid: boolean = isName(name)
+    if (!isValid) throw bad(`roles: "${name}"`, 'a name: letters, digits, ".", "_", "-"')
+    if (!isObject(role)) throw bad(`roles.${name}`, 'an object')
+    checkRole(`roles.${name}`, role)
+    const missing = role.secrets?.find((secret) => !secrets.has(secret))
+    if (missing !== undefined) throw bad(`roles.${name}.secrets: "${missing}"`, "one of the runner's secrets")
+  }
+  return new Map(Object.entries(roles))
+}
+
+function checkRole(field: string, role: RoleOptions): void {
+  checkNames(field, role, roleOptions)
+  if (!isText(role.executor)) throw bad(`${field}.executor`, 'the name of an executor')
+  check(`${field}.workspace`, role.workspace, isText, 'a path')
+  check(`${field}.model`, role.model, isText, 'a name')
+  check(`${field}.disabledTools`, role.disabledTools, isTexts, 'a list of names')
+  check(`${field}.secrets`, role.secrets, isTexts, 'a list of names')
+  check(`${field}.env`, role.env, isVariables, 'a list of names of environment variables')
+  check(
+    `${field}.mcpServers`,
+    role.mcpServers,
+    (it) => Array.isArray(it) && it.every((server: unknown) => isObject(server) && isText(Reflect.get(server, 'name'))),
+    'a list of servers, each with a name',
+  )
+  check(`${field}.posture`, role.posture, (it) => isObject(it) && Object.values(it).every(isFlag), 'an object of flags')
+  checkNames(`${field}.posture`, role.posture ?? {}, postures)
+  check(`${field}.limits`, role.limits, isObject, 'an object')
+  checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true })
+  check(`${field}.limits.acceptColdMs`, role.limits?.acceptColdMs, isMs, 'a number of milliseconds')
+}
+
+function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {
+  return has(worker, 'launch')
+}
+
+function isCommand(worker: RunnerOptions['worker']): worker is CommandEntry {
+  return 'command' in worker
+}
+
+function isEntry(worker: RunnerOptions['worker']): worker is WorkerEntry {
+  return 'url' in worker && worker.url instanceof URL
+}
+
+function checkWorker({ worker }: RunnerOptions): Launcher {
+  if (!isObject(worker)) throw bad('worker', 'an entry file, a command or a launcher')
+  if (isLauncher(worker)) return worker
+  if (isCommand(worker)) {
+    if (!isTexts(worker.command) || worker.command.length === 0)
+      throw bad('worker.command', 'a program and its arguments')
+    check('worker.cwd', worker.cwd, isText, 'a path')
+    return programLauncher(worker)
+  }
+  const url = worker instanceof URL ? worker : isEntry(worker) ? worker.url : undefined
+  if (url?.protocol !== 'file:') throw bad('worker', 'a file: URL, a command or a launcher')
+  return entryLauncher(url)
+}
+
+function checkBus({ bus, worker }: RunnerOptions): Bus | BusAddress | undefined {
+  if (bus === undefined) return undefined
+  if (!isObject(bus)) throw bad('bus', 'a bus, or { url, token }')
+  if (isBus(bus)) {
+    if (!isLauncher(worker))
+      throw bad('bus', '{ url, token } unless worker is a launcher of your own: a process cannot reach an object')
+    return bus
+  }
+  check(
+    'bus.url',
+    bus.url ?? null,
+    (it) => typeof it === 'string' && /^(wss?|ws\+unix):/.test(it),
+    'a ws, wss or ws+unix URL',
+  )
+  check('bus.token', bus.token ?? null, isText, 'a token')
+  check('bus.ca', bus.ca, isText, 'a certificate as PEM')
+  return bus
+}

@@ -1,0 +1,441 @@
+/**
+ * One attempt: a run in the hands of one worker, from its assignment to its end.
+ *
+ * ```text
+ * assign ─► wait ─┬─ terminal ─────────► complete: all events up to lastSeq are stored
+ *                 ├─ worker gone ──────► settle: withdrawn → unclaimed · its stored terminal · lost
+ *                 ├─ silent, refused ──► revoke: withdrawn → unclaimed · claimed → end the worker, then as gone
+ *                 └─ cancelled ────────► revoke: withdrawn → unclaimed · claimed → cancel, then as waiting
+ * ```
+ *
+ * - *A1* Only frames of this epoch, from this worker's address and incarnation, are looked at.
+ * - *A2* `unclaimed` is proof that nothing ran: the broker withdrew the assignment.
+ * - *A3* A worker that does not end within the cancel grace and a second is ended by force, whatever it waits for.
+ */
+import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
+import {
+  decodeMessage,
+  encodeMessage,
+  encodePayload,
+  GreenroomError,
+  codeOf,
+  kinds,
+  parseEvent,
+  type Clock,
+  type Delivery,
+  type EventRange,
+  type LiveMessage,
+  type Peer,
+  type Run,
+  type RunEvent,
+  type RunMessages,
+  type RunRef,
+  type SteerMode,
+  type SteerReceipt,
+  type Terminal,
+  type Timer,
+  type WireEvent,
+} from '@greenroom/proto'
+import { untilAbort } from '../abort.ts'
+import { encodeAssignment, runMessageId } from './assignment.ts'
+
+/** The worker of an attempt, as far as an attempt needs it. */
+export interface DrivenWorker {
+  /** Its mailbox. */
+  readonly address: string
+  /** Its life: messages of another one are not its own. */
+  readonly incarnation: string
+  /** Resolves when it cannot do anything any more and was declared gone on the bus. Never rejects. */
+  readonly gone: Promise<unknown>
+  /** Ends it by force. */
+  kill(): void
+}
+
+/** What an attempt is made of. */
+export interface AttemptOptions {
+  /** The whole assignment. */
+  readonly run: Run
+  /** Who gets it. */
+  readonly worker: DrivenWorker
+  /** Ends the attempt; its reason, as text, is told to the executor. */
+  readonly signal: AbortSignal
+  /** How long from the stored assignment to its acceptance, in milliseconds. */
+  readonly acceptMs: number
+  /** How long the executor may take to end after a cancel, in milliseconds. */
+  readonly cancelGraceMs: number
+  /** How long to try to learn what a worker that is gone left behind, in milliseconds. */
+  readonly settleMs: number
+  /** Takes events, in order, each once; `first` is the first one's number. They are to be acknowledged by {@link Attempt.ack}. */
+  readonly record: (first: number, events: readonly (RunEvent | WireEvent)[]) => void
+  /** Resolves when all events so far are stored. */
+  readonly flushed: () => Promise<void>
+  /** Called once, when the worker has claimed the run. */
+  readonly onAccepted?: () => void
+  /** Called once, when the executor has ended. */
+  readonly onTerminal?: () => void
+  /** Called with what the worker did with a text of {@link Attempt.steer}. */
+  readonly onSteerReceipt?: (receipt: SteerReceipt) => void
+}
+
+/** How an attempt ended. */
+export type AttemptEnd =
+  | {
+      /** The executor ended. */
+      readonly how: 'terminal'
+      /** What the worker said about it. */
+      readonly terminal: Terminal
+      /** Events that can never arrive any more. */
+      readonly eventsLost?: EventRange
+      /** To be called when the end is recorded: the worker and the broker may forget it. */
+      readonly confirm: () => void
+    }
+  | {
+      /** The assignment was withdrawn: nothing ran (A2). */
+      readonly how: 'unclaimed'
+      /** The worker ended, did not answer in time, or would not take it; or the caller cancelled. */
+      readonly why: 'gone' | 'silent' | 'refused' | 'cancelled'
+    }
+  | {
+      /** The worker ended without saying how the run went. */
+      readonly how: 'lost'
+      /** Whether it is unknown that the executor has stopped. */
+      readonly mayStillRun: boolean
+      /** Events that it sent and that never arrived. */
+      readonly eventsLost?: EventRange
+    }
+  | {
+      /** The attempt could not be made, or not be followed to its end. */
+      readonly how: 'failed'
+      /** Why. */
+      readonly error: unknown
+    }
+
+type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel'
+
+const resumeMs = 500
+/** How much longer than the cancel grace a worker may take before it is ended by force (A3). */
+const forceMs = 1_000
+
+/** An attempt in progress. */
+export class Attempt {
+  /** Which run, and which try of it. */
+  readonly ref: RunRef
+  /** How it ended. Never rejects. */
+  readonly ended: Promise<AttemptEnd>
+  readonly #options: AttemptOptions
+  readonly #peer: Peer
+  readonly #clock: Clock
+  readonly #link: LinkReceiver
+  readonly #accepted = Promise.withResolvers<void>()
+  readonly #terminal = Promise.withResolvers<void>()
+  readonly #refused = Promise.withResolvers<void>()
+  readonly #marked = Promise.withResolvers<void>()
+  readonly #broken = Promise.withResolvers<never>()
+  #claimed = false
+  #held: { readonly delivery: Delivery; readonly terminal: Terminal } | undefined
+  /** The greatest event number that the worker is known to have sent. */
+  #sent = 0
+  #arrived = Promise.withResolvers<void>()
+  #cancelling = false
+  readonly #steers = new Set<string>()
+  readonly #timers = new Set<Timer>()
+
+  constructor(peer: Peer, clock: Clock, options: AttemptOptions) {
+    this.#options = options
+    this.#peer = peer
+    this.#clock = clock
+    this.ref = { runId: options.run.runId, epoch: options.run.epoch }
+    this.#link = createLinkReceiver({
+      peer,
+      to: options.worker.address,
+      ref: this.ref,
+      clock,
+      deliver: (first, events) => this.#record(first, events),
+    })
+    this.#broken.promise.catch(() => undefined)
+    this.ended = this.#live()
+  }
+
+  /** How many events have arrived. */
+  get received(): number {
+    return this.#link.received
+  }
+
+  /** Whether the worker has claimed the run. */
+  get isAccepted(): boolean {
+    return this.#claimed
+  }
+
+  /** All events up to this one are safe: see R4. */
+  ack(upTo: number): void {
+    this.#link.ack(upTo)
+  }
+
+  /** Says something to the executor; its receipt comes by `onSteerReceipt`, or never when the attempt ends first. */
+  steer(steerId: string, text: string, mode: SteerMode): void {
+    this.#steers.add(steerId)
+    this.#send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
+  }
+
+  /** Whether a frame with this sender and reference is this attempt's (A1). */
+  owns(ref: RunRef, { from, fromIncarnation }: Pick<LiveMessage, 'from' | 'fromIncarnation'>): boolean {
+    const { worker } = this.#options
+    return ref.epoch === this.ref.epoch && from === worker.address && fromIncarnation === worker.incarnation
+  }
+
+  /** A live message of this attempt's worker. */
+  live(message: LiveMessage): void {
+    if (message.kind === 'events') {
+      const events = decodeMessage('events', message.payload)
+      this.#sent = Math.max(this.#sent, events.first + events.events.length - 1)
+      this.#accept()
+      this.#link.receive(events)
+    } else if (message.kind === 'heartbeat') {
+      const heartbeat = decodeMessage('heartbeat', message.payload)
+      this.#sent = Math.max(this.#sent, heartbeat.lastSentSeq)
+      this.#accept()
+      this.#link.heartbeat(heartbeat)
+    } else if (message.kind === 'accepted') this.#accept()
+  }
+
+  /** A durable message of this attempt's worker. */
+  durable(delivery: Delivery): void {
+    if (delivery.kind === 'terminal') {
+      this.#held ??= { delivery, terminal: decodeMessage('terminal', delivery.payload) }
+      this.#accept()
+      this.#options.onTerminal?.()
+      this.#terminal.resolve()
+      return
+    }
+    if (delivery.kind === 'refused') this.#refused.resolve()
+    if (delivery.kind === 'steer-receipt') {
+      const receipt = decodeMessage('steer-receipt', delivery.payload)
+      this.#steers.delete(receipt.steerId)
+      this.#options.onSteerReceipt?.(receipt)
+    }
+    acknowledge(delivery)
+  }
+
+  /** The message that `#settle` sent to the runner's own mailbox came back. */
+  marked(): void {
+    this.#marked.resolve()
+  }
+
+  /** The runner's mailbox is attached again. */
+  attached(): void {
+    this.#link.attached()
+    if (this.#cancelling) this.#hintCancel()
+  }
+
+  /** The attempt cannot go on: its runner's connection or journal is of no more use. */
+  break(error: unknown): void {
+    this.#broken.reject(error)
+  }
+
+  async #live(): Promise<AttemptEnd> {
+    const onAbort = (): void =>
+      void this.#after(this.#options.cancelGraceMs + forceMs, () => this.#options.worker.kill())
+    const { signal } = this.#options
+    if (signal.aborted) return { how: 'unclaimed', why: 'cancelled' }
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      return await Promise.race([this.#drive(), this.#broken.promise])
+    } catch (error) {
+      return { how: 'failed', error }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      for (const timer of this.#timers) timer.cancel()
+      this.#link.close()
+      for (const id of this.#steers) void this.#revoke(`steer-${id}`).catch(() => undefined)
+    }
+  }
+
+  async #drive(): Promise<AttemptEnd> {
+    switch (await this.#wait()) {
+      case 'terminal':
+        return this.#complete()
+      case 'gone':
+        return this.#settle()
+      case 'cancel':
+        return this.#cancel()
+      case 'silent':
+        return this.#withdraw('silent')
+      case 'refused':
+        return this.#withdraw('refused')
+    }
+  }
+
+  /** Sends the assignment and waits for whatever comes first. */
+  async #wait(): Promise<Turn> {
+    const { run, worker, signal, acceptMs } = this.#options
+    const { promise, resolve, reject } = Promise.withResolvers<Turn>()
+    const onAbort = (): void => resolve('cancel')
+    signal.addEventListener('abort', onAbort, { once: true })
+    void this.#terminal.promise.then(() => resolve('terminal'))
+    void this.#refused.promise.then(() => resolve('refused'))
+    void worker.gone.then(() => resolve('gone'))
+    const sent = Promise.all(encodeAssignment(run, worker.address).map((message) => this.#peer.send(message)))
+    sent.then(
+      () => this.#awaitAccept(acceptMs, () => resolve('silent')),
+      (error: unknown) => {
+        // A mailbox is closed only for a worker that is gone: its process will be seen to end.
+        if (codeOf(error) === 'MAILBOX_CLOSED') worker.kill()
+        else reject(error)
+      },
+    )
+    return promise.finally(() => signal.removeEventListener('abort', onAbort))
+  }
+
+  /** While the runner itself hears nothing, a silent worker is no worse than any other: then it is given the time again. */
+  #awaitAccept(ms: number, onSilent: () => void): void {
+    if (this.#claimed) return
+    const deadline = this.#after(ms, () => {
+      if (this.#peer.state === 'attached') onSilent()
+      else this.#awaitAccept(ms, onSilent)
+    })
+    void this.#accepted.promise.then(() => deadline.cancel())
+  }
+
+  /** Takes the assignment back. A worker that has it all the same is ended. */
+  async #withdraw(why: 'silent' | 'refused'): Promise<AttemptEnd> {
+    if ((await this.#revoke(runMessageId(this.ref))) !== 'claimed') return { how: 'unclaimed', why }
+    this.#options.worker.kill()
+    return this.#end()
+  }
+
+  async #cancel(): Promise<AttemptEnd> {
+    const over = Promise.race([this.#terminal.promise, this.#options.worker.gone])
+    const revoked = await Promise.race([this.#revoke(runMessageId(this.ref)), over])
+    if (revoked === 'withdrawn' || revoked === 'unknown') return { how: 'unclaimed', why: 'cancelled' }
+    if (revoked === 'claimed') {
+      this.#cancelling = true
+      this.#hintCancel()
+      this.#send('cancel', `cancel-${this.ref.runId}-${this.ref.epoch}`, this.#cancelMessage()).catch(() => undefined)
+    }
+    return this.#end()
+  }
+
+  /** Waits for the terminal, or the worker's end (which A3 brings about). */
+  async #end(): Promise<AttemptEnd> {
+    await Promise.race([this.#terminal.promise, this.#options.worker.gone])
+    return this.#held === undefined ? this.#settle() : this.#complete()
+  }
+
+  /** The worker is gone: what did it leave? */
+  async #settle(): Promise<AttemptEnd> {
+    const late = new AbortController()
+    this.#after(this.#options.settleMs, () => late.abort())
+    try {
+      const revoked = await this.#revoke(runMessageId(this.ref), late.signal)
+      if (revoked !== 'claimed' && !this.#claimed) return { how: 'unclaimed', why: 'gone' }
+      // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
+      // delivered before a message that is stored there now.
+      if (this.#held === undefined) await this.#mark(late.signal)
+    } catch (error) {
+      if (!late.signal.aborted) throw error
+    }
+    if (this.#held !== undefined) return this.#complete()
+    await this.#options.flushed()
+    return { how: 'lost', mayStillRun: false, ...this.#missing(this.#sent) }
+  }
+
+  async #mark(signal: AbortSignal): Promise<void> {
+    const { runId, epoch } = this.ref
+    const payload = encodePayload(this.ref)
+    await this.#peer.send(
+      { to: this.#peer.address, id: `marker-${runId}-${epoch}`, kind: 'marker', control: true, payload },
+      { signal },
+    )
+    await untilAbort(signal, Promise.race([this.#marked.promise, this.#terminal.promise]))
+  }
+
+  /** The executor ended: believed when everything up to its last event is stored, or can never come. */
+  async #complete(): Promise<AttemptEnd> {
+    const { delivery, terminal } = this.#held ?? {}
+    if (delivery === undefined || terminal === undefined)
+      throw new GreenroomError('INTERNAL', 'a terminal without its message')
+    const last = terminal.lost?.first === undefined ? terminal.lastSeq : terminal.lost.first - 1
+    let isGone = false
+    const gone = this.#options.worker.gone.then(() => (isGone = true))
+    while (this.#link.received < last && !isGone) {
+      const repeat = Promise.withResolvers<void>()
+      const timer = this.#after(resumeMs, () => {
+        this.#link.attached()
+        repeat.resolve()
+      })
+      await Promise.race([this.#arrived.promise, gone, repeat.promise])
+      timer.cancel()
+    }
+    await this.#options.flushed()
+    const confirm = (): void => {
+      acknowledge(delivery)
+      this.#publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq })
+    }
+    return { how: 'terminal', terminal, confirm, ...this.#missing(terminal.lastSeq) }
+  }
+
+  #missing(last: number): { eventsLost?: EventRange } {
+    const first = this.#link.received + 1
+    return last < first ? {} : { eventsLost: { first, last } }
+  }
+
+  #record(first: number, events: readonly WireEvent[]): void {
+    try {
+      this.#options.record(first, events.map(parseEvent))
+    } catch (error) {
+      // They are not sent again: what cannot be recorded now never can.
+      this.break(error)
+    }
+    this.#arrived.resolve()
+    this.#arrived = Promise.withResolvers()
+  }
+
+  #accept(): void {
+    if (this.#claimed) return
+    this.#claimed = true
+    this.#accepted.resolve()
+    this.#options.onAccepted?.()
+  }
+
+  #cancelMessage(): RunMessages['cancel'] {
+    return { ...this.ref, reason: String(this.#options.signal.reason) }
+  }
+
+  #hintCancel(): void {
+    this.#publish('cancel', this.#cancelMessage())
+  }
+
+  #after(ms: number, fire: () => void): Timer {
+    const timer = this.#clock.timer(ms, fire, { background: true })
+    this.#timers.add(timer)
+    return timer
+  }
+
+  #revoke(id: string, signal?: AbortSignal): Promise<'withdrawn' | 'claimed' | 'unknown'> {
+    return this.#peer.revoke({ to: this.#options.worker.address, id }, signal === undefined ? {} : { signal })
+  }
+
+  #publish<K extends 'cancel' | 'terminal-ack'>(kind: K, message: RunMessages[K]): void {
+    this.#peer.publish({ to: this.#options.worker.address, kind, payload: encodeMessage(kind, message) })
+  }
+
+  async #send<K extends 'cancel' | 'steer'>(kind: K, id: string, message: RunMessages[K]): Promise<void> {
+    const { control } = kinds[kind]
+    await this.#peer.send({
+      to: this.#options.worker.address,
+      id,
+      kind,
+      control,
+      payload: encodeMessage(kind, message),
+    })
+  }
+}
+
+/**
+ * Removes a message for good. Nobody waits for it: an ack that is lost with the connection is repeated by the peer.
+ *
+ * @param delivery - what was dealt with
+ */
+export function acknowledge(delivery: Delivery): void {
+  delivery.ack().catch(() => undefined)
+}

@@ -1,0 +1,123 @@
+/** The drive: owns the runner's mailbox and leads what arrives there to the attempts in progress. */
+import {
+  decodePayload,
+  GreenroomError,
+  type Bus,
+  type Clock,
+  type Delivery,
+  type LiveMessage,
+  type Peer,
+  type PeerEnd,
+  type PeerState,
+  type RunRef,
+} from '@greenroom/proto'
+import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
+
+/** What a drive is made of. */
+export interface DriveOptions {
+  /** What carries the messages. */
+  readonly bus: Bus
+  /** The runner's mailbox: named, so that it outlives this process. */
+  readonly address: string
+  /** This life of the runner. */
+  readonly incarnation: string
+  /** Measures every deadline of an attempt. */
+  readonly clock: Clock
+  /** Stops waiting for the bus. */
+  readonly signal?: AbortSignal
+  /** Learns that the connection was lost, found again or closed. */
+  readonly onState?: (state: PeerState) => void
+  /** Learns what could not be read. */
+  readonly onError: (error: unknown) => void
+}
+
+/** Drives attempts over the bus. */
+export interface Drive {
+  /** The runner's mailbox. */
+  readonly peer: Peer
+  /** Messages that belonged to no attempt in progress. */
+  readonly strayMessages: number
+  /** Hands an assignment to a worker and follows it to its end. */
+  start(options: AttemptOptions): Attempt
+  /** Resolves when the mailbox is closed for good; attempts in progress have then failed. */
+  readonly closed: Promise<PeerEnd>
+  /** Leaves the bus. */
+  drain(): Promise<void>
+}
+
+function isRef(value: unknown): value is RunRef {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'runId' in value &&
+    typeof value.runId === 'string' &&
+    'epoch' in value
+  )
+}
+
+/**
+ * Attaches the runner's mailbox.
+ *
+ * @param options - see {@link DriveOptions}
+ * @throws GreenroomError as `Bus.attach`
+ */
+export async function createDrive(options: DriveOptions): Promise<Drive> {
+  const attempts = new Map<string, Attempt>()
+  let strays = 0
+
+  const ownerOf = (message: LiveMessage): Attempt | undefined => {
+    const ref = decodePayload(message.payload)
+    const attempt = isRef(ref) ? attempts.get(ref.runId) : undefined
+    if (attempt !== undefined && isRef(ref) && attempt.owns(ref, message)) return attempt
+    if (message.kind === 'marker' && message.from === options.address) attempt?.marked()
+    else strays += 1
+    return undefined
+  }
+  const guard = (handle: () => void): boolean => {
+    try {
+      handle()
+      return true
+    } catch (error) {
+      options.onError(error)
+      return false
+    }
+  }
+  const onMessage = (delivery: Delivery): void => {
+    let owner: Attempt | undefined
+    // What nobody waits for, and what cannot be read, must not fill the mailbox.
+    if (!guard(() => (owner = ownerOf(delivery))?.durable(delivery)) || owner === undefined) acknowledge(delivery)
+  }
+
+  const peer = await options.bus.attach({
+    address: options.address,
+    incarnation: options.incarnation,
+    lifetime: 'named',
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    onMessage,
+    onLive: (message) => void guard(() => ownerOf(message)?.live(message)),
+    onState: (state) => {
+      options.onState?.(state)
+      if (state === 'attached') for (const attempt of attempts.values()) attempt.attached()
+    },
+    onError: options.onError,
+  })
+  const closed = peer.closed.then((end) => {
+    for (const attempt of attempts.values()) attempt.break(new GreenroomError(end.code, end.message))
+    return end
+  })
+  return {
+    peer,
+    closed,
+    get strayMessages() {
+      return strays
+    },
+    start(attemptOptions) {
+      const attempt = new Attempt(peer, options.clock, attemptOptions)
+      const { runId } = attempt.ref
+      attempts.set(runId, attempt)
+      void attempt.ended.then(() => attempts.get(runId) === attempt && attempts.delete(runId))
+      return attempt
+    },
+    drain: () => peer.drain(),
+  }
+}

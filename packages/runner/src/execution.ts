@@ -1,0 +1,382 @@
+/**
+ * A run's execution: the object behind {@link Run}. Leads it from plan to outcome and says where it stands.
+ *
+ * - *X1* There is exactly one outcome. It is recorded, with all that belongs to it, before the caller sees it; when it
+ *   cannot be recorded the caller sees it all the same, and the worker's terminal stays on the bus.
+ * - *X2* Steering texts without a receipt when the run ends are in the transcript before their senders are answered.
+ * - *X3* Messages are in the session's transcript as soon as they are acknowledged, where it is kept in the journal's
+ *   database; a session store of the caller's own gets them at the end.
+ * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
+ */
+import {
+  codeOf,
+  GreenroomError,
+  type JsonValue,
+  type Message,
+  type Outcome,
+  type ReadEvent,
+  type RunEvent,
+  type RunRef,
+  type SteerMode,
+  type SteerReceipt,
+  type WireEvent,
+} from '@greenroom/proto'
+import { isStoreError, type Operation } from '@greenroom/store'
+import { untilAbort } from './abort.ts'
+import { runAttempts, type LoopEnd } from './attempt.ts'
+import type { Config } from './config.ts'
+import type { Attempt, Drive } from './drive/index.ts'
+import { failedBy } from './ending.ts'
+import { attemptOperation, type Journal } from './journal.ts'
+import type { PlacedWorker, Placement } from './placement/index.ts'
+import { planRun, type Plan } from './plan.ts'
+import { Feed } from './reader.ts'
+import { Recorder } from './recorder.ts'
+import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
+import type { SessionEntry, SessionStore } from './session-store.ts'
+import type { StoreSessions } from './store-sessions.ts'
+
+/** What executions work with: the runner's parts. */
+export interface Surroundings {
+  readonly config: Config
+  readonly journal: Journal
+  readonly sessions: SessionStore
+  /** The same, when it is in the journal's database: then one transaction does both. */
+  readonly ownSessions: StoreSessions | undefined
+  readonly drive: Drive
+  readonly placement: Placement
+}
+
+type Spec = RunSpec & { readonly input?: JsonValue | undefined }
+
+interface Steer {
+  readonly text: string
+  readonly mode: SteerMode
+  readonly settle: (status: SteerStatus | Promise<SteerStatus>) => void
+}
+
+/** How many messages of a transcript are moved at a time. */
+const page = 256
+const retryMs = 200
+const recordTries = 10
+
+/** See X1 and X2. */
+export class Execution implements Run {
+  readonly id: string
+  readonly outcome: Promise<Outcome>
+  readonly #around: Surroundings
+  readonly #spec: Spec
+  readonly #refusal: GreenroomError | undefined
+  readonly #session: string
+  readonly #feed: Feed
+  readonly #recorder: Recorder
+  readonly #abort = new AbortController()
+  readonly #startedAt: number
+  readonly #startedTicks: number
+  readonly #steers = new Map<string, Steer>()
+  /** What records the ends of its attempts, in the transaction that records the outcome. */
+  readonly #ends: Operation[] = []
+  #phase: RunPhase = 'planning'
+  #worker: PlacedWorker | undefined
+  #attempt: Attempt | undefined
+  #attempts = 0
+  #ms: number | undefined
+  #status: Outcome['status'] | undefined
+  /** The number of the last text that came too late. */
+  #lateSeq = 0
+
+  /** @param refusal - why it is not even tried */
+  constructor(around: Surroundings, spec: Spec, refusal?: GreenroomError) {
+    const { clock, random } = around.config
+    this.#around = around
+    this.#refusal = refusal
+    this.#spec = isObject(spec) ? spec : { role: String(spec) }
+    this.id = random.id()
+    this.#session = this.#spec.session ?? this.id
+    this.#startedAt = clock.now()
+    this.#startedTicks = clock.monotonic()
+    this.#feed = new Feed(this.id, around.journal)
+    this.#recorder = new Recorder({
+      runId: this.id,
+      journal: around.journal,
+      feed: this.#feed,
+      clock,
+      signal: this.#abort.signal,
+      transcribe: (ref, seq, event) =>
+        around.ownSessions?.operations(this.#session, messageEntry(ref, seq, event)) ?? [],
+      onBroken: (error) => this.#attempt?.break(error),
+    })
+    this.outcome = this.#live()
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<ReadEvent, undefined> {
+    return this.#feed.read()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cancel('the run was disposed of')
+  }
+
+  cancel(reason = 'cancelled'): Promise<Outcome> {
+    if (!this.#abort.signal.aborted) {
+      if (this.#phase !== 'ending' && this.#phase !== 'ended') this.#phase = 'cancelling'
+      this.#abort.abort(reason)
+    }
+    return this.outcome
+  }
+
+  /** Its readers hold it back no more. */
+  hurry(): void {
+    this.#feed.hurry()
+  }
+
+  send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
+    if (this.#phase === 'ending' || this.#phase === 'ended') return this.outcome.then(() => this.#appendLate(text))
+    const { promise, resolve } = Promise.withResolvers<SteerStatus>()
+    const steerId = this.#around.config.random.id()
+    this.#steers.set(steerId, { text, mode, settle: resolve })
+    if (this.#attempt?.isAccepted === true) this.#attempt.steer(steerId, text, mode)
+    return promise
+  }
+
+  status(): RunStatus {
+    const worker = this.#worker
+    return {
+      runId: this.id,
+      role: this.#spec.role,
+      session: this.#session,
+      phase: this.#phase,
+      attempts: this.#attempts,
+      events: this.#attempt?.received ?? 0,
+      startedAt: this.#startedAt,
+      ms: this.#ms ?? this.#elapsed(),
+      ...(this.#status === undefined ? {} : { status: this.#status }),
+      ...(worker === undefined
+        ? {}
+        : {
+            placement: { kind: worker.kind, host: worker.host },
+            worker: {
+              address: worker.address,
+              warm: worker.warm,
+              ...(worker.pid === undefined ? {} : { pid: worker.pid }),
+            },
+          }),
+    }
+  }
+
+  async #live(): Promise<Outcome> {
+    // Whoever made it holds it before anything happens.
+    await Promise.resolve()
+    const end = await this.#run()
+    this.#phase = 'ending'
+    const recorded = await this.#record(end)
+    this.#status = end.outcome.status
+    this.#ms = this.#elapsed()
+    this.#phase = 'ended'
+    this.#feed.end()
+    if (recorded) end.confirm()
+    end.retire()
+    return end.outcome
+  }
+
+  /** The caller's signal is the run's. */
+  #followSignal(): Disposable | undefined {
+    const { signal } = this.#spec
+    if (signal === undefined) return undefined
+    if (typeof signal?.addEventListener !== 'function')
+      throw new GreenroomError('BAD_OPTIONS', 'signal must be an AbortSignal')
+    const onAbort = (): void => void this.cancel(reasonOf(signal))
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    return { [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) }
+  }
+
+  async #run(): Promise<LoopEnd> {
+    try {
+      using _following = this.#followSignal()
+      return await this.#tryAll(await this.#plan())
+    } catch (error) {
+      const { signal } = this.#abort
+      return {
+        ref: { runId: this.id, epoch: Math.max(this.#attempts, 1) },
+        outcome: signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error),
+        confirm: () => undefined,
+        retire: () => undefined,
+      }
+    }
+  }
+
+  /** The plan; whoever it has to ask, a cancel is not kept waiting. */
+  async #plan(): Promise<Plan> {
+    const { config, sessions, drive } = this.#around
+    if (this.#refusal !== undefined) throw this.#refusal
+    const planned = planRun({
+      runId: this.id,
+      session: this.#session,
+      spec: this.#spec,
+      startedAt: this.#startedAt,
+      config,
+      sessions,
+      replyTo: drive.peer.address,
+    })
+    return untilAbort(this.#abort.signal, planned)
+  }
+
+  #tryAll(plan: Plan): Promise<LoopEnd> {
+    const { config, journal, drive, placement } = this.#around
+    const begun = this.#begin(plan)
+    begun.catch(() => undefined)
+    return runAttempts({
+      plan,
+      placement,
+      drive,
+      journal,
+      config,
+      clock: config.clock,
+      signal: this.#abort.signal,
+      begun,
+      record: (epoch, first, events) => this.#recorder.record(epoch, first, events),
+      flushed: () => this.#recorder.flushed(),
+      onWorker: (worker, epoch) => {
+        this.#worker = worker
+        this.#attempts = epoch
+        if (this.#phase === 'planning') this.#phase = 'starting'
+      },
+      onEnd: (ref, record) => this.#ends.push(attemptOperation(ref, record)),
+      onAttempt: (attempt) => {
+        this.#attempt = attempt
+        this.#feed.begin(attempt.ref.epoch, (upTo) => attempt.ack(upTo))
+      },
+      hooks: {
+        onAccepted: () => {
+          if (this.#phase === 'starting') this.#phase = 'running'
+          // Not before: a worker knows no run that it has not claimed.
+          for (const [id, { text, mode }] of this.#steers) this.#attempt?.steer(id, text, mode)
+        },
+        onTerminal: () => this.#feed.hurry(),
+        onSteerReceipt: (receipt) => this.#onReceipt(receipt),
+      },
+    })
+  }
+
+  /** Records the run, after its session has what it was asked to do. */
+  async #begin({ record, sessionEntries }: Plan): Promise<void> {
+    const also = await this.#sessionOperations(sessionEntries)
+    await this.#around.journal.begin(record, also)
+  }
+
+  /** Gives entries to the session: as operations for the transaction at hand, or at once where it is kept elsewhere. */
+  async #sessionOperations(entries: readonly SessionEntry[]): Promise<Operation[]> {
+    const { ownSessions, sessions } = this.#around
+    if (entries.length === 0) return []
+    if (ownSessions !== undefined) return ownSessions.operations(this.#session, entries)
+    await sessions.append(this.#session, entries)
+    return []
+  }
+
+  #onReceipt({ steerId, status }: SteerReceipt): void {
+    const steer = this.#steers.get(steerId)
+    // What was refused stays, to be settled with what got no receipt at all (X2).
+    if (steer === undefined || status === 'not-live') return
+    this.#steers.delete(steerId)
+    steer.settle(status)
+  }
+
+  /** Whether it was recorded. */
+  async #record(end: LoopEnd): Promise<boolean> {
+    const late = [...this.#steers]
+    this.#steers.clear()
+    const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
+    for (const [, { text, settle }] of late) settle(recorded ? 'not-live' : this.#appendLate(text))
+    return recorded
+  }
+
+  async #finish({ ref, outcome }: LoopEnd, late: readonly (readonly [id: string, Steer])[]): Promise<void> {
+    const { journal, config } = this.#around
+    const { entries, ids } = await this.#moveTranscript()
+    // A worker that took a text names its message after it: when its receipt was lost, the text is there all the same.
+    const missing = late.filter(([id]) => !ids.has(id))
+    this.#lateSeq = this.#feed.last
+    const all = [...entries, ...missing.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
+    await journal.finish(ref, outcome, config.clock.now(), [...this.#ends, ...(await this.#sessionOperations(all))])
+  }
+
+  /** Gives the run's messages to the session, but for the last page, which it returns. */
+  async #moveTranscript(): Promise<{
+    readonly entries: SessionEntry[]
+    readonly ids: ReadonlySet<string | undefined>
+  }> {
+    const { messages } = this.#recorder
+    const ids = new Set<string | undefined>()
+    for (let at = 0; ; at += page) {
+      const entries = messages
+        .slice(at, at + page)
+        .flatMap(({ epoch, seq }) => this.#entryAt({ runId: this.id, epoch }, seq))
+      for (const { message } of entries) ids.add(message.id)
+      if (at + page >= messages.length) return { entries, ids }
+      await this.#around.sessions.append(this.#session, entries)
+    }
+  }
+
+  #entryAt(ref: RunRef, seq: number): SessionEntry[] {
+    const [entry] = this.#around.journal.read(ref, seq - 1, seq + 1, 1)
+    return entry === undefined ? [] : messageEntry(ref, seq, entry.event)
+  }
+
+  /** A text that the run did not take, behind its events. */
+  #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {
+    this.#lateSeq += 1
+    return { runId, epoch, seq: this.#lateSeq, message: { id, role: 'user', content: text } }
+  }
+
+  async #appendLate(text: string): Promise<SteerStatus> {
+    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
+    await this.#around.sessions.append(this.#session, [this.#lateEntry(ref, this.#around.config.random.id(), text)])
+    return 'not-live'
+  }
+
+  async #persist(write: () => Promise<void>): Promise<boolean> {
+    const { clock, logger } = this.#around.config
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await write()
+        return true
+      } catch (error) {
+        if (tries === recordTries || !mayHelp(error)) {
+          logger.warn('the outcome of a run could not be recorded', { runId: this.id, error: String(error) })
+          return false
+        }
+        await new Promise<void>((resolve) => void clock.timer(retryMs, resolve))
+      }
+    }
+  }
+
+  #elapsed(): number {
+    return Math.round(this.#around.config.clock.monotonic() - this.#startedTicks)
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+/** A `message` event as what a session takes. */
+function messageEntry(ref: RunRef, seq: number, event: RunEvent | WireEvent): SessionEntry[] {
+  return event.type === 'message' && isMessage(event.message) ? [{ ...ref, seq, message: event.message }] : []
+}
+
+/** The journal's reader has checked it; this only tells the compiler. */
+function isMessage(value: unknown): value is Message {
+  return isObject(value) && 'content' in value
+}
+
+/** Whether writing again may help; a session store of the caller's own is given the benefit of the doubt. */
+function mayHelp(error: unknown): boolean {
+  return isStoreError(error) ? error.retry === 'later' : codeOf(error) === undefined
+}
+
+/** Why a caller's signal aborted, as text for the executor and the outcome. */
+function reasonOf({ reason }: AbortSignal): string {
+  const why: unknown = reason
+  return why instanceof Error ? why.message : String(why)
+}

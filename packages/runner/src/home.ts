@@ -1,0 +1,75 @@
+/**
+ * Where a runner lives: its database, its bus, and, when it was given none, the broker of its own on a private socket.
+ * The embedded broker and the journal share one database and one commit thread.
+ */
+import { connectBus } from '@greenroom/bus'
+import { GreenroomError, isErrorCode, type Bus, type BusAddress } from '@greenroom/proto'
+import { createMemoryStore, isStoreError, openStore, type Schema, type Store } from '@greenroom/store'
+import { isBus, type Config } from './config.ts'
+import { journalCollections } from './journal.ts'
+import { privateSocket } from './platform/surroundings.ts'
+import { sessionCollections } from './store-sessions.ts'
+
+/** A runner's bus and database. */
+export interface Home extends AsyncDisposable {
+  readonly bus: Bus
+  /** Where workers find it. */
+  readonly address: BusAddress
+  readonly store: Store
+}
+
+const collections = [...journalCollections, ...sessionCollections]
+
+/**
+ * Opens what a runner needs, or nothing of it.
+ *
+ * @param config - the runner's
+ * @throws GreenroomError `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`, `CONNECT_FAILED`
+ */
+export async function openHome(config: Config): Promise<Home> {
+  await using opening = new AsyncDisposableStack()
+  const { bus } = config
+  if (bus === undefined) {
+    const { brokerSchema, createBroker } = await import('@greenroom/broker')
+    const store = opening.use(
+      await open(config, { ...brokerSchema, collections: [...brokerSchema.collections, ...collections] }),
+    )
+    const socket = privateSocket()
+    opening.defer(socket.remove)
+    const token = config.random.id()
+    const { partitionGraceMs, clock, random } = config
+    const broker = opening.use(
+      await createBroker({
+        store,
+        listen: { socket: socket.path },
+        token,
+        partitionGraceMs,
+        clock,
+        random,
+        background: true,
+      }),
+    )
+    if (broker.url === undefined) throw new GreenroomError('INTERNAL', 'the embedded broker does not listen')
+    return home(opening.move(), { bus: broker.bus, address: { url: broker.url, token }, store })
+  }
+  const store = opening.use(await open(config, { version: 1, collections }))
+  if (isBus(bus)) return home(opening.move(), { bus, address: { url: 'ws://in-process', token: '' }, store })
+  const connected = opening.use(
+    connectBus({ ...bus, agent: 'greenroom-runner', background: true, clock: config.clock, random: config.random }),
+  )
+  return home(opening.move(), { bus: connected, address: bus, store })
+}
+
+function home(stack: AsyncDisposableStack, parts: Omit<Home, typeof Symbol.asyncDispose>): Home {
+  return { ...parts, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+async function open({ dataDir }: Config, schema: Schema): Promise<Store> {
+  if (dataDir === null) return createMemoryStore({ schema })
+  try {
+    return await openStore({ dir: dataDir, schema })
+  } catch (error) {
+    if (!isStoreError(error)) throw error
+    throw new GreenroomError(isErrorCode(error.code) ? error.code : 'STORE_DAMAGED', error.message, { cause: error })
+  }
+}

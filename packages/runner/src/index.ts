@@ -1,0 +1,31 @@
+/**
+ * `@greenroom/runner`: places, starts, supervises and ends runs.
+ *
+ * Data goes one way: *plan* (what to do, as values) → *placement* (a worker process) → *drive* (one attempt over the
+ * bus) → outcome → journal → caller.
+ *
+ * - `runner` the door: owns bus, journal, sessions · `run` one execution, as its caller holds it · `options` what can
+ *   be asked for · `entry` the worker's file and the types of its executors
+ * - `plan` values of a run · `attempt` the attempt loop: the only owner of retries · `ending` outcome, sessions, journal
+ * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
+ * - `journal` the runner's tables · `session-store` transcripts · `reader` reading a run, late or live
+ * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
+ *
+ * @packageDocumentation
+ */
+export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
+export type { Launched, Launcher, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
+export type {
+  BusChoice,
+  ExecutorNames,
+  OnlyRoleOptions,
+  RoleLimits,
+  RoleOptions,
+  Roles,
+  RunnerOptions,
+  SecretSource,
+  WorkerSource,
+} from './options.ts'
+export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
+export { createRunner, type Runner, type RunnerStats } from './runner.ts'
+export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'

@@ -1,0 +1,59 @@
+/**
+ * The launcher: how a worker process comes into being. A container or a sandbox is another implementation of it.
+ *
+ * - *L1* `launch` never throws: what fails is told by `exited`.
+ * - *L2* The process is alone in its group, and ends, with all it started, when the runner's process ends.
+ * - *L3* `exited` resolves once, when the process itself is gone; it never rejects.
+ * - *L4* `kill` reaches the whole group and does nothing once that is gone.
+ */
+import type { Readable, Writable } from 'node:stream'
+
+/** What a launcher is told. What the worker does is written to its standard input, by the runner. */
+export interface LaunchSpec {
+  /** The role that it is for: to tell processes apart. */
+  readonly role: string
+  /** The worker's mailbox: its name on the bus. */
+  readonly address: string
+  /** Its whole environment: nothing else is inherited. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** How a process ended. */
+export interface WorkerExit {
+  /** Its exit code; null when a signal ended it or it never started. */
+  readonly code: number | null
+  /** The signal that ended it. */
+  readonly signal: string | null
+  /** Why it could not be started. */
+  readonly error?: Error
+}
+
+/** A launched process. */
+export interface Launched {
+  /** Its process id, where it has one on this machine. */
+  readonly pid?: number | undefined
+  /** Takes the provisioning document, then its end. */
+  readonly stdin: Writable
+  /** What it writes; forwarded to the {@link Logger}. Absent where there is none to read. */
+  readonly stdout?: Readable | undefined
+  /** What it writes here is forwarded too; the last lines explain how it ended. */
+  readonly stderr: Readable
+  /** Resolves when the process is gone. Never rejects. */
+  readonly exited: Promise<WorkerExit>
+  /** Signals the process with all that it started. */
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void
+}
+
+/** Starts worker processes. */
+export interface Launcher {
+  /** Starts one. See L1 to L4. */
+  launch(spec: LaunchSpec): Launched
+}
+
+/** Where the runner tells what nobody waits for. */
+export interface Logger {
+  /** What went wrong, but ended no run. */
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  /** A line that a worker wrote to its standard output or error. `source` is `role/pid`. */
+  output(source: string, line: string): void
+}

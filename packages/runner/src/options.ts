@@ -1,0 +1,98 @@
+/** What a runner may be told. Types only; `config` checks them. */
+import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
+import type { CommandEntry, WorkerEntry } from './entry.ts'
+import type { Launcher, Logger } from './launcher.ts'
+import type { SessionStore } from './session-store.ts'
+
+/** Bounds that the runner enforces; an absent one has its default. */
+export interface RoleLimits {
+  /** How long a fresh worker may take from the stored assignment to its acceptance, in milliseconds. = 60,000 */
+  readonly acceptColdMs?: number
+}
+
+/** The names of the executors that a worker entry serves. */
+export type ExecutorNames<Executors> = keyof Executors & string
+
+/** A role: which executor does its work, and with what. */
+export interface RoleOptions<Executor extends string = string> {
+  /** Its name among the worker's executors. */
+  readonly executor: Executor
+  /** The folder the work is about. = the runner's working directory */
+  readonly workspace?: string
+  /** The model that its executor is to use; a run may name another. = the executor's own */
+  readonly model?: string
+  /** Tools that the executor must not offer. */
+  readonly disabledTools?: readonly string[]
+  /** MCP servers whose tools its executor may offer. */
+  readonly mcpServers?: readonly McpServer[]
+  /** What its runs may do without asking. = `{ unattended: true }` */
+  readonly posture?: Posture
+  /** Names of secrets that its executor declares; each must be among the runner's `secrets`. */
+  readonly secrets?: readonly string[]
+  /** Names of environment variables that its workers get beside the runner's `env`. */
+  readonly env?: readonly string[]
+  /** Bounds on each of its runs. */
+  readonly limits?: RoleLimits
+}
+
+/** Roles by name. */
+export type Roles<Executors> = Readonly<Record<string, RoleOptions<ExecutorNames<Executors>>>>
+
+/** Refuses what is no option of a role, which a type parameter would let through. */
+export type OnlyRoleOptions<R> = {
+  readonly [Role in keyof R]: { readonly [Option in Exclude<keyof R[Role], keyof RoleOptions>]: never }
+}
+
+/** A secret's value, or where to get it when a worker is started. */
+export type SecretSource = string | (() => Promise<string>)
+
+/** Where a broker listens, or a bus of one's own, which needs a {@link Launcher} of one's own too. */
+export type BusChoice =
+  | Bus
+  | {
+      /** `ws://`, `wss://`, or `ws+unix://` and the path of a socket. Handed to workers as it is. */
+      readonly url: string
+      /** The bearer token, for the runner and its workers. */
+      readonly token: string
+      /** PEM of the certificate authority to trust instead of the public ones. */
+      readonly ca?: string
+    }
+
+/** How workers come into being: an entry file, a program, or a launcher of one's own. */
+export type WorkerSource<Executors> = WorkerEntry<Executors> | URL | CommandEntry | Launcher
+
+/** What {@link createRunner} may be told. */
+export interface RunnerOptions<
+  Executors = Readonly<Record<string, unknown>>,
+  R extends Roles<Executors> = Roles<Executors>,
+> {
+  /** How worker processes are started. */
+  readonly worker: WorkerSource<Executors>
+  /** What there is to run, by name: letters, digits, `.`, `_` and `-`. */
+  readonly roles: R & OnlyRoleOptions<R>
+  /** = an embedded broker on a private socket */
+  readonly bus?: BusChoice
+  /**
+   * The folder of the runner's database, made when missing; only one live runner may have it. null: all in memory, gone
+   * with the process. = `.greenroom` in the working directory
+   */
+  readonly dataDir?: string | null
+  /** Where transcripts are kept. = the database in `dataDir` */
+  readonly sessions?: SessionStore
+  /** Values of secrets by name; a role's workers get those that the role names. */
+  readonly secrets?: Readonly<Record<string, SecretSource>>
+  /** Names of environment variables that workers get. = PATH, HOME, LANG, TZ, TMPDIR */
+  readonly env?: readonly string[]
+  /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */
+  readonly cancelGraceMs?: number
+  /** How long a connection may be lost before its owner counts as gone, in milliseconds. = 30,000 */
+  readonly partitionGraceMs?: number
+  /** Whether to keep what workers write to themselves instead of forwarding it to standard error. = false */
+  readonly quiet?: boolean
+  /** = one that writes to standard error */
+  readonly logger?: Logger
+  /** = the system's */
+  readonly clock?: Clock
+  /** = the system's */
+  readonly random?: Random
+}

@@ -1,0 +1,7 @@
+/**
+ * `@greenroom/runner/placement`: where a role runs.
+ *
+ * @packageDocumentation
+ */
+export { createLocalPlacement, type LocalPlacementOptions } from './local.ts'
+export type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'

@@ -1,0 +1,214 @@
+/**
+ * Local placement: a fresh process for each run.
+ *
+ * - *P1* A worker may be sent its run before it has attached: its mailbox comes into being by the first send, and takes the
+ *   lifetime of the attach. A worker that dies before is declared gone all the same, which closes its mailbox.
+ * - *P2* Every process that ended is declared gone on the bus before anyone is told: what follows (revoking, trying
+ *   again) is sent on the same connection, so it finds the mailbox closed.
+ * - *P3* A process that the bus gave up on (`partitionGraceMs` of silence) is ended by force.
+ */
+import {
+  encodePayload,
+  GreenroomError,
+  limits,
+  provisionVersion,
+  type BusAddress,
+  type Clock,
+  type Peer,
+  type Provision,
+  type Random,
+} from '@greenroom/proto'
+import type { Launched, Launcher, Logger, WorkerExit } from '../launcher.ts'
+import { Capture } from './capture.ts'
+import type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
+
+/** How long a worker that was told to leave may take, in milliseconds. */
+const retireMs = 5_000
+/** How long what a dead worker wrote may take to arrive: its own children may hold the pipe open. */
+const outputMs = 200
+
+/** What local placement needs. */
+export interface LocalPlacementOptions {
+  /** Starts the processes. */
+  readonly launcher: Launcher
+  /** The runner's mailbox: sees workers attach, declares them gone. */
+  readonly peer: Peer
+  /** Where workers find the bus. */
+  readonly bus: BusAddress
+  /** A presence role that only this runner's workers have. */
+  readonly presenceRole: string
+  /** The environment for a worker that may have these variables too. */
+  readonly environment: (also: readonly string[]) => Readonly<Record<string, string>>
+  /** How long a worker's executor may take to end after a cancel, in milliseconds. */
+  readonly cancelGraceMs: number
+  /** How long a worker may be lost to the bus before it leaves by itself, in milliseconds. */
+  readonly partitionGraceMs: number
+  /** This machine's name. */
+  readonly host: string
+  /** Measures the waiting for processes to end. */
+  readonly clock: Clock
+  /** Names workers and their lives. */
+  readonly random: Random
+  /** Gets what workers write. */
+  readonly logger: Logger
+}
+
+/**
+ * Creates the placement that starts a process for each run.
+ *
+ * @param options - see {@link LocalPlacementOptions}
+ */
+export function createLocalPlacement(options: LocalPlacementOptions): Placement {
+  const workers = new Map<string, LocalWorker>()
+  const unwatch = options.peer.watch(options.presenceRole, ({ incarnation, state }) => {
+    const worker = workers.get(incarnation)
+    if (state === 'gone') worker?.kill()
+    else worker?.seen()
+  })
+  const settled = async (): Promise<void> => {
+    await Promise.all([...workers.values()].map((worker) => worker.gone))
+  }
+  return {
+    get processes() {
+      return workers.size
+    },
+    acquire(need) {
+      const worker = new LocalWorker(options, need)
+      workers.set(worker.incarnation, worker)
+      void worker.gone.then(() => workers.delete(worker.incarnation))
+      return worker
+    },
+    settled,
+    close() {
+      unwatch()
+      for (const worker of workers.values()) worker.kill()
+      return settled()
+    },
+  }
+}
+
+/** See P1 to P3. */
+class LocalWorker implements PlacedWorker {
+  readonly kind = 'local'
+  readonly host: string
+  readonly address: string
+  readonly incarnation: string
+  readonly pid: number | undefined
+  readonly warm = false
+  readonly gone: Promise<WorkerEnd>
+  readonly #options: LocalPlacementOptions
+  readonly #process: Launched
+  #attached = false
+
+  constructor(options: LocalPlacementOptions, need: WorkerNeed) {
+    this.#options = options
+    this.host = options.host
+    this.address = `worker.${options.random.id()}`
+    this.incarnation = options.random.id()
+    const document = this.#document(need)
+    this.#process = launch(options.launcher, {
+      role: need.role,
+      address: this.address,
+      env: options.environment(need.env),
+    })
+    this.pid = this.#process.pid
+    const { stdin, stdout, stderr } = this.#process
+    const source = `${need.role}/${this.pid ?? '?'}`
+    const output = (line: string): void => options.logger.output(source, line)
+    if (stdout !== undefined) new Capture(stdout, output)
+    // A worker that ends before it has read: its exit tells.
+    stdin.on('error', () => undefined)
+    stdin.end(document)
+    this.gone = this.#end(new Capture(stderr, output))
+  }
+
+  /** The bus has seen it. */
+  seen(): void {
+    this.#attached = true
+  }
+
+  retire(): void {
+    this.#signal('SIGTERM')
+    const timer = this.#options.clock.timer(retireMs, () => this.kill(), { background: true })
+    void this.gone.then(() => timer.cancel())
+  }
+
+  kill(): void {
+    this.#signal('SIGKILL')
+  }
+
+  /** L4 for launchers that do not keep it: a run has an outcome all the same. */
+  #signal(signal: 'SIGTERM' | 'SIGKILL'): void {
+    try {
+      this.#process.kill(signal)
+    } catch (error) {
+      this.#options.logger.warn('a worker could not be ended', { address: this.address, error: String(error) })
+    }
+  }
+
+  #document({ executor, secrets }: WorkerNeed): Uint8Array {
+    const { bus, presenceRole, cancelGraceMs, partitionGraceMs } = this.#options
+    const provision: Provision = {
+      version: provisionVersion,
+      bus,
+      address: this.address,
+      incarnation: this.incarnation,
+      role: presenceRole,
+      executors: [executor],
+      secrets,
+      slots: 1,
+      cancelGraceMs,
+      partitionGraceMs,
+    }
+    const bytes = encodePayload(provision)
+    if (bytes.length > limits.provisionBytes)
+      throw new GreenroomError('SPEC_TOO_LARGE', `provisioning document of ${bytes.length} bytes`)
+    return bytes
+  }
+
+  async #end(output: Capture): Promise<WorkerEnd> {
+    // L3 for launchers that do not keep it.
+    const exit = await this.#process.exited.catch((error: unknown) => ({
+      code: null,
+      signal: null,
+      error: asError(error),
+    }))
+    const { peer, clock } = this.#options
+    peer.fence({ address: this.address, incarnation: this.incarnation }).catch(() => undefined)
+    const silence = Promise.withResolvers<void>()
+    const timer = clock.timer(outputMs, silence.resolve, { background: true })
+    await Promise.race([output.ended, silence.promise])
+    timer.cancel()
+    const { error } = output
+    return {
+      attached: this.#attached,
+      exit,
+      ...(error === undefined ? {} : { error }),
+      message: describe(exit, output.lines(8)),
+    }
+  }
+}
+
+/** L1 for launchers that do not keep it. */
+function launch(launcher: Launcher, spec: Parameters<Launcher['launch']>[0]): Launched {
+  try {
+    return launcher.launch(spec)
+  } catch (cause) {
+    throw new GreenroomError('WORKER_SPAWN_FAILED', asError(cause).message, { cause })
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
+
+function describe({ code, signal, error }: WorkerExit, lines: readonly string[]): string {
+  const how =
+    error !== undefined
+      ? `could not be started: ${error.message}`
+      : signal === null
+        ? `ended with exit code ${code}`
+        : `was ended by ${signal}`
+  if (code === 0 && lines.length === 0) return `the worker ${how}: does its file call serveWorker?`
+  return [`the worker ${how}`, ...lines].join('\n')
+}

@@ -1,0 +1,69 @@
+/** The seam between a run and the place where its worker is found or made. */
+import type { WorkerExit } from '../launcher.ts'
+
+/** What a run needs of its worker. */
+export interface WorkerNeed {
+  /** The role that it is for. */
+  readonly role: string
+  /** The executor that it has to serve. */
+  readonly executor: string
+  /** Values of the secrets that it may ask for. */
+  readonly secrets: Readonly<Record<string, string>>
+  /** Names of environment variables beside those that every worker gets. */
+  readonly env: readonly string[]
+}
+
+/** How a worker ended. */
+export interface WorkerEnd {
+  /** Whether it ever attached to the bus. */
+  readonly attached: boolean
+  /** How its process ended. */
+  readonly exit: WorkerExit
+  /** What it said about itself before it ended: a code of the error table, or its own. */
+  readonly error?: {
+    /** What went wrong, for programs. */
+    readonly code: string
+    /** The same, for people. */
+    readonly message: string
+  }
+  /** For people: how it ended, and the last it wrote. */
+  readonly message: string
+}
+
+/** A worker that a run may use. */
+export interface PlacedWorker {
+  /** What kind of place it is in. */
+  readonly kind: 'local'
+  /** The machine it runs on. */
+  readonly host: string
+  /** Its mailbox on the bus. */
+  readonly address: string
+  /** Which life of that mailbox's owner it is. */
+  readonly incarnation: string
+  /** Its process id, where it has one on this machine. */
+  readonly pid: number | undefined
+  /** Whether it was there before it was asked for. */
+  readonly warm: boolean
+  /** Resolves when its process is gone, after it was declared gone on the bus. Never rejects. */
+  readonly gone: Promise<WorkerEnd>
+  /** Ends it in order, by force when that takes too long. */
+  retire(): void
+  /** Ends it by force, with all it started. */
+  kill(): void
+}
+
+/** Finds or makes workers. */
+export interface Placement {
+  /** How many processes there are. */
+  readonly processes: number
+  /**
+   * Gets a worker. It may be used at once: its mailbox takes messages before it is attached.
+   *
+   * @throws GreenroomError `SPEC_TOO_LARGE`
+   */
+  acquire(need: WorkerNeed): PlacedWorker
+  /** Resolves when every process that was retired or killed is gone. */
+  settled(): Promise<void>
+  /** Ends every process by force; resolves when they are gone. */
+  close(): Promise<void>
+}

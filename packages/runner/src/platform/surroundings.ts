@@ -1,0 +1,83 @@
+/** What the runner needs of the machine around it. */
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { hostname, platform, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Logger } from '../launcher.ts'
+
+/** The operating system, as Node names it. */
+export const platformName: string = platform()
+
+/** This machine, for people. */
+export const hostName: string = hostname()
+
+/** The folder that relative paths start from. */
+export function workingDirectory(): string {
+  return process.cwd()
+}
+
+/**
+ * The environment of a worker: the allowed variables that are set here, and where Node may cache compiled code.
+ *
+ * @param names - the allowlist
+ * @param dataDir - where the cache goes; in the system's folder for temporary files when null
+ */
+export function workerEnvironment(names: readonly string[], dataDir: string | null): Readonly<Record<string, string>> {
+  const env: Record<string, string> = {}
+  const cache = dataDir === null ? privateCache() : resolve(dataDir, 'compile-cache')
+  if (cache !== undefined) env['NODE_COMPILE_CACHE'] = cache
+  for (const name of names) {
+    const value = process.env[name]
+    if (value !== undefined) env[name] = value
+  }
+  return env
+}
+
+/** A folder for compiled code that nobody else can plant some in; undefined where there is none to be had. */
+function privateCache(): string | undefined {
+  const user = process.getuid?.()
+  const path = join(tmpdir(), `greenroom-compile-cache-${user}`)
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    const { uid, mode } = lstatSync(path)
+    return uid === user && (mode & 0o170077) === 0o040000 ? path : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Longer paths cannot name a socket on macOS (104) or Linux (108). */
+const longestSocketPath = 100
+
+/**
+ * Makes a folder that only this user can enter, with room for a socket in it.
+ *
+ * @returns the socket's path, and what removes the folder
+ */
+export function privateSocket(): { readonly path: string; readonly remove: () => void } {
+  const here = join(tmpdir(), 'greenroom-')
+  const folder = mkdtempSync(here.length + 'XXXXXX/bus'.length > longestSocketPath ? '/tmp/greenroom-' : here)
+  chmodSync(folder, 0o700)
+  const remove = (): void => {
+    process.off('exit', remove)
+    rmSync(folder, { recursive: true, force: true })
+  }
+  // A program may leave without closing its runner.
+  process.once('exit', remove)
+  return { path: join(folder, 'bus'), remove }
+}
+
+/** Keeps the program alive until it is disposed of: sockets, timers and workers of a runner do not. */
+export function keepAlive(): Disposable {
+  const handle = setInterval(() => undefined, 2 ** 30)
+  return { [Symbol.dispose]: () => clearInterval(handle) }
+}
+
+/** Writes to standard error. */
+export const standardErrorLogger: Logger = {
+  warn(message, fields) {
+    process.stderr.write(`greenroom: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}\n`)
+  },
+  output(source, line) {
+    process.stderr.write(`[${source}] ${line}\n`)
+  },
+}

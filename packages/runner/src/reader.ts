@@ -1,0 +1,239 @@
+/**
+ * Reading a run: from its first event on, late or live, by several readers.
+ *
+ * ```text
+ *            journal: every entry                 feed: the latest events
+ *   ├──────────────────────────────────────┤├──────────────┬─────────────┤
+ *   1                                 first-1 first      released       last
+ *            ▲ a late reader catches up here,      ▲ a live one takes from here
+ * ```
+ *
+ * - *F1* `released` is the greatest number up to which no open reader lacks a delta: it may be acknowledged. Entries
+ *   never hold it back: whoever comes late finds them in the journal.
+ * - *F2* The feed holds at most what is not released (the worker's window bounds that) and {@link keepBytes} more.
+ *   Without readers it holds nothing.
+ * - *F3* What is neither in the feed nor in the journal was a delta that nobody waited for: its place shows as `skipped`.
+ */
+import {
+  GreenroomError,
+  isDelta,
+  type ReadEvent,
+  type RunEvent,
+  type RunRef,
+  type Skipped,
+  type WireEvent,
+} from '@greenroom/proto'
+import type { Journal } from './journal.ts'
+
+/** How many bytes of released events stay at hand for readers that are a little behind. */
+const keepBytes = 1024 * 1024
+/** How many entries are read from the journal at a time. */
+const page = 64
+
+/** A committed event on its way to readers; `bytes` is about what it takes. */
+export interface FedEvent {
+  readonly event: RunEvent | WireEvent
+  readonly bytes: number
+}
+
+interface Position {
+  epoch: number
+  seq: number
+}
+
+function isReadable(event: (RunEvent | WireEvent | Skipped) & Position): event is ReadEvent & Position {
+  return typeof event.type === 'string'
+}
+
+/**
+ * The one place where an event of a type that this version does not know becomes one that readers see: entries of
+ * newer executors survive, and a reader's `switch` passes them by.
+ */
+function shown(event: RunEvent | WireEvent, { epoch, seq }: Position): ReadEvent {
+  const placed = { ...event, seq, epoch }
+  if (!isReadable(placed)) throw new GreenroomError('INTERNAL', 'an event without a type')
+  return placed
+}
+
+/** The events of one run for its readers. See F1 to F3. */
+export class Feed {
+  readonly #runId: string
+  readonly #journal: Journal
+  readonly #readers = new Set<Position>()
+  /** The last event of each attempt before the present one. */
+  readonly #lasts = new Map<number, number>()
+  #epoch = 1
+  #buffer: FedEvent[] = []
+  #bytes = 0
+  #first = 1
+  #released = 0
+  #release: (upTo: number) => void = () => undefined
+  #hurried = false
+  #ended = false
+  #change = Promise.withResolvers<void>()
+
+  constructor(runId: string, journal: Journal) {
+    this.#runId = runId
+    this.#journal = journal
+  }
+
+  /** The present attempt's last event. */
+  get last(): number {
+    return this.#first + this.#buffer.length - 1
+  }
+
+  /**
+   * Begins an attempt.
+   *
+   * @param epoch - which
+   * @param release - called with F1 whenever it grows
+   */
+  begin(epoch: number, release: (upTo: number) => void): void {
+    if (epoch !== this.#epoch) {
+      this.#lasts.set(this.#epoch, this.last)
+      this.#drop(this.#buffer.length)
+      this.#epoch = epoch
+      this.#first = 1
+      this.#released = 0
+    }
+    this.#release = release
+  }
+
+  /** Takes the next events of the attempt; those that are entries are committed. */
+  publish(events: readonly FedEvent[]): void {
+    for (const event of events) {
+      this.#buffer.push(event)
+      this.#bytes += event.bytes
+    }
+    this.#settle()
+    this.#wake()
+  }
+
+  /** From now on no reader holds the run back: its end is near, and would wait for whoever does not read. */
+  hurry(): void {
+    this.#hurried = true
+    this.#settle()
+  }
+
+  /** Nothing comes any more: readers end after the last event. */
+  end(): void {
+    this.#ended = true
+    this.hurry()
+    this.#wake()
+  }
+
+  /** Reads from the first event on. Leaving the loop lets go. */
+  read(): AsyncIterableIterator<ReadEvent, undefined> {
+    const position: Position = { epoch: 1, seq: 0 }
+    const caughtUp: ReadEvent[] = []
+    let open = true
+    this.#readers.add(position)
+    const leave = (): Promise<IteratorReturnResult<undefined>> => {
+      open = false
+      this.#readers.delete(position)
+      this.#settle()
+      this.#wake()
+      return Promise.resolve({ done: true, value: undefined })
+    }
+    const iterator: AsyncIterableIterator<ReadEvent, undefined> = {
+      next: async () => {
+        while (open) {
+          const value = caughtUp.shift() ?? this.#take(position)
+          if (value !== undefined) return { done: false, value }
+          if (!this.#isLive(position)) caughtUp.push(...this.#catchUp(position))
+          else if (this.#ended) break
+          else await this.#change.promise
+        }
+        return leave()
+      },
+      return: leave,
+      throw: (error: unknown) =>
+        leave().then(() => Promise.reject(error instanceof Error ? error : new Error(String(error)))),
+      [Symbol.asyncIterator]: () => iterator,
+    }
+    return iterator
+  }
+
+  #isLive({ epoch, seq }: Position): boolean {
+    return epoch === this.#epoch && seq + 1 >= this.#first
+  }
+
+  /** The next event out of the feed, if the reader is that far and there is one. */
+  #take(position: Position): ReadEvent | undefined {
+    if (!this.#isLive(position)) return undefined
+    const fed = this.#buffer[position.seq + 1 - this.#first]
+    if (fed === undefined) return undefined
+    position.seq += 1
+    this.#settle()
+    return shown(fed.event, position)
+  }
+
+  /** Events between the reader and the feed, at most a page: entries, and markers for the deltas between them. */
+  #catchUp(position: Position): ReadEvent[] {
+    const { epoch } = position
+    const end = epoch === this.#epoch ? this.#first - 1 : (this.#lasts.get(epoch) ?? 0)
+    const ref: RunRef = { runId: this.#runId, epoch }
+    const entries = this.#journal.read(ref, position.seq, end + 1, page)
+    const found: ReadEvent[] = []
+    const skipTo = (last: number): void => {
+      if (last <= position.seq) return
+      found.push({ type: 'skipped', first: position.seq + 1, last, epoch })
+      position.seq = last
+    }
+    for (const { seq, event } of entries) {
+      skipTo(seq - 1)
+      position.seq = seq
+      found.push(shown(event, position))
+    }
+    if (entries.length < page) {
+      skipTo(end)
+      if (epoch !== this.#epoch) Object.assign(position, { epoch: epoch + 1, seq: 0 })
+    }
+    this.#settle()
+    return found
+  }
+
+  /** The slowest reader's place in this attempt; the end when nobody reads. */
+  #slowest(): number {
+    let slowest = this.last
+    for (const { epoch, seq } of this.#readers) slowest = Math.min(slowest, epoch === this.#epoch ? seq : 0)
+    return slowest
+  }
+
+  /** Grows `released` as far as F1 goes, then lets go of what F2 does not keep. */
+  #settle(): void {
+    const slowest = this.#slowest()
+    let released = Math.max(this.#released, slowest)
+    while (released < this.last && (this.#hurried || !this.#isDeltaAt(released + 1))) released += 1
+    if (released > this.#released) {
+      this.#released = released
+      this.#release(released)
+    }
+    // Dropping one at a time would make reading quadratic: let some gather.
+    const taken = slowest - this.#first + 1
+    if (taken >= 128 || taken === this.#buffer.length) this.#drop(taken)
+    if (this.#bytes > 2 * keepBytes) this.#drop(this.#surplus())
+  }
+
+  /** How many released events have to go, so that about {@link keepBytes} stay. */
+  #surplus(): number {
+    let bytes = this.#bytes
+    let count = 0
+    while (bytes > keepBytes && this.#first + count <= this.#released) bytes -= this.#buffer[count++]?.bytes ?? 0
+    return count
+  }
+
+  #isDeltaAt(seq: number): boolean {
+    return isDelta(this.#buffer[seq - this.#first]?.event.type ?? '')
+  }
+
+  #drop(count: number): void {
+    for (const { bytes } of this.#buffer.splice(0, count)) this.#bytes -= bytes
+    this.#first += count
+  }
+
+  #wake(): void {
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The recorder: the way of an attempt's events from the link into the journal, and from there to the readers.
+ *
+ * - *E1* Events reach the feed in order, entries only after they are committed; what the feed releases is acknowledged.
+ * - *E2* One commit is under way at a time and takes all entries that came meanwhile.
+ * - *E3* A commit that may be repeated (`STORAGE_FULL`, `COMMIT_UNKNOWN`) is repeated until it holds: meanwhile nothing is
+ *   acknowledged, so the worker waits when its window is full. Only a run that is cancelled gives up.
+ */
+import { isDelta, type Clock, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
+import { isStoreError, type Operation } from '@greenroom/store'
+import { entryOperation, type Journal } from './journal.ts'
+import type { FedEvent, Feed } from './reader.ts'
+
+const retryMs = 200
+/** E3: so often at least, also when it is cancelled. */
+const leastTries = 10
+
+/** What gives a `message` entry to its session too, in the same transaction. */
+export type Transcribe = (ref: RunRef, seq: number, event: RunEvent | WireEvent) => readonly Operation[]
+
+/** Where a message of the transcript stands in the journal. */
+export interface MessagePlace {
+  readonly epoch: number
+  readonly seq: number
+}
+
+/** Records one run's events. See E1 to E3. */
+export class Recorder {
+  /** The `message` entries so far: the transcript is read back from the journal by these. */
+  readonly messages: MessagePlace[] = []
+  readonly #runId: string
+  readonly #journal: Journal
+  readonly #feed: Feed
+  readonly #clock: Clock
+  readonly #signal: AbortSignal
+  readonly #transcribe: Transcribe
+  readonly #onBroken: (error: unknown) => void
+  #waiting: FedEvent[] = []
+  #operations: Operation[] = []
+  #recording: Promise<void> | undefined
+
+  /** @param options - `signal` aborts when the run is cancelled; `onBroken` learns that the store is of no more use */
+  constructor(options: {
+    readonly runId: string
+    readonly journal: Journal
+    readonly feed: Feed
+    readonly clock: Clock
+    readonly signal: AbortSignal
+    readonly transcribe?: Transcribe
+    readonly onBroken: (error: unknown) => void
+  }) {
+    this.#runId = options.runId
+    this.#journal = options.journal
+    this.#feed = options.feed
+    this.#clock = options.clock
+    this.#signal = options.signal
+    this.#transcribe = options.transcribe ?? (() => [])
+    this.#onBroken = options.onBroken
+  }
+
+  /** Takes the next events of an attempt; `first` is the first one's number. */
+  record(epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]): void {
+    const ref: RunRef = { runId: this.#runId, epoch }
+    events.forEach((event, index) => {
+      const seq = first + index
+      if (isDelta(event.type)) {
+        this.#waiting.push({
+          event,
+          bytes: 64 + ('text' in event && typeof event.text === 'string' ? event.text.length : 0),
+        })
+        return
+      }
+      const operation = entryOperation(ref, seq, event)
+      this.#operations.push(operation)
+      this.#waiting.push({ event, bytes: operation.body.length })
+      if (event.type !== 'message') return
+      this.messages.push({ epoch, seq })
+      this.#operations.push(...this.#transcribe(ref, seq, event))
+    })
+    if (this.#recording !== undefined) return
+    if (this.#operations.length === 0) return this.#publish()
+    this.#recording = this.#commitAll()
+    this.#recording.catch(this.#onBroken)
+  }
+
+  /** Resolves when all that was recorded is committed and with the readers; rejects when the store is of no more use. */
+  async flushed(): Promise<void> {
+    await this.#recording
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#operations.length > 0) {
+      const operations = this.#operations
+      const events = this.#waiting
+      this.#operations = []
+      this.#waiting = []
+      await this.#commit(operations)
+      this.#feed.publish(events)
+    }
+    this.#recording = undefined
+    this.#publish()
+  }
+
+  #publish(): void {
+    const events = this.#waiting
+    this.#waiting = []
+    this.#feed.publish(events)
+  }
+
+  async #commit(operations: readonly Operation[]): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#journal.entries(operations)
+      } catch (error) {
+        const mayHelp = isStoreError(error, 'STORAGE_FULL') || isStoreError(error, 'COMMIT_UNKNOWN')
+        if (!mayHelp || (this.#signal.aborted && tries >= leastTries)) throw error
+        await new Promise<void>((resolve) => void this.#clock.timer(retryMs, resolve))
+      }
+    }
+  }
+}

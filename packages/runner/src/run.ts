@@ -1,0 +1,112 @@
+/** A run as its caller holds it. */
+import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
+
+/** What to run, but for its input. */
+export interface RunSpec<Role extends string = string> {
+  /** One of the runner's roles. */
+  readonly role: Role
+  /** What to do, in words. = the session's latest user message, else its title */
+  readonly task?: string
+  /** The session it belongs to: made when it is not there. = a new one, named as the run */
+  readonly session?: string
+  /** Added to the session before this run. */
+  readonly messages?: readonly Message[]
+  /** = the role's */
+  readonly workspace?: string
+  /** = the role's */
+  readonly model?: string
+  /** Cancels the run when it aborts. */
+  readonly signal?: AbortSignal
+}
+
+/** What to run, with the input that the role's executor takes. */
+export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
+  (undefined extends Input
+    ? {
+        /** What the executor is given beside the task: JSON, checked against what it declares. */
+        readonly input?: Input
+      }
+    : {
+        /** What the executor is given beside the task: JSON, checked against what it declares. */
+        readonly input: Input
+      })
+
+/**
+ * What became of a steering text: `delivered` (the executor took it), `queued` (it will, when it would end), or
+ * `not-live` (the run is over or ended first: the text is in the transcript, for the session's next run).
+ */
+export type SteerStatus = 'delivered' | 'queued' | 'not-live'
+
+/**
+ * Where a run stands: `planning` (nothing is started), `starting` (its worker comes up), `running` (accepted),
+ * `cancelling`, `ending` (its outcome is being stored), `ended`.
+ */
+export type RunPhase = 'planning' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
+
+/** A run's state at one moment: for a live view or a report. */
+export interface RunStatus {
+  /** The run's id. */
+  readonly runId: string
+  /** The role that it runs. */
+  readonly role: string
+  /** The session that it belongs to. */
+  readonly session: string
+  /** How far it has come. */
+  readonly phase: RunPhase
+  /** Where its worker runs; set before anything is connected. */
+  readonly placement?: {
+    /** Which kind of place. */
+    readonly kind: 'local'
+    /** The machine's name. */
+    readonly host: string
+  }
+  /** The present or last worker. */
+  readonly worker?: {
+    /** Its mailbox on the bus. */
+    readonly address: string
+    /** Its process id, where it has one on this machine. */
+    readonly pid?: number
+    /** Whether it was there before the run. */
+    readonly warm: boolean
+  }
+  /** How many attempts were started. */
+  readonly attempts: number
+  /** How many events of the present attempt have arrived. */
+  readonly events: number
+  /** When the run was asked for, in milliseconds since the epoch. */
+  readonly startedAt: number
+  /** How long it has taken, or took, in milliseconds. */
+  readonly ms: number
+  /** The outcome's status, once it ended. */
+  readonly status?: Outcome['status']
+}
+
+/**
+ * One execution.
+ *
+ * Reading it (`for await`) yields its events from the first on: entries always, deltas from when the first reader
+ * opened; what was dropped before shows as `skipped`. An open reader holds the run back when it does not read, until its
+ * executor has ended or the runner drains; leaving the loop lets it go. Without a reader nothing waits.
+ */
+export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, AsyncDisposable {
+  /** Unique and unguessable; names the run in the journal and in messages. */
+  readonly id: string
+  /** How it ended. Never rejects. */
+  readonly outcome: Promise<Outcome<Output>>
+  /**
+   * Says something to it while it works.
+   *
+   * @param text - a user's message
+   * @param options - `now`: at the executor's next safe point; `queue`: when it would end. = `now`
+   * @throws what the session store throws, when the text came too late for the run and could not be kept either
+   */
+  send(text: string, options?: { readonly mode?: SteerMode }): Promise<SteerStatus>
+  /**
+   * Ends it: what has not started never does; an executor has the runner's `cancelGraceMs`. Idempotent.
+   *
+   * @returns the outcome, which is `completed` when the run was faster
+   */
+  cancel(reason?: string): Promise<Outcome<Output>>
+  /** Where it stands. */
+  status(): RunStatus
+}

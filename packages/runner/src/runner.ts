@@ -1,0 +1,250 @@
+/** The runner: the single owner of its runs, its journal and the processes it starts. */
+import { GreenroomError, type JsonValue, type Outcome, type PeerState } from '@greenroom/proto'
+import { checkOptions, type Config } from './config.ts'
+import { createDrive } from './drive/index.ts'
+import type { InputOf, OutputOf } from './entry.ts'
+import { Execution, type Surroundings } from './execution.ts'
+import { openHome, type Home } from './home.ts'
+import { Journal } from './journal.ts'
+import type { Roles, RunnerOptions } from './options.ts'
+import { createLocalPlacement } from './placement/index.ts'
+import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
+import type { Run, RunStatus, TypedRunSpec } from './run.ts'
+import type { SessionStore } from './session-store.ts'
+import { StoreSessions } from './store-sessions.ts'
+
+/** Counters since the runner was created. */
+export interface RunnerStats {
+  /** The runs that have not ended. */
+  readonly runs: readonly RunStatus[]
+  /** Runs that were asked for. */
+  readonly started: number
+  /** Runs that ended. */
+  readonly ended: number
+  /** Worker processes that are there now. */
+  readonly processes: number
+  /** Messages that belonged to no attempt in progress: late, fenced or foreign. */
+  readonly strayMessages: number
+}
+
+/**
+ * Runs roles. Leaving its `await using` block drains it: runs in progress may go on for the cancel grace, then they are
+ * cancelled.
+ */
+export interface Runner<
+  Executors = Readonly<Record<string, unknown>>,
+  R extends Roles<Executors> = Roles<Executors>,
+> extends AsyncDisposable {
+  /**
+   * Starts a run. Never throws: what is wrong with it is in its outcome.
+   *
+   * Codes of a failed outcome: `UNKNOWN_ROLE`, `BAD_OPTIONS`, `SECRET_MISSING`, `SPEC_TOO_LARGE`, `WORKER_SPAWN_FAILED`,
+   * `WORKER_LOST`, `CLOSED`, `DRAINING`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
+   * the executor's own.
+   */
+  run<Role extends keyof R & string>(
+    spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
+  ): Run<OutputOf<Executors[R[Role]['executor']]>>
+  /** The transcripts. */
+  readonly sessions: SessionStore
+  /** What it is doing now, and how much it did. */
+  stats(): RunnerStats
+  /**
+   * Takes no new runs, lets those in progress end, then closes. Readers do not hold runs back from then on: a reader
+   * that stopped sees `skipped` in place of the deltas that it did not take in time.
+   *
+   * @param options - `graceMs`: how long they may take before they are cancelled. = for ever
+   */
+  drain(options?: { readonly graceMs?: number }): Promise<void>
+  /** Cancels every run, ends every worker, closes. Idempotent. */
+  close(): Promise<void>
+  /** Resolves when it is closed. */
+  readonly closed: Promise<void>
+}
+
+/**
+ * Creates a runner.
+ *
+ * @param options - see {@link RunnerOptions}
+ * @throws GreenroomError `BAD_OPTIONS` naming the field, `UNSUPPORTED_PLATFORM`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`,
+ * `STORE_DAMAGED`, `UNAUTHORIZED`, `UNSUPPORTED_VERSION`; `CONNECT_FAILED` when the bus cannot be reached for
+ * `partitionGraceMs`
+ *
+ * @example
+ * ```ts
+ * import { createRunner } from '@greenroom/runner'
+ *
+ * await using runner = await createRunner({
+ *   worker: new URL('./worker.ts', import.meta.url),
+ *   roles: { tester: { executor: 'test' } },
+ * })
+ * const run = runner.run({ role: 'tester', task: 'Run the tests' })
+ * for await (const event of run) if (event.type === 'text-delta') process.stdout.write(event.text)
+ * console.log((await run.outcome).status)
+ * ```
+ */
+export function createRunner<
+  Executors = Readonly<Record<string, unknown>>,
+  const R extends Roles<Executors> = Roles<Executors>,
+>(options: RunnerOptions<Executors, R>): Promise<Runner<Executors, R>>
+export async function createRunner(options: RunnerOptions): Promise<Runner> {
+  const config = checkOptions(options)
+  using _alive = keepAlive()
+  await using opening = new AsyncDisposableStack()
+  const home = opening.use(await openHome(config))
+  const around = await settleIn(config, home)
+  return new LiveRunner(around, opening.move())
+}
+
+/** Puts the parts together. */
+async function settleIn(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
+  const { clock, random, logger, dataDir } = config
+  const journal = new Journal(store)
+  const id = await journal.identity(random.id())
+  const onError = (error: unknown): void => logger.warn('a message was dropped', { error: String(error) })
+  const onState = (state: PeerState): void => {
+    if (state === 'lost') logger.warn('the connection to the bus was lost; runs wait until it is back')
+    if (state === 'attached') logger.warn('the connection to the bus is back')
+  }
+  const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError }
+  const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
+  const placement = createLocalPlacement({
+    launcher: config.launcher,
+    peer: drive.peer,
+    bus: address,
+    presenceRole: `worker-of.${id}`,
+    environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
+    cancelGraceMs: config.cancelGraceMs,
+    partitionGraceMs: config.partitionGraceMs,
+    host: hostName,
+    clock,
+    random,
+    logger,
+  })
+  if (config.sessions !== undefined)
+    return { config, journal, sessions: config.sessions, ownSessions: undefined, drive, placement }
+  const ownSessions = new StoreSessions(store)
+  return { config, journal, sessions: ownSessions, ownSessions, drive, placement }
+}
+
+/** Attaching waits for a broker for ever; whoever creates a runner wants to know that there is none. */
+async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const late = new AbortController()
+  const timer = clock.timer(partitionGraceMs, () => late.abort())
+  try {
+    return await attach(late.signal)
+  } catch (cause) {
+    if (!late.signal.aborted || !(cause instanceof Error)) throw cause
+    throw new GreenroomError('CONNECT_FAILED', `not attached for ${partitionGraceMs} ms: ${cause.message}`, { cause })
+  } finally {
+    timer.cancel()
+  }
+}
+
+/** How long leaving the bus may take when the broker does not answer. */
+const leaveMs = 1_000
+
+class LiveRunner implements Runner {
+  readonly closed: Promise<void>
+  readonly #around: Surroundings
+  readonly #home: AsyncDisposableStack
+  readonly #runs = new Set<Execution>()
+  #refusal: 'DRAINING' | 'CLOSED' | undefined
+  #closing: Promise<void> | undefined
+  readonly #closed = Promise.withResolvers<void>()
+  #started = 0
+  /** While there are runs. */
+  #alive: Disposable | undefined
+
+  constructor(around: Surroundings, home: AsyncDisposableStack) {
+    this.#around = around
+    this.#home = home
+    this.closed = this.#closed.promise
+    void around.drive.closed.then(({ code, message }) => {
+      if (this.#closing !== undefined) return undefined
+      around.config.logger.warn('the runner lost its place on the bus and closes', { code, message })
+      return this.close()
+    })
+  }
+
+  get sessions(): SessionStore {
+    return this.#around.sessions
+  }
+
+  run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
+    const run = new Execution(
+      this.#around,
+      spec,
+      this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal),
+    )
+    this.#started += 1
+    this.#runs.add(run)
+    this.#alive ??= keepAlive()
+    void run.outcome.then(() => this.#forget(run))
+    return run
+  }
+
+  stats(): RunnerStats {
+    const { drive, placement } = this.#around
+    return {
+      runs: [...this.#runs].map((run) => run.status()),
+      started: this.#started,
+      ended: this.#started - this.#runs.size,
+      processes: placement.processes,
+      strayMessages: drive.strayMessages,
+    }
+  }
+
+  async drain({ graceMs }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#refusal ??= 'DRAINING'
+    // Or a loop that nobody goes on with would keep the drain waiting for ever.
+    for (const run of this.#runs) run.hurry()
+    const timer =
+      graceMs === undefined
+        ? undefined
+        : this.#around.config.clock.timer(graceMs, () => this.#cancelAll('the runner is draining'))
+    using _alive = keepAlive()
+    await this.#allEnded()
+    timer?.cancel()
+    await this.#around.placement.settled()
+    await this.close()
+  }
+
+  close(): Promise<void> {
+    this.#refusal = 'CLOSED'
+    this.#closing ??= this.#close().finally(this.#closed.resolve)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain({ graceMs: this.#around.config.cancelGraceMs })
+  }
+
+  async #close(): Promise<void> {
+    const { drive, placement, config } = this.#around
+    using _alive = keepAlive()
+    this.#cancelAll('the runner was closed')
+    await placement.close()
+    await this.#allEnded()
+    const late = Promise.withResolvers<void>()
+    const timer = config.clock.timer(leaveMs, late.resolve)
+    await Promise.race([drive.drain(), late.promise])
+    timer.cancel()
+    await this.#home.disposeAsync()
+  }
+
+  #cancelAll(reason: string): void {
+    for (const run of this.#runs) void run.cancel(reason)
+  }
+
+  async #allEnded(): Promise<readonly Outcome[]> {
+    return Promise.all([...this.#runs].map((run) => run.outcome))
+  }
+
+  #forget(run: Execution): void {
+    this.#runs.delete(run)
+    if (this.#runs.size > 0) return
+    this.#alive?.[Symbol.dispose]()
+    this.#alive = undefined
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Sessions: conversations with a transcript. The transcript is the fold of the `message` entries of a session's runs;
+ * the journal feeds it, idempotently, so feeding it twice after a crash changes nothing.
+ */
+import { GreenroomError, isId, type Message } from '@greenroom/proto'
+
+/** A message together with where it came from: the same three are the same message. */
+export interface SessionEntry {
+  /** The run that said it, or before which it was said. */
+  readonly runId: string
+  /** Which attempt of it; 0 for what was said before the run. */
+  readonly epoch: number
+  /** The event's sequence number; in epoch 0 the message's place, from 0. */
+  readonly seq: number
+  /** The message itself. */
+  readonly message: Message
+}
+
+/** What is known of a session beside its transcript. */
+export interface Session {
+  /** Its name, given by whoever started its first run. */
+  readonly id: string
+  /** Stands in for a run's task when the session has no user message. */
+  readonly title?: string
+}
+
+/** Keeps transcripts. */
+export interface SessionStore {
+  /** A session, or undefined before its first `append`. */
+  get(sessionId: string): Promise<Session | undefined>
+  /**
+   * Adds what is not there yet, in the given order, after what is there. Makes the session when it is new. All or
+   * nothing; resolves when it is stored.
+   */
+  append(sessionId: string, entries: readonly SessionEntry[]): Promise<void>
+  /** The transcript, oldest first; empty for a session that is not there. */
+  messages(sessionId: string): Promise<readonly Message[]>
+}
+
+/**
+ * Checks the id of a session.
+ *
+ * @param id - what a caller named
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkSessionId(id: string): void {
+  const isValid: boolean = isId(id)
+  if (!isValid) throw new GreenroomError('BAD_OPTIONS', `session: "${id}" is no id`)
+}
+
+/**
+ * A session store in memory.
+ *
+ * @example
+ * ```ts
+ * import { createMemorySessions } from '@greenroom/runner'
+ *
+ * const sessions = createMemorySessions()
+ * await sessions.append('s1', [{ runId: 'r1', epoch: 1, seq: 0, message: { role: 'user', content: 'Tag it' } }])
+ * console.log(await sessions.messages('s1'))
+ * ```
+ */
+export function createMemorySessions(): SessionStore {
+  const sessions = new Map<string, Map<string, Message>>()
+  return {
+    get: (id) => Promise.resolve(sessions.has(id) ? { id } : undefined),
+    append(id, entries) {
+      const session = sessions.get(id) ?? new Map<string, Message>()
+      sessions.set(id, session)
+      for (const { runId, epoch, seq, message } of entries) {
+        const key = `${runId}/${epoch}/${seq}`
+        if (!session.has(key)) session.set(key, message)
+      }
+      return Promise.resolve()
+    },
+    messages: (id) => Promise.resolve([...(sessions.get(id)?.values() ?? [])]),
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Sessions in the runner's own database.
+ *
+ * ```text
+ * session_message  sessionId/position(12)                 the transcript, in order
+ * session_source   sessionId/runId/epoch(6)/seq(10)       what is there already
+ * ```
+ */
+import { decodePayload, encodePayload, GreenroomError, parseEvent, type Message } from '@greenroom/proto'
+import type { Operation, Store } from '@greenroom/store'
+import { checkSessionId, type Session, type SessionEntry, type SessionStore } from './session-store.ts'
+
+/** The collections that a store needs to hold sessions. */
+export const sessionCollections: readonly string[] = ['session_message', 'session_source']
+
+const digits = (value: number, count: number): string => String(value).padStart(count, '0')
+
+/** A session store on a database. */
+export class StoreSessions implements SessionStore {
+  readonly #store: Store
+  /** Greater than every position given by this process, in whichever session: gaps do no harm. */
+  #position = 0
+  #appending: Promise<void> = Promise.resolve()
+
+  /** @param store - one with {@link sessionCollections} */
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** See {@link SessionStore.get}. */
+  async get(sessionId: string): Promise<Session | undefined> {
+    const [known] = this.#store.scan('session_source', { prefix: prefixOf(sessionId), limit: 1 })
+    return Promise.resolve(known === undefined ? undefined : { id: sessionId })
+  }
+
+  /** See {@link SessionStore.append}. One at a time, so that what is appended twice at once is there once. */
+  append(sessionId: string, entries: readonly SessionEntry[]): Promise<void> {
+    const appended = this.#appending.then(() => this.#store.commit(this.operations(sessionId, entries)))
+    this.#appending = appended.catch(() => undefined)
+    return appended
+  }
+
+  /** See {@link SessionStore.messages}. */
+  async messages(sessionId: string): Promise<readonly Message[]> {
+    const records = this.#store.scan('session_message', { prefix: prefixOf(sessionId) })
+    return Promise.resolve(records.flatMap(({ body }) => (body === undefined ? [] : [messageOf(body)])))
+  }
+
+  /** What {@link append} does, for a transaction that does more. */
+  operations(sessionId: string, entries: readonly SessionEntry[]): Operation[] {
+    const prefix = prefixOf(sessionId)
+    const [last] = this.#store.scan('session_message', { prefix, reverse: true, limit: 1, bodies: false })
+    this.#position = Math.max(this.#position, Number(last?.key.slice(prefix.length) ?? 0))
+    return entries.flatMap(({ runId, epoch, seq, message }): Operation[] => {
+      const source = `${prefix}${runId}/${digits(epoch, 6)}/${digits(seq, 10)}`
+      if (this.#store.get('session_source', source) !== undefined) return []
+      this.#position += 1
+      return [
+        { put: 'session_source', key: source, meta: {} },
+        {
+          put: 'session_message',
+          key: `${prefix}${digits(this.#position, 12)}`,
+          meta: { role: message.role },
+          body: encodePayload(message),
+        },
+      ]
+    })
+  }
+}
+
+function prefixOf(sessionId: string): string {
+  checkSessionId(sessionId)
+  return `${sessionId}/`
+}
+
+function messageOf(body: Uint8Array): Message {
+  const event = parseEvent({ type: 'message', message: decodePayload(body) })
+  if (event.type !== 'message' || !isMessage(event.message))
+    throw new GreenroomError('STORE_DAMAGED', 'a message of a transcript cannot be read')
+  return event.message
+}
+
+/** {@link parseEvent} has checked it; this only tells the compiler. */
+function isMessage(value: unknown): value is Message {
+  return typeof value === 'object' && value !== null && 'content' in value
+}

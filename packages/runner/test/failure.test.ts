@@ -1,0 +1,249 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { pathToFileURL } from 'node:url'
+import { expect, test } from 'vitest'
+import { createRunner, type Launcher, type Run } from '../src/index.ts'
+import { programLauncher } from '../src/platform/process-launcher.ts'
+import {
+  firstData,
+  isAlive,
+  keepingLogger,
+  readAll,
+  temporaryFolder,
+  testRunner,
+  until,
+  worker,
+} from './fixtures/setup.ts'
+
+test('kill -9 of a worker in mid-run is WORKER_LOST within a second, and the transcript so far is kept', async () => {
+  await using runner = await testRunner()
+  const run = runner.run({ role: 'wait' })
+  const pid = Number(await firstData(run, 'pid'))
+  const before = performance.now()
+  process.kill(pid, 'SIGKILL')
+  const outcome = await run.outcome
+  const ms = performance.now() - before
+  console.log(`kill -9 of the worker to the outcome: ${Math.round(ms)} ms`)
+  expect(outcome).toEqual({
+    status: 'failed',
+    code: 'WORKER_LOST',
+    retry: 'later',
+    mayStillRun: false,
+    message: 'the worker was ended by SIGKILL',
+  })
+  expect(ms).toBeLessThan(3 * 1_000)
+  expect(await runner.sessions.messages(run.id)).toEqual([{ role: 'assistant', content: 'waiting' }])
+  expect(run.status().attempts).toBe(1)
+})
+
+test('a worker that dies before its claim is followed by one more', async () => {
+  using folder = temporaryFolder()
+  process.env['WORKER_FAULT'] = 'die-once'
+  process.env['WORKER_MARK'] = join(folder.path, 'died')
+  await using runner = await createRunner({
+    worker,
+    roles: { echo: { executor: 'echo', env: ['WORKER_FAULT', 'WORKER_MARK'] } },
+    dataDir: null,
+  })
+  const run = runner.run({ role: 'echo', task: 'again' })
+  expect(await run.outcome).toMatchObject({ status: 'completed', text: 'again' })
+  expect(existsSync(process.env['WORKER_MARK'])).toBe(true)
+  expect(run.status().attempts).toBe(2)
+  expect((await readAll(run)).map((event) => event.epoch)).toEqual([2, 2])
+})
+
+test('a worker whose file fails says so within the time of its start, with its last lines', async () => {
+  process.env['WORKER_FAULT'] = 'exit'
+  const logger = keepingLogger()
+  await using runner = await createRunner({
+    worker,
+    roles: { echo: { executor: 'echo', env: ['WORKER_FAULT'] } },
+    dataDir: null,
+    logger,
+  })
+  const run = runner.run({ role: 'echo' })
+  expect(await run.outcome).toEqual({
+    status: 'failed',
+    code: 'WORKER_SPAWN_FAILED',
+    retry: 'later',
+    message: 'the worker ended with exit code 7\nline one\nline two',
+  })
+  expect(run.status().attempts).toBe(1)
+  expect(logger.lines.map((line) => line.split(': ')[1])).toEqual(['line one', 'line two'])
+})
+
+test("a stranger's mistake in the worker file is in the message, and no stack beside it", async () => {
+  using folder = temporaryFolder()
+  const mistakes = {
+    'syntax.mts': ['export const x = {', /syntax\.mts:1\n[^]*SyntaxError/],
+    'throws.mjs': ["throw new Error('no such setting')", /throws\.mjs:1\n[^]*\nError: no such setting$/],
+    'import.mjs': ["import 'not-installed'", /Cannot find package 'not-installed' imported from .*import\.mjs/],
+    'silent.mjs': ['export const executors = {}', /exit code 0: does its file call serveWorker\?$/],
+    'missing.mjs': [undefined, /Cannot find module '.*missing\.mjs'/],
+  } as const
+  const messages = Object.entries(mistakes).map(async ([name, [text, said]]) => {
+    const file = join(folder.path, name)
+    if (text !== undefined) writeFileSync(file, text)
+    await using runner = await createRunner({
+      worker: pathToFileURL(file),
+      roles: { any: { executor: 'x' } },
+      dataDir: null,
+      quiet: true,
+    })
+    const outcome = await runner.run({ role: 'any' }).outcome
+    expect(outcome).toMatchObject({ code: 'WORKER_SPAWN_FAILED', message: expect.stringMatching(said) })
+    expect(outcome).toMatchObject({ message: expect.not.stringMatching(/^\s+at |^Node\.js/m) })
+  })
+  await Promise.all(messages)
+})
+
+test('a program that is not there, and a launcher that throws, are WORKER_SPAWN_FAILED', async () => {
+  const roles = { any: { executor: 'any' } }
+  await using missing = await createRunner({ worker: { command: ['greenroom-no-such-program'] }, roles, dataDir: null })
+  expect(await missing.run({ role: 'any' }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'WORKER_SPAWN_FAILED',
+    message: expect.stringContaining('greenroom-no-such-program'),
+  })
+  const launcher: Launcher = {
+    launch: () => {
+      throw new Error('no room')
+    },
+  }
+  await using full = await createRunner({ worker: launcher, roles, dataDir: null })
+  expect(await full.run({ role: 'any' }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'WORKER_SPAWN_FAILED',
+    message: 'no room',
+  })
+})
+
+test('a launcher that breaks its promises does not break a run', async () => {
+  const launcher: Launcher = {
+    launch: () => ({
+      stdin: new PassThrough().resume(),
+      stderr: new PassThrough().end(),
+      exited: Promise.reject(new Error('lost from sight')),
+      kill: () => {
+        throw new Error('cannot')
+      },
+    }),
+  }
+  await using runner = await createRunner({
+    worker: launcher,
+    roles: { any: { executor: 'x' } },
+    dataDir: null,
+    quiet: true,
+  })
+  const run = runner.run({ role: 'any' })
+  expect(await run.outcome).toMatchObject({
+    code: 'WORKER_SPAWN_FAILED',
+    message: 'the worker could not be started: lost from sight',
+  })
+})
+
+test('an executor that the worker does not have is named, with those it has', async () => {
+  await using runner = await createRunner({
+    worker: new URL(worker.url),
+    roles: { any: { executor: 'nothing' } },
+    dataDir: null,
+    quiet: true,
+  })
+  const outcome = await runner.run({ role: 'any' }).outcome
+  expect(outcome).toMatchObject({ status: 'failed', code: 'UNKNOWN_EXECUTOR', retry: 'never' })
+  expect(outcome).toMatchObject({ message: expect.stringMatching(/"nothing".*echo/) })
+})
+
+test('an input that does not pass, or is not JSON, is INPUT_INVALID; an unknown role is named', async () => {
+  await using runner = await createRunner({
+    worker: new URL(worker.url),
+    roles: { add: { executor: 'add' } },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'add', input: { a: 'one' } }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'INPUT_INVALID',
+  })
+  // As from JavaScript: past the compiler.
+  const untyped = (spec: object): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [spec])
+  const circular: { self?: unknown } = {}
+  circular.self = circular
+  expect(await untyped({ role: 'add', input: circular }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'INPUT_INVALID',
+  })
+  expect(await untyped({ role: 'subtract' }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'UNKNOWN_ROLE',
+    message: 'no role "subtract"; there are: add',
+  })
+  expect(await runner.run({ role: 'add', session: 'no/id' }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'BAD_OPTIONS',
+  })
+  expect(runner.stats().processes).toBeLessThanOrEqual(1)
+})
+
+test('an assignment above the limit is SPEC_TOO_LARGE', async () => {
+  await using runner = await testRunner()
+  expect(await runner.run({ role: 'echo', task: 'x'.repeat(9 * 1024 * 1024) }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'SPEC_TOO_LARGE',
+  })
+})
+
+test('a worker that never answers is given up after the acceptance deadline: nothing ran, a second one is tried', async () => {
+  const node = programLauncher({ command: [process.execPath, '-e', 'setInterval(() => {}, 1000)', '--'] })
+  await using runner = await createRunner({
+    worker: node,
+    roles: { mute: { executor: 'x', limits: { acceptColdMs: 100 } } },
+    dataDir: null,
+  })
+  const run = runner.run({ role: 'mute' })
+  expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: false })
+  expect(run.status().attempts).toBe(2)
+})
+
+test('a broker that is killed and restarted is not noticed: every entry once, nothing executed twice', async () => {
+  using folder = temporaryFolder()
+  await using first = await startBroker(folder.path)
+  const bus = { url: `ws+unix:${join(folder.path, 'socket', 'bus')}`, token: 'a-token-of-some-length' }
+  await using runner = await testRunner({ bus, dataDir: join(folder.path, 'runner') })
+  const run = runner.run({ role: 'count', input: { count: 300, pauseMs: 5 } })
+  const reading = readAll(run)
+  await until(() => run.status().events > 50)
+  first.kill()
+  await first.ended
+  await using second = await startBroker(folder.path)
+  expect(await run.outcome).toMatchObject({ status: 'completed', output: 300 })
+  expect((await reading).map((event) => (event.type === 'skipped' ? 'skipped' : event.seq))).toEqual(
+    Array.from({ length: 300 }, (_, n) => n + 1),
+  )
+  expect(run.status().attempts).toBe(1)
+  expect(isAlive(second.pid)).toBe(true)
+  // Before the broker goes: nobody could leave in order after it.
+  await runner.close()
+})
+
+async function startBroker(dir: string) {
+  const child = fork(
+    new URL('fixtures/broker.ts', import.meta.url),
+    [join(dir, 'broker'), join(dir, 'socket', 'bus')],
+    { execArgv: ['--conditions=@greenroom/source'] },
+  )
+  const ended = once(child, 'exit')
+  await Promise.race([once(child, 'message'), ended.then(() => Promise.reject(new Error('the broker did not start')))])
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    kill: () => child.kill('SIGKILL'),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}

@@ -1,0 +1,100 @@
+/** What is in the database when all runs have ended. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { decodePayload } from '@greenroom/proto'
+import { openStore, type Store } from '@greenroom/store'
+import { expect, test } from 'vitest'
+import { createRunner } from '../src/index.ts'
+import { firstData, keepingLogger, roles, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
+
+/** The database of a runner that is closed. */
+function reopen(dir: string): Promise<Store> {
+  return openStore({ dir, schema: { version: 1, collections: ['run', 'attempt', 'entry', 'outcome'] } })
+}
+
+test('after each kind of end there are the run, its attempts with their ends, its entries, and one outcome', async () => {
+  using folder = temporaryFolder()
+  const ids: Record<string, string> = {}
+  {
+    await using runner = await testRunner({ dataDir: folder.path, cancelGraceMs: 200 })
+    const completed = runner.run({ role: 'count', input: { count: 5, kind: 'entries' } })
+    const failed = runner.run({ role: 'fail' })
+    const early = runner.run({ role: 'echo', signal: AbortSignal.abort('early') })
+    const starting = runner.run({ role: 'echo' })
+    await until(() => starting.status().worker)
+    void starting.cancel('while it starts')
+    const cancelled = runner.run({ role: 'wait' })
+    const lost = runner.run({ role: 'wait' })
+    const [, pid] = await Promise.all([firstData(cancelled, 'pid'), firstData(lost, 'pid')])
+    void cancelled.cancel('in its midst')
+    process.kill(Number(pid), 'SIGKILL')
+    const all = { completed, failed, early, starting, cancelled, lost }
+    for (const [name, run] of Object.entries(all)) {
+      await run.outcome
+      ids[name] = run.id
+    }
+  }
+  await using store = await reopen(folder.path)
+  const found = Object.entries(ids).map(([name, id]) => {
+    const attempts = store.scan('attempt', { prefix: `${id}/` }).map(({ meta }) => meta['end'])
+    const entries = store.scan('entry', { prefix: `${id}/` }).map(({ key }) => Number(key.slice(-10)))
+    const { body = new Uint8Array() } = store.get('outcome', id) ?? {}
+    return [name, { isRun: store.get('run', id) !== undefined, attempts, entries, outcome: decodePayload(body) }]
+  })
+  const end = (how: string, lastSeq: number): object => ({ how, lastSeq, at: expect.any(Number) })
+  expect(Object.fromEntries(found)).toEqual({
+    completed: {
+      isRun: true,
+      attempts: [end('completed', 5)],
+      entries: [1, 2, 3, 4, 5],
+      outcome: { status: 'completed', output: 5, text: '' },
+    },
+    failed: {
+      isRun: true,
+      attempts: [end('failed', 0)],
+      entries: [],
+      outcome: { status: 'failed', code: 'MY_CODE', message: 'my words', retry: 'later' },
+    },
+    // Nothing was started: there is nothing to say but how it ended.
+    early: { isRun: false, attempts: [], entries: [], outcome: { status: 'cancelled', reason: 'early' } },
+    starting: {
+      isRun: true,
+      attempts: [end('unclaimed', 0)],
+      entries: [],
+      outcome: { status: 'cancelled', reason: 'while it starts' },
+    },
+    cancelled: {
+      isRun: true,
+      attempts: [end('cancelled', 2)],
+      entries: [1, 2],
+      outcome: { status: 'cancelled', reason: 'in its midst' },
+    },
+    lost: {
+      isRun: true,
+      attempts: [end('lost', 2)],
+      entries: [1, 2],
+      outcome: expect.objectContaining({ status: 'failed', code: 'WORKER_LOST' }),
+    },
+  })
+})
+
+test('a secret is in no file of the data folder and in no line of the log', async () => {
+  using folder = temporaryFolder()
+  const value = `s3cret-${crypto.randomUUID()}`
+  const logger = keepingLogger()
+  {
+    await using runner = await createRunner({
+      worker,
+      roles: { reader: { executor: 'secret', secrets: ['TOKEN'] }, ...roles },
+      secrets: { TOKEN: value },
+      dataDir: folder.path,
+      logger,
+    })
+    const outcome = await runner.run({ role: 'reader', task: 'OTHER' }).outcome
+    expect(outcome).toMatchObject({ code: 'SECRET_UNDECLARED' })
+    expect(JSON.stringify(outcome)).not.toContain(value)
+  }
+  for (const name of readdirSync(folder.path, { recursive: true, withFileTypes: true }))
+    if (name.isFile()) expect(readFileSync(join(name.parentPath, name.name), 'latin1')).not.toContain(value)
+  expect([...logger.lines, ...logger.warnings].join('\n')).not.toContain(value)
+})

@@ -1,0 +1,44 @@
+/** What a caller that is not compiled, or comes too late, gets: an outcome, never an exception. */
+import { expect, test } from 'vitest'
+import type { Run } from '../src/index.ts'
+import { testRunner } from './fixtures/setup.ts'
+
+test('whatever it is given, run returns a run whose outcome says what is wrong', async () => {
+  await using runner = await testRunner()
+  // As from JavaScript: past the compiler.
+  const untyped = (spec: unknown): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [spec])
+  const wrong: readonly (readonly [spec: unknown, code: string])[] = [
+    [undefined, 'UNKNOWN_ROLE'],
+    [null, 'UNKNOWN_ROLE'],
+    [{}, 'UNKNOWN_ROLE'],
+    [{ role: 'echo', signal: {} }, 'BAD_OPTIONS'],
+    [{ role: 'echo', signal: null }, 'BAD_OPTIONS'],
+    [{ role: 'echo', session: 5 }, 'BAD_OPTIONS'],
+    [{ role: 'echo', task: 5 }, 'BAD_OPTIONS'],
+    [{ role: 'echo', messages: 'hello' }, 'BAD_OPTIONS'],
+    [{ role: 'echo', messages: [null] }, 'BAD_OPTIONS'],
+    [{ role: 'add', input: 1n }, 'INPUT_INVALID'],
+  ]
+  for (const [spec, code] of wrong) expect(await untyped(spec).outcome).toMatchObject({ status: 'failed', code })
+  expect(runner.stats()).toMatchObject({ runs: [], ended: wrong.length, processes: 0 })
+})
+
+test('a message that nobody could read does not get into a transcript', async () => {
+  await using runner = await testRunner()
+  const untyped = (spec: unknown): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [spec])
+  const messages = [{ role: 'nobody', content: 'hello' }]
+  const outcome = await untyped({ role: 'echo', task: 'one', session: 's', messages }).outcome
+  expect(outcome).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringContaining('message.role') })
+  expect(await runner.run({ role: 'echo', task: 'two', session: 's' }).outcome).toMatchObject({ status: 'completed' })
+})
+
+test('a text for a run that was never started is in the transcript, or refused when nothing is kept any more', async () => {
+  const runner = await testRunner()
+  const waiting = runner.run({ role: 'wait', session: 'first' })
+  const draining = runner.drain({ graceMs: 100 })
+  expect(await runner.run({ role: 'echo', session: 'late' }).send('too late')).toBe('not-live')
+  expect(await runner.sessions.messages('late')).toMatchObject([{ role: 'user', content: 'too late' }])
+  await draining
+  expect(await waiting.outcome).toMatchObject({ status: 'cancelled' })
+  await expect(runner.run({ role: 'echo' }).send('too late')).rejects.toMatchObject({ code: 'CLOSED' })
+})

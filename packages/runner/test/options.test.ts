@@ -1,0 +1,147 @@
+import { expect, expectTypeOf, test } from 'vitest'
+import { codeOf, type JsonValue, type Outcome } from '@greenroom/proto'
+import { createMemoryBus } from '@greenroom/bus'
+import { createRunner, workerEntry, type RunnerOptions } from '../src/index.ts'
+import { checkOptions } from '../src/config.ts'
+import { moduleOptions } from '../src/platform/process-launcher.ts'
+import { roles, testRunner, worker } from './fixtures/setup.ts'
+
+const good: RunnerOptions = { worker: new URL('file:///worker.ts'), roles: { a: { executor: 'a' } } }
+
+/** Callers in JavaScript pass anything: the compiler is told to look away, as it would be there. */
+function check(changes: object): { readonly code: string | undefined; readonly message: string } | undefined {
+  try {
+    checkOptions(Object.assign({}, good, changes))
+    return undefined
+  } catch (error) {
+    return { code: codeOf(error), message: error instanceof Error ? error.message : '' }
+  }
+}
+
+test.each<[string, object]>([
+  ['options: "dataDri"', { dataDri: null }],
+  ['worker', { worker: undefined }],
+  ['worker', { worker: new URL('https://example.org/worker.js') }],
+  ['worker.command', { worker: { command: 'node' } }],
+  ['worker.command', { worker: { command: [] } }],
+  ['worker.cwd', { worker: { command: ['node'], cwd: 1 } }],
+  ['roles', { roles: undefined }],
+  ['roles: "no/name"', { roles: { 'no/name': { executor: 'a' } } }],
+  ['roles.a', { roles: { a: null } }],
+  ['roles.a: "postures"', { roles: { a: { executor: 'a', postures: {} } } }],
+  ['roles.a.executor', { roles: { a: {} } }],
+  ['roles.a.workspace', { roles: { a: { executor: 'a', workspace: 3 } } }],
+  ['roles.a.disabledTools', { roles: { a: { executor: 'a', disabledTools: 'none' } } }],
+  ['roles.a.mcpServers', { roles: { a: { executor: 'a', mcpServers: [{}] } } }],
+  ['roles.a.posture', { roles: { a: { executor: 'a', posture: { bypass: 'yes' } } } }],
+  ['roles.a.posture: "unatended"', { roles: { a: { executor: 'a', posture: { unatended: true } } } }],
+  ['roles.a.limits: "totalMs"', { roles: { a: { executor: 'a', limits: { totalMs: 1 } } } }],
+  ['roles.a.secrets: "TOKEN"', { roles: { a: { executor: 'a', secrets: ['TOKEN'] } } }],
+  ['roles.a.env', { roles: { a: { executor: 'a', env: ['A=B'] } } }],
+  ['roles.a.limits.acceptColdMs', { roles: { a: { executor: 'a', limits: { acceptColdMs: -1 } } } }],
+  ['bus', { bus: 'ws://x' }],
+  ['bus.url', { bus: { url: 'http://x', token: 't' } }],
+  ['bus.token', { bus: { url: 'ws://x' } }],
+  ['dataDir', { dataDir: '' }],
+  ['sessions', { sessions: {} }],
+  ['secrets.A', { secrets: { A: 1 } }],
+  ['env', { env: 'PATH' }],
+  ['cancelGraceMs', { cancelGraceMs: Number.NaN }],
+  ['partitionGraceMs', { partitionGraceMs: '1' }],
+  ['quiet', { quiet: 'yes' }],
+  ['logger', { logger: console.log }],
+  ['clock', { clock: {} }],
+  ['random', { random: Math.random }],
+])('a bad %s is refused by name', (field, changes) => {
+  const error = check(changes)
+  expect(error?.code).toBe('BAD_OPTIONS')
+  expect(error?.message.startsWith(`${field} must be `)).toBe(true)
+})
+
+test('good options are taken, and a bus object only together with a launcher', async () => {
+  expect(check({})).toBeUndefined()
+  await using bus = createMemoryBus()
+  expect(check({ bus })?.message).toMatch(/^bus must be \{ url, token \} unless worker is a launcher/)
+  expect(check({ bus, worker: { launch: () => undefined } })).toBeUndefined()
+})
+
+test('Windows is refused with a plain message', () => {
+  expect(() => checkOptions(good, 'win32')).toThrow(
+    expect.objectContaining({ code: 'UNSUPPORTED_PLATFORM', message: expect.stringContaining('WSL') }),
+  )
+})
+
+test('createRunner rejects with the same code', async () => {
+  await expect(createRunner({ ...good, cancelGraceMs: -1 })).rejects.toMatchObject({
+    name: 'GreenroomError',
+    code: 'BAD_OPTIONS',
+  })
+})
+
+test('a worker gets the options by which modules are found, never an inspector', () => {
+  const argv = [
+    '--inspect-brk=9229',
+    '--conditions=a',
+    '--conditions',
+    'b',
+    '-C',
+    'c',
+    '-Cd',
+    '--import=./x.ts',
+    '--require',
+    'y',
+    '--cpu-prof',
+    '--test',
+  ]
+  expect(moduleOptions(argv)).toEqual([
+    '--conditions=a',
+    '--conditions',
+    'b',
+    '-C',
+    'c',
+    '-Cd',
+    '--import=./x.ts',
+    '--require',
+    'y',
+  ])
+})
+
+test('inputs and outputs are inferred from the worker entry', () => {
+  // Never called: the compiler is the test.
+  const typed = async (): Promise<void> => {
+    const runner = await testRunner()
+    const run = runner.run({ role: 'add', input: { a: 1, b: 2 } })
+    expectTypeOf(await run.outcome).toEqualTypeOf<Outcome<{ sum: number }>>()
+    runner.run({ role: 'echo', task: 'no input needed' })
+    runner.run({ role: 'count', input: { count: 1 } })
+    // @ts-expect-error there is no such role
+    runner.run({ role: 'nobody' })
+    // @ts-expect-error the input is missing
+    runner.run({ role: 'add' })
+    // @ts-expect-error b is missing
+    runner.run({ role: 'add', input: { a: 1 } })
+    // @ts-expect-error "input" is misspelt
+    runner.run({ role: 'add', inptu: { a: 1, b: 2 } })
+    // @ts-expect-error "inptu" beside an input that may be left out
+    runner.run({ role: 'echo', inptu: 1 })
+    // @ts-expect-error nothing takes c
+    runner.run({ role: 'add', input: { a: 1, b: 2, c: 3 } })
+    const end = await run.outcome
+    // @ts-expect-error there is no output unless it completed
+    void end.output
+    // @ts-expect-error the output has a sum
+    if (end.status === 'completed') void end.output.sun
+    // @ts-expect-error an option of a role that is misspelt
+    await createRunner({ worker, roles: { x: { executor: 'add', secrtes: [] } } })
+    // @ts-expect-error an executor that the worker does not have
+    await createRunner({ worker, roles: { x: { executor: 'nothing' } } })
+    const untyped = await createRunner({ worker: new URL('file:///w.js'), roles: { any: { executor: 'thing' } } })
+    expectTypeOf(await untyped.run({ role: 'any', input: [1] }).outcome).toEqualTypeOf<Outcome<JsonValue>>()
+    const command = await createRunner({ worker: { command: ['w'] }, roles: { any: { executor: 'thing' } } })
+    // @ts-expect-error roles are known, whatever the worker
+    command.run({ role: 'other' })
+  }
+  expect(typed).toBeTypeOf('function')
+  expect(roles.add.executor).toBe('add')
+  expect(workerEntry(new URL('file:///w.js')).url.href).toBe('file:///w.js')
+})

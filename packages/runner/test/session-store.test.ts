@@ -1,0 +1,41 @@
+import { describe, expect, test } from 'vitest'
+import { createMemoryStore } from '@greenroom/store'
+import { createMemorySessions, type SessionEntry } from '../src/index.ts'
+import { sessionCollections, StoreSessions } from '../src/store-sessions.ts'
+
+const entry = (runId: string, epoch: number, seq: number, content: string): SessionEntry => ({
+  runId,
+  epoch,
+  seq,
+  message: { role: 'user', content },
+})
+
+describe.each([
+  ['in memory', createMemorySessions],
+  [
+    'in a database',
+    () => new StoreSessions(createMemoryStore({ schema: { version: 1, collections: sessionCollections } })),
+  ],
+])('sessions %s', (_name, create) => {
+  test('keep the order of appending, each message once', async () => {
+    const sessions = create()
+    expect(await sessions.get('s1')).toBeUndefined()
+    expect(await sessions.messages('s1')).toEqual([])
+    await sessions.append('s1', [entry('r9', 0, 0, 'a'), entry('r9', 1, 5, 'b')])
+    await Promise.all([
+      sessions.append('s1', [entry('r9', 1, 5, 'b'), entry('r1', 0, 0, 'c')]),
+      sessions.append('s1', [entry('r1', 0, 0, 'c'), entry('r1', 2, 1, 'd')]),
+      sessions.append('s2', [entry('r1', 0, 0, 'other')]),
+    ])
+    expect((await sessions.messages('s1')).map(({ content }) => content)).toEqual(['a', 'b', 'c', 'd'])
+    expect((await sessions.messages('s2')).map(({ content }) => content)).toEqual(['other'])
+    expect(await sessions.get('s1')).toEqual({ id: 's1' })
+  })
+
+  test('keep parts of content that they do not know', async () => {
+    const sessions = create()
+    const message = { role: 'assistant' as const, content: [{ type: 'image', data: 'abc', deep: { x: [1] } }] }
+    await sessions.append('s', [{ runId: 'r', epoch: 1, seq: 1, message }])
+    expect(await sessions.messages('s')).toEqual([message])
+  })
+})
