@@ -1,0 +1,88 @@
+/**
+ * `greenroom broker`: a broker as a program of its own.
+ *
+ * One line on standard output says that it is ready, and where; what else it has to say goes to standard error.
+ * The first SIGTERM or SIGINT drains it, another one closes it at once. Either way: what was receipted is on disk.
+ */
+import { resolve } from 'node:path'
+import { createBroker, type BrokerLogger, type BrokerOptions } from '@greenroom/broker'
+import { GreenroomError } from '@greenroom/proto'
+import { parseListenAddress } from './listen-address.ts'
+import { readCertificate, type Certificate } from './platform/certificate.ts'
+import { readGivenFile } from './platform/given-file.ts'
+
+/** What the command line says. */
+export interface BrokerCommand {
+  /** The data folder. */
+  readonly data: string
+  /** See {@link parseListenAddress}. */
+  readonly listen: string
+  /** A file that holds the bearer token, closed to other users. */
+  readonly tokenFile: string
+  /** Files with certificate and key as PEM: serve `wss`. */
+  readonly cert?: string
+  readonly key?: string
+  /** Listen off loopback without TLS all the same. */
+  readonly insecure?: boolean
+  /** Write lines of JSON in place of text. */
+  readonly json?: boolean
+}
+
+/**
+ * Runs a broker until a signal stops it.
+ *
+ * @param command - the command line
+ * @throws GreenroomError `BAD_OPTIONS`, and whatever keeps a broker from starting
+ */
+export async function runBroker(command: BrokerCommand): Promise<void> {
+  const options = optionsOf(command)
+  await using broker = await createBroker(options)
+  let stopping: Promise<void> | undefined
+  const stop = (): void => {
+    if (stopping === undefined) stopping = broker.drain()
+    else void broker.close()
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+  const url = broker.url ?? ''
+  process.stdout.write(
+    command.json === true
+      ? `${JSON.stringify({ level: 'info', event: 'ready', url })}\n`
+      : `greenroom broker ready at ${url}\n`,
+  )
+  await broker.closed
+  if (stopping === undefined) throw new GreenroomError('CLOSED', 'the broker ended by itself: its log says why')
+  await stopping
+}
+
+function optionsOf({
+  data,
+  listen,
+  tokenFile,
+  cert,
+  key,
+  insecure = false,
+  json = false,
+}: BrokerCommand): BrokerOptions {
+  const address = parseListenAddress(listen)
+  const tls = certificate(cert, key)
+  return {
+    dir: data,
+    listen: 'socket' in address ? { socket: resolve(address.socket) } : { ...address, ...tls, insecure },
+    token: readGivenFile(tokenFile, { secret: true }).trim(),
+    logger: json ? logJson : logText,
+  }
+}
+
+function certificate(cert?: string, key?: string): { tls?: Certificate } {
+  if (cert !== undefined && key !== undefined) return { tls: readCertificate(cert, key) }
+  if (cert === undefined && key === undefined) return {}
+  throw new GreenroomError('BAD_OPTIONS', '--cert and --key go together')
+}
+
+const logJson: BrokerLogger = (level, event, facts) =>
+  void process.stderr.write(`${JSON.stringify({ level, event, ...facts })}\n`)
+
+const logText: BrokerLogger = (level, event, facts) => {
+  const words = Object.entries(facts).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+  process.stderr.write(`${[level, event, ...words].join(' ')}\n`)
+}

@@ -1,0 +1,65 @@
+/**
+ * Greenroom: AI sub-agents as isolated, warm, supervised processes over a durable bus.
+ *
+ * What a first program needs, out of the packages that have more: `@greenroom/runner` (this side), `@greenroom/worker`
+ * (the other side; here as `greenroom/worker`), `@greenroom/broker` and `@greenroom/bus` (in between),
+ * `@greenroom/proto` (the words).
+ *
+ * @example
+ * ```ts
+ * // worker.ts
+ * import { defineExecutor, serveWorker } from 'greenroom/worker'
+ * import { z } from 'zod'
+ *
+ * const add = defineExecutor({
+ *   version: '1',
+ *   input: z.object({ a: z.number(), b: z.number() }),
+ *   output: z.number(),
+ *   async run({ input }, ctx) {
+ *     await ctx.emit({ type: 'text-delta', text: `adding ${input.a} and ${input.b}\n` })
+ *     return { output: input.a + input.b }
+ *   },
+ * })
+ * export const executors = { add }
+ * await serveWorker({ executors })
+ *
+ * // main.ts
+ * import { createRunner, workerEntry } from 'greenroom'
+ *
+ * await using runner = await createRunner({
+ *   worker: workerEntry<typeof import('./worker.ts').executors>(new URL('./worker.ts', import.meta.url)),
+ *   roles: { adder: { executor: 'add' } },
+ * })
+ * const run = runner.run({ role: 'adder', input: { a: 1, b: 2 } })
+ * for await (const event of run) if (event.type === 'text-delta') process.stdout.write(event.text)
+ * const end = await run.outcome // never rejects
+ * console.log(end.status === 'completed' ? end.output + 1 : end)
+ * ```
+ *
+ * @packageDocumentation
+ */
+export {
+  codeOf,
+  errors,
+  GreenroomError,
+  isErrorCode,
+  type ErrorCode,
+  type JsonValue,
+  type Message,
+  type Outcome,
+  type ReadEvent,
+  type Retry,
+  type RunEvent,
+} from '@greenroom/proto'
+export {
+  createRunner,
+  workerEntry,
+  type Logger,
+  type RoleOptions,
+  type Run,
+  type Runner,
+  type RunnerOptions,
+  type RunSpec,
+  type RunStatus,
+  type WorkerEntry,
+} from '@greenroom/runner'

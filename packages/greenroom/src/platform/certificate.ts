@@ -1,0 +1,27 @@
+/** A certificate with its key, out of the files that the command line names. */
+import { createSecureContext } from 'node:tls'
+import { GreenroomError } from '@greenroom/proto'
+import { readGivenFile } from './given-file.ts'
+
+/** Certificate and key as PEM. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+}
+
+/**
+ * Reads a certificate and its key.
+ *
+ * @param cert - the certificate's file
+ * @param key - the key's file, closed to other users
+ * @throws GreenroomError `BAD_OPTIONS` naming the files
+ */
+export function readCertificate(cert: string, key: string): Certificate {
+  const pem = { cert: readGivenFile(cert, { secret: false }), key: readGivenFile(key, { secret: true }) }
+  try {
+    createSecureContext(pem)
+    return pem
+  } catch (cause) {
+    throw new GreenroomError('BAD_OPTIONS', `${cert} and ${key} are no certificate with its key`, { cause })
+  }
+}
