@@ -1,0 +1,134 @@
+/**
+ * The live view: how far the surveyors are. On a terminal a row each, rewritten in place; elsewhere a line for what
+ * changes. It writes to standard error, the report has standard output to itself.
+ */
+import { createLogUpdate } from 'log-update'
+import { visible } from './file-name.ts'
+import type { Child } from './survey.ts'
+import { totalOf } from './tally.ts'
+
+/** How often rows are drawn, in milliseconds. */
+const FRAME = 100
+/** Rows that stay free on the terminal. */
+const FREE = 2
+
+/** Shows surveyors while they work. */
+export interface LiveView {
+  /** A surveyor started, went on or ended. */
+  readonly update: (child: Child) => void
+  /** A line that stays. */
+  readonly say: (line: string) => void
+  /** Ends the view; a terminal is as it was before. Idempotent. */
+  readonly close: () => void
+}
+
+/**
+ * Opens the view that fits the stream.
+ *
+ * @param stream - standard error
+ */
+export function openLiveView(stream: NodeJS.WriteStream): LiveView {
+  return sizeOf(stream) > 0 ? rows(stream) : lines(stream)
+}
+
+/** How many characters fit on the terminal; 0 when it is none, or does not say (it then says 0 itself). */
+const sizeOf = ({ isTTY, columns, rows: height }: NodeJS.WriteStream): number => (isTTY ? columns * height : 0)
+
+const INVITATION = 'Isolated processes: `kill -9` one of these pids and watch.'
+
+// --- A terminal -------------------------------------------------------------------------------------------
+
+function rows(stream: NodeJS.WriteStream): LiveView {
+  const log = createLogUpdate(stream)
+  const children = new Map<number, Child>()
+  let isOpen = true
+  const draw = (): void => log(frame([...children.values()], stream.columns, stream.rows))
+  const say = (line: string): void => {
+    if (isOpen) log.persist(visible(line))
+    else stream.write(`${visible(line)}\n`)
+    if (isOpen && children.size > 0) draw()
+  }
+  const timer = setInterval(draw, FRAME)
+  stream.on('resize', draw)
+  return {
+    say,
+    update(child) {
+      if (children.size === 0) say(INVITATION)
+      children.set(child.number, child)
+      if (child.problem !== undefined) say(farewell(child))
+    },
+    close() {
+      if (!isOpen) return
+      clearInterval(timer)
+      stream.off('resize', draw)
+      draw()
+      log.done()
+      isOpen = false
+    },
+  }
+}
+
+/** One picture: those at work first, as many as fit. */
+function frame(children: readonly Child[], columns: number, height: number): string {
+  const fit = Math.max(1, height - FREE)
+  const byNeed = [...children].sort((a, b) => Number(hasEnded(a)) - Number(hasEnded(b)))
+  const shown = byNeed.length <= fit ? [...children] : byNeed.slice(0, fit - 1).sort((a, b) => a.number - b.number)
+  const more = children.length - shown.length
+  const all = [...shown.map(row), ...(more > 0 ? [`… and ${more} more`] : [])]
+  return all.map((line) => line.slice(0, Math.max(1, columns - 1))).join('\n')
+}
+
+function row(child: Child): string {
+  const { worker, events, ms } = child.status()
+  const cells = [
+    `#${child.number}`.padStart(3),
+    stateOf(child).padEnd(9),
+    `pid ${worker?.pid ?? '–'}`.padEnd(11),
+    `${(ms / 1000).toFixed(1)} s`.padStart(6),
+    `${events} events`.padStart(10),
+    `${child.done}/${child.listed} files`,
+  ]
+  return cells.join('  ')
+}
+
+// --- Elsewhere --------------------------------------------------------------------------------------------
+
+function lines(stream: NodeJS.WritableStream): LiveView {
+  const said = new Map<number, string>()
+  let isInvited = false
+  const say = (line: string): void => void stream.write(`${visible(line)}\n`)
+  return {
+    say,
+    update(child) {
+      if (!isInvited) say(INVITATION)
+      isInvited = true
+      const { worker, ms, phase } = child.status()
+      if (phase === 'planning' || phase === 'starting') return
+      const state = stateOf(child)
+      const end = hasEnded(child) ? `, ${child.done} of ${child.listed} files in ${Math.round(ms)} ms` : ''
+      const line =
+        child.problem === undefined
+          ? `surveyor ${child.number} (pid ${worker?.pid ?? '–'}): ${state}${end}`
+          : farewell(child)
+      if (said.get(child.number) !== line) say(line)
+      said.set(child.number, line)
+    },
+    close() {},
+  }
+}
+
+// --- Both -------------------------------------------------------------------------------------------------
+
+const hasEnded = (child: Child): boolean => child.status().status !== undefined
+
+function stateOf(child: Child): string {
+  const { phase, status } = child.status()
+  return status ?? phase
+}
+
+function farewell(child: Child): string {
+  const { worker, status } = child.status()
+  const others = status === 'cancelled' ? '' : ', the others go on'
+  const counted = `${totalOf(child.finding).files} of its ${child.listed} files are counted${others}`
+  return `surveyor ${child.number} (pid ${worker?.pid ?? '–'}) did not complete: ${child.problem ?? ''} (${counted})`
+}

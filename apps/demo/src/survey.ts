@@ -1,0 +1,151 @@
+/**
+ * The survey: deals the files out to surveyors, follows them while they count, and adds up what they found.
+ *
+ * A surveyor that fails has streamed a part of its findings: they stay in the result, which is partial then.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import {
+  createRunner,
+  workerEntry,
+  type Logger,
+  type Outcome,
+  type ReadEvent,
+  type Run,
+  type RunStatus,
+} from 'greenroom'
+import { shareOut } from './share.ts'
+import { finding, merge, nothing, totalOf, type Finding, type Sum } from './tally.ts'
+import type { Tree } from './tree.ts'
+import type { executors } from './worker.ts'
+
+/** One surveyor's run. */
+export interface Child {
+  /** From 1, in the order in which they were started. */
+  readonly number: number
+  /** How many files it was given. */
+  readonly listed: number
+  /** How many files it is through with. */
+  done: number
+  /** What it found so far. */
+  finding: Finding
+  /** Where it stands. */
+  status(): RunStatus
+  /** Why its findings are not complete, once it has ended so. */
+  problem?: string
+}
+
+/** What a survey is told. */
+export interface SurveyOptions {
+  readonly root: string
+  readonly tree: Tree
+  /** How many surveyors work at a time. */
+  readonly children: number
+  /** Cancels the surveyors. */
+  readonly signal: AbortSignal
+  readonly logger: Logger
+  /** Called when a surveyor starts, tells something, or has ended. */
+  readonly onChange: (child: Child) => void
+}
+
+type Surveyor = Run<Sum>
+
+/**
+ * Surveys a tree.
+ *
+ * @returns the surveyors' runs with what each found
+ * @throws GreenroomError what {@link createRunner} throws
+ */
+export async function survey({ root, tree, children, signal, logger, onChange }: SurveyOptions): Promise<Child[]> {
+  await using stack = new AsyncDisposableStack()
+  const dataDir = stack.use(temporaryFolder()).path
+  const runner = await createRunner({
+    // `.ts` from the sources, `.js` when built.
+    worker: workerEntry<typeof executors>(new URL(`./worker${extname(import.meta.filename)}`, import.meta.url)),
+    roles: { surveyor: { executor: 'surveyor', workspace: root } },
+    dataDir,
+    logger,
+  })
+  stack.use(runner)
+
+  const waiting = shareOut(tree.files, children).entries()
+  const all: Child[] = []
+  const work = async (): Promise<void> => {
+    for (const [index, files] of waiting) {
+      if (signal.aborted) return
+      const run = runner.run({ role: 'surveyor', task: 'Count these files', input: { root, files }, signal })
+      const child: Child = {
+        number: index + 1,
+        listed: files.length,
+        done: 0,
+        finding: nothing(),
+        status: () => run.status(),
+      }
+      all.push(child)
+      await follow(child, run, onChange)
+    }
+  }
+  await Promise.all(Array.from({ length: children }, work))
+  return all
+}
+
+/**
+ * A folder for the survey's own data, which goes with it, also when the program is told not to wait. Made after the tree
+ * was listed, and outside of it as a rule: a survey never counts its own data.
+ */
+function temporaryFolder(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'greenroom-survey-'))
+  const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 3 })
+  process.once('exit', remove)
+  return {
+    path,
+    [Symbol.dispose]() {
+      process.off('exit', remove)
+      remove()
+    },
+  }
+}
+
+/** Reads a run to its end. */
+async function follow(child: Child, run: Surveyor, onChange: (child: Child) => void): Promise<void> {
+  onChange(child)
+  let epoch = 0
+  for await (const event of run) {
+    if (event.epoch > epoch) {
+      // Another attempt begins anew.
+      epoch = event.epoch
+      child.finding = nothing()
+    }
+    note(child, event)
+    onChange(child)
+  }
+  const problem = problemOf(await run.outcome, child.finding)
+  if (problem !== undefined) child.problem = problem
+  onChange(child)
+}
+
+function note(child: Child, event: ReadEvent): void {
+  if (event.type === 'progress') child.done = event.done
+  if (event.type !== 'data' || event.name !== 'finding') return
+  const parsed = finding.safeParse(event.data)
+  if (parsed.success) child.finding = merge([child.finding, parsed.data])
+}
+
+/** Why a surveyor's findings are not complete; undefined when they are. */
+function problemOf(outcome: Outcome<Sum>, found: Finding): string | undefined {
+  switch (outcome.status) {
+    case 'completed': {
+      const [was, is] = [JSON.stringify(outcome.output), JSON.stringify(totalOf(found))]
+      return was === is ? undefined : `it counted ${was}, but ${is} arrived`
+    }
+    case 'failed':
+      return `${outcome.code}: ${outcome.message}`
+    case 'cancelled':
+      return `cancelled: ${outcome.reason}`
+    case 'timeout':
+      return `timeout: ${outcome.which}`
+    case 'skipped':
+      return `skipped: ${outcome.why}`
+  }
+}
