@@ -1,0 +1,67 @@
+/**
+ * A disk whose power can be cut: an ext4 file system in a file, mounted through a loop device.
+ *
+ * Its shutdown (`EXT4_IOC_SHUTDOWN` with `GOING_FLAGS_NOLOGFLUSH`) lets nothing more reach the file: what was written
+ * but not flushed is lost, as when the plug is pulled. Node cannot say `ioctl`, so python3 does.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const shutdown = `import fcntl, os, struct, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))`
+
+function run(program: string, ...args: string[]): boolean {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0
+}
+
+/** See the head of this file. */
+export class LoopDisk implements Disposable {
+  /** Where it is mounted. */
+  readonly path: string
+  /** A folder that is not on it. */
+  readonly elsewhere: string
+  readonly #image: string
+
+  private constructor(folder: string) {
+    this.elsewhere = folder
+    this.path = join(folder, 'mounted')
+    this.#image = join(folder, 'image')
+  }
+
+  /**
+   * Makes a disk.
+   *
+   * @param bytes - its size
+   * @returns undefined where this user may not mount, or a tool is missing
+   */
+  static make(bytes: number): LoopDisk | undefined {
+    const disk = new LoopDisk(mkdtempSync(join(tmpdir(), 'greenroom-disk-')))
+    writeFileSync(disk.#image, '')
+    truncateSync(disk.#image, bytes)
+    mkdirSync(disk.path)
+    if (run('python3', '-c', 'import fcntl') && run('mkfs.ext4', '-q', '-F', disk.#image) && disk.#mount()) return disk
+    disk[Symbol.dispose]()
+    return undefined
+  }
+
+  /** Pulls the plug. Who still has files open on it gets errors. */
+  cut(): void {
+    if (!run('python3', '-c', shutdown, this.path)) throw new Error('the disk could not be shut down')
+  }
+
+  /** Plugs it in again, when nobody has files open on it any more. */
+  restore(): void {
+    if (!run('umount', this.path) || !this.#mount()) throw new Error('the disk could not be mounted again')
+  }
+
+  [Symbol.dispose](): void {
+    run('umount', this.path)
+    rmSync(this.elsewhere, { recursive: true, force: true })
+  }
+
+  #mount(): boolean {
+    return run('mount', '-o', 'loop', this.#image, this.path)
+  }
+}
