@@ -68,19 +68,26 @@ async function stream(url: string, token: string): Promise<AsyncDisposable & { r
   return { measure, [Symbol.asyncDispose]: () => bus.close() }
 }
 
+async function startBroker(folder: string, token: string): Promise<AsyncDisposable & { readonly url: string }> {
+  const child = fork(new URL(import.meta.url), ['broker', folder, token])
+  return {
+    url: String(await firstWords(child)),
+    async [Symbol.asyncDispose]() {
+      const exited = once(child, 'exit')
+      child.kill()
+      await exited
+    },
+  }
+}
+
 /** Events a second beside the plain relay. */
 export async function events(rounds: number): Promise<Comparison[]> {
   await using folder = await scratch()
   const token = randomBytes(24).toString('hex')
-  const child = fork(new URL(import.meta.url), ['broker', folder.path, token])
-  const url = String(await firstWords(child))
-  const line = await (async () => {
-    await using ours = await stream(url, token)
-    await using limit = await rawRelay(bytes, total)
-    return await alternate(rounds, ours.measure, limit.measure)
-  })()
-  child.kill()
-  await once(child, 'exit')
+  await using broker = await startBroker(folder.path, token)
+  await using ours = await stream(broker.url, token)
+  await using limit = await rawRelay(bytes, total)
+  const line = await alternate(rounds, ours.measure, limit.measure)
   return [
     compare({ bench: 'events', what: 'one stream of 200 B', unit: 'events/s', limitIs: 'a plain ws relay' }, line),
   ]

@@ -1,5 +1,7 @@
 /** Exactly one outcome, and nothing executed twice, whatever happens at whichever moment. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Outcome, ReadEvent } from '@greenroom/proto'
@@ -147,3 +149,34 @@ test(
     console.log('outcomes:', Object.fromEntries(seen))
   },
 )
+
+test('five hundred runs leave nothing behind but what is recorded of them', { timeout: 60_000 }, async () => {
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  const heap = (): number => {
+    if (typeof collect === 'function') collect()
+    return process.memoryUsage().heapUsed
+  }
+  const quick = defineExecutor({
+    version: '1',
+    async run(_request, ctx) {
+      await ctx.emit({ type: 'text-delta', text: 'x'.repeat(10_000) })
+      return { output: 1 }
+    },
+  })
+  await using theatre = await openTheatre({ quick })
+  const runMany = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n += 10) {
+      const runs = Array.from({ length: 10 }, () => theatre.runner.run({ role: 'quick', task: 'x' }))
+      await Promise.all(runs.map(readAll))
+    }
+    await expectNothingLeft(theatre)
+  }
+  await runMany(200)
+  const before = heap()
+  await runMany(500)
+  const perRun = Math.round((heap() - before) / 500)
+  console.log(`memory kept per finished run: ${perRun} B, the records of a database in memory included`)
+  expect(perRun).toBeLessThan(8 * 1024)
+  expect(theatre.runner.stats()).toMatchObject({ started: 700, ended: 700, strayMessages: 0 })
+})

@@ -132,17 +132,18 @@ test('a launcher that breaks its promises does not break a run', async () => {
       },
     }),
   }
+  const logger = keepingLogger()
   await using runner = await createRunner({
     worker: launcher,
     roles: { any: { executor: 'x' } },
     dataDir: null,
-    quiet: true,
+    logger,
   })
-  const run = runner.run({ role: 'any' })
-  expect(await run.outcome).toMatchObject({
+  expect(await runner.run({ role: 'any' }).outcome).toMatchObject({
     code: 'WORKER_SPAWN_FAILED',
     message: 'the worker could not be started: lost from sight',
   })
+  expect(logger.warnings[0]).toContain('cannot')
 })
 
 test('an executor that the worker does not have is named, with those it has', async () => {
