@@ -3,6 +3,8 @@ import { provisionVersion, type Limits, type Outcome, type Provision, type RunEv
 import type { Full } from './full.ts'
 import { textVector, type TextVector } from './vector.ts'
 
+const usage: Full<Usage> = { inputTokens: 1200, outputTokens: 340, costUsd: 0.0123, rounds: 4 }
+
 /** Every event with every field. */
 export const events: { [T in RunEvent['type']]: Full<Extract<RunEvent, { type: T }>> } = {
   message: { type: 'message', message: { id: 'm1', role: 'assistant', content: [{ type: 'text', text: 'done' }] } },
@@ -10,13 +12,13 @@ export const events: { [T in RunEvent['type']]: Full<Extract<RunEvent, { type: T
   'tool-result': { type: 'tool-result', id: 'c1', output: { code: 128, stderr: 'fatal' }, isError: true },
   data: { type: 'data', name: 'coverage', data: { lines: 0.93, files: [null, true, 'a', -1.5e-7] } },
   status: { type: 'status', status: 'testing', detail: '3 of 12 files' },
+  usage: { type: 'usage', usage },
   'text-delta': { type: 'text-delta', text: 'tagging v1\n', message: 'm1' },
   'reasoning-delta': { type: 'reasoning-delta', text: 'first the tag, then…', message: 'm1' },
   'tool-output-delta': { type: 'tool-output-delta', id: 'c1', text: 'compiling\r\n', stream: 'stderr' },
   progress: { type: 'progress', done: 3, total: 12, text: 'files' },
 }
 
-const usage: Full<Usage> = { inputTokens: 1200, outputTokens: 340, costUsd: 0.0123, rounds: 4 }
 const base = { eventsLost: { first: 5, last: 9 }, usage }
 
 /** Every outcome with every field. */
@@ -84,6 +86,7 @@ export function eventVectors(): TextVector[] {
     valid('tool-result: null is an output', { type: 'tool-result', id: 'c1', output: null, isError: false }),
     valid('data: null is data', { type: 'data', name: 'nothing', data: null }),
     valid('status: required fields only', { type: 'status', status: '' }),
+    valid('usage: nothing', { type: 'usage', usage: {} }),
     valid('text-delta: required fields only', { type: 'text-delta', text: '' }),
     valid('reasoning-delta: required fields only', { type: 'reasoning-delta', text: '' }),
     valid('tool-output-delta: required fields only', { type: 'tool-output-delta', id: 'c1', text: '' }),

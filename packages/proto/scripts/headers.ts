@@ -11,6 +11,7 @@ const presence: Full<Presence> = {
   version: '1.0.0',
   slots: 2,
   load: 0.5,
+  serves: [{ name: 'test', version: '1', lateBound: ['workspace'], idempotent: true, suspendable: false }],
 }
 const change: Full<PresenceChange> = {
   address: 'worker.w1',

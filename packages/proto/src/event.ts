@@ -9,6 +9,7 @@
  * `-delta` is a delta, any other is an entry.
  */
 import type { JsonValue } from './json.ts'
+import type { Usage } from './outcome.ts'
 
 /** A part of a message; `text` parts are understood everywhere, others survive untouched. */
 export interface ContentPart {
@@ -77,6 +78,13 @@ export interface StatusEvent {
   readonly detail?: string
 }
 
+/** Entry: what was used since the last one. */
+export interface UsageEvent {
+  readonly type: 'usage'
+  /** To be added to what was told before. */
+  readonly usage: Usage
+}
+
 /** Delta: more text of the message being written. */
 export interface TextDelta {
   readonly type: 'text-delta'
@@ -118,7 +126,7 @@ export interface ProgressEvent {
 }
 
 /** Stored, ordered, exactly once. */
-export type Entry = MessageEvent | ToolCallEvent | ToolResultEvent | DataEvent | StatusEvent
+export type Entry = MessageEvent | ToolCallEvent | ToolResultEvent | DataEvent | StatusEvent | UsageEvent
 
 /** For readers; never stored. */
 export type Delta = TextDelta | ReasoningDelta | ToolOutputDelta | ProgressEvent

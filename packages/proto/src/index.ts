@@ -39,5 +39,5 @@ export {
   runCapabilities,
 } from './parse.ts'
 export { systemClock, systemRandom } from './platform/system.ts'
-export type { Presence, PresenceChange, PresenceState } from './presence.ts'
+export type { LateBound, Presence, PresenceChange, PresenceState, ServedExecutor } from './presence.ts'
 export type { BusAddress, Provision } from './provision.ts'

@@ -346,6 +346,8 @@ export interface Heartbeat extends RunRef {
   readonly progressSeq: number
   /** How late the worker's main loop is, in milliseconds. */
   readonly loopLagMs: number
+  /** The worker's resident memory, in MiB. */
+  readonly rssMb?: number
 }
 
 /** A failure on the wire. */

@@ -135,6 +135,7 @@ export const knownEvents: ReadonlySet<string> = new Set<RunEvent['type']>([
   'tool-result',
   'data',
   'status',
+  'usage',
   'text-delta',
   'reasoning-delta',
   'tool-output-delta',

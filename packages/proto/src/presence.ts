@@ -1,5 +1,22 @@
 /** Who is there, and in what state. */
 
+/** What may differ from run to run without a fresh worker. */
+export type LateBound = 'workspace' | 'model' | 'tools'
+
+/** What a worker tells of an executor that it serves. */
+export interface ServedExecutor {
+  /** The name under which roles ask for it. */
+  readonly name: string
+  /** Workers of different versions are never exchanged for each other. */
+  readonly version: string
+  /** What may differ between runs in one warm worker. = nothing */
+  readonly lateBound?: readonly LateBound[]
+  /** Whether a run may be repeated after its worker was lost. = false */
+  readonly idempotent?: boolean
+  /** Whether an attempt may be ended while it waits for children. = false */
+  readonly suspendable?: boolean
+}
+
 /** What a peer tells about itself. */
 export interface Presence {
   /** What it serves; watchers subscribe to a role. */
@@ -12,6 +29,8 @@ export interface Presence {
   readonly slots?: number
   /** How busy it is: 0 idle, 1 full. */
   readonly load?: number
+  /** The executors that it serves. */
+  readonly serves?: readonly ServedExecutor[]
 }
 
 /**

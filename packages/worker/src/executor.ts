@@ -4,15 +4,12 @@
  * A declared schema is checked where the value comes in: the input before `run` is called, the output before the run
  * ends. What a schema makes of a value (defaults, coercions) is what the other side gets; on the wire it is JSON.
  */
-import type { JsonValue, Limits, McpServer, Message, Posture, Usage } from '@greenroom/proto'
+import type { JsonValue, LateBound, Limits, McpServer, Message, Posture, Usage } from '@greenroom/proto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { RunContext } from './context.ts'
 
 /** A schema of any library that follows Standard Schema, or none. */
 export type Schema = StandardSchemaV1 | undefined
-
-/** What {@link defineExecutor} is told that may change from run to run without a fresh worker. */
-export type LateBound = 'workspace' | 'model' | 'tools'
 
 /** What a run asks for. */
 export interface RunRequest<Input = unknown> {

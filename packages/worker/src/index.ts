@@ -21,13 +21,13 @@ export {
   type Executors,
   type InferInput,
   type InferOutput,
-  type LateBound,
   type RunExtras,
   type RunRequest,
   type RunResult,
   type Schema,
 } from './executor.ts'
 export type { Program, ProgramOptions } from './program.ts'
+export type { LateBound } from '@greenroom/proto'
 export { serveWorker, type ServeOptions } from './serve.ts'
 export { startWorker, type Worker, type WorkerEnd, type WorkerOptions } from './worker.ts'
 export type { WorkerPlatform } from './worker-platform.ts'

@@ -27,6 +27,7 @@ import {
   type LiveMessage,
   type Peer,
   type PeerEnd,
+  type Presence,
   type Provision,
   type RunKind,
   type RunMessages,
@@ -116,13 +117,13 @@ const closeLingerMs = 500
  * ```
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { address, incarnation, role } = options.provision
+  const { address, incarnation } = options.provision
   const { promise: ready, resolve } = Promise.withResolvers<Loop>()
   const peer = await options.bus.attach({
     address,
     incarnation,
     lifetime: 'incarnation',
-    presence: { role, ...versionOf(options), slots: slotsOf(options), load: 0 },
+    presence: presenceOf(options, slotsOf(options)),
     // The first message may arrive before `attach` has returned.
     onMessage: (delivery) => void ready.then((loop) => loop.receive(delivery)),
     onLive: (message) => void ready.then((loop) => loop.receiveLive(message)),
@@ -141,8 +142,21 @@ function slotsOf({ provision, executors }: WorkerOptions): number {
   return Math.min(provision.slots ?? Infinity, ...(declared.length > 0 ? declared : [1]))
 }
 
-function versionOf({ platform }: WorkerOptions): { version?: string } {
-  return platform.version === undefined ? {} : { version: platform.version }
+/** What watchers of the role see: what it serves, and how much more it would take. */
+function presenceOf(options: WorkerOptions, slots: number): Presence {
+  const { provision, platform, executors } = options
+  return {
+    role: provision.role,
+    ...(platform.version === undefined ? {} : { version: platform.version }),
+    slots,
+    load: slots === 0 ? 1 : 1 - slots / slotsOf(options),
+    serves: provision.executors.flatMap((name) => {
+      const executor = executors[name]
+      if (executor === undefined) return []
+      const { version, lateBound, idempotent, suspendable } = executor
+      return [{ name, version, lateBound, idempotent, suspendable }]
+    }),
+  }
 }
 
 const keyOf = ({ runId, epoch }: RunRef): string => `${runId} ${epoch}`
@@ -415,8 +429,7 @@ class Loop implements Worker {
     const slots = this.freeSlots
     if (slots === this.#announced || this.#leaving !== undefined || this.#peer.state === 'closed') return
     this.#announced = slots
-    const load = slots === 0 ? 1 : 1 - slots / this.#slots
-    this.#peer.announce({ role: this.#options.provision.role, ...versionOf(this.#options), slots, load })
+    this.#peer.announce(presenceOf(this.#options, slots))
   }
 
   /** Leaves the bus in order, or without a word when that takes longer than `withinMs`. */

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import type * as event from '../event.ts'
 import { count, json } from './primitive.ts'
 import { looseObject, uncompiled } from './object.ts'
+import { usage } from './outcome.ts'
 
 /** See {@link event.ContentPart}. */
 export const contentPart = uncompiled(() =>
@@ -48,6 +49,9 @@ export const statusEvent = looseObject({
   detail: z.string().exactOptional(),
 }) satisfies z.ZodType<event.StatusEvent>
 
+/** See {@link event.UsageEvent}. */
+export const usageEvent = looseObject({ type: z.literal('usage'), usage }) satisfies z.ZodType<event.UsageEvent>
+
 const delta = { text: z.string(), message: z.string().exactOptional() }
 
 /** See {@link event.TextDelta}. */
@@ -82,6 +86,7 @@ export const entry = z.discriminatedUnion('type', [
   toolResultEvent,
   dataEvent,
   statusEvent,
+  usageEvent,
 ]) satisfies z.ZodType<event.Entry>
 
 /** See {@link event.Delta}. */
@@ -99,6 +104,7 @@ export const runEvent = z.discriminatedUnion('type', [
   toolResultEvent,
   dataEvent,
   statusEvent,
+  usageEvent,
   textDelta,
   reasoningDelta,
   toolOutputDelta,

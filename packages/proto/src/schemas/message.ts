@@ -222,6 +222,7 @@ export const heartbeat = looseObject({
   lastSentSeq: count,
   progressSeq: count,
   loopLagMs: ms,
+  rssMb: z.number().min(0).exactOptional(),
 }) satisfies z.ZodType<messages.Heartbeat>
 
 /** See {@link messages.Terminal}. */

@@ -5,10 +5,10 @@ import { looseObject } from './object.ts'
 
 /** See {@link outcomes.Usage}. */
 export const usage = looseObject({
-  inputTokens: z.number().exactOptional(),
-  outputTokens: z.number().exactOptional(),
-  costUsd: z.number().exactOptional(),
-  rounds: z.number().exactOptional(),
+  inputTokens: z.number().min(0).exactOptional(),
+  outputTokens: z.number().min(0).exactOptional(),
+  costUsd: z.number().min(0).exactOptional(),
+  rounds: z.number().min(0).exactOptional(),
 }) satisfies z.ZodType<outcomes.Usage>
 
 /** See {@link outcomes.EventRange}. */
