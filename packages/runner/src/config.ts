@@ -13,7 +13,7 @@ import {
 } from '@greenroom/proto'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
-import type { RoleOptions, RunnerOptions, SecretSource } from './options.ts'
+import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
 import type { SessionStore } from './session-store.ts'
@@ -28,6 +28,7 @@ export interface Config {
   readonly sessions: SessionStore | undefined
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
+  readonly admission: Required<AdmissionOptions>
   readonly cancelGraceMs: number
   readonly partitionGraceMs: number
   readonly logger: Logger
@@ -43,6 +44,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   sessions: true,
   secrets: true,
   env: true,
+  admission: true,
   cancelGraceMs: true,
   partitionGraceMs: true,
   quiet: true,
@@ -60,6 +62,10 @@ const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
   secrets: true,
   env: true,
   limits: true,
+  idempotent: true,
+  retry: true,
+  concurrency: true,
+  priority: true,
 }
 const postures: Readonly<Record<keyof Posture, true>> = {
   bypass: true,
@@ -94,6 +100,7 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value !
 const isFlag = (value: unknown): boolean => typeof value === 'boolean'
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
 const isMs = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0
+const isCount = (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= 0
 const isVariables = (value: unknown): boolean =>
   Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
 const has = (value: unknown, ...methods: readonly string[]): boolean =>
@@ -136,12 +143,22 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     sessions: options.sessions,
     secrets,
     env,
+    admission: checkAdmission(options.admission ?? {}),
     cancelGraceMs,
     partitionGraceMs,
     logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,
     clock,
     random,
   }
+}
+
+function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions> {
+  if (!isObject(admission)) throw bad('admission', 'an object')
+  checkNames('admission', admission, { maxExecuting: true, queue: true })
+  const { maxExecuting = 8, queue = 128 } = admission
+  check('admission.maxExecuting', maxExecuting, isCount, 'a number of runs')
+  check('admission.queue', queue, isCount, 'a number of runs')
+  return { maxExecuting, queue }
 }
 
 function checkSecrets(secrets: NonNullable<RunnerOptions['secrets']>): ReadonlyMap<string, SecretSource> {
@@ -190,6 +207,23 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.posture`, role.posture, (it) => isObject(it) && Object.values(it).every(isFlag), 'an object of flags')
   checkNames(`${field}.posture`, role.posture ?? {}, postures)
   check(`${field}.limits`, role.limits, isObject, 'an object')
+  check(`${field}.idempotent`, role.idempotent, isFlag, 'true or false')
+  check(`${field}.priority`, role.priority, Number.isFinite, 'a number')
+  check(`${field}.retry`, role.retry, isObject, 'an object')
+  checkNames(`${field}.retry`, role.retry ?? {}, { attempts: true, backoffMs: true, maxBackoffMs: true })
+  check(
+    `${field}.retry.attempts`,
+    role.retry?.attempts,
+    (it) => isCount(it) && it > 0,
+    'a number of attempts, at least 1',
+  )
+  check(`${field}.retry.backoffMs`, role.retry?.backoffMs, isMs, 'a number of milliseconds')
+  check(`${field}.retry.maxBackoffMs`, role.retry?.maxBackoffMs, isMs, 'a number of milliseconds')
+  check(`${field}.concurrency`, role.concurrency, isObject, 'an object')
+  checkNames(`${field}.concurrency`, role.concurrency ?? {}, { key: true, limit: true })
+  check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
+  if (role.concurrency !== undefined && !isCount(role.concurrency.limit))
+    throw bad(`${field}.concurrency.limit`, 'a number of runs')
   checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true })
   check(`${field}.limits.acceptColdMs`, role.limits?.acceptColdMs, isMs, 'a number of milliseconds')
 }

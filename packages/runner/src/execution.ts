@@ -23,6 +23,7 @@ import {
 } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
 import { untilAbort } from './abort.ts'
+import type { Admission } from './admission.ts'
 import { runAttempts, type LoopEnd } from './attempt.ts'
 import type { Config } from './config.ts'
 import type { Attempt, Drive } from './drive/index.ts'
@@ -45,6 +46,7 @@ export interface Surroundings {
   readonly ownSessions: StoreSessions | undefined
   readonly drive: Drive
   readonly placement: Placement
+  readonly admission: Admission
 }
 
 type Spec = RunSpec & { readonly input?: JsonValue | undefined }
@@ -223,7 +225,7 @@ export class Execution implements Run {
   }
 
   #tryAll(plan: Plan): Promise<LoopEnd> {
-    const { config, journal, drive, placement } = this.#around
+    const { config, journal, drive, placement, admission } = this.#around
     const begun = this.#begin(plan)
     begun.catch(() => undefined)
     return runAttempts({
@@ -232,15 +234,17 @@ export class Execution implements Run {
       drive,
       journal,
       config,
-      clock: config.clock,
+      admission,
       signal: this.#abort.signal,
       begun,
       record: (epoch, first, events) => this.#recorder.record(epoch, first, events),
       flushed: () => this.#recorder.flushed(),
+      onPhase: (phase) => {
+        if (this.#phase !== 'cancelling') this.#phase = phase
+      },
       onWorker: (worker, epoch) => {
         this.#worker = worker
         this.#attempts = epoch
-        if (this.#phase === 'planning') this.#phase = 'starting'
       },
       onEnd: (ref, record) => this.#ends.push(attemptOperation(ref, record)),
       onAttempt: (attempt) => {

@@ -6,7 +6,8 @@
  *
  * - `runner` the door: owns bus, journal, sessions · `run` one execution, as its caller holds it · `options` what can
  *   be asked for · `entry` the worker's file and the types of its executors
- * - `plan` values of a run · `attempt` the attempt loop: the only owner of retries · `ending` outcome, sessions, journal
+ * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
+ *   there is another one · `ending` outcome, sessions, journal
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
  * - `journal` the runner's tables · `session-store` transcripts · `reader` reading a run, late or live
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
@@ -16,6 +17,7 @@
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
 export type { Launched, Launcher, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
 export type {
+  AdmissionOptions,
   BusChoice,
   ExecutorNames,
   OnlyRoleOptions,
@@ -26,6 +28,7 @@ export type {
   SecretSource,
   WorkerSource,
 } from './options.ts'
+export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
 export { createRunner, type Runner, type RunnerStats } from './runner.ts'
 export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'

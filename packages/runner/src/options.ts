@@ -2,6 +2,7 @@
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
+import type { RetryOptions } from './retry.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** Bounds that the runner enforces; an absent one has its default. */
@@ -33,6 +34,27 @@ export interface RoleOptions<Executor extends string = string> {
   readonly env?: readonly string[]
   /** Bounds on each of its runs. */
   readonly limits?: RoleLimits
+  /** Whether its runs may have their effects twice: then `retry` holds for those that were lost in the middle, too. = false */
+  readonly idempotent?: boolean
+  /** How often its runs are tried again when that may help. = one attempt */
+  readonly retry?: RetryOptions
+  /** Bounds how many runs with the same key execute at a time. = no bound */
+  readonly concurrency?: {
+    /** What they share. = the role's name */
+    readonly key?: string
+    /** How many. */
+    readonly limit: number
+  }
+  /** Who waits with a larger number is let in first. = 0 */
+  readonly priority?: number
+}
+
+/** How much a runner does at a time. */
+export interface AdmissionOptions {
+  /** How many runs execute at a time. = 8 */
+  readonly maxExecuting?: number
+  /** How many more may wait; one more ends as `QUEUE_FULL`. = 128 */
+  readonly queue?: number
 }
 
 /** Roles by name. */
@@ -83,6 +105,8 @@ export interface RunnerOptions<
   readonly secrets?: Readonly<Record<string, SecretSource>>
   /** Names of environment variables that workers get. = PATH, HOME, LANG, TZ, TMPDIR */
   readonly env?: readonly string[]
+  /** How many runs execute and wait. */
+  readonly admission?: AdmissionOptions
   /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */
   readonly cancelGraceMs?: number
   /** How long a connection may be lost before its owner counts as gone, in milliseconds. = 30,000 */

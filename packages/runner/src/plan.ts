@@ -10,10 +10,12 @@ import {
   type Message,
   type Run as Assignment,
 } from '@greenroom/proto'
+import type { Ticket } from './admission.ts'
 import type { Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
 import type { WorkerNeed } from './placement/index.ts'
+import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
 import { checkSessionId, type SessionEntry, type SessionStore } from './session-store.ts'
 import { workingDirectory } from './platform/surroundings.ts'
@@ -26,6 +28,11 @@ export interface Plan {
   /** What the worker is sent, but for the attempt's number. */
   readonly assignment: Omit<Assignment, 'epoch'>
   readonly acceptMs: number
+  /** How it is let in. */
+  readonly ticket: Ticket
+  readonly delayMs: number
+  readonly retry: RetryOptions
+  readonly idempotent: boolean
   /** What the session gets before the run: the caller's messages and the assignment. */
   readonly sessionEntries: readonly SessionEntry[]
 }
@@ -85,6 +92,10 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
     },
+    ticket: ticketOf(role, spec),
+    delayMs: spec.delayMs ?? 0,
+    retry: role.retry ?? {},
+    idempotent: role.idempotent ?? false,
     acceptMs: role.limits?.acceptColdMs ?? 60_000,
     sessionEntries: added.map((message, seq) => ({ runId, epoch: 0, seq, message })),
   }
@@ -96,11 +107,26 @@ function roleOf({ spec, config }: PlanRequest): RoleOptions {
   throw new GreenroomError('UNKNOWN_ROLE', `no role "${spec.role}"; there are: ${[...config.roles.keys()].join(', ')}`)
 }
 
+function ticketOf(role: RoleOptions, spec: RunSpec): Ticket {
+  const { concurrency } = role
+  return {
+    depth: 0,
+    priority: spec.priority ?? role.priority ?? 0,
+    ...(concurrency === undefined
+      ? {}
+      : { concurrency: { key: concurrency.key ?? spec.role, limit: concurrency.limit } }),
+  }
+}
+
 function checkSpec({ spec, session }: PlanRequest): void {
   checkSessionId(session)
   for (const field of ['task', 'workspace', 'model'] as const) {
     if (spec[field] !== undefined && typeof spec[field] !== 'string')
       throw new GreenroomError('BAD_OPTIONS', `${field} must be a text`)
+  }
+  for (const field of ['delayMs', 'priority'] as const) {
+    if (spec[field] !== undefined && !Number.isFinite(spec[field]))
+      throw new GreenroomError('BAD_OPTIONS', `${field} must be a number`)
   }
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')

@@ -15,6 +15,10 @@ export interface RunSpec<Role extends string = string> {
   readonly workspace?: string
   /** = the role's */
   readonly model?: string
+  /** Waits so long before it is let in, in milliseconds. = 0 */
+  readonly delayMs?: number
+  /** Who waits with a larger number is let in first. = the role's */
+  readonly priority?: number
   /** Cancels the run when it aborts. */
   readonly signal?: AbortSignal
 }
@@ -38,10 +42,11 @@ export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
 export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
 /**
- * Where a run stands: `planning` (nothing is started), `starting` (its worker comes up), `running` (accepted),
- * `cancelling`, `ending` (its outcome is being stored), `ended`.
+ * Where a run stands: `planning` (nothing is started), `delayed` (until its time comes, or before it is tried again),
+ * `queued` (as many as may execute do), `starting` (its worker comes up), `running` (accepted), `cancelling`, `ending`
+ * (its outcome is being stored), `ended`.
  */
-export type RunPhase = 'planning' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
+export type RunPhase = 'planning' | 'delayed' | 'queued' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
 
 /** A run's state at one moment: for a live view or a report. */
 export interface RunStatus {

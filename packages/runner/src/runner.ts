@@ -1,5 +1,6 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
 import { GreenroomError, type JsonValue, type Outcome, type PeerState } from '@greenroom/proto'
+import { Admission } from './admission.ts'
 import { checkOptions, type Config } from './config.ts'
 import { createDrive } from './drive/index.ts'
 import type { InputOf, OutputOf } from './entry.ts'
@@ -23,6 +24,10 @@ export interface RunnerStats {
   readonly ended: number
   /** Worker processes that are there now. */
   readonly processes: number
+  /** Runs that hold a permit now: from before they get their worker until their attempt has ended. */
+  readonly executing: number
+  /** Runs that wait for one. */
+  readonly queued: number
   /** Messages that belonged to no attempt in progress: late, fenced or foreign. */
   readonly strayMessages: number
 }
@@ -121,10 +126,10 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
     random,
     logger,
   })
-  if (config.sessions !== undefined)
-    return { config, journal, sessions: config.sessions, ownSessions: undefined, drive, placement }
+  const parts = { config, journal, drive, placement, admission: new Admission(config.admission) }
+  if (config.sessions !== undefined) return { ...parts, sessions: config.sessions, ownSessions: undefined }
   const ownSessions = new StoreSessions(store)
-  return { config, journal, sessions: ownSessions, ownSessions, drive, placement }
+  return { ...parts, sessions: ownSessions, ownSessions }
 }
 
 /** Attaching waits for a broker for ever; whoever creates a runner wants to know that there is none. */
@@ -185,12 +190,14 @@ class LiveRunner implements Runner {
   }
 
   stats(): RunnerStats {
-    const { drive, placement } = this.#around
+    const { drive, placement, admission } = this.#around
     return {
       runs: [...this.#runs].map((run) => run.status()),
       started: this.#started,
       ended: this.#started - this.#runs.size,
       processes: placement.processes,
+      executing: admission.executing,
+      queued: admission.waiting,
       strayMessages: drive.strayMessages,
     }
   }
