@@ -6,7 +6,7 @@
  *   of arrival.
  * - *M3* Whose concurrency key is used up is passed over and keeps its place.
  * - *M4* Waiting ends with the signal of whoever waits. A permit that was given is given back exactly once.
- * - *M5* At most `queue` wait: one more is refused with `QUEUE_FULL`, unless it was let in once before.
+ * - *M5* At most `queue` wait: one more is refused with `QUEUE_FULL`, unless somebody else bounds how many of its kind do.
  */
 import { GreenroomError } from '@greenroom/proto'
 
@@ -29,8 +29,8 @@ export interface Ticket {
   /** Larger ones first. */
   readonly priority: number
   readonly concurrency?: Concurrency | undefined
-  /** It was let in before and tries again: M5 does not hold for it. */
-  readonly again?: boolean
+  /** M5 does not hold for it: it was let in before and tries again, or its scheduler bounds how many wait. */
+  readonly exempt?: boolean
 }
 
 /** The right to execute. */
@@ -84,7 +84,7 @@ export class Admission {
   enter(ticket: Ticket, signal: AbortSignal): Promise<Permit> {
     if (signal.aborted) return Promise.reject(new GreenroomError('ABORTED'))
     if (this.#mayEnter(ticket)) return Promise.resolve(this.#give(ticket))
-    if (!this.hasRoom && ticket.again !== true)
+    if (!this.hasRoom && ticket.exempt !== true)
       return Promise.reject(new GreenroomError('QUEUE_FULL', `${this.#limits.queue} runs are waiting already`))
     const { promise, resolve, reject } = Promise.withResolvers<Permit>()
     const onAbort = (): void => {

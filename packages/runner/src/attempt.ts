@@ -29,6 +29,8 @@ export interface AttemptLoop {
   readonly journal: Journal
   readonly config: Pick<Config, 'cancelGraceMs' | 'partitionGraceMs' | 'clock' | 'random'>
   readonly admission: Admission
+  /** Whether somebody else bounds how many such runs wait. */
+  readonly exempt: boolean
   /** Ends the run. */
   readonly signal: AbortSignal
   /** Resolves when the run is recorded: nothing is sent before. */
@@ -126,7 +128,7 @@ async function giveUp({ journal, signal }: AttemptLoop, { ref, worker, end, reco
 async function tryOnce(loop: AttemptLoop, ref: RunRef): Promise<Tried> {
   const { plan, admission, signal } = loop
   loop.onPhase('queued')
-  using _permit = await admission.enter({ ...plan.ticket, again: ref.epoch > 1 }, signal)
+  using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
   loop.onPhase('starting')
   let worker: PlacedWorker
   try {

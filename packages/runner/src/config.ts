@@ -16,6 +16,7 @@ import type { Launcher, Logger } from './launcher.ts'
 import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
+import type { SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** Checked options with every default. */
@@ -159,6 +160,23 @@ function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions>
   check('admission.maxExecuting', maxExecuting, isCount, 'a number of runs')
   check('admission.queue', queue, isCount, 'a number of runs')
   return { maxExecuting, queue }
+}
+
+/**
+ * Checks what {@link Runner.scheduler} was given.
+ *
+ * @param options - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkScheduler(options: SchedulerOptions): void {
+  if (!isObject(options)) throw bad('options', 'an object')
+  const known = { parent: true, onCompletion: true, queue: true, heartbeatMs: true }
+  checkNames('options', options, known)
+  const isValid: boolean = isName(options.parent)
+  if (!isValid) throw bad('parent', 'a name: letters, digits, ".", "_", "-"')
+  check('onCompletion', options.onCompletion, (it) => typeof it === 'function', 'a function')
+  check('queue', options.queue, isCount, 'a number of jobs')
+  check('heartbeatMs', options.heartbeatMs, (it) => isMs(it) && it > 0, 'a number of milliseconds')
 }
 
 function checkSecrets(secrets: NonNullable<RunnerOptions['secrets']>): ReadonlyMap<string, SecretSource> {

@@ -27,6 +27,7 @@ import type { Admission } from './admission.ts'
 import { runAttempts, type LoopEnd } from './attempt.ts'
 import type { Config } from './config.ts'
 import type { Attempt, Drive } from './drive/index.ts'
+import type { Duty } from './duty.ts'
 import { failedBy } from './ending.ts'
 import { attemptOperation, type Journal } from './journal.ts'
 import type { PlacedWorker, Placement } from './placement/index.ts'
@@ -66,9 +67,12 @@ const recordTries = 10
 export class Execution implements Run {
   readonly id: string
   readonly outcome: Promise<Outcome>
+  /** Resolves when everything is done that follows the outcome. */
+  readonly settled: Promise<void>
   readonly #around: Surroundings
   readonly #spec: Spec
   readonly #refusal: GreenroomError | undefined
+  readonly #duty: Duty | undefined
   readonly #session: string
   readonly #feed: Feed
   readonly #recorder: Recorder
@@ -87,11 +91,16 @@ export class Execution implements Run {
   /** The number of the last text that came too late. */
   #lateSeq = 0
 
-  /** @param refusal - why it is not even tried */
-  constructor(around: Surroundings, spec: Spec, refusal?: GreenroomError) {
+  /** @param more - why it is not even tried; what whoever ordered it wants */
+  constructor(
+    around: Surroundings,
+    spec: Spec,
+    more: { readonly refusal?: GreenroomError | undefined; readonly duty?: Duty | undefined } = {},
+  ) {
     const { clock, random } = around.config
     this.#around = around
-    this.#refusal = refusal
+    this.#refusal = more.refusal
+    this.#duty = more.duty
     this.#spec = isObject(spec) ? spec : { role: String(spec) }
     this.id = random.id()
     this.#session = this.#spec.session ?? this.id
@@ -108,7 +117,9 @@ export class Execution implements Run {
         around.ownSessions?.operations(this.#session, messageEntry(ref, seq, event)) ?? [],
       onBroken: (error) => this.#attempt?.break(error),
     })
-    this.outcome = this.#live()
+    const lived = this.#live()
+    this.outcome = lived.then(({ outcome }) => outcome)
+    this.settled = lived.then((end) => this.#settle(end))
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ReadEvent, undefined> {
@@ -166,7 +177,7 @@ export class Execution implements Run {
     }
   }
 
-  async #live(): Promise<Outcome> {
+  async #live(): Promise<LoopEnd & { readonly recorded: boolean }> {
     // Whoever made it holds it before anything happens.
     await Promise.resolve()
     const end = await this.#run()
@@ -176,9 +187,16 @@ export class Execution implements Run {
     this.#ms = this.#elapsed()
     this.#phase = 'ended'
     this.#feed.end()
-    if (recorded) end.confirm()
-    end.retire()
-    return end.outcome
+    return { ...end, recorded }
+  }
+
+  async #settle({ outcome, recorded, confirm, retire }: LoopEnd & { readonly recorded: boolean }): Promise<void> {
+    this.#duty?.admitted()
+    if (recorded) {
+      await this.#duty?.deliver(this.id, outcome)
+      confirm()
+    }
+    retire()
   }
 
   /** The caller's signal is the run's. */
@@ -196,22 +214,25 @@ export class Execution implements Run {
   async #run(): Promise<LoopEnd> {
     try {
       using _following = this.#followSignal()
+      if (this.#refusal !== undefined) throw this.#refusal
+      const why = await this.#duty?.skip()
+      if (why !== undefined) return this.#over({ status: 'skipped', why })
       return await this.#tryAll(await this.#plan())
     } catch (error) {
       const { signal } = this.#abort
-      return {
-        ref: { runId: this.id, epoch: Math.max(this.#attempts, 1) },
-        outcome: signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error),
-        confirm: () => undefined,
-        retire: () => undefined,
-      }
+      return this.#over(signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error))
     }
+  }
+
+  /** It ended without a worker that would have to know. */
+  #over(outcome: Outcome): LoopEnd {
+    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
+    return { ref, outcome, confirm: () => undefined, retire: () => undefined }
   }
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
   async #plan(): Promise<Plan> {
     const { config, sessions, drive } = this.#around
-    if (this.#refusal !== undefined) throw this.#refusal
     const planned = planRun({
       runId: this.id,
       session: this.#session,
@@ -239,7 +260,9 @@ export class Execution implements Run {
       begun,
       record: (epoch, first, events) => this.#recorder.record(epoch, first, events),
       flushed: () => this.#recorder.flushed(),
+      exempt: this.#duty?.exempt ?? false,
       onPhase: (phase) => {
+        if (phase === 'starting') this.#duty?.admitted()
         if (this.#phase !== 'cancelling') this.#phase = phase
       },
       onWorker: (worker, epoch) => {
@@ -302,7 +325,8 @@ export class Execution implements Run {
     const missing = late.filter(([id]) => !ids.has(id))
     this.#lateSeq = this.#feed.last
     const all = [...entries, ...missing.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
-    await journal.finish(ref, outcome, config.clock.now(), [...this.#ends, ...(await this.#sessionOperations(all))])
+    const also = [...this.#ends, ...(await this.#sessionOperations(all)), ...(this.#duty?.operations(this.id) ?? [])]
+    await journal.finish(ref, outcome, config.clock.now(), also)
   }
 
   /** Gives the run's messages to the session, but for the last page, which it returns. */

@@ -8,6 +8,7 @@
  *   be asked for · `entry` the worker's file and the types of its executors
  * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
  *   there is another one · `ending` outcome, sessions, journal
+ * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
  * - `journal` the runner's tables · `session-store` transcripts · `reader` reading a run, late or live
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
@@ -30,5 +31,7 @@ export type {
 } from './options.ts'
 export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
+export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
+export type { ChildEvent, ChildRun } from './parent-stream.ts'
 export { createRunner, type Runner, type RunnerStats } from './runner.ts'
 export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'

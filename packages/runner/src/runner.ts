@@ -1,8 +1,9 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
-import { GreenroomError, type JsonValue, type Outcome, type PeerState } from '@greenroom/proto'
+import { GreenroomError, type JsonValue, type PeerState } from '@greenroom/proto'
 import { Admission } from './admission.ts'
-import { checkOptions, type Config } from './config.ts'
+import { checkOptions, checkScheduler, type Config } from './config.ts'
 import { createDrive } from './drive/index.ts'
+import type { Duty } from './duty.ts'
 import type { InputOf, OutputOf } from './entry.ts'
 import { Execution, type Surroundings } from './execution.ts'
 import { openHome, type Home } from './home.ts'
@@ -10,7 +11,8 @@ import { Journal } from './journal.ts'
 import type { Roles, RunnerOptions } from './options.ts'
 import { createLocalPlacement } from './placement/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
-import type { Run, RunStatus, TypedRunSpec } from './run.ts'
+import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
+import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 import { StoreSessions } from './store-sessions.ts'
 
@@ -50,6 +52,13 @@ export interface Runner<
   run<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
   ): Run<OutputOf<Executors[R[Role]['executor']]>>
+  /**
+   * Runs a parent's children in the background, each with one outcome record and one delivery.
+   *
+   * @param options - see {@link SchedulerOptions}
+   * @throws GreenroomError `BAD_OPTIONS` naming the field
+   */
+  scheduler(options: SchedulerOptions): Scheduler
   /** The transcripts. */
   readonly sessions: SessionStore
   /** What it is doing now, and how much it did. */
@@ -146,13 +155,14 @@ async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: Abo
   }
 }
 
-/** How long leaving the bus may take when the broker does not answer. */
+/** How long leaving may take when the broker, or a completion handler, does not answer. */
 const leaveMs = 1_000
 
 class LiveRunner implements Runner {
   readonly closed: Promise<void>
   readonly #around: Surroundings
   readonly #home: AsyncDisposableStack
+  /** Until they are settled. */
   readonly #runs = new Set<Execution>()
   #refusal: 'DRAINING' | 'CLOSED' | undefined
   #closing: Promise<void> | undefined
@@ -177,24 +187,34 @@ class LiveRunner implements Runner {
   }
 
   run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
-    const run = new Execution(
-      this.#around,
-      spec,
-      this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal),
-    )
+    return this.#start(spec)
+  }
+
+  scheduler(options: SchedulerOptions): Scheduler {
+    checkScheduler(options)
+    const { journal, sessions, config } = this.#around
+    const { clock, random, logger } = config
+    const start = (spec: RunSpec, duty: Duty): Execution => this.#start(spec, duty)
+    return new RunScheduler({ start, journal, sessions, clock, random, logger }, options)
+  }
+
+  #start(spec: TypedRunSpec<string, JsonValue | undefined>, duty?: Duty): Execution {
+    const refusal = this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal)
+    const run = new Execution(this.#around, spec, { refusal, duty })
     this.#started += 1
     this.#runs.add(run)
     this.#alive ??= keepAlive()
-    void run.outcome.then(() => this.#forget(run))
+    void run.settled.then(() => this.#forget(run))
     return run
   }
 
   stats(): RunnerStats {
     const { drive, placement, admission } = this.#around
+    const runs = [...this.#runs].map((run) => run.status()).filter(({ phase }) => phase !== 'ended')
     return {
-      runs: [...this.#runs].map((run) => run.status()),
+      runs,
       started: this.#started,
-      ended: this.#started - this.#runs.size,
+      ended: this.#started - runs.length,
       processes: placement.processes,
       executing: admission.executing,
       queued: admission.waiting,
@@ -211,7 +231,7 @@ class LiveRunner implements Runner {
         ? undefined
         : this.#around.config.clock.timer(graceMs, () => this.#cancelAll('the runner is draining'))
     using _alive = keepAlive()
-    await this.#allEnded()
+    await this.#allSettled()
     timer?.cancel()
     await this.#around.placement.settled()
     await this.close()
@@ -232,10 +252,10 @@ class LiveRunner implements Runner {
     using _alive = keepAlive()
     this.#cancelAll('the runner was closed')
     await placement.close()
-    await this.#allEnded()
+    await Promise.all([...this.#runs].map((run) => run.outcome))
     const late = Promise.withResolvers<void>()
     const timer = config.clock.timer(leaveMs, late.resolve)
-    await Promise.race([drive.drain(), late.promise])
+    await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
     timer.cancel()
     await this.#home.disposeAsync()
   }
@@ -244,8 +264,8 @@ class LiveRunner implements Runner {
     for (const run of this.#runs) void run.cancel(reason)
   }
 
-  async #allEnded(): Promise<readonly Outcome[]> {
-    return Promise.all([...this.#runs].map((run) => run.outcome))
+  async #allSettled(): Promise<void> {
+    await Promise.all([...this.#runs].map((run) => run.settled))
   }
 
   #forget(run: Execution): void {

@@ -83,14 +83,14 @@ describe('admission', () => {
     expect(await enter('d', {}, AbortSignal.abort()).catch(codeOf)).toBe('ABORTED')
   })
 
-  test('refuses one more than may wait, but nobody who was let in before', async () => {
+  test('refuses one more than may wait, but nobody whose number is bounded elsewhere', async () => {
     const admission = new Admission({ maxExecuting: 1, queue: 1 })
     const { enter } = caller(admission)
     await enter('a')
     void enter('b')
     expect(admission.hasRoom).toBe(false)
     expect(await enter('c').catch(codeOf)).toBe('QUEUE_FULL')
-    void enter('d', { again: true })
+    void enter('d', { exempt: true })
     expect(admission.waiting).toBe(2)
   })
 
