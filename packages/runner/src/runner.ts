@@ -11,7 +11,7 @@ import { Journal } from './journal.ts'
 import type { Roles, RunnerOptions } from './options.ts'
 import { createLocalPlacement } from './placement/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
-import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
+import type { Run, RunStatus, TypedRunSpec } from './run.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 import { StoreSessions } from './store-sessions.ts'
@@ -58,7 +58,7 @@ export interface Runner<
    * @param options - see {@link SchedulerOptions}
    * @throws GreenroomError `BAD_OPTIONS` naming the field
    */
-  scheduler(options: SchedulerOptions): Scheduler
+  scheduler(options: SchedulerOptions): Scheduler<Executors, R>
   /** The transcripts. */
   readonly sessions: SessionStore
   /** What it is doing now, and how much it did. */
@@ -194,8 +194,10 @@ class LiveRunner implements Runner {
     checkScheduler(options)
     const { journal, sessions, config } = this.#around
     const { clock, random, logger } = config
-    const start = (spec: RunSpec, duty: Duty): Execution => this.#start(spec, duty)
-    return new RunScheduler({ start, journal, sessions, clock, random, logger }, options)
+    return new RunScheduler(
+      { start: (spec, duty) => this.#start(spec, duty), journal, sessions, clock, random, logger },
+      options,
+    )
   }
 
   #start(spec: TypedRunSpec<string, JsonValue | undefined>, duty?: Duty): Execution {

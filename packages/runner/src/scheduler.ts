@@ -12,13 +12,15 @@
  * - *D3* A session has one run at a time here: a job for one that has is `skipped`.
  * - *D4* Jobs wait for their turn, not for each other's runs.
  */
-import { GreenroomError, type Clock, type Outcome, type Random, type Timer } from '@greenroom/proto'
+import { GreenroomError, type Clock, type JsonValue, type Outcome, type Random, type Timer } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Duty } from './duty.ts'
+import type { InputOf, OutputOf } from './entry.ts'
 import type { Journal } from './journal.ts'
 import type { Logger } from './launcher.ts'
 import { ParentStream, type ChildEvent } from './parent-stream.ts'
-import type { Run, RunSpec } from './run.ts'
+import type { Roles } from './options.ts'
+import type { Run, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** A child that ended. */
@@ -51,7 +53,8 @@ export interface SchedulerOptions {
 }
 
 /** Runs a parent's children. Reading it yields their events, wrapped; see {@link ChildEvent}. */
-export interface Scheduler<EnqueuedRun = Run> extends AsyncIterable<ChildEvent>, AsyncDisposable {
+export interface Scheduler<Executors = Readonly<Record<string, unknown>>, R extends Roles<Executors> = Roles<Executors>>
+  extends AsyncIterable<ChildEvent>, AsyncDisposable {
   /**
    * Takes a job; waits while as many as may are waiting for their turn. What is wrong with it is in its outcome.
    *
@@ -59,7 +62,10 @@ export interface Scheduler<EnqueuedRun = Run> extends AsyncIterable<ChildEvent>,
    * @param options - `signal`: ends the waiting
    * @throws GreenroomError `ABORTED`, `CLOSED`
    */
-  enqueue(spec: RunSpec, options?: { readonly signal?: AbortSignal }): Promise<EnqueuedRun>
+  enqueue<Role extends keyof R & string>(
+    spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Run<OutputOf<Executors[R[Role]['executor']]>>>
   /** Jobs that wait for their turn, in `enqueue` too. */
   readonly waiting: number
   /** Takes no new jobs, waits until those it has are delivered, then ends the stream. Also the async disposer. */
@@ -68,7 +74,7 @@ export interface Scheduler<EnqueuedRun = Run> extends AsyncIterable<ChildEvent>,
 
 /** What a scheduler works with. */
 export interface SchedulerParts {
-  readonly start: (spec: RunSpec, duty: Duty) => Run & { readonly settled: Promise<void> }
+  readonly start: (spec: AnySpec, duty: Duty) => Run & { readonly settled: Promise<void> }
   readonly journal: Journal
   readonly sessions: SessionStore
   readonly clock: Clock
@@ -76,8 +82,10 @@ export interface SchedulerParts {
   readonly logger: Logger
 }
 
+type AnySpec = TypedRunSpec<string, JsonValue | undefined>
+
 interface Job {
-  readonly spec: RunSpec & { readonly session: string }
+  readonly spec: AnySpec & { readonly session: string }
   run?: Run
 }
 
@@ -107,7 +115,7 @@ export class RunScheduler implements Scheduler {
     return this.#waiting + this.#callers.length
   }
 
-  async enqueue(spec: RunSpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Run> {
+  async enqueue(spec: AnySpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Run> {
     await this.#room(signal)
     const job: Job = { spec: { ...spec, session: spec.session ?? this.#parts.random.id() } }
     const run = this.#parts.start(job.spec, this.#dutyOf(job))

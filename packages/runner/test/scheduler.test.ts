@@ -6,7 +6,6 @@ import {
   createRunner,
   type ChildEvent,
   type Completion,
-  type Scheduler,
   type SessionStore,
 } from '../src/index.ts'
 import { firstData, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
@@ -14,7 +13,7 @@ import { firstData, temporaryFolder, testRunner, until, worker } from './fixture
 const parent = 'parent-1'
 
 /** Reads a parent's stream to its end. */
-async function readStream(scheduler: Scheduler): Promise<ChildEvent[]> {
+async function readStream(scheduler: AsyncIterable<ChildEvent>): Promise<ChildEvent[]> {
   const events: ChildEvent[] = []
   for await (const event of scheduler) events.push(event)
   return events
@@ -56,7 +55,7 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
       failed: await scheduler.enqueue({ role: 'fail', task: 'throw' }),
       skipped: await scheduler.enqueue({ role: 'echo', session: 'answered' }),
       taken: await scheduler.enqueue({ role: 'echo', task: 'no', session: 'busy' }),
-      unknown: await scheduler.enqueue({ role: 'nobody', task: 'no' }),
+      refused: await scheduler.enqueue({ role: 'echo', session: 'no/id' }),
     }
     const outcomes = Object.fromEntries(
       await Promise.all(Object.entries(jobs).map(async ([name, run]) => [name, await run.outcome] as const)),
@@ -66,7 +65,7 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
       failed: { status: 'failed', code: 'EXECUTOR_ERROR' },
       skipped: { status: 'skipped', why: expect.stringContaining("not the user's") },
       taken: { status: 'skipped', why: `session busy has a run in progress: ${busy.id}` },
-      unknown: { status: 'failed', code: 'UNKNOWN_ROLE' },
+      refused: { status: 'failed', code: 'BAD_OPTIONS' },
     })
     await busy.cancel('enough')
     const again = await scheduler.enqueue({ role: 'echo', task: 'free again', session: 'busy' })
