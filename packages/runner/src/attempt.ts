@@ -4,7 +4,7 @@
  *
  * - *L1* An attempt holds a permit from before it gets its worker until it has ended.
  * - *L2* A worker that ended by itself before it was ever attached would do so again: that is no bad luck (R2).
- * - *L3* A worker is retired when its run ended in order or was not taken, and killed otherwise.
+ * - *L3* A worker is parked after a success, retired when its run ended in order or was not taken, and killed otherwise.
  */
 import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
@@ -13,8 +13,9 @@ import type { Config } from './config.ts'
 import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive } from './drive/index.ts'
 import { failed, failedBy, outcomeOf } from './ending.ts'
 import type { AttemptRecord, Journal } from './journal.ts'
-import type { PlacedWorker, Placement, WorkerEnd } from './placement/index.ts'
+import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
+import type { Lease, Pool } from './pool/index.ts'
 import { Retry, type Tried as Judged } from './retry.ts'
 import type { RunPhase } from './run.ts'
 
@@ -24,7 +25,7 @@ type AttemptEnd = DrivenEnd | { readonly how: 'unplaced' }
 /** What an attempt loop works with. */
 export interface AttemptLoop {
   readonly plan: Plan
-  readonly placement: Placement
+  readonly pool: Pool<WorkerNeed, PlacedWorker>
   readonly drive: Drive
   readonly journal: Journal
   readonly config: Pick<Config, 'cancelGraceMs' | 'partitionGraceMs' | 'clock' | 'random'>
@@ -38,7 +39,7 @@ export interface AttemptLoop {
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
   readonly flushed: () => Promise<void>
   readonly onPhase: (phase: RunPhase) => void
-  readonly onWorker: (worker: PlacedWorker, epoch: number) => void
+  readonly onLease: (lease: Lease<PlacedWorker>, epoch: number) => void
   /** Called with the last attempt, when it has ended, and what its record is to be now. */
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
   /** Called when the attempt may be acknowledged, steered and watched. */
@@ -59,8 +60,8 @@ export interface LoopEnd {
 /** An attempt that has ended. */
 interface Tried {
   readonly ref: RunRef
-  /** Undefined when there was none to be had. */
-  readonly worker: PlacedWorker | undefined
+  /** Undefined when there was no worker to be had. */
+  readonly lease: Lease<PlacedWorker> | undefined
   readonly end: AttemptEnd
   /** How its worker ended, where the attempt ended with it. */
   readonly gone: WorkerEnd | undefined
@@ -107,21 +108,21 @@ function judged({ end, gone, outcome }: Tried): Judged {
   return { outcome, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
 }
 
-function lastOf(loop: AttemptLoop, { ref, worker, end, outcome, record }: Tried): LoopEnd {
+function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried): LoopEnd {
   if (record !== undefined) loop.onEnd(ref, record)
   return {
     ref,
     outcome,
     confirm: end.how === 'terminal' ? end.confirm : () => undefined,
-    retire: () => worker?.retire(),
+    retire: () => lease?.release('retire'),
   }
 }
 
 /** Another attempt follows: this one is recorded, and its worker may forget it. */
-async function giveUp({ journal, signal }: AttemptLoop, { ref, worker, end, record }: Tried): Promise<void> {
+async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, record }: Tried): Promise<void> {
   if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
   if (end.how === 'terminal') end.confirm()
-  worker?.retire()
+  lease?.release('retire')
 }
 
 /** One attempt, from its admission to its end: so long it holds its permit. */
@@ -130,42 +131,47 @@ async function tryOnce(loop: AttemptLoop, ref: RunRef): Promise<Tried> {
   loop.onPhase('queued')
   using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
   loop.onPhase('starting')
-  let worker: PlacedWorker
+  let lease: Lease<PlacedWorker>
   try {
-    worker = loop.placement.acquire(plan.need)
+    lease = await loop.pool.acquire(plan.need, signal)
   } catch (error) {
     const outcome = signal.aborted ? cancelledBy(signal) : failedBy(error)
-    return { ref, worker: undefined, end: { how: 'unplaced' }, gone: undefined, outcome, record: undefined }
+    return { ref, lease: undefined, end: { how: 'unplaced' }, gone: undefined, outcome, record: undefined }
   }
-  return await use(loop, ref, worker)
+  return await use(loop, ref, lease)
 }
 
-async function use(loop: AttemptLoop, ref: RunRef, worker: PlacedWorker): Promise<Tried> {
+async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>): Promise<Tried> {
   const { clock } = loop.config
-  loop.onWorker(worker, ref.epoch)
+  const { worker, warm } = lease
+  loop.onLease(lease, ref.epoch)
   const started: AttemptRecord = {
     address: worker.address,
     incarnation: worker.incarnation,
     host: worker.host,
-    warm: worker.warm,
+    warm,
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
   }
-  const { end, lastSeq } = await follow(loop, ref, worker, started)
+  const { end, lastSeq } = await follow(loop, ref, lease, started)
+  const wasRefused = end.how === 'unclaimed' && end.why === 'refused'
   // L3
-  if (end.how !== 'terminal' && !(end.how === 'unclaimed' && end.why === 'refused')) worker.kill()
+  if (end.how !== 'terminal' && !wasRefused) lease.release('kill')
   const isGone = end.how === 'lost' || (end.how === 'unclaimed' && end.why === 'gone')
   const gone = isGone ? await worker.gone : undefined
   const how = end.how === 'terminal' ? end.terminal.status : end.how
   const record: AttemptRecord = { ...started, end: { how, lastSeq, at: clock.now() } }
-  return { ref, worker, end, gone, outcome: outcomeAfter(end, gone, loop.signal), record }
+  const outcome = outcomeAfter(end, gone, loop.signal)
+  // L1: before the permit is given back, so that the next run finds it.
+  if (outcome.status === 'completed') lease.release('park')
+  return { ref, lease, end, gone, outcome, record }
 }
 
 /** From the record of an attempt to its end. */
 async function follow(
   { plan, drive, journal, config, signal, ...loop }: AttemptLoop,
   ref: RunRef,
-  worker: PlacedWorker,
+  { worker, warm }: Lease<PlacedWorker>,
   record: AttemptRecord,
 ): Promise<{ readonly end: DrivenEnd; readonly lastSeq: number }> {
   try {
@@ -177,7 +183,7 @@ async function follow(
     run: { ...plan.assignment, epoch: ref.epoch },
     worker,
     signal,
-    acceptMs: plan.acceptMs,
+    acceptMs: warm ? plan.accept.warmMs : plan.accept.coldMs,
     cancelGraceMs: config.cancelGraceMs,
     settleMs: config.partitionGraceMs,
     record: (first, events) => loop.record(ref.epoch, first, events),

@@ -13,7 +13,7 @@ import {
 } from '@greenroom/proto'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
-import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource } from './options.ts'
+import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource, WarmPoolOptions } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
 import type { SchedulerOptions } from './scheduler.ts'
@@ -30,6 +30,8 @@ export interface Config {
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
   readonly admission: Required<AdmissionOptions>
+  readonly pool: Required<WarmPoolOptions>
+  readonly inspect: boolean
   readonly cancelGraceMs: number
   readonly partitionGraceMs: number
   readonly logger: Logger
@@ -46,6 +48,8 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   secrets: true,
   env: true,
   admission: true,
+  pool: true,
+  inspect: true,
   cancelGraceMs: true,
   partitionGraceMs: true,
   quiet: true,
@@ -75,6 +79,8 @@ const postures: Readonly<Record<keyof Posture, true>> = {
   readOnly: true,
   nesting: true,
 }
+/** Whoever stands at a breakpoint is not gone. */
+const dayMs = 86_400_000
 const defaultEnv = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR']
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
@@ -123,12 +129,17 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   if (platform === 'win32') throw new GreenroomError('UNSUPPORTED_PLATFORM')
   if (!isObject(options)) throw bad('options', 'an object')
   checkNames('options', options, runnerOptions)
-  const { dataDir = '.greenroom', env = defaultEnv, cancelGraceMs = 5_000, quiet = false } = options
-  const { partitionGraceMs = limits.partitionGraceMs, clock = systemClock, random = systemRandom } = options
+  const { dataDir = '.greenroom', env = defaultEnv, cancelGraceMs = 5_000, quiet = false, inspect = false } = options
+  const {
+    partitionGraceMs = inspect ? dayMs : limits.partitionGraceMs,
+    clock = systemClock,
+    random = systemRandom,
+  } = options
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
   check('env', env, isVariables, 'a list of names of environment variables')
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
+  check('inspect', inspect, isFlag, 'true or false')
   check('quiet', quiet, isFlag, 'true or false')
   check('sessions', options.sessions, (it) => has(it, 'get', 'append', 'messages'), 'a session store')
   check('logger', options.logger, (it) => has(it, 'warn', 'output'), 'a logger')
@@ -145,6 +156,8 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     secrets,
     env,
     admission: checkAdmission(options.admission ?? {}),
+    pool: checkPool(options.pool ?? {}, options.roles),
+    inspect,
     cancelGraceMs,
     partitionGraceMs,
     logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,
@@ -155,11 +168,37 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
 
 function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions> {
   if (!isObject(admission)) throw bad('admission', 'an object')
-  checkNames('admission', admission, { maxExecuting: true, queue: true })
-  const { maxExecuting = 8, queue = 128 } = admission
+  checkNames('admission', admission, { maxExecuting: true, maxProcesses: true, queue: true })
+  const { maxExecuting = 8, maxProcesses = 32, queue = 128 } = admission
+  check('admission.maxProcesses', maxProcesses, isCount, 'a number of processes')
   check('admission.maxExecuting', maxExecuting, isCount, 'a number of runs')
   check('admission.queue', queue, isCount, 'a number of runs')
-  return { maxExecuting, queue }
+  return { maxExecuting, maxProcesses, queue }
+}
+
+const poolOptions: Readonly<Record<keyof WarmPoolOptions, true>> = {
+  maxIdle: true,
+  maxIdlePerKey: true,
+  idleMs: true,
+  maxAgeMs: true,
+  maxUses: true,
+  prewarm: true,
+}
+
+function checkPool(pool: WarmPoolOptions, roles: object): Required<WarmPoolOptions> {
+  if (!isObject(pool)) throw bad('pool', 'an object')
+  checkNames('pool', pool, poolOptions)
+  const { maxIdle = 16, maxIdlePerKey = 4, idleMs = 300_000, maxAgeMs = 3_600_000, maxUses = 100, prewarm = {} } = pool
+  check('pool.maxIdle', maxIdle, isCount, 'a number of workers')
+  check('pool.maxIdlePerKey', maxIdlePerKey, isCount, 'a number of workers')
+  check('pool.idleMs', idleMs, isMs, 'a number of milliseconds')
+  check('pool.maxAgeMs', maxAgeMs, isMs, 'a number of milliseconds')
+  check('pool.maxUses', maxUses, (it) => isCount(it) && it > 0, 'a number of runs, at least 1')
+  if (!isObject(prewarm)) throw bad('pool.prewarm', 'an object of numbers by role')
+  checkNames('pool.prewarm', prewarm, roles)
+  for (const [role, count] of Object.entries(prewarm))
+    check(`pool.prewarm.${role}`, count, isCount, 'a number of workers')
+  return { maxIdle, maxIdlePerKey, idleMs, maxAgeMs, maxUses, prewarm }
 }
 
 /**
@@ -242,7 +281,8 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
   if (role.concurrency !== undefined && !isCount(role.concurrency.limit))
     throw bad(`${field}.concurrency.limit`, 'a number of runs')
-  checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true })
+  checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true, acceptWarmMs: true })
+  check(`${field}.limits.acceptWarmMs`, role.limits?.acceptWarmMs, isMs, 'a number of milliseconds')
   check(`${field}.limits.acceptColdMs`, role.limits?.acceptColdMs, isMs, 'a number of milliseconds')
 }
 
@@ -258,7 +298,7 @@ function isEntry(worker: RunnerOptions['worker']): worker is WorkerEntry {
   return 'url' in worker && worker.url instanceof URL
 }
 
-function checkWorker({ worker }: RunnerOptions): Launcher {
+function checkWorker({ worker, inspect }: RunnerOptions): Launcher {
   if (!isObject(worker)) throw bad('worker', 'an entry file, a command or a launcher')
   if (isLauncher(worker)) return worker
   if (isCommand(worker)) {
@@ -269,7 +309,7 @@ function checkWorker({ worker }: RunnerOptions): Launcher {
   }
   const url = worker instanceof URL ? worker : isEntry(worker) ? worker.url : undefined
   if (url?.protocol !== 'file:') throw bad('worker', 'a file: URL, a command or a launcher')
-  return entryLauncher(url)
+  return entryLauncher(url, { inspect: inspect === true })
 }
 
 function checkBus({ bus, worker }: RunnerOptions): Bus | BusAddress | undefined {

@@ -30,8 +30,9 @@ import type { Attempt, Drive } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import { failedBy } from './ending.ts'
 import { attemptOperation, type Journal } from './journal.ts'
-import type { PlacedWorker, Placement } from './placement/index.ts'
+import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
+import type { Lease, Pool } from './pool/index.ts'
 import { Feed } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
@@ -47,6 +48,7 @@ export interface Surroundings {
   readonly ownSessions: StoreSessions | undefined
   readonly drive: Drive
   readonly placement: Placement
+  readonly pool: Pool<WorkerNeed, PlacedWorker>
   readonly admission: Admission
 }
 
@@ -83,7 +85,8 @@ export class Execution implements Run {
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
-  #worker: PlacedWorker | undefined
+  #lease: Lease<PlacedWorker> | undefined
+  #log: LogPart | undefined
   #attempt: Attempt | undefined
   #attempts = 0
   #ms: number | undefined
@@ -152,8 +155,12 @@ export class Execution implements Run {
     return promise
   }
 
+  workerLog(): readonly string[] {
+    return [...(this.#log?.lines ?? [])]
+  }
+
   status(): RunStatus {
-    const worker = this.#worker
+    const { worker, warm = false, miss } = this.#lease ?? {}
     return {
       runId: this.id,
       role: this.#spec.role,
@@ -170,7 +177,8 @@ export class Execution implements Run {
             placement: { kind: worker.kind, host: worker.host },
             worker: {
               address: worker.address,
-              warm: worker.warm,
+              warm,
+              ...(miss === undefined ? {} : { miss }),
               ...(worker.pid === undefined ? {} : { pid: worker.pid }),
             },
           }),
@@ -181,6 +189,7 @@ export class Execution implements Run {
     // Whoever made it holds it before anything happens.
     await Promise.resolve()
     const end = await this.#run()
+    this.#log?.end()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
     this.#status = end.outcome.status
@@ -246,12 +255,12 @@ export class Execution implements Run {
   }
 
   #tryAll(plan: Plan): Promise<LoopEnd> {
-    const { config, journal, drive, placement, admission } = this.#around
+    const { config, journal, drive, pool, admission } = this.#around
     const begun = this.#begin(plan)
     begun.catch(() => undefined)
     return runAttempts({
       plan,
-      placement,
+      pool,
       drive,
       journal,
       config,
@@ -265,8 +274,10 @@ export class Execution implements Run {
         if (phase === 'starting') this.#duty?.admitted()
         if (this.#phase !== 'cancelling') this.#phase = phase
       },
-      onWorker: (worker, epoch) => {
-        this.#worker = worker
+      onLease: (lease, epoch) => {
+        this.#lease = lease
+        this.#log?.end()
+        this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
       onEnd: (ref, record) => this.#ends.push(attemptOperation(ref, record)),

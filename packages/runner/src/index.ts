@@ -16,7 +16,7 @@
  * @packageDocumentation
  */
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
-export type { Launched, Launcher, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
+export type { Launched, Launcher, LaunchIdentity, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
 export type {
   AdmissionOptions,
   BusChoice,
@@ -27,8 +27,10 @@ export type {
   Roles,
   RunnerOptions,
   SecretSource,
+  WarmPoolOptions,
   WorkerSource,
 } from './options.ts'
+export type { PoolMiss, PoolStats } from './pool/index.ts'
 export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
 export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'

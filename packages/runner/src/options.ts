@@ -9,6 +9,8 @@ import type { SessionStore } from './session-store.ts'
 export interface RoleLimits {
   /** How long a fresh worker may take from the stored assignment to its acceptance, in milliseconds. = 60,000 */
   readonly acceptColdMs?: number
+  /** The same for a warm one. = 10,000 */
+  readonly acceptWarmMs?: number
 }
 
 /** The names of the executors that a worker entry serves. */
@@ -53,8 +55,26 @@ export interface RoleOptions<Executor extends string = string> {
 export interface AdmissionOptions {
   /** How many runs execute at a time. = 8 */
   readonly maxExecuting?: number
+  /** How many worker processes there are, those that are idle or ending included. = 32 */
+  readonly maxProcesses?: number
   /** How many more may wait; one more ends as `QUEUE_FULL`. = 128 */
   readonly queue?: number
+}
+
+/** How many workers stay warm between runs, and how long. */
+export interface WarmPoolOptions {
+  /** Idle workers in all; 0: a fresh one for each run. = 16 */
+  readonly maxIdle?: number
+  /** Idle workers that are alike. = 4 */
+  readonly maxIdlePerKey?: number
+  /** How long one stays idle, in milliseconds. = 300,000 */
+  readonly idleMs?: number
+  /** How long one lives, in milliseconds; one in use ends after its run. = 3,600,000 */
+  readonly maxAgeMs?: number
+  /** How many runs one does. = 100 */
+  readonly maxUses?: number
+  /** Roles, and how many workers are kept ready for each before anybody asks. = none */
+  readonly prewarm?: Readonly<Record<string, number>>
 }
 
 /** Roles by name. */
@@ -107,10 +127,18 @@ export interface RunnerOptions<
   readonly env?: readonly string[]
   /** How many runs execute and wait. */
   readonly admission?: AdmissionOptions
+  /** How many workers stay warm between runs. */
+  readonly pool?: WarmPoolOptions
   /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */
   readonly cancelGraceMs?: number
   /** How long a connection may be lost before its owner counts as gone, in milliseconds. = 30,000 */
   readonly partitionGraceMs?: number
+  /**
+   * Starts workers, when `worker` is an entry file, with a debugger that waits on a free port of this machine; its URL is
+   * among what they write. Nobody is given up then while he stands at a breakpoint: the deadlines for accepting a run and
+   * for a lost connection are off. = false
+   */
+  readonly inspect?: boolean
   /** Whether to keep what workers write to themselves instead of forwarding it to standard error. = false */
   readonly quiet?: boolean
   /** = one that writes to standard error */

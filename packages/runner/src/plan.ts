@@ -4,10 +4,14 @@ import {
   type ErrorCode,
   encodePayload,
   GreenroomError,
+  limits,
   parseEvent,
+  provisionVersion,
   textOf,
+  wire,
   type JsonValue,
   type Message,
+  type Posture,
   type Run as Assignment,
 } from '@greenroom/proto'
 import type { Ticket } from './admission.ts'
@@ -18,8 +22,11 @@ import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
 import { checkSessionId, type SessionEntry, type SessionStore } from './session-store.ts'
-import { workingDirectory } from './platform/surroundings.ts'
+import { workerEnvironment, workingDirectory } from './platform/surroundings.ts'
 import { resolve } from 'node:path'
+
+/** Whoever stands at a breakpoint is given time. */
+const dayMs = 86_400_000
 
 /** A planned run. */
 export interface Plan {
@@ -27,7 +34,12 @@ export interface Plan {
   readonly need: WorkerNeed
   /** What the worker is sent, but for the attempt's number. */
   readonly assignment: Omit<Assignment, 'epoch'>
-  readonly acceptMs: number
+  readonly accept: {
+    /** How long a warm worker may take to claim the run, in milliseconds. */
+    readonly warmMs: number
+    /** The same for a fresh one. */
+    readonly coldMs: number
+  }
   /** How it is let in. */
   readonly ticket: Ticket
   readonly delayMs: number
@@ -77,7 +89,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   }
   return {
     record: { runId, role: spec.role, session, startedAt, ...what },
-    need: { role: spec.role, executor: role.executor, secrets: await secretsOf(role, request), env: role.env ?? [] },
+    need: needOf(config, spec.role, role, await secretsOf(config, role), what),
     assignment: {
       runId,
       replyTo: request.replyTo,
@@ -87,7 +99,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       depth: 0,
       ...what,
       messages: [...earlier, ...added],
-      posture: role.posture ?? { unattended: true },
+      posture: role.posture ?? defaultPosture,
       cancelGraceMs: config.cancelGraceMs,
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
@@ -96,10 +108,68 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
     idempotent: role.idempotent ?? false,
-    acceptMs: role.limits?.acceptColdMs ?? 60_000,
+    accept: config.inspect
+      ? { warmMs: dayMs, coldMs: dayMs }
+      : { warmMs: role.limits?.acceptWarmMs ?? 10_000, coldMs: role.limits?.acceptColdMs ?? 60_000 },
     sessionEntries: added.map((message, seq) => ({ runId, epoch: 0, seq, message })),
   }
 }
+
+/**
+ * What a role's workers need when nobody asks for anything else: to start one ahead.
+ *
+ * @param config - the runner's
+ * @param name - one of its roles
+ * @throws GreenroomError `UNKNOWN_ROLE`, `SECRET_MISSING`
+ */
+export async function standardNeed(config: Config, name: string): Promise<WorkerNeed> {
+  const role = config.roles.get(name)
+  if (role === undefined) throw new GreenroomError('UNKNOWN_ROLE')
+  const { model } = role
+  const workspace = resolve(workingDirectory(), role.workspace ?? '.')
+  return needOf(config, name, role, await secretsOf(config, role), {
+    workspace,
+    ...(model === undefined ? {} : { model }),
+  })
+}
+
+/** Everything that a worker of this role fixes when it is provisioned. */
+function needOf(
+  config: Config,
+  name: string,
+  role: RoleOptions,
+  secrets: Readonly<Record<string, string>>,
+  { workspace, model }: { readonly workspace: string; readonly model?: string },
+): WorkerNeed {
+  const env = role.env ?? []
+  const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
+  const { nesting, bypass, enforce, unattended, readOnly } = role.posture ?? defaultPosture
+  const named = (kind: string, values: Readonly<Record<string, string>>): Record<string, JsonValue> =>
+    Object.fromEntries(Object.entries(values).map(([field, value]) => [`${kind}:${field}`, value]))
+  const fixed = {
+    role: name,
+    executor: role.executor,
+    launcher: program,
+    bundle,
+    protocol: `${wire.version}.${provisionVersion}`,
+    workspace,
+    model: model ?? null,
+    tools: [...(role.disabledTools ?? [])].toSorted(),
+    mcpServers: JSON.stringify(role.mcpServers ?? []),
+    depth: 0,
+    maxDepth: limits.depth,
+    nesting: nesting === true,
+    bypass: bypass === true,
+    enforce: enforce === true,
+    unattended: unattended === true,
+    readOnly: readOnly === true,
+    ...named('secret', secrets),
+    ...named('env', workerEnvironment([...config.env, ...env], config.dataDir)),
+  }
+  return { role: name, executor: role.executor, secrets, env, fixed }
+}
+
+const defaultPosture: Posture = { unattended: true }
 
 function roleOf({ spec, config }: PlanRequest): RoleOptions {
   const role = config.roles.get(spec.role)
@@ -162,7 +232,7 @@ async function titleOf({ sessions, session }: PlanRequest): Promise<string> {
   return (await sessions.get(session))?.title ?? ''
 }
 
-async function secretsOf(role: RoleOptions, { config }: PlanRequest): Promise<Record<string, string>> {
+async function secretsOf(config: Config, role: RoleOptions): Promise<Record<string, string>> {
   const values = (role.secrets ?? []).map(async (name) => {
     const source = config.secrets.get(name)
     try {

@@ -1,4 +1,5 @@
 /** A run as its caller holds it. */
+import type { PoolMiss } from './pool/index.ts'
 import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
 
 /** What to run, but for its input. */
@@ -73,6 +74,8 @@ export interface RunStatus {
     readonly pid?: number
     /** Whether it was there before the run. */
     readonly warm: boolean
+    /** Why it was not. */
+    readonly miss?: PoolMiss
   }
   /** How many attempts were started. */
   readonly attempts: number
@@ -112,6 +115,8 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
    * @returns the outcome, which is `completed` when the run was faster
    */
   cancel(reason?: string): Promise<Outcome<Output>>
+  /** What its present or last worker wrote for it to standard output and error, in lines: the last 64 KiB. */
+  workerLog(): readonly string[]
   /** Where it stands. */
   status(): RunStatus
 }

@@ -9,7 +9,9 @@ import { Execution, type Surroundings } from './execution.ts'
 import { openHome, type Home } from './home.ts'
 import { Journal } from './journal.ts'
 import type { Roles, RunnerOptions } from './options.ts'
-import { createLocalPlacement } from './placement/index.ts'
+import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
+import { standardNeed } from './plan.ts'
+import { createPool, type PoolStats } from './pool/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
 import type { Run, RunStatus, TypedRunSpec } from './run.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
@@ -26,6 +28,8 @@ export interface RunnerStats {
   readonly ended: number
   /** Worker processes that are there now. */
   readonly processes: number
+  /** Warm workers, and how often there was one. */
+  readonly pool: PoolStats
   /** Runs that hold a permit now: from before they get their worker until their attempt has ended. */
   readonly executing: number
   /** Runs that wait for one. */
@@ -135,7 +139,17 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
     random,
     logger,
   })
-  const parts = { config, journal, drive, placement, admission: new Admission(config.admission) }
+  const pool = createPool<WorkerNeed, PlacedWorker>({
+    limits: { ...config.pool, maxProcesses: config.admission.maxProcesses },
+    spawn: (need) => placement.acquire(need),
+    processes: () => placement.processes,
+    clock,
+    random,
+    warn: (message, fields) => logger.warn(message, fields),
+  })
+  for (const [role, count] of Object.entries(config.pool.prewarm))
+    pool.keepReady(role, count, () => standardNeed(config, role))
+  const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission) }
   if (config.sessions !== undefined) return { ...parts, sessions: config.sessions, ownSessions: undefined }
   const ownSessions = new StoreSessions(store)
   return { ...parts, sessions: ownSessions, ownSessions }
@@ -211,13 +225,14 @@ class LiveRunner implements Runner {
   }
 
   stats(): RunnerStats {
-    const { drive, placement, admission } = this.#around
+    const { drive, placement, pool, admission } = this.#around
     const runs = [...this.#runs].map((run) => run.status()).filter(({ phase }) => phase !== 'ended')
     return {
       runs,
       started: this.#started,
       ended: this.#started - runs.length,
       processes: placement.processes,
+      pool: pool.stats(),
       executing: admission.executing,
       queued: admission.waiting,
       strayMessages: drive.strayMessages,
@@ -235,6 +250,7 @@ class LiveRunner implements Runner {
     using _alive = keepAlive()
     await this.#allSettled()
     timer?.cancel()
+    this.#around.pool.close()
     await this.#around.placement.settled()
     await this.close()
   }
@@ -250,9 +266,10 @@ class LiveRunner implements Runner {
   }
 
   async #close(): Promise<void> {
-    const { drive, placement, config } = this.#around
+    const { drive, placement, pool, config } = this.#around
     using _alive = keepAlive()
     this.#cancelAll('the runner was closed')
+    pool.close()
     await placement.close()
     await Promise.all([...this.#runs].map((run) => run.outcome))
     const late = Promise.withResolvers<void>()
