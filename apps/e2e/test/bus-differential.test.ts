@@ -3,7 +3,7 @@ import { createBroker } from '@greenroom/broker'
 import { createMemoryBus } from '@greenroom/bus'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ManualClock } from './bus-differential/manual-clock.ts'
+import { createManualClock } from '@greenroom/bus/testing'
 import { Stage, type Deed } from './bus-differential/stage.ts'
 
 const address = fc.constantFrom('office', 'desk', 'worker.1', 'worker.2')
@@ -40,7 +40,7 @@ test('the same deeds have the same answers and the same deliveries', { timeout: 
   const answers = new Set<string>()
   await fc.assert(
     fc.asyncProperty(fc.array(deed, { maxLength: 60, size: 'max' }), async (deeds) => {
-      const clocks = [new ManualClock(), new ManualClock()] as const
+      const clocks = [createManualClock(), createManualClock()] as const
       await using model = createMemoryBus({ clock: clocks[0] })
       // Dead letters are beyond the core: nothing gets so far here.
       await using broker = await createBroker({ dir: null, clock: clocks[1], maxAttempts: 1_000 })

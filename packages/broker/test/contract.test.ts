@@ -1,13 +1,18 @@
 /** The bus contract, in the broker's process and over real sockets, with restarts on the same data. */
 import { connectBus } from '@greenroom/bus'
-import { applicable, type BusControl, type BusHarness } from '@greenroom/bus/testing'
+import {
+  applicable,
+  createManualClock,
+  type BusControl,
+  type BusHarness,
+  type ManualClock,
+} from '@greenroom/bus/testing'
 import type { Bus, BusCapability } from '@greenroom/proto'
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
 import { createBroker, type Broker, type BrokerOptions, type Listen } from '../src/index.ts'
-import { ManualClock } from './manual-clock.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const token = 'a-token-of-enough-length'
@@ -17,7 +22,7 @@ const capabilities: readonly BusCapability[] = ['durable', 'ttl', 'quotas', 'dea
 async function advance(clock: ManualClock, ms: number): Promise<void> {
   const steps = 10
   for (let step = 0; step < steps; step += 1) {
-    clock.advance(ms / steps)
+    clock.jump(ms / steps)
     for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
   }
 }
@@ -32,7 +37,7 @@ describe('in the process of the broker the bus keeps the contract', () => {
       for (const { name, controls, run } of applicable({ capabilities: able, controls: ['advance'] }))
         test(name, async () => {
           using folder = temporaryFolder()
-          const clock = new ManualClock()
+          const clock = createManualClock()
           const ownsTime = controls?.includes('advance') === true
           await using broker = await createBroker({
             dir: dir && join(folder.path, dir),
@@ -151,7 +156,7 @@ describe.for(kinds)('over %s the bus keeps the contract', ([, listen]) => {
   for (const { name, controls: needed, run } of applicable({ capabilities, controls }))
     test(name, async () => {
       using folder = temporaryFolder()
-      const clock = needed?.includes('advance') === true ? new ManualClock() : undefined
+      const clock = needed?.includes('advance') === true ? createManualClock() : undefined
       const options = { dir: join(folder.path, 'data'), listen: listen(folder.path), token, ...(clock && { clock }) }
       await using harness = await SocketHarness.start(options, clock)
       await run(harness)

@@ -1,4 +1,5 @@
 /** What is over leaves the memory at once, and the disk after the dedupe window. */
+import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
 import { createMemoryStore } from '@greenroom/store'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -6,7 +7,6 @@ import { expect, test } from 'vitest'
 import { brokerSchema, createBroker, type Broker } from '../src/index.ts'
 import type { Message } from '../src/message.ts'
 import { ReadyQueue } from '../src/ready-queue.ts'
-import { ManualClock } from './manual-clock.ts'
 
 const payload = new Uint8Array([1])
 const windowMs = 60_000
@@ -15,7 +15,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 /** Lets the dedupe window pass, and housekeeping go through everything. */
 async function passWindow(clock: ManualClock): Promise<void> {
   for (let passed = 0; passed < 3 * windowMs; passed += 10_000) {
-    clock.advance(10_000)
+    clock.jump(10_000)
     for (let count = 0; count < 3; count += 1) await turn()
   }
 }
@@ -82,7 +82,7 @@ test('numbers go on where they were when a mailbox is used again', async () => {
 })
 
 test('after the dedupe window nothing of what is over is left on the disk', async () => {
-  const clock = new ManualClock()
+  const clock = createManualClock()
   await using store = createMemoryStore({ schema: brokerSchema })
   await using broker = await createBroker({ store, clock, dedupeWindowMs: windowMs })
   for (let count = 0; count < 5; count += 1) await live(broker, `worker.${count}`)

@@ -1,10 +1,10 @@
 /** What a broker keeps and what it lets go: dead letters, damaged payloads, quotas, a full disk, ids that are too old. */
+import { createManualClock } from '@greenroom/bus/testing'
 import type { Delivery, Peer } from '@greenroom/proto'
 import { createMemoryStore, openStore } from '@greenroom/store'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { brokerSchema, createBroker, type Broker } from '../src/index.ts'
-import { ManualClock } from './manual-clock.ts'
 import { RawClient } from './raw-client.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -191,7 +191,7 @@ test('on a full disk only sends are refused: acks, claims, revocations and attac
 })
 
 test('ids are remembered for the dedupe window, and forgotten after it', async () => {
-  const clock = new ManualClock()
+  const clock = createManualClock()
   const windowMs = 3_600_000
   await using broker = await createBroker({ clock, dedupeWindowMs: windowMs, partitionGraceMs: 10 * windowMs })
   const { peer } = await attach(broker, 'sender')
@@ -201,7 +201,7 @@ test('ids are remembered for the dedupe window, and forgotten after it', async (
   await came[0]?.ack()
   const pass = async (ms: number): Promise<void> => {
     for (let passed = 0; passed < ms; passed += 60_000) {
-      clock.advance(60_000)
+      clock.jump(60_000)
       await turns(3)
     }
   }

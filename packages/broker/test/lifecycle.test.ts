@@ -1,5 +1,6 @@
 /** How a broker starts, whom it lets in, and how it stops. */
 import { connectBus } from '@greenroom/bus'
+import { createManualClock } from '@greenroom/bus/testing'
 import type { PresenceChange } from '@greenroom/proto'
 import { spawn, spawnSync } from 'node:child_process'
 import { connect, createServer } from 'node:net'
@@ -8,7 +9,6 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { createBroker, type BrokerOptions } from '../src/index.ts'
-import { ManualClock } from './manual-clock.ts'
 import { RawClient } from './raw-client.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -162,7 +162,7 @@ describe('presence', () => {
       await using broker = await createBroker({ dir })
       for (const name of ['w1', 'w2']) await broker.bus.attach(worker(name))
     }
-    const clock = new ManualClock()
+    const clock = createManualClock()
     await using broker = await createBroker({ dir, clock, partitionGraceMs: 1_000 })
     const watcher = await broker.bus.attach({ address: 'runner', incarnation: 'r1', lifetime: 'named' })
     const seen: PresenceChange[] = []
@@ -170,10 +170,10 @@ describe('presence', () => {
     await turns()
     expect(seen.map(({ address, state }) => `${address} ${state}`).sort()).toEqual(['w1 suspect', 'w2 suspect'])
     await broker.bus.attach(worker('w1'))
-    clock.advance(999)
+    clock.jump(999)
     await turns()
     expect(seen.length).toBe(3)
-    clock.advance(2)
+    clock.jump(2)
     while (seen.length < 4) await turn()
     expect(seen.slice(2).map(({ address, state }) => `${address} ${state}`)).toEqual(['w1 attached', 'w2 gone'])
     await expect(broker.bus.attach(worker('w2'))).rejects.toMatchObject({ code: 'FENCED' })
@@ -183,7 +183,7 @@ describe('presence', () => {
   })
 
   test('a connection that leaves two pings unanswered is cut and suspect, then gone', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     await using broker = await createBroker({
       listen: { port: 0 },
       token,
@@ -200,11 +200,11 @@ describe('presence', () => {
     const states: string[] = []
     watcher.watch('coder', ({ state }) => states.push(state))
     for (let ping = 0; ping < 3; ping += 1) {
-      clock.advance(1_000)
+      clock.jump(1_000)
       await turns()
     }
     expect(states).toEqual(['attached', 'suspect'])
-    clock.advance(5_000)
+    clock.jump(5_000)
     await turns()
     expect(states).toEqual(['attached', 'suspect', 'gone'])
     expect(broker.stats()).toMatchObject({ connections: 0, attached: 1, suspect: 0 })
@@ -279,7 +279,7 @@ describe('stopping', () => {
   })
 
   test('no timer is left behind', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     const broker = await createBroker({ listen: { port: 0 }, token, clock })
     await broker.bus.attach({ address: 'inside', incarnation: 'i', lifetime: 'incarnation' })
     using client = await RawClient.attached(broker.url ?? '', token, 'outside')
@@ -290,6 +290,6 @@ describe('stopping', () => {
     while (broker.stats().suspect < 2) await turn()
     await broker.close()
     await turns()
-    expect(clock.pending).toBe(0)
+    expect(clock.timers.length).toBe(0)
   })
 })

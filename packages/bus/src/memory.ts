@@ -115,6 +115,7 @@ class ClientBus implements Bus {
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#root.forget(this)
     await Promise.all([...this.#peers].map((peer) => peer.close()))
   }
 
@@ -126,25 +127,30 @@ class ClientBus implements Bus {
 class RootBus implements MemoryBus {
   readonly capabilities = capabilities
   readonly #broker: MemoryBroker
-  readonly #clients: ClientBus[] = []
+  readonly #clients = new Set<ClientBus>()
+  readonly #own: ClientBus
   /** The last peer at each address. */
   readonly #peers = new Map<string, MemoryPeer>()
 
   constructor(broker: MemoryBroker) {
     this.#broker = broker
-    this.client()
+    this.#own = new ClientBus(this)
+    this.#clients.add(this.#own)
   }
 
   client(): Bus {
     const client = new ClientBus(this)
-    this.#clients.push(client)
+    this.#clients.add(client)
     return client
   }
 
+  /** A client that is closed: nothing is left of it. */
+  forget(client: ClientBus): void {
+    this.#clients.delete(client)
+  }
+
   attach(options: PeerOptions): Promise<Peer> {
-    const [own] = this.#clients
-    if (own === undefined) return Promise.reject(new GreenroomError('CLOSED', 'the bus was closed'))
-    return own.attach(options)
+    return this.#own.attach(options)
   }
 
   /** Attaches a peer of one of the clients. */
@@ -171,7 +177,7 @@ class RootBus implements MemoryBus {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#clients.splice(0).map((client) => client.close()))
+    await Promise.all([...this.#clients].map((client) => client.close()))
     this.#broker.close()
   }
 

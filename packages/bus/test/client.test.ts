@@ -14,6 +14,7 @@ import {
   type PeerOptions,
   type PresenceChange,
 } from '@greenroom/proto'
+import { createManualClock } from '@greenroom/bus/testing'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -22,7 +23,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { FakeBroker } from './fake-broker.ts'
-import { FakeClock } from './fake-clock.ts'
 
 const own = { address: 'me', incarnation: 'me-1', lifetime: 'named' } as const
 const random = { fraction: () => 0, id: () => 'id' }
@@ -188,22 +188,22 @@ describe('the handshake', () => {
   })
 
   test('a connection that is not attached by the hello deadline is cut and tried again', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     await using broker = await FakeBroker.listen()
     await using bus = connect(broker, { clock, random, helloMs: 500 })
     const attaching = bus.attach(own)
     const silent = await broker.client()
     await silent.next('hello')
-    clock.advance(499)
-    clock.advance(1)
+    clock.jump(499)
+    clock.jump(1)
     expect(await silent.closed).toBe(1006)
-    clock.advance(10)
+    clock.jump(10)
     await (await broker.client()).attach()
     expect((await attaching).state).toBe('attached')
   })
 
   test('a server that accepts and says nothing at all does not hold the client for ever', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     const sockets: Socket[] = []
     const server = createNetServer((socket) => void sockets.push(socket))
     server.listen(0, '127.0.0.1')
@@ -213,13 +213,13 @@ describe('the handshake', () => {
     const stop = new AbortController()
     const attaching = bus.attach({ ...own, signal: stop.signal })
     await until(() => sockets.length === 1)
-    clock.advance(10_000)
-    clock.advance(5)
+    clock.jump(10_000)
+    clock.jump(5)
     await until(() => sockets.length === 2)
     stop.abort()
     await expect(attaching).rejects.toThrow(/not attached within 10000 ms/)
     await expect(attaching).rejects.toThrow(failure('ABORTED'))
-    expect(clock.pending).toBe(0)
+    expect(clock.timers.length).toBe(0)
     server.close()
     for (const socket of sockets) socket.destroy()
   })
@@ -282,7 +282,7 @@ describe('ends', () => {
     })
 
   test('close rejects every call that waits, sets no timer and leaves nothing behind', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     await using it = await attached({}, { clock })
     const { peer } = it
     it.client.deliver('m1')
@@ -295,7 +295,7 @@ describe('ends', () => {
     for (const end of await Promise.allSettled(calls))
       expect(end).toMatchObject({ status: 'rejected', reason: { code: 'CLOSED' } })
     expect(await it.client.closed).toBe(1000)
-    expect(clock.pending).toBe(0)
+    expect(clock.timers.length).toBe(0)
   })
 
   test('drain waits for the answers, sends the acks of this tick, leaves, and takes FENCED for the lost answer', async () => {
@@ -339,16 +339,16 @@ describe('ends', () => {
   })
 
   test('a drain without a connection gives up after the partition grace', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     const it = await attached({}, { clock, random })
     const sent = endOf(it.peer.send({ to: 'you', id: 's1', kind: 'note', payload }))
     await it.broker[Symbol.asyncDispose]()
     await until(() => it.peer.state === 'lost')
     const drained = it.peer.drain()
-    for (let second = 0; second < 30; second += 1) clock.advance(1000)
+    for (let second = 0; second < 30; second += 1) clock.jump(1000)
     await drained
     expect(await sent).toBe('CLOSED')
-    expect(clock.pending).toBe(0)
+    expect(clock.timers.length).toBe(0)
   })
 })
 
@@ -375,29 +375,29 @@ describe('a connection that goes bad', () => {
   })
 
   test('silence: nothing heard for more than three pings cuts the connection; pings alone keep it', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     const states: string[] = []
     await using it = await attached({ onState: (state) => states.push(state) }, { clock, random })
     for (let ping = 0; ping < 10; ping += 1) {
-      clock.advance(10_000)
+      clock.jump(10_000)
       const { promise, resolve } = Promise.withResolvers<void>()
       it.client.ws.once('pong', () => resolve())
       it.client.ws.ping()
       await promise
     }
     expect(states).toEqual([])
-    clock.advance(30_000)
+    clock.jump(30_000)
     expect(states).toEqual([])
-    clock.advance(10_000)
+    clock.jump(10_000)
     expect(states).toEqual(['lost'])
-    clock.advance(10)
+    clock.jump(10)
     await (await it.broker.client()).attach()
     await until(() => it.peer.state === 'attached')
     expect(states).toEqual(['lost', 'attached'])
   })
 
   test('pauses double with jitter up to the maximum, and are short again after a connection that stood', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     await using broker = await FakeBroker.listen()
     await using bus = connectBus({
       url: broker.url,
@@ -410,18 +410,18 @@ describe('a connection that goes bad', () => {
     const pauses: number[] = []
     for (let round = 0; round < 6; round += 1) {
       ;(await broker.client()).cut()
-      await until(() => clock.pending === 1 && clock.nextMs !== 10_000)
-      pauses.push(clock.nextMs ?? 0)
-      clock.advance(clock.nextMs ?? 0)
+      await until(() => clock.timers.length === 1 && clock.timers[0]?.inMs !== 10_000)
+      pauses.push(clock.timers[0]?.inMs ?? 0)
+      clock.jump(clock.timers[0]?.inMs ?? 0)
     }
     expect(pauses).toEqual([75, 150, 300, 600, 750, 750])
     const client = await broker.client()
     await client.attach()
     const peer = await attaching
-    clock.advance(1000)
+    clock.jump(1000)
     client.cut()
     await until(() => peer.state === 'lost')
-    expect(clock.nextMs).toBe(75)
+    expect(clock.timers[0]?.inMs).toBe(75)
   })
 })
 
@@ -535,12 +535,12 @@ describe('calls', () => {
   })
 
   test('what is unanswered for half of the dedupe window ends as OUTCOME_UNKNOWN', async () => {
-    const clock = new FakeClock()
+    const clock = createManualClock()
     await using it = await attached({}, { clock })
     const early = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
     const ends: string[] = []
     early.catch((error: unknown) => ends.push(`early ${codeOf(error)}`))
-    clock.advance(1000)
+    clock.jump(1000)
     const late = it.peer.send({ to: 'you', id: 's2', kind: 'note', payload })
     late.catch((error: unknown) => ends.push(`late ${codeOf(error)}`))
     // Only the timers of the table: the connection itself is kept alive by the broker's pings.
@@ -548,7 +548,7 @@ describe('calls', () => {
     for (let passed = 1000; passed < half + 2000; passed += 20_000) {
       it.client.deliver(`tick${passed}`)
       await new Promise((resolve) => setImmediate(resolve))
-      clock.advance(Math.min(20_000, half - passed > 0 ? half - passed : 20_000))
+      clock.jump(Math.min(20_000, half - passed > 0 ? half - passed : 20_000))
     }
     await expect(early).rejects.toThrow(failure('OUTCOME_UNKNOWN'))
     await expect(late).rejects.toThrow(failure('OUTCOME_UNKNOWN'))

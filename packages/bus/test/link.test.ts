@@ -68,7 +68,7 @@ describe('the window', () => {
     const waiting = [5, 6, 7].map((n) => link.sender.emit(event(n)))
     expect(link.sender.waiting).toBe(3)
     link.settle()
-    link.clock.advance(2000)
+    link.clock.jump(2000)
     expect(link.toRunner.map(({ kind, payload }) => [kind, Buffer.from(payload).toString()])).toEqual([
       ['heartbeat', '{"runId":"r1","epoch":1,"lastSentSeq":4,"progressSeq":4,"loopLagMs":7}'],
     ])
@@ -142,7 +142,7 @@ describe('the window', () => {
     link.sender.close()
     for (const wait of waits) await expect(wait).rejects.toThrow(failure('CLOSED'))
     await expect(link.sender.emit(event(3))).rejects.toThrow(failure('CLOSED'))
-    expect(link.clock.pending).toBe(0)
+    expect(link.clock.timers.length).toBe(0)
     link.receiver.close()
     link.settle()
     expect(link.delivered).toEqual([])
@@ -161,11 +161,11 @@ describe('losses', () => {
     link.carry(3)
     expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 3, resumes: 1 })
     link.toRunner.splice(0)
-    link.clock.advance(199)
+    link.clock.jump(199)
     await emitInOwnMessage(5)
     link.carry(1)
     expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 4, resumes: 1 })
-    link.clock.advance(1)
+    link.clock.jump(1)
     await emitInOwnMessage(6)
     link.settle()
     expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 5, resumes: 2 })
@@ -177,7 +177,7 @@ describe('losses', () => {
     await link.sender.emit(event(1))
     link.tick()
     link.toRunner.splice(0)
-    link.clock.advance(2000)
+    link.clock.jump(2000)
     link.settle()
     expect(numbers(link)).toEqual([1])
     await link.sender.emit(event(2))
@@ -185,7 +185,7 @@ describe('losses', () => {
     link.carry()
     link.toWorker.splice(0)
     expect(link.sender.acked).toBe(1)
-    link.clock.advance(2000)
+    link.clock.jump(2000)
     link.settle()
     expect(link.sender.acked).toBe(2)
   })
@@ -197,7 +197,7 @@ describe('losses', () => {
     link.settle()
     expect(link.delivered.length).toBe(256)
     link.room = 2
-    link.clock.advance(2000)
+    link.clock.jump(2000)
     link.settle()
     expect(link.delivered.length).toBe(600)
     link.workerUp = false
@@ -270,7 +270,7 @@ describe('losses', () => {
           if (one.do === 'emit') for (let n = 0; n < one.count; n += 1) emit()
           else if (one.do === 'carry') link.carry(one.count)
           else if (one.do === 'drop') (one.worker ? link.toWorker : link.toRunner).splice(one.at, 1)
-          else if (one.do === 'time') link.clock.advance(one.ms)
+          else if (one.do === 'time') link.clock.jump(one.ms)
           else if (one.do === 'room') link.room = one.room
           else if (one.do === 'lose') link.lose(one.side)
           else if (one.do === 'attach') link.attach(one.side)
@@ -287,7 +287,7 @@ describe('losses', () => {
         // Each heartbeat mends what is broken; a window holds 32, so that so many rounds are far more than enough.
         for (let round = 0; round < emitted / 8 + 4; round += 1) {
           link.settle()
-          link.clock.advance(2000)
+          link.clock.jump(2000)
         }
         link.settle()
         expect(numbers(link)).toEqual(Array.from({ length: emitted }, (_, index) => index + 1))
@@ -296,7 +296,7 @@ describe('losses', () => {
         expect(link.sender.acked).toBe(emitted)
         await link.sender.flushed()
         link.sender.close()
-        expect(link.clock.pending).toBe(0)
+        expect(link.clock.timers.length).toBe(0)
       }),
       { numRuns: 500 },
     )

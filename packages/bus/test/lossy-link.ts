@@ -9,8 +9,8 @@ import {
   type LinkSender,
   type LinkSenderOptions,
 } from '@greenroom/bus'
+import { createManualClock } from '@greenroom/bus/testing'
 import { decodeMessage, isRunKind, limits, type WireEvent } from '@greenroom/proto'
-import { FakeClock } from './fake-clock.ts'
 
 interface Message {
   readonly kind: string
@@ -19,7 +19,7 @@ interface Message {
 
 /** See the head of this file. */
 export class LossyLink {
-  readonly clock = new FakeClock()
+  readonly clock = createManualClock()
   readonly ref = { runId: 'r1', epoch: 1 }
   readonly delivered: { readonly seq: number; readonly event: WireEvent }[] = []
   /** What is on its way to the runner, and to the worker. */

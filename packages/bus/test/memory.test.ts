@@ -1,12 +1,11 @@
 import { createMemoryBus } from '@greenroom/bus'
-import { applicable } from '@greenroom/bus/testing'
+import { applicable, createManualClock } from '@greenroom/bus/testing'
 import { describe, test } from 'vitest'
-import { FakeClock } from './fake-clock.ts'
 
 describe('the bus in memory keeps the contract', () => {
   for (const { name, controls, run } of applicable({ capabilities: ['ttl', 'quotas'], controls: ['cut', 'advance'] }))
     test(name, async () => {
-      const clock = new FakeClock()
+      const clock = createManualClock()
       const ownsTime = controls?.includes('advance') === true
       await using bus = createMemoryBus(ownsTime ? { clock } : {})
       await run({
@@ -15,7 +14,7 @@ describe('the bus in memory keeps the contract', () => {
           bus.cut(address)
           setImmediate(() => bus.restore(address))
         },
-        ...(ownsTime ? { advance: async (ms) => clock.advance(ms) } : {}),
+        ...(ownsTime ? { advance: async (ms) => clock.jump(ms) } : {}),
       })
     })
 })

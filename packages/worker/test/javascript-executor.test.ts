@@ -4,7 +4,7 @@ import { codeOf } from '@greenroom/proto'
 import { defineExecutor, type RunContext, type RunRequest, type RunResult } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
 import { openBench } from '../src/testing/bench.ts'
-import { settle } from './manual-clock.ts'
+import { settle } from '@greenroom/bus/testing'
 
 /** Runs an executor whose types are not checked, once. */
 async function once(run: (request: RunRequest, ctx: RunContext) => unknown) {

@@ -5,7 +5,7 @@ import { command, defineExecutor, echo, startWorker, type RunContext } from '@gr
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { openBench } from '../src/testing/bench.ts'
-import { ManualClock, settle } from './manual-clock.ts'
+import { createManualClock, settle } from '@greenroom/bus/testing'
 
 /** Hands its context out and ends when told. */
 function puppet(definition: { slots?: number; secrets?: string[] } = {}) {
@@ -326,20 +326,20 @@ describe('an ending', () => {
   })
 
   test('frees the slot at once, and the memory at its acknowledgement or after lingerMs', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     await using bench = await openBench({ echo }, { clock, lingerMs: 1_000, idleMs: null })
-    const before = clock.timers
+    const before = clock.timers.length
     const read = await bench.run({ executor: 'echo', task: 'a b' })
     await read.terminal
     await settle()
-    expect(clock.timers).toBe(before)
+    expect(clock.timers.length).toBe(before)
     const unread = await bench.run({ executor: 'echo', task: 'a b' }, { reading: false })
     await unread.terminal
     await settle()
     expect(bench.worker.freeSlots).toBe(256)
-    expect(clock.timers).toBeGreaterThan(before)
+    expect(clock.timers.length).toBeGreaterThan(before)
     await clock.advance(1_000)
-    expect(clock.timers).toBe(before)
+    expect(clock.timers.length).toBe(before)
   })
 })
 
@@ -372,7 +372,7 @@ describe('a cancel', () => {
   })
 
   test('is final after the grace, whatever the executor does: no event, no second terminal, no free slot', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor }, { clock, cancelGraceMs: 5_000 })
     const run = await bench.run({ executor: 'it' }, { reading: false })
@@ -625,7 +625,7 @@ describe('coming and going', () => {
   })
 
   test('draining without a bus ends lingerMs after the last run', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     await using bench = await openBench({ echo }, { clock, lingerMs: 1_000 })
     const run = await bench.run({ executor: 'echo', task: '__sleep_ms:500' })
     await run.accepted.promise
@@ -642,7 +642,7 @@ describe('coming and going', () => {
   })
 
   test('draining with a grace cancels what has not ended by then', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor }, { clock })
     const run = await bench.run({ executor: 'it' })
@@ -657,7 +657,7 @@ describe('coming and going', () => {
   })
 
   test('closing cancels with the given grace and leaves, also when nobody acknowledges; no timer stays', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor }, { clock })
     const payload = encodeMessage('history', { runId: 'h1', epoch: 1, part: 1, parts: 2, messages: [] })
@@ -671,7 +671,7 @@ describe('coming and going', () => {
     await clock.advance(1_000)
     await closed
     expect(await bench.worker.closed).toEqual({ why: 'closed', message: 'owner gone' })
-    expect(clock.timers).toBe(0)
+    expect(clock.timers.length).toBe(0)
   })
 
   test('a worker without slots takes nothing', async () => {
@@ -681,7 +681,7 @@ describe('coming and going', () => {
   })
 
   test('a worker leaves when it was idle for long enough, counted from its last run', async () => {
-    const clock = new ManualClock()
+    const clock = createManualClock()
     await using bench = await openBench({ echo }, { clock, idleMs: 10_000 })
     await clock.advance(9_000)
     await (

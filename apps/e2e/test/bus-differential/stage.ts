@@ -1,6 +1,6 @@
 /** A bus, some peers on it, and a diary of all that each of them was told. */
 import { codeOf, type Bus, type Delivery, type Peer } from '@greenroom/proto'
-import type { ManualClock } from './manual-clock.ts'
+import type { ManualClock } from '@greenroom/bus/testing'
 
 /** Something that is done to a bus. Numbers choose among what is there, and wrap around. */
 export type Deed =
@@ -67,7 +67,7 @@ export class Stage {
   /** In steps: what becomes due has to reach the peers before the next does. */
   async #wait(ms: number): Promise<string> {
     for (let step = 0; step < 4; step += 1) {
-      this.#clock.advance(ms / 4)
+      this.#clock.jump(ms / 4)
       await quiet()
     }
     return 'waited'

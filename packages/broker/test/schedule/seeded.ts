@@ -1,20 +1,14 @@
 /** Chance from a seed: the same seed draws the same. */
+import { createSeededRandom } from '@greenroom/bus/testing'
 
 /** A source of numbers and choices. */
 export class Seeded {
-  #state: number
+  /** From 0 up to, not including, 1. */
+  readonly fraction: () => number
 
   constructor(seed: number) {
-    this.#state = (seed * 2_654_435_761) >>> 0
-  }
-
-  /** From 0 up to, not including, 1 (mulberry32). */
-  readonly fraction = (): number => {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let mixed = this.#state
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+    const random = createSeededRandom(seed)
+    this.fraction = () => random.fraction()
   }
 
   /** Whether something of this probability happens. */

@@ -4,13 +4,13 @@
  * The clients outlive the broker, as on other machines: after a power cut they attach again with what they hold, and say
  * again what was not answered. Everything moves in steps; between two steps all that is ready runs.
  */
+import { createManualClock } from '@greenroom/bus/testing'
 import { codeOf } from '@greenroom/proto'
 import { createMemoryStore, type CommitFault, type MemoryStore, type Store } from '@greenroom/store'
 import type { Consumer, Delivered } from '../../src/consumer.ts'
 import { Core, type Attachment } from '../../src/core.ts'
 import { resolveOptions } from '../../src/options.ts'
 import { brokerSchema } from '../../src/records.ts'
-import { ManualClock } from '../manual-clock.ts'
 import { Checker } from './checker.ts'
 import { Seeded } from './seeded.ts'
 
@@ -50,7 +50,7 @@ async function settle(): Promise<void> {
 export class World {
   readonly checker = new Checker()
   readonly #chance: Seeded
-  readonly #clock = new ManualClock()
+  readonly #clock = createManualClock()
   readonly #tamper: Tamper
   readonly #ids: string[] = []
   readonly #kinds = new Map<string, string>()
@@ -151,7 +151,7 @@ export class World {
     else if (roll < 178) this.#connect()
     else if (roll < 184) this.#disconnect()
     else if (roll < 188) this.#newcomer()
-    else if (roll < 191) this.#clock.advance(this.#chance.below(graceMs))
+    else if (roll < 191) this.#clock.jump(this.#chance.below(graceMs))
     else if (roll < 194) this.#isFull = this.#chance.happens(0.3)
     else if (roll < 196) this.#end()
     else await this.#powerCut()
@@ -331,7 +331,7 @@ export class World {
     this.checker.end()
     await this.#calmly(() => {
       for (const address of ['runner', 'inbox']) this.#attach(this.#station(address, 'named'), 10_000)
-      this.#clock.advance(graceMs * 2)
+      this.#clock.jump(graceMs * 2)
     })
     for (const id of this.checker.finish((address) => address.startsWith('worker'))) {
       await this.#calmly(() => {

@@ -1,5 +1,6 @@
 /**
- * For whoever writes executors: the suite that each of them passes.
+ * For whoever writes executors: the suite that each of them passes. And workers without processes, for whoever tests
+ * with a runner: `greenroom/testing` is made of them.
  *
  * @packageDocumentation
  */
@@ -9,3 +10,10 @@ export {
   type ConformanceOptions,
   type Sample,
 } from './executor-conformance.ts'
+export {
+  createInProcessLauncher,
+  type InProcessLaunched,
+  type InProcessLauncher,
+  type InProcessOptions,
+} from './in-process-launcher.ts'
+export type { InProcessExit, InProcessSpec, InProcessWorker } from './in-process-worker.ts'
