@@ -53,13 +53,19 @@ export {
 } from '@greenroom/proto'
 export {
   createRunner,
+  describeMiss,
+  explainReuse,
   workerEntry,
+  type ChildEvent,
+  type Completion,
   type Logger,
+  type PoolMiss,
   type RoleOptions,
   type Run,
   type Runner,
   type RunnerOptions,
   type RunSpec,
   type RunStatus,
+  type Scheduler,
   type WorkerEntry,
 } from '@greenroom/runner'

@@ -30,7 +30,8 @@ export type {
   WarmPoolOptions,
   WorkerSource,
 } from './options.ts'
-export type { PoolMiss, PoolStats } from './pool/index.ts'
+export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifference } from './pool/index.ts'
+export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
 export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
 export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
