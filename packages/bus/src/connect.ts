@@ -127,6 +127,7 @@ class SocketBus implements ConnectedBus {
     if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
     if (options.signal?.aborted === true) throw aborted(options.signal, 'attach')
     checkNames(options.address, undefined, options.incarnation)
+    if (options.presence !== undefined) checkNames(options.presence.role)
     const peer = new ClientPeer(this.#client, options)
     this.#peers.add(peer)
     await peer.ready()
