@@ -1,12 +1,10 @@
 /** How long to wait before the next try. */
 import type { Random } from '@greenroom/proto'
 
-/** Bounds of the waiting. */
+/** Bounds of the waiting, in milliseconds. */
 export interface BackoffOptions {
-  /** = 50 */
-  readonly minMs?: number
-  /** = 5,000 */
-  readonly maxMs?: number
+  readonly minMs: number
+  readonly maxMs: number
 }
 
 /**
@@ -20,8 +18,8 @@ export class Backoff {
   #tries = 0
 
   constructor(options: BackoffOptions, random: Random) {
-    this.#minMs = options.minMs ?? 50
-    this.#maxMs = options.maxMs ?? 5000
+    this.#minMs = options.minMs
+    this.#maxMs = options.maxMs
     this.#random = random
   }
 
