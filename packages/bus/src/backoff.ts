@@ -3,10 +3,10 @@ import type { Random } from '@greenroom/proto'
 
 /** Bounds of the waiting, in milliseconds. */
 export interface BackoffOptions {
-  /** The first pause is between half of this and all of it. = 50 */
-  readonly minMs?: number
-  /** No pause is longer. = 5,000 */
-  readonly maxMs?: number
+  /** The first pause is between half of this and all of it. */
+  readonly minMs: number
+  /** No pause is longer. */
+  readonly maxMs: number
 }
 
 /**
@@ -34,8 +34,8 @@ export class Backoff {
    * @param random - where the jitter comes from
    */
   constructor(options: BackoffOptions, random: Random) {
-    this.#minMs = options.minMs ?? 50
-    this.#maxMs = options.maxMs ?? 5000
+    this.#minMs = options.minMs
+    this.#maxMs = options.maxMs
     this.#random = random
   }
 
