@@ -25,6 +25,7 @@ export interface Config {
   /** Undefined: an embedded broker. */
   readonly bus: Bus | BusAddress | undefined
   readonly dataDir: string | null
+  readonly openStore: RunnerOptions['openStore']
   readonly sessions: SessionStore | undefined
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
@@ -40,6 +41,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   roles: true,
   bus: true,
   dataDir: true,
+  openStore: true,
   sessions: true,
   secrets: true,
   env: true,
@@ -118,6 +120,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   const { dataDir = '.greenroom', env = defaultEnv, cancelGraceMs = 5_000, quiet = false } = options
   const { partitionGraceMs = limits.partitionGraceMs, clock = systemClock, random = systemRandom } = options
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
+  check('openStore', options.openStore, (it) => typeof it === 'function', 'a function that opens a store')
   check('env', env, isVariables, 'a list of names of environment variables')
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
@@ -133,6 +136,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     roles: checkRoles(options.roles, secrets),
     bus: checkBus(options),
     dataDir,
+    openStore: options.openStore,
     sessions: options.sessions,
     secrets,
     env,
