@@ -26,6 +26,7 @@ export interface Config {
   /** Undefined: an embedded broker. */
   readonly bus: Bus | BusAddress | undefined
   readonly dataDir: string | null
+  readonly openStore: RunnerOptions['openStore']
   readonly sessions: SessionStore | undefined
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
@@ -44,6 +45,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   roles: true,
   bus: true,
   dataDir: true,
+  openStore: true,
   sessions: true,
   secrets: true,
   env: true,
@@ -136,6 +138,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     random = systemRandom,
   } = options
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
+  check('openStore', options.openStore, (it) => typeof it === 'function', 'a function that opens a store')
   check('env', env, isVariables, 'a list of names of environment variables')
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
@@ -152,6 +155,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     roles: checkRoles(options.roles, secrets),
     bus: checkBus(options),
     dataDir,
+    openStore: options.openStore,
     sessions: options.sessions,
     secrets,
     env,

@@ -64,7 +64,8 @@ function home(stack: AsyncDisposableStack, parts: Omit<Home, typeof Symbol.async
   return { ...parts, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
-async function open({ dataDir }: Config, schema: Schema): Promise<Store> {
+async function open({ dataDir, openStore: openOwn }: Config, schema: Schema): Promise<Store> {
+  if (openOwn !== undefined) return openOwn(schema)
   if (dataDir === null) return createMemoryStore({ schema })
   try {
     return await openStore({ dir: dataDir, schema })

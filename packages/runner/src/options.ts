@@ -1,5 +1,6 @@
 /** What a runner may be told. Types only; `config` checks them. */
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
+import type { Schema, Store } from '@greenroom/store'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import type { RetryOptions } from './retry.ts'
@@ -119,6 +120,11 @@ export interface RunnerOptions<
    * with the process. = `.greenroom` in the working directory
    */
   readonly dataDir?: string | null
+  /**
+   * Opens the database in place of `dataDir`: for tests of what a disk can do. What it takes and gives is internal to
+   * Greenroom, without a semver promise.
+   */
+  readonly openStore?: (schema: Schema) => Store
   /** Where transcripts are kept. = the database in `dataDir` */
   readonly sessions?: SessionStore
   /** Values of secrets by name; a role's workers get those that the role names. */

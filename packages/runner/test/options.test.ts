@@ -43,6 +43,7 @@ test.each<[string, object]>([
   ['bus.url', { bus: { url: 'http://x', token: 't' } }],
   ['bus.token', { bus: { url: 'ws://x' } }],
   ['dataDir', { dataDir: '' }],
+  ['openStore', { openStore: {} }],
   ['sessions', { sessions: {} }],
   ['secrets.A', { secrets: { A: 1 } }],
   ['env', { env: 'PATH' }],
