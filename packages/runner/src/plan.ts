@@ -1,9 +1,8 @@
 /** The plan of a run: everything it takes, as values, before anything is started. */
 import {
-  codeOf,
-  type ErrorCode,
   encodePayload,
   GreenroomError,
+  jsonFlaw,
   parseEvent,
   textOf,
   type JsonValue,
@@ -104,32 +103,38 @@ function checkSpec({ spec, session }: PlanRequest): void {
   }
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')
-  encodable('INPUT_INVALID', 'the input', { input: spec.input, task: spec.task })
-  for (const message of spec.messages ?? []) checkMessage(message)
+  if (spec.input !== undefined) checkJson('INPUT_INVALID', 'input', spec.input)
+  checkSize('input and task', { input: spec.input, task: spec.task })
+  for (const [index, message] of (spec.messages ?? []).entries()) checkMessage(`messages.${index}`, message)
 }
 
 /** Before it is in the transcript, which nobody could read any more. */
-function checkMessage(message: unknown): void {
-  encodable('BAD_OPTIONS', 'messages', message)
+function checkMessage(name: string, message: unknown): void {
+  checkJson('BAD_OPTIONS', name, message)
+  checkSize(name, message)
   try {
     parseEvent({ type: 'message', message })
   } catch (cause) {
-    throw new GreenroomError('BAD_OPTIONS', `messages: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+    throw new GreenroomError('BAD_OPTIONS', `${name}: ${reasonIn(cause)}`, { cause })
   }
 }
 
-/** What is to travel has to be JSON, and fit into a message. */
-function encodable(code: ErrorCode, what: string, value: unknown): void {
+/** The compiler cannot tell what JSON would change: NaN is a number to it. */
+function checkJson(code: 'INPUT_INVALID' | 'BAD_OPTIONS', name: string, value: unknown): void {
+  const flaw = jsonFlaw(value, name)
+  if (flaw !== undefined) throw new GreenroomError(code, flaw)
+}
+
+function checkSize(name: string, value: unknown): void {
   try {
     encodePayload(value)
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause)
-    throw new GreenroomError(codeOf(cause) === 'FRAME_TOO_LARGE' ? 'SPEC_TOO_LARGE' : code, `${what}: ${message}`, {
-      cause,
-    })
+    throw new GreenroomError('SPEC_TOO_LARGE', `${name}: ${reasonIn(cause)}`, { cause })
   }
+}
+
+function reasonIn(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }
 
 async function titleOf({ sessions, session }: PlanRequest): Promise<string> {

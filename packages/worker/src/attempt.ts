@@ -8,6 +8,8 @@
 import type { LinkSender } from '@greenroom/bus'
 import {
   GreenroomError,
+  isJson,
+  jsonFlaw,
   parseEvent,
   type Clock,
   type Message,
@@ -20,7 +22,7 @@ import { wireEvent } from '@greenroom/proto/schemas'
 import type { RunContext } from './context.ts'
 import { completed, endingOf, failed, RunFailure, traceOf, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
-import { asSent, isJson } from './json.ts'
+import { asSent } from './json.ts'
 import { startProgram, type ProgramHost } from './program.ts'
 import { SteeringInbox } from './steering-inbox.ts'
 import { validate } from './validate.ts'
@@ -222,7 +224,8 @@ export class Attempt {
 
 /** What the runner could not read would never be acknowledged, and hold up all that follows. */
 function checkEvent(event: RunEvent): void {
-  if (!isJson(event)) throw new GreenroomError('BAD_FRAME', 'the event is not JSON')
+  const flaw = jsonFlaw(event, 'event')
+  if (flaw !== undefined) throw new GreenroomError('BAD_FRAME', flaw)
   const { success, data } = wireEvent.safeParse(event)
   if (!success) throw new GreenroomError('BAD_FRAME', 'the event has no type of at most 128 characters')
   try {
