@@ -141,16 +141,18 @@ async function titleOf({ sessions, session }: PlanRequest): Promise<string> {
   return (await sessions.get(session))?.title ?? ''
 }
 
-async function secretsOf(role: RoleOptions, { config }: PlanRequest): Promise<Record<string, string>> {
+async function secretsOf(role: RoleOptions, { config, spec }: PlanRequest): Promise<Record<string, string>> {
   const values = (role.secrets ?? []).map(async (name) => {
     const source = config.secrets.get(name)
+    const vain = `secret "${name}": the role "${spec.role}" names it, but its function in the runner's secrets`
     try {
       const value: unknown = typeof source === 'function' ? await source() : source
       if (typeof value === 'string') return [name, value] as const
     } catch (cause) {
-      throw new GreenroomError('SECRET_MISSING', `secret "${name}" could not be had`, { cause })
+      // Its words may hold what nobody is to see: they stay in the cause.
+      throw new GreenroomError('SECRET_MISSING', `${vain} threw`, { cause })
     }
-    throw new GreenroomError('SECRET_MISSING', `secret "${name}" was not given to the runner`)
+    throw new GreenroomError('SECRET_MISSING', `${vain} gave no text`)
   })
   return Object.fromEntries(await Promise.all(values))
 }

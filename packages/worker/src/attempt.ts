@@ -24,6 +24,7 @@ import { completed, endingOf, failed, RunFailure, traceOf, type Ending } from '.
 import type { Executor, RunRequest } from './executor.ts'
 import { asSent } from './json.ts'
 import { startProgram, type ProgramHost } from './program.ts'
+import { secretOf } from './secret.ts'
 import { SteeringInbox } from './steering-inbox.ts'
 import { validate } from './validate.ts'
 import type { WorkerPlatform } from './worker-platform.ts'
@@ -182,7 +183,7 @@ export class Attempt {
           message: typeof message === 'string' ? { role: 'assistant', content: message } : message,
         }),
       steering: this.inbox,
-      secret: (name) => secretOf(executor, secrets, name),
+      secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {
         throw new RunFailure(String(code), String(message), options?.retry === 'later' ? 'later' : 'never')
@@ -249,12 +250,4 @@ function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunR
     disabledTools: run.disabledTools ?? [],
     mcpServers: run.mcpServers ?? [],
   }
-}
-
-function secretOf(executor: Executor, secrets: Readonly<Record<string, string>>, name: string): string {
-  if (!executor.secrets.includes(name))
-    throw new GreenroomError('SECRET_UNDECLARED', `the executor does not declare the secret ${name}`)
-  const value = Object.hasOwn(secrets, name) ? secrets[name] : undefined
-  if (value === undefined) throw new GreenroomError('SECRET_MISSING', `the worker was not given the secret ${name}`)
-  return value
 }
