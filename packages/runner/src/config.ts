@@ -246,7 +246,11 @@ function checkRoles(
     if (!isObject(role)) throw bad(`roles.${name}`, 'an object')
     checkRole(`roles.${name}`, role)
     const missing = role.secrets?.find((secret) => !secrets.has(secret))
-    if (missing !== undefined) throw bad(`roles.${name}.secrets: "${missing}"`, "one of the runner's secrets")
+    if (missing !== undefined)
+      throw bad(
+        `roles.${name}.secrets: "${missing}"`,
+        `one of the runner's secrets: add it to createRunner({ secrets })`,
+      )
   }
   return new Map(Object.entries(roles))
 }

@@ -1,9 +1,8 @@
 /** The plan of a run: everything it takes, as values, before anything is started. */
 import {
-  codeOf,
-  type ErrorCode,
   encodePayload,
   GreenroomError,
+  jsonFlaw,
   limits,
   parseEvent,
   provisionVersion,
@@ -89,7 +88,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   }
   return {
     record: { runId, role: spec.role, session, startedAt, ...what },
-    need: needOf(config, spec.role, role, await secretsOf(config, role), what),
+    need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), what),
     assignment: {
       runId,
       replyTo: request.replyTo,
@@ -127,7 +126,7 @@ export async function standardNeed(config: Config, name: string): Promise<Worker
   if (role === undefined) throw new GreenroomError('UNKNOWN_ROLE')
   const { model } = role
   const workspace = resolve(workingDirectory(), role.workspace ?? '.')
-  return needOf(config, name, role, await secretsOf(config, role), {
+  return needOf(config, name, role, await secretsOf(config, name, role), {
     workspace,
     ...(model === undefined ? {} : { model }),
   })
@@ -200,48 +199,56 @@ function checkSpec({ spec, session }: PlanRequest): void {
   }
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')
-  encodable('INPUT_INVALID', 'the input', { input: spec.input, task: spec.task })
-  for (const message of spec.messages ?? []) checkMessage(message)
+  if (spec.input !== undefined) checkJson('INPUT_INVALID', 'input', spec.input)
+  checkSize('input and task', { input: spec.input, task: spec.task })
+  for (const [index, message] of (spec.messages ?? []).entries()) checkMessage(`messages.${index}`, message)
 }
 
 /** Before it is in the transcript, which nobody could read any more. */
-function checkMessage(message: unknown): void {
-  encodable('BAD_OPTIONS', 'messages', message)
+function checkMessage(name: string, message: unknown): void {
+  checkJson('BAD_OPTIONS', name, message)
+  checkSize(name, message)
   try {
     parseEvent({ type: 'message', message })
   } catch (cause) {
-    throw new GreenroomError('BAD_OPTIONS', `messages: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+    throw new GreenroomError('BAD_OPTIONS', `${name}: ${reasonIn(cause)}`, { cause })
   }
 }
 
-/** What is to travel has to be JSON, and fit into a message. */
-function encodable(code: ErrorCode, what: string, value: unknown): void {
+/** The compiler cannot tell what JSON would change: NaN is a number to it. */
+function checkJson(code: 'INPUT_INVALID' | 'BAD_OPTIONS', name: string, value: unknown): void {
+  const flaw = jsonFlaw(value, name)
+  if (flaw !== undefined) throw new GreenroomError(code, flaw)
+}
+
+function checkSize(name: string, value: unknown): void {
   try {
     encodePayload(value)
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause)
-    throw new GreenroomError(codeOf(cause) === 'FRAME_TOO_LARGE' ? 'SPEC_TOO_LARGE' : code, `${what}: ${message}`, {
-      cause,
-    })
+    throw new GreenroomError('SPEC_TOO_LARGE', `${name}: ${reasonIn(cause)}`, { cause })
   }
+}
+
+function reasonIn(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }
 
 async function titleOf({ sessions, session }: PlanRequest): Promise<string> {
   return (await sessions.get(session))?.title ?? ''
 }
 
-async function secretsOf(config: Config, role: RoleOptions): Promise<Record<string, string>> {
+async function secretsOf(config: Config, roleName: string, role: RoleOptions): Promise<Record<string, string>> {
   const values = (role.secrets ?? []).map(async (name) => {
     const source = config.secrets.get(name)
+    const vain = `secret "${name}": the role "${roleName}" names it, but its function in the runner's secrets`
     try {
       const value: unknown = typeof source === 'function' ? await source() : source
       if (typeof value === 'string') return [name, value] as const
     } catch (cause) {
-      throw new GreenroomError('SECRET_MISSING', `secret "${name}" could not be had`, { cause })
+      // Its words may hold what nobody is to see: they stay in the cause.
+      throw new GreenroomError('SECRET_MISSING', `${vain} threw`, { cause })
     }
-    throw new GreenroomError('SECRET_MISSING', `secret "${name}" was not given to the runner`)
+    throw new GreenroomError('SECRET_MISSING', `${vain} gave no text`)
   })
   return Object.fromEntries(await Promise.all(values))
 }

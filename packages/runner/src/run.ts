@@ -28,11 +28,11 @@ export interface RunSpec<Role extends string = string> {
 export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
   (undefined extends Input
     ? {
-        /** What the executor is given beside the task: JSON, checked against what it declares. */
+        /** What the executor is given beside the task: JSON, checked against what it declares (`INPUT_INVALID`). */
         readonly input?: Input
       }
     : {
-        /** What the executor is given beside the task: JSON, checked against what it declares. */
+        /** What the executor is given beside the task: JSON, checked against what it declares (`INPUT_INVALID`). */
         readonly input: Input
       })
 

@@ -8,6 +8,8 @@
 import type { LinkSender } from '@greenroom/bus'
 import {
   GreenroomError,
+  isJson,
+  jsonFlaw,
   parseEvent,
   type Clock,
   type Message,
@@ -20,8 +22,9 @@ import { wireEvent } from '@greenroom/proto/schemas'
 import type { RunContext } from './context.ts'
 import { completed, endingOf, failed, RunFailure, traceOf, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
-import { asSent, isJson } from './json.ts'
+import { asSent } from './json.ts'
 import { startProgram, type ProgramHost } from './program.ts'
+import { secretOf } from './secret.ts'
 import { SteeringInbox } from './steering-inbox.ts'
 import { validate } from './validate.ts'
 import type { WorkerPlatform } from './worker-platform.ts'
@@ -180,7 +183,7 @@ export class Attempt {
           message: typeof message === 'string' ? { role: 'assistant', content: message } : message,
         }),
       steering: this.inbox,
-      secret: (name) => secretOf(executor, secrets, name),
+      secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {
         throw new RunFailure(String(code), String(message), options?.retry === 'later' ? 'later' : 'never')
@@ -222,7 +225,8 @@ export class Attempt {
 
 /** What the runner could not read would never be acknowledged, and hold up all that follows. */
 function checkEvent(event: RunEvent): void {
-  if (!isJson(event)) throw new GreenroomError('BAD_FRAME', 'the event is not JSON')
+  const flaw = jsonFlaw(event, 'event')
+  if (flaw !== undefined) throw new GreenroomError('BAD_FRAME', flaw)
   const { success, data } = wireEvent.safeParse(event)
   if (!success) throw new GreenroomError('BAD_FRAME', 'the event has no type of at most 128 characters')
   try {
@@ -246,12 +250,4 @@ function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunR
     disabledTools: run.disabledTools ?? [],
     mcpServers: run.mcpServers ?? [],
   }
-}
-
-function secretOf(executor: Executor, secrets: Readonly<Record<string, string>>, name: string): string {
-  if (!executor.secrets.includes(name))
-    throw new GreenroomError('SECRET_UNDECLARED', `the executor does not declare the secret ${name}`)
-  const value = Object.hasOwn(secrets, name) ? secrets[name] : undefined
-  if (value === undefined) throw new GreenroomError('SECRET_MISSING', `the worker was not given the secret ${name}`)
-  return value
 }

@@ -41,7 +41,8 @@ export interface RunContext {
    * A declared secret's value.
    *
    * @param name - as in the executor's `secrets`
-   * @throws GreenroomError `SECRET_UNDECLARED`, `SECRET_MISSING`
+   * @throws GreenroomError `SECRET_UNDECLARED` when the executor does not declare it, `SECRET_MISSING` when the role does
+   * not name it; the message says what to add where
    */
   readonly secret: (name: string) => string
   /**

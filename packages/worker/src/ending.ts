@@ -5,6 +5,8 @@ import {
   encodeMessage,
   errors,
   isErrorCode,
+  isJson,
+  jsonFlaw,
   type ErrorCode,
   type Failure,
   type JsonValue,
@@ -14,7 +16,7 @@ import {
 } from '@greenroom/proto'
 import { usage } from '@greenroom/proto/schemas'
 import * as z from 'zod'
-import { asSent, isJson } from './json.ts'
+import { asSent } from './json.ts'
 
 /** How an attempt ended. */
 export type Ending =
@@ -72,7 +74,7 @@ export function completed(output: unknown, result: unknown): Ending {
   const { text, usage: used } = data
   const ending: Ending = { status: 'completed', text, ...(used === undefined ? {} : { usage: used }) }
   if (output === undefined) return ending
-  return isJson(output) ? { ...ending, output } : failed('OUTPUT_INVALID', 'the output is not JSON')
+  return isJson(output) ? { ...ending, output } : failed('OUTPUT_INVALID', jsonFlaw(output, 'output') ?? '')
 }
 
 /**
