@@ -99,7 +99,7 @@ export async function createTestRunner(
     connection: { cut: () => bus.cut(address), restore: () => bus.restore(address) },
   })
   const launcher = createInProcessLauncher({ bus, executors, clock, observe: faults.ofWorker, refuse: faults.onSpawn })
-  const runner = await createRunner({
+  const runner = await createRunner<Executors>({
     ...rest,
     roles: options.roles ?? Object.fromEntries(Object.keys(executors).map((executor) => [executor, { executor }])),
     worker: launcher,
@@ -117,6 +117,7 @@ export async function createTestRunner(
   }
   return {
     run: (spec) => runner.run(spec),
+    scheduler: (schedulerOptions) => runner.scheduler(schedulerOptions),
     get sessions() {
       return runner.sessions
     },
