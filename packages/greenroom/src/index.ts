@@ -52,8 +52,10 @@ export {
   type RunEvent,
 } from '@greenroom/proto'
 export {
+  composeRunners,
   createRunner,
   workerEntry,
+  type CompositeRunner,
   type Logger,
   type RoleOptions,
   type Run,

@@ -4,7 +4,7 @@
  * Data goes one way: *plan* (what to do, as values) → *placement* (a worker process) → *drive* (one attempt over the
  * bus) → outcome → journal → caller.
  *
- * - `runner` the door: owns bus, journal, sessions · `run` one execution, as its caller holds it · `options` what can
+ * - `runner` the door: owns bus, journal, sessions · `composite` several behind one door · `run` one execution, as its caller holds it · `options` what can
  *   be asked for · `entry` the worker's file and the types of its executors
  * - `plan` values of a run · `attempt` the attempt loop: the only owner of retries · `ending` outcome, sessions, journal
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
@@ -13,6 +13,13 @@
  *
  * @packageDocumentation
  */
+export {
+  composeRunners,
+  type AnyRoleTypes,
+  type ComposableRunner,
+  type ComposedRoles,
+  type CompositeRunner,
+} from './composite.ts'
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
 export type { Launched, Launcher, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
 export type {
@@ -27,5 +34,5 @@ export type {
   WorkerSource,
 } from './options.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
-export { createRunner, type Runner, type RunnerStats } from './runner.ts'
+export { createRunner, type RoleTypes, type Runner, type RunnerStats } from './runner.ts'
 export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'

@@ -117,6 +117,8 @@ export async function createTestRunner(
   }
   return {
     run: (spec) => runner.run(spec),
+    roles: runner.roles,
+    shouldHandle: (spec) => runner.shouldHandle(spec),
     get sessions() {
       return runner.sessions
     },
