@@ -52,12 +52,14 @@ export {
   type RunEvent,
 } from '@greenroom/proto'
 export {
+  composeRunners,
   createRunner,
   describeMiss,
   explainReuse,
   workerEntry,
   type ChildEvent,
   type Completion,
+  type CompositeRunner,
   type Logger,
   type PoolMiss,
   type RoleOptions,

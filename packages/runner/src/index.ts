@@ -4,7 +4,7 @@
  * Data goes one way: *plan* (what to do, as values) → *placement* (a worker process) → *drive* (one attempt over the
  * bus) → outcome → journal → caller.
  *
- * - `runner` the door: owns bus, journal, sessions · `run` one execution, as its caller holds it · `options` what can
+ * - `runner` the door: owns bus, journal, sessions · `composite` several behind one door · `run` one execution, as its caller holds it · `options` what can
  *   be asked for · `entry` the worker's file and the types of its executors
  * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
  *   there is another one · `ending` outcome, sessions, journal
@@ -15,6 +15,13 @@
  *
  * @packageDocumentation
  */
+export {
+  composeRunners,
+  type AnyRoleTypes,
+  type ComposableRunner,
+  type ComposedRoles,
+  type CompositeRunner,
+} from './composite.ts'
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
 export type { Launched, Launcher, LaunchIdentity, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
 export type {
@@ -36,5 +43,5 @@ export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
 export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
-export { createRunner, type Runner, type RunnerStats } from './runner.ts'
+export { createRunner, type RoleTypes, type Runner, type RunnerStats } from './runner.ts'
 export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'

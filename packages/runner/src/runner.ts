@@ -13,8 +13,8 @@ import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './plac
 import { standardNeed } from './plan.ts'
 import { createPool, type PoolStats } from './pool/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
-import type { Run, RunStatus, TypedRunSpec } from './run.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
+import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 import { StoreSessions } from './store-sessions.ts'
 
@@ -36,6 +36,16 @@ export interface RunnerStats {
   readonly queued: number
   /** Messages that belonged to no attempt in progress: late, fenced or foreign. */
   readonly strayMessages: number
+}
+
+/** What the runs of each role are given and bring back. */
+export type RoleTypes<Executors, R extends Roles<Executors>> = {
+  readonly [Role in keyof R & string]: {
+    /** What a run is given. */
+    readonly input: InputOf<Executors[R[Role]['executor']]>
+    /** What it brings back. */
+    readonly output: OutputOf<Executors[R[Role]['executor']]>
+  }
 }
 
 /**
@@ -63,6 +73,10 @@ export interface Runner<
    * @throws GreenroomError `BAD_OPTIONS` naming the field
    */
   scheduler(options: SchedulerOptions): Scheduler<Executors, R>
+  /** The names of its roles. */
+  readonly roles: readonly string[]
+  /** Whether this is a run for it: the role is one of its own. `composeRunners` goes by it. */
+  shouldHandle(spec: Pick<RunSpec, 'role'>): boolean
   /** The transcripts. */
   readonly sessions: SessionStore
   /** What it is doing now, and how much it did. */
@@ -78,6 +92,8 @@ export interface Runner<
   close(): Promise<void>
   /** Resolves when it is closed. */
   readonly closed: Promise<void>
+  /** Never there: carries the types of its roles. */
+  readonly '~roles'?: RoleTypes<Executors, R>
 }
 
 /**
@@ -194,6 +210,15 @@ class LiveRunner implements Runner {
       around.config.logger.warn('the runner lost its place on the bus and closes', { code, message })
       return this.close()
     })
+  }
+
+  get roles(): readonly string[] {
+    return [...this.#around.config.roles.keys()]
+  }
+
+  shouldHandle(spec: Pick<RunSpec, 'role'>): boolean {
+    // A caller in JavaScript may pass anything, and is told so by the run's outcome.
+    return this.#around.config.roles.has(spec?.role)
   }
 
   get sessions(): SessionStore {

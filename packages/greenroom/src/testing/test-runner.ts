@@ -118,6 +118,8 @@ export async function createTestRunner(
   return {
     run: (spec) => runner.run(spec),
     scheduler: (schedulerOptions) => runner.scheduler(schedulerOptions),
+    roles: runner.roles,
+    shouldHandle: (spec) => runner.shouldHandle(spec),
     get sessions() {
       return runner.sessions
     },

@@ -1,0 +1,125 @@
+import type { JsonValue, Outcome } from '@greenroom/proto'
+import { expect, expectTypeOf, test } from 'vitest'
+import { composeRunners, createRunner, type Runner } from '../src/index.ts'
+import { firstData, isAlive, temporaryFolder, testRunner, worker } from './fixtures/setup.ts'
+
+const echoing = (dataDir: string | null = null) =>
+  createRunner({ worker, roles: { echo: { executor: 'echo' }, wait: { executor: 'wait' } }, dataDir, quiet: true })
+const adding = (dataDir: string | null = null) =>
+  createRunner({
+    worker,
+    roles: { sum: { executor: 'add' }, wait: { executor: 'wait' }, fail: { executor: 'fail' } },
+    dataDir,
+    quiet: true,
+  })
+
+test('a runner handles its own roles and no others', async () => {
+  await using runner = await testRunner()
+  expect(runner.shouldHandle({ role: 'echo' })).toBe(true)
+  expect(runner.shouldHandle({ role: 'secret' })).toBe(false)
+  expect(runner.roles).toContain('steered')
+})
+
+test('a run goes to the first runner that has its role, with the data folder of that', async () => {
+  using first = temporaryFolder()
+  using second = temporaryFolder()
+  const [one, two] = [await echoing(first.path), await adding(second.path)]
+  await using both = composeRunners(one, two)
+  expect(await both.run({ role: 'echo', task: 'hi', session: 's' }).outcome).toMatchObject({ text: 'hi' })
+  expect(await both.run({ role: 'sum', input: { a: 1, b: 2 }, session: 's' }).outcome).toMatchObject({
+    output: { sum: 3 },
+  })
+  expect([one.stats().started, two.stats().started]).toEqual([1, 1])
+  // Both have it: the first is asked.
+  const waiting = both.run({ role: 'wait' })
+  await firstData(waiting, 'pid')
+  expect([one.stats().started, two.stats().started]).toEqual([2, 1])
+  await waiting.cancel()
+  expect(await both.sessionsOf('echo')?.messages('s')).toEqual(await one.sessions.messages('s'))
+  expect(await one.sessions.messages('s')).toHaveLength(2)
+  expect(await both.sessionsOf('sum')?.messages('s')).toEqual([])
+})
+
+test('inputs and outputs of all roles are inferred', async () => {
+  await using both = composeRunners(await echoing(), await adding())
+  type Spec<Role extends 'echo' | 'wait' | 'sum' | 'fail'> = Parameters<typeof both.run<Role>>[0]
+  type Ending<Role extends 'echo' | 'sum'> = Awaited<ReturnType<typeof both.run<Role>>['outcome']>
+  expectTypeOf<Parameters<typeof both.run>[0]['role']>().toEqualTypeOf<'echo' | 'wait' | 'sum' | 'fail'>()
+  expectTypeOf<{ role: 'sum'; input: { a: number; b: number } }>().toExtend<Spec<'sum'>>()
+  expectTypeOf<{ role: 'sum'; input: { a: number } }>().not.toExtend<Spec<'sum'>>()
+  expectTypeOf<{ role: 'sum' }>().not.toExtend<Spec<'sum'>>()
+  expectTypeOf<{ role: 'echo' }>().toExtend<Spec<'echo'>>()
+  expectTypeOf<Ending<'sum'>>().toEqualTypeOf<Outcome<{ sum: number }>>()
+  expectTypeOf<Ending<'echo'>>().toEqualTypeOf<Outcome<JsonValue>>()
+  expect(both.roles).toEqual(['echo', 'wait', 'sum', 'fail'])
+  expect(both.shouldHandle({ role: 'sum' })).toBe(true)
+})
+
+test('a role that no runner has is UNKNOWN_ROLE, and all that there are are named', async () => {
+  await using both = composeRunners(await echoing(), await adding())
+  const [spec, role]: [{ role: 'echo' }, 'echo'] = JSON.parse('[{ "role": "nobody" }, "nobody"]')
+  const run = both.run(spec)
+  expect(await run.outcome).toEqual({
+    status: 'failed',
+    code: 'UNKNOWN_ROLE',
+    retry: 'never',
+    message: 'no role "nobody"; there are: echo, wait, sum, fail',
+  })
+  expect(await both.run(JSON.parse('null')).outcome).toMatchObject({ code: 'UNKNOWN_ROLE' })
+  expect(await run.cancel()).toEqual(await run.outcome)
+  expect(run.status()).toMatchObject({ role: 'nobody', phase: 'ended', status: 'failed' })
+  expect(both.shouldHandle({ role: 'nobody' })).toBe(false)
+  expect(both.sessionsOf(role)).toBeUndefined()
+})
+
+test('what it tells is of all runners together', async () => {
+  const [one, two] = [await echoing(), await adding()]
+  await using both = composeRunners(one, two)
+  const waiting = both.run({ role: 'wait' })
+  await firstData(waiting, 'pid')
+  await both.run({ role: 'fail' }).outcome
+  expect(both.stats()).toMatchObject({ started: 2, ended: 1, runs: [{ runId: waiting.id, role: 'wait' }] })
+  await waiting.cancel()
+})
+
+test('drain reaches every runner: nothing new, and runs in progress have the grace', async () => {
+  const [one, two] = [await echoing(), await adding()]
+  const both = composeRunners(one, two)
+  const waits = [one.run({ role: 'wait' }), two.run({ role: 'wait' })]
+  for (const run of waits) await firstData(run, 'pid')
+  const drained = both.drain({ graceMs: 50 })
+  expect(await both.run({ role: 'echo' }).outcome).toMatchObject({ code: 'DRAINING' })
+  expect(await both.run({ role: 'sum', input: { a: 1, b: 1 } }).outcome).toMatchObject({ code: 'DRAINING' })
+  await drained
+  for (const run of waits) expect(await run.outcome).toMatchObject({ reason: 'the runner is draining' })
+  await Promise.all([one.closed, two.closed, both.closed])
+})
+
+test('close, and leaving its block, close every runner with their workers', async () => {
+  const [one, two] = [await echoing(), await adding()]
+  let pids: number[] = []
+  {
+    await using both = composeRunners(one, two)
+    const waits = [one.run({ role: 'wait' }), two.run({ role: 'wait' })]
+    pids = await Promise.all(waits.map(async (run) => Number(await firstData(run, 'pid'))))
+    await both.close()
+    for (const run of waits) expect(await run.outcome).toMatchObject({ reason: 'the runner was closed' })
+  }
+  await Promise.all([one.closed, two.closed])
+  expect(pids.map(isAlive)).toEqual([false, false])
+})
+
+test('composites compose', async () => {
+  const inner = composeRunners(await echoing(), await adding())
+  await using all = composeRunners(inner, await testRunner())
+  expectTypeOf<Parameters<typeof all.run>[0]['role']>().toExtend<'echo' | 'sum' | 'steered' | 'wait' | (string & {})>()
+  expect(await all.run({ role: 'sum', input: { a: 2, b: 2 } }).outcome).toMatchObject({ output: { sum: 4 } })
+  expect(await all.run({ role: 'add', input: { a: 2, b: 3 } }).outcome).toMatchObject({ output: { sum: 5 } })
+  expect(await all.sessionsOf('sum')?.messages('nothing')).toEqual([])
+  expect(inner.stats().started).toBe(1)
+})
+
+test('there must be a runner', () => {
+  const none: [Runner, ...Runner[]] = JSON.parse('[]')
+  expect(() => composeRunners(...none)).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))
+})
