@@ -25,6 +25,13 @@ export class ManualClock implements Clock {
     return this.#timers.size
   }
 
+  /** Lets time pass at once, as after a process was suspended: what was due meanwhile fires late. */
+  async jump(byMs: number): Promise<void> {
+    await settle()
+    this.#now += byMs
+    await this.advance(0)
+  }
+
   /** Lets time pass, timer by timer, and all that follows from each happen. */
   async advance(byMs: number): Promise<void> {
     const end = this.#now + byMs
