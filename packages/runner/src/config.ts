@@ -13,6 +13,7 @@ import {
 } from '@greenroom/proto'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
+import { checkLimits, type LimitOptions } from './limits.ts'
 import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
@@ -30,6 +31,7 @@ export interface Config {
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
   readonly admission: Required<AdmissionOptions>
+  readonly limits: LimitOptions
   readonly cancelGraceMs: number
   readonly partitionGraceMs: number
   readonly logger: Logger
@@ -46,6 +48,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   secrets: true,
   env: true,
   admission: true,
+  limits: true,
   cancelGraceMs: true,
   partitionGraceMs: true,
   quiet: true,
@@ -127,6 +130,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   const { partitionGraceMs = limits.partitionGraceMs, clock = systemClock, random = systemRandom } = options
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
   check('env', env, isVariables, 'a list of names of environment variables')
+  checkLimits('limits', options.limits)
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
   check('quiet', quiet, isFlag, 'true or false')
@@ -145,6 +149,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     secrets,
     env,
     admission: checkAdmission(options.admission ?? {}),
+    limits: options.limits ?? {},
     cancelGraceMs,
     partitionGraceMs,
     logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,
@@ -224,7 +229,7 @@ function checkRole(field: string, role: RoleOptions): void {
   )
   check(`${field}.posture`, role.posture, (it) => isObject(it) && Object.values(it).every(isFlag), 'an object of flags')
   checkNames(`${field}.posture`, role.posture ?? {}, postures)
-  check(`${field}.limits`, role.limits, isObject, 'an object')
+  checkLimits(`${field}.limits`, role.limits)
   check(`${field}.idempotent`, role.idempotent, isFlag, 'true or false')
   check(`${field}.priority`, role.priority, Number.isFinite, 'a number')
   check(`${field}.retry`, role.retry, isObject, 'an object')
@@ -242,8 +247,6 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
   if (role.concurrency !== undefined && !isCount(role.concurrency.limit))
     throw bad(`${field}.concurrency.limit`, 'a number of runs')
-  checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true })
-  check(`${field}.limits.acceptColdMs`, role.limits?.acceptColdMs, isMs, 'a number of milliseconds')
 }
 
 function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {

@@ -7,6 +7,7 @@ import {
   parseEvent,
   textOf,
   type JsonValue,
+  type Limits,
   type Message,
   type Run as Assignment,
 } from '@greenroom/proto'
@@ -14,6 +15,7 @@ import type { Ticket } from './admission.ts'
 import type { Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
+import { checkLimits, limitsOfSession, resolveLimits } from './limits.ts'
 import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
@@ -25,9 +27,9 @@ import { resolve } from 'node:path'
 export interface Plan {
   readonly record: RunRecord
   readonly need: WorkerNeed
-  /** What the worker is sent, but for the attempt's number. */
-  readonly assignment: Omit<Assignment, 'epoch'>
-  readonly acceptMs: number
+  /** What the worker is sent, but for what differs between attempts. */
+  readonly assignment: Omit<Assignment, 'epoch' | 'limits'>
+  readonly limits: Limits
   /** How it is let in. */
   readonly ticket: Ticket
   readonly delayMs: number
@@ -59,11 +61,12 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const { runId, session, spec, config, startedAt } = request
   const role = roleOf(request)
   checkSpec(request)
+  const known = await request.sessions.get(session)
   const earlier = await request.sessions.messages(session)
   const said = [...earlier, ...(spec.messages ?? [])]
   const task =
     spec.task ??
-    textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: await titleOf(request) })
+    textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: known?.title ?? '' })
   const added: Message[] = [
     ...(spec.messages ?? []),
     ...(spec.task === undefined ? [] : [{ role: 'user' as const, content: spec.task }]),
@@ -96,7 +99,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
     idempotent: role.idempotent ?? false,
-    acceptMs: role.limits?.acceptColdMs ?? 60_000,
+    limits: resolveLimits(config.limits, role.limits, limitsOfSession(known), spec.limits),
     sessionEntries: added.map((message, seq) => ({ runId, epoch: 0, seq, message })),
   }
 }
@@ -128,6 +131,7 @@ function checkSpec({ spec, session }: PlanRequest): void {
     if (spec[field] !== undefined && !Number.isFinite(spec[field]))
       throw new GreenroomError('BAD_OPTIONS', `${field} must be a number`)
   }
+  checkLimits('limits', spec.limits)
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')
   encodable('INPUT_INVALID', 'the input', { input: spec.input, task: spec.task })
@@ -156,10 +160,6 @@ function encodable(code: ErrorCode, what: string, value: unknown): void {
       cause,
     })
   }
-}
-
-async function titleOf({ sessions, session }: PlanRequest): Promise<string> {
-  return (await sessions.get(session))?.title ?? ''
 }
 
 async function secretsOf(role: RoleOptions, { config }: PlanRequest): Promise<Record<string, string>> {
