@@ -128,6 +128,20 @@ test('what a run used is in its outcome, and told as it goes', async () => {
   })
 })
 
+test('limits are those of the run: what a lost attempt used is gone for the next one, and in the outcome', async () => {
+  await using runner = await testRunner({ limits: { rounds: 5 } })
+  const outcome = await runner.run({ role: 'mortal' }).outcome
+  expect(outcome).toMatchObject({ status: 'completed', output: { rounds: 3 }, usage: { rounds: 4 } })
+  const { totalMs = 0 } = outcome.status === 'completed' ? Object(outcome.output) : {}
+  expect(totalMs).toBeGreaterThan(3_500_000)
+  expect(totalMs).toBeLessThan(3_599_950)
+  expect(await runner.run({ role: 'mortal', limits: { rounds: 3 } }).outcome).toMatchObject({
+    status: 'failed',
+    code: 'LIMIT_ROUNDS',
+    usage: { rounds: 4 },
+  })
+})
+
 test('a worker in a synchronous loop that takes ever more memory is ended by its limit', async () => {
   await using runner = await testRunner({ limits: { memoryMb: 300 }, cancelGraceMs: 300 })
   const before = performance.now()
