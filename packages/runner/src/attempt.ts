@@ -5,14 +5,16 @@
  * - *L1* An attempt holds a permit from before it gets its worker until it has ended.
  * - *L2* A worker that ended by itself before it was ever attached would do so again: that is no bad luck (R2).
  * - *L3* A worker is parked after a success, retired when its run ended in order or was not taken, and killed otherwise.
+ * - *L4* The bounds are the run's: an attempt has what earlier ones left.
  */
 import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
 import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive } from './drive/index.ts'
-import { failed, failedBy, outcomeOf } from './ending.ts'
+import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal } from './journal.ts'
+import { Account } from './limits.ts'
 import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
@@ -78,11 +80,12 @@ interface Tried {
 export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const { plan, config, signal } = loop
   const retry = new Retry(plan.retry, plan.idempotent, config.random)
+  const account = new Account(plan.limits)
   await pause(loop, plan.delayMs)
   for (let epoch = 1; ; epoch += 1) {
-    const tried = await tryOnce(loop, { runId: plan.record.runId, epoch })
+    const tried = await tryOnce(loop, { runId: plan.record.runId, epoch }, account)
     const afterMs = signal.aborted ? undefined : retry.after(judged(tried))
-    if (afterMs === undefined) return lastOf(loop, tried)
+    if (afterMs === undefined) return lastOf(loop, tried, account)
     await giveUp(loop, tried)
     await pause(loop, afterMs)
   }
@@ -108,11 +111,11 @@ function judged({ end, gone, outcome }: Tried): Judged {
   return { outcome, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
 }
 
-function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried): LoopEnd {
+function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, { usage }: Account): LoopEnd {
   if (record !== undefined) loop.onEnd(ref, record)
   return {
     ref,
-    outcome,
+    outcome: withUsage(outcome, usage),
     confirm: end.how === 'terminal' ? end.confirm : () => undefined,
     retire: () => lease?.release('retire'),
   }
@@ -126,7 +129,7 @@ async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, recor
 }
 
 /** One attempt, from its admission to its end: so long it holds its permit. */
-async function tryOnce(loop: AttemptLoop, ref: RunRef): Promise<Tried> {
+async function tryOnce(loop: AttemptLoop, ref: RunRef, account: Account): Promise<Tried> {
   const { plan, admission, signal } = loop
   loop.onPhase('queued')
   using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
@@ -138,10 +141,10 @@ async function tryOnce(loop: AttemptLoop, ref: RunRef): Promise<Tried> {
     const outcome = signal.aborted ? cancelledBy(signal) : failedBy(error)
     return { ref, lease: undefined, end: { how: 'unplaced' }, gone: undefined, outcome, record: undefined }
   }
-  return await use(loop, ref, lease)
+  return await use(loop, ref, lease, account)
 }
 
-async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>): Promise<Tried> {
+async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, account: Account): Promise<Tried> {
   const { clock } = loop.config
   const { worker, warm } = lease
   loop.onLease(lease, ref.epoch)
@@ -153,7 +156,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>): 
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
   }
-  const { end, lastSeq } = await follow(loop, ref, lease, started)
+  const { end, lastSeq } = await follow(loop, ref, lease, started, account)
   const wasRefused = end.how === 'unclaimed' && end.why === 'refused'
   // L3
   if (end.how !== 'terminal' && !wasRefused) lease.release('kill')
@@ -173,6 +176,7 @@ async function follow(
   ref: RunRef,
   { worker, warm }: Lease<PlacedWorker>,
   record: AttemptRecord,
+  account: Account,
 ): Promise<{ readonly end: DrivenEnd; readonly lastSeq: number }> {
   try {
     await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record)]))
@@ -180,10 +184,10 @@ async function follow(
     return { end: signal.aborted ? { how: 'unclaimed', why: 'cancelled' } : { how: 'failed', error }, lastSeq: 0 }
   }
   const attempt = drive.start({
-    run: { ...plan.assignment, epoch: ref.epoch },
+    run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
     worker,
     signal,
-    acceptMs: warm ? plan.accept.warmMs : plan.accept.coldMs,
+    acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
     cancelGraceMs: config.cancelGraceMs,
     settleMs: config.partitionGraceMs,
     record: (first, events) => loop.record(ref.epoch, first, events),
@@ -192,6 +196,7 @@ async function follow(
   })
   loop.onAttempt(attempt)
   const end = await attempt.ended
+  account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
   return { end, lastSeq: attempt.received }
 }
 
@@ -205,10 +210,14 @@ function cancelledBy(signal: AbortSignal): Outcome {
 }
 
 function outcomeAfter(end: DrivenEnd, worker: WorkerEnd | undefined, signal: AbortSignal): Outcome {
-  if (end.how === 'terminal') return outcomeOf(end.terminal, end.eventsLost)
-  const lost = end.how === 'lost' && end.eventsLost !== undefined ? { eventsLost: end.eventsLost } : {}
+  const never = end.how === 'terminal' || end.how === 'lost' ? end.eventsLost : undefined
+  const eventsLost = never ?? (end.how === 'terminal' ? end.terminal.lost : undefined)
+  if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)
+  if (end.how === 'terminal') return outcomeOf(end.terminal, eventsLost)
+  const lost = eventsLost === undefined ? {} : { eventsLost }
   if (end.how === 'failed') return failedBy(end.error)
   if (signal.aborted) return { ...cancelledBy(signal), ...lost }
+  if (end.how === 'unclaimed' && end.why === 'silent') return { status: 'timeout', which: 'accept' }
   const mayStillRun = end.how === 'lost' && end.mayStillRun
   if (worker === undefined) return failed('WORKER_LOST', 'the worker did not take the run', { mayStillRun })
   // What was claimed had a worker, also where the runner could not see it attach.

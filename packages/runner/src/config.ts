@@ -13,6 +13,7 @@ import {
 } from '@greenroom/proto'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
+import { checkLimits, type LimitOptions } from './limits.ts'
 import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource, WarmPoolOptions } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
@@ -33,6 +34,7 @@ export interface Config {
   readonly admission: Required<AdmissionOptions>
   readonly pool: Required<WarmPoolOptions>
   readonly inspect: boolean
+  readonly limits: LimitOptions
   readonly cancelGraceMs: number
   readonly partitionGraceMs: number
   readonly logger: Logger
@@ -52,6 +54,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   admission: true,
   pool: true,
   inspect: true,
+  limits: true,
   cancelGraceMs: true,
   partitionGraceMs: true,
   quiet: true,
@@ -140,6 +143,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
   check('openStore', options.openStore, (it) => typeof it === 'function', 'a function that opens a store')
   check('env', env, isVariables, 'a list of names of environment variables')
+  checkLimits('limits', options.limits)
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
   check('inspect', inspect, isFlag, 'true or false')
@@ -162,6 +166,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     admission: checkAdmission(options.admission ?? {}),
     pool: checkPool(options.pool ?? {}, options.roles),
     inspect,
+    limits: options.limits ?? {},
     cancelGraceMs,
     partitionGraceMs,
     logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,
@@ -271,7 +276,7 @@ function checkRole(field: string, role: RoleOptions): void {
   )
   check(`${field}.posture`, role.posture, (it) => isObject(it) && Object.values(it).every(isFlag), 'an object of flags')
   checkNames(`${field}.posture`, role.posture ?? {}, postures)
-  check(`${field}.limits`, role.limits, isObject, 'an object')
+  checkLimits(`${field}.limits`, role.limits)
   check(`${field}.idempotent`, role.idempotent, isFlag, 'true or false')
   check(`${field}.priority`, role.priority, Number.isFinite, 'a number')
   check(`${field}.retry`, role.retry, isObject, 'an object')
@@ -289,9 +294,6 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
   if (role.concurrency !== undefined && !isCount(role.concurrency.limit))
     throw bad(`${field}.concurrency.limit`, 'a number of runs')
-  checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true, acceptWarmMs: true })
-  check(`${field}.limits.acceptWarmMs`, role.limits?.acceptWarmMs, isMs, 'a number of milliseconds')
-  check(`${field}.limits.acceptColdMs`, role.limits?.acceptColdMs, isMs, 'a number of milliseconds')
 }
 
 function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {

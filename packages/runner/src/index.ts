@@ -11,6 +11,7 @@
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
  * - `journal` the runner's tables · `session-store` transcripts · `reader` reading a run, late or live
+ * - `limits` the bounds of a run, and what is left of them
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
  * @packageDocumentation
@@ -29,7 +30,6 @@ export type {
   BusChoice,
   ExecutorNames,
   OnlyRoleOptions,
-  RoleLimits,
   RoleOptions,
   Roles,
   RunnerOptions,
@@ -39,6 +39,7 @@ export type {
 } from './options.ts'
 export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifference } from './pool/index.ts'
 export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
+export type { LimitOptions } from './limits.ts'
 export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
 export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'

@@ -3,16 +3,9 @@ import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
+import type { LimitOptions } from './limits.ts'
 import type { RetryOptions } from './retry.ts'
 import type { SessionStore } from './session-store.ts'
-
-/** Bounds that the runner enforces; an absent one has its default. */
-export interface RoleLimits {
-  /** How long a fresh worker may take from the stored assignment to its acceptance, in milliseconds. = 60,000 */
-  readonly acceptColdMs?: number
-  /** The same for a warm one. = 10,000 */
-  readonly acceptWarmMs?: number
-}
 
 /** The names of the executors that a worker entry serves. */
 export type ExecutorNames<Executors> = keyof Executors & string
@@ -35,8 +28,8 @@ export interface RoleOptions<Executor extends string = string> {
   readonly secrets?: readonly string[]
   /** Names of environment variables that its workers get beside the runner's `env`. */
   readonly env?: readonly string[]
-  /** Bounds on each of its runs. */
-  readonly limits?: RoleLimits
+  /** Bounds on each of its runs. = the runner's, each for itself */
+  readonly limits?: LimitOptions
   /** Whether its runs may have their effects twice: then `retry` holds for those that were lost in the middle, too. = false */
   readonly idempotent?: boolean
   /** How often its runs are tried again when that may help. = one attempt */
@@ -135,14 +128,16 @@ export interface RunnerOptions<
   readonly admission?: AdmissionOptions
   /** How many workers stay warm between runs. */
   readonly pool?: WarmPoolOptions
+  /** Bounds on every run; roles, sessions and runs may say otherwise, each for itself. = see {@link LimitOptions} */
+  readonly limits?: LimitOptions
   /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */
   readonly cancelGraceMs?: number
   /** How long a connection may be lost before its owner counts as gone, in milliseconds. = 30,000 */
   readonly partitionGraceMs?: number
   /**
    * Starts workers, when `worker` is an entry file, with a debugger that waits on a free port of this machine; its URL is
-   * among what they write. Nobody is given up then while he stands at a breakpoint: the deadlines for accepting a run and
-   * for a lost connection are off. = false
+   * among what they write. Nobody is given up then while he stands at a breakpoint: every bound on time is off, also for a
+   * lost connection. = false
    */
   readonly inspect?: boolean
   /** Whether to keep what workers write to themselves instead of forwarding it to standard error. = false */

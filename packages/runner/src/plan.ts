@@ -9,6 +9,7 @@ import {
   textOf,
   wire,
   type JsonValue,
+  type Limits,
   type Message,
   type Posture,
   type Run as Assignment,
@@ -17,6 +18,7 @@ import type { Ticket } from './admission.ts'
 import type { Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
+import { checkLimits, limitsOfSession, resolveLimits, type LimitOptions } from './limits.ts'
 import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
@@ -25,20 +27,21 @@ import { workerEnvironment, workingDirectory } from './platform/surroundings.ts'
 import { resolve } from 'node:path'
 
 /** Whoever stands at a breakpoint is given time. */
-const dayMs = 86_400_000
+const patient: LimitOptions = {
+  acceptWarmMs: null,
+  acceptColdMs: null,
+  firstEventMs: null,
+  noProgressMs: null,
+  totalMs: null,
+}
 
 /** A planned run. */
 export interface Plan {
   readonly record: RunRecord
   readonly need: WorkerNeed
-  /** What the worker is sent, but for the attempt's number. */
-  readonly assignment: Omit<Assignment, 'epoch'>
-  readonly accept: {
-    /** How long a warm worker may take to claim the run, in milliseconds. */
-    readonly warmMs: number
-    /** The same for a fresh one. */
-    readonly coldMs: number
-  }
+  /** What the worker is sent, but for what differs between attempts. */
+  readonly assignment: Omit<Assignment, 'epoch' | 'limits'>
+  readonly limits: Limits
   /** How it is let in. */
   readonly ticket: Ticket
   readonly delayMs: number
@@ -70,11 +73,12 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const { runId, session, spec, config, startedAt } = request
   const role = roleOf(request)
   checkSpec(request)
+  const known = await request.sessions.get(session)
   const earlier = await request.sessions.messages(session)
   const said = [...earlier, ...(spec.messages ?? [])]
   const task =
     spec.task ??
-    textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: await titleOf(request) })
+    textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: known?.title ?? '' })
   const added: Message[] = [
     ...(spec.messages ?? []),
     ...(spec.task === undefined ? [] : [{ role: 'user' as const, content: spec.task }]),
@@ -107,9 +111,13 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
     idempotent: role.idempotent ?? false,
-    accept: config.inspect
-      ? { warmMs: dayMs, coldMs: dayMs }
-      : { warmMs: role.limits?.acceptWarmMs ?? 10_000, coldMs: role.limits?.acceptColdMs ?? 60_000 },
+    limits: resolveLimits(
+      config.limits,
+      role.limits,
+      limitsOfSession(known),
+      spec.limits,
+      config.inspect ? patient : {},
+    ),
     sessionEntries: added.map((message, seq) => ({ runId, epoch: 0, seq, message })),
   }
 }
@@ -197,6 +205,7 @@ function checkSpec({ spec, session }: PlanRequest): void {
     if (spec[field] !== undefined && !Number.isFinite(spec[field]))
       throw new GreenroomError('BAD_OPTIONS', `${field} must be a number`)
   }
+  checkLimits('limits', spec.limits)
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')
   if (spec.input !== undefined) checkJson('INPUT_INVALID', 'input', spec.input)
@@ -231,10 +240,6 @@ function checkSize(name: string, value: unknown): void {
 
 function reasonIn(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
-}
-
-async function titleOf({ sessions, session }: PlanRequest): Promise<string> {
-  return (await sessions.get(session))?.title ?? ''
 }
 
 async function secretsOf(config: Config, roleName: string, role: RoleOptions): Promise<Record<string, string>> {

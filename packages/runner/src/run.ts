@@ -1,6 +1,7 @@
 /** A run as its caller holds it. */
 import type { PoolMiss } from './pool/index.ts'
 import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
+import type { LimitOptions } from './limits.ts'
 
 /** What to run, but for its input. */
 export interface RunSpec<Role extends string = string> {
@@ -20,6 +21,8 @@ export interface RunSpec<Role extends string = string> {
   readonly delayMs?: number
   /** Who waits with a larger number is let in first. = the role's */
   readonly priority?: number
+  /** Its bounds. = the session's, the role's, the runner's, each for itself */
+  readonly limits?: LimitOptions
   /** Cancels the run when it aborts. */
   readonly signal?: AbortSignal
 }

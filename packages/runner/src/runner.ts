@@ -60,7 +60,7 @@ export interface Runner<
    * Starts a run. Never throws: what is wrong with it is in its outcome.
    *
    * Codes of a failed outcome: `UNKNOWN_ROLE`, `BAD_OPTIONS`, `SECRET_MISSING`, `SPEC_TOO_LARGE`, `WORKER_SPAWN_FAILED`,
-   * `WORKER_LOST`, `CLOSED`, `DRAINING`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
+   * `WORKER_LOST`, `CLOSED`, `DRAINING`, `LIMIT_…`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
    * the executor's own.
    */
   run<Role extends keyof R & string>(

@@ -142,6 +142,7 @@ function watch(executor: Executor, gate: Promise<void> = Promise.resolve()): Wat
     const mine: RunContext = {
       ...ctx,
       emit: (event) => emit(ctx, event),
+      spend: (usage) => emit(ctx, { type: 'usage', usage }),
       message: (message) =>
         emit(ctx, {
           type: 'message',
