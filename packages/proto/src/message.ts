@@ -274,11 +274,11 @@ export interface Events extends RunRef {
   readonly events: readonly WireEvent[]
 }
 
-/** What became of a {@link Steer}. */
+/** Where the text of a {@link Steer} is; sent once. */
 export interface SteerReceipt extends RunRef {
   /** The {@link Steer} that it is about. */
   readonly steerId: string
-  /** Taken up; waiting for a safe point; or too late: the executor does not listen any more. */
+  /** With the executor, which waited for it; with the worker, until the executor asks; or too late: nobody will. */
   readonly status: 'delivered' | 'queued' | 'not-live'
 }
 
@@ -418,7 +418,7 @@ export interface RunMessages {
   readonly accepted: Accepted
   /** What the run tells. */
   readonly events: Events
-  /** What became of a steer. */
+  /** Where the text of a steer is. */
   readonly 'steer-receipt': SteerReceipt
   /** The answer to a question. */
   readonly 'ask-reply': AskReply

@@ -3,7 +3,8 @@
  *
  * - *X1* There is exactly one outcome. It is recorded, with all that belongs to it, before the caller sees it; when it
  *   cannot be recorded the caller sees it all the same, and the worker's terminal stays on the bus.
- * - *X2* Steering texts without a receipt when the run ends are in the transcript before their senders are answered.
+ * - *X2* Steering texts that have no entry when the run ends are put into the transcript, before the senders of those
+ *   without a receipt are answered.
  * - *X3* Messages are in the session's transcript as soon as they are acknowledged, where it is kept in the journal's
  *   database; a session store of the caller's own gets them at the end.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
@@ -81,6 +82,7 @@ export class Execution implements Run {
   readonly #abort = new AbortController()
   readonly #startedAt: number
   readonly #startedTicks: number
+  /** Texts that have no entry yet (X2). */
   readonly #steers = new Map<string, Steer>()
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
@@ -267,7 +269,10 @@ export class Execution implements Run {
       admission,
       signal: this.#abort.signal,
       begun,
-      record: (epoch, first, events) => this.#recorder.record(epoch, first, events),
+      record: (epoch, first, events) => {
+        this.#recorder.record(epoch, first, events)
+        for (const event of events) this.#noteTaken(event)
+      },
       flushed: () => this.#recorder.flushed(),
       exempt: this.#duty?.exempt ?? false,
       onPhase: (phase) => {
@@ -313,11 +318,16 @@ export class Execution implements Run {
   }
 
   #onReceipt({ steerId, status }: SteerReceipt): void {
-    const steer = this.#steers.get(steerId)
-    // What was refused stays, to be settled with what got no receipt at all (X2).
-    if (steer === undefined || status === 'not-live') return
-    this.#steers.delete(steerId)
-    steer.settle(status)
+    // What was refused is settled with what got no receipt at all (X2).
+    if (status !== 'not-live') this.#steers.get(steerId)?.settle(status)
+  }
+
+  /** A worker that took a text names its entry after it. */
+  #noteTaken(event: RunEvent | WireEvent): void {
+    if (event.type !== 'message' || !isMessage(event.message) || event.message.id === undefined) return
+    const steer = this.#steers.get(event.message.id)
+    this.#steers.delete(event.message.id)
+    steer?.settle(steer.mode === 'now' ? 'delivered' : 'queued')
   }
 
   /** Whether it was recorded. */
@@ -325,34 +335,32 @@ export class Execution implements Run {
     const late = [...this.#steers]
     this.#steers.clear()
     const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
-    for (const [, { text, settle }] of late) settle(recorded ? 'not-live' : this.#appendLate(text))
+    for (const [, { text, settle }] of late) {
+      const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text)
+      // Who was told `queued` hears no more of it.
+      kept.catch(() => undefined)
+      settle(kept)
+    }
     return recorded
   }
 
   async #finish({ ref, outcome }: LoopEnd, late: readonly (readonly [id: string, Steer])[]): Promise<void> {
     const { journal, config } = this.#around
-    const { entries, ids } = await this.#moveTranscript()
-    // A worker that took a text names its message after it: when its receipt was lost, the text is there all the same.
-    const missing = late.filter(([id]) => !ids.has(id))
+    const entries = await this.#moveTranscript()
     this.#lateSeq = this.#feed.last
-    const all = [...entries, ...missing.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
+    const all = [...entries, ...late.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
     const also = [...this.#ends, ...(await this.#sessionOperations(all)), ...(this.#duty?.operations(this.id) ?? [])]
     await journal.finish(ref, outcome, config.clock.now(), also)
   }
 
   /** Gives the run's messages to the session, but for the last page, which it returns. */
-  async #moveTranscript(): Promise<{
-    readonly entries: SessionEntry[]
-    readonly ids: ReadonlySet<string | undefined>
-  }> {
+  async #moveTranscript(): Promise<SessionEntry[]> {
     const { messages } = this.#recorder
-    const ids = new Set<string | undefined>()
     for (let at = 0; ; at += page) {
       const entries = messages
         .slice(at, at + page)
         .flatMap(({ epoch, seq }) => this.#entryAt({ runId: this.id, epoch }, seq))
-      for (const { message } of entries) ids.add(message.id)
-      if (at + page >= messages.length) return { entries, ids }
+      if (at + page >= messages.length) return entries
       await this.#around.sessions.append(this.#session, entries)
     }
   }

@@ -40,8 +40,11 @@ export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
       })
 
 /**
- * What became of a steering text: `delivered` (the executor took it), `queued` (it will, when it would end), or
- * `not-live` (the run is over or ended first: the text is in the transcript, for the session's next run).
+ * Where a steering text is: `delivered` (the executor, which waited for one, has it), `queued` (its worker has it, for
+ * when the executor asks next; mode `queue`: when it would end), or `not-live` (the run is over, or ended first).
+ *
+ * While the runner lives none is lost: what the executor takes is in the transcript as a message of the user, from then
+ * on; what it never asks for is added at the run's end, for the session's next run, as is what was `not-live`.
  */
 export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
@@ -105,7 +108,8 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
   /** How it ended. Never rejects. */
   readonly outcome: Promise<Outcome<Output>>
   /**
-   * Says something to it while it works.
+   * Says something to it while it works. Answered once its worker has the text; it does not wait for an executor that is
+   * busy, or never asks for any.
    *
    * @param text - a user's message
    * @param options - `now`: at the executor's next safe point; `queue`: when it would end. = `now`

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { keepingLogger, readAll, roles, temporaryFolder, testRunner, worker } from './fixtures/setup.ts'
+import { keepingLogger, readAll, roles, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
 import { createRunner } from '../src/index.ts'
 
 test('a run does its task in a fresh worker and brings back one outcome', async () => {
@@ -153,9 +153,10 @@ test('what a worker writes is passed on with its role and process, or kept quiet
   expect(silent.lines).toEqual([])
 })
 
-test('a steering text reaches the executor, and is not-live when nobody takes it', async () => {
+test('a steering text reaches the executor, waits for one that does not ask, and is not-live after the end', async () => {
   await using runner = await testRunner()
   const run = runner.run({ role: 'steered' })
+  await until(() => run.status().events > 0, 'its first event')
   expect(await run.send('turn left')).toBe('delivered')
   expect(await run.outcome).toMatchObject({ text: 'turn left' })
   expect(await run.send('too late')).toBe('not-live')
@@ -165,7 +166,7 @@ test('a steering text reaches the executor, and is not-live when nobody takes it
   ])
 
   const deaf = runner.run({ role: 'steered', task: 'ignore' })
-  expect(await deaf.send('hello?')).toBe('not-live')
+  expect(await deaf.send('hello?')).toBe('queued')
   expect(await deaf.outcome).toMatchObject({ text: 'ignored' })
   expect((await runner.sessions.messages(deaf.id)).at(-1)).toMatchObject({ role: 'user', content: 'hello?' })
 })

@@ -74,15 +74,17 @@ export class Attempt {
     this.#options = options
     this.ref = { runId, epoch }
     this.replyTo = replyTo
-    this.inbox = new SteeringInbox(({ steerId, text }) =>
-      this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } }),
-    )
     this.#meter = new Meter({
       limits: options.run.limits ?? {},
       clock: options.clock,
       rssMb: options.platform.rssMb,
       isWaiting: () => (this.#link?.waiting ?? 0) > 0,
       onExceeded: (ending, error) => this.#stop(ending, error),
+    })
+    this.inbox = new SteeringInbox({
+      record: ({ steerId, text }) =>
+        this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } }),
+      isHeldUp: () => (this.#link?.waiting ?? 0) > 0,
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.settled = promise
@@ -172,7 +174,9 @@ export class Attempt {
       signal.throwIfAborted()
       if (messages === undefined) return failed('SPEC_INVALID', 'a part of the history is missing')
       const input = await validate(executor.input, run.input, 'input')
-      const result = await executor.run(requestOf(run, input, messages), this.#context())
+      const running = executor.run(requestOf(run, input, messages), this.#context())
+      this.inbox.open()
+      const result = await running
       // What an executor makes of its programs' and calls' sudden end is half a result, not one that was faster.
       signal.throwIfAborted()
       await Promise.allSettled(this.#pending)

@@ -42,7 +42,8 @@ export interface RunContext {
   readonly spend: (usage: Usage) => Promise<void>
   /**
    * Texts that were sent to the run, in order. What is taken here is in the transcript, as a message of the user; what
-   * is not taken before the run ends is refused as `not-live`. Ends with the run, or when it is cancelled.
+   * is not taken before the run ends is put there by the runner, for the session's next run. The sender is told
+   * `delivered` when this was waiting for it, else `queued`. Ends with the run, or when it is cancelled.
    */
   readonly steering: AsyncIterable<SteeringText>
   /**

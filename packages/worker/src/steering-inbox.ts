@@ -1,9 +1,13 @@
 /**
  * The inbox of one run: texts that wait until the executor takes them.
  *
- * - *I1* A text is either taken or refused, and its sender is told which, once.
- * - *I2* What is taken is in the transcript before the executor sees it.
- * - *I3* After `close` nothing is taken: what waits is refused, what comes is refused.
+ * - *I1* The sender of a text is told once, at once, where it is: with the executor (`delivered`), here (`queued`), or
+ *   refused (`not-live`). It is not kept waiting for an executor that may never ask, nor for room in a window that it
+ *   may be the one to make.
+ * - *I2* What is taken is in the transcript before the executor sees it. So a text that was `queued` and has no entry when
+ *   the run ends was not taken, and the runner puts it into the transcript.
+ * - *I3* After `close` nothing is taken: what comes is refused.
+ * - *I4* Before `open` it is not certain that there will be an executor: nothing is said yet.
  */
 import type { SteerReceipt } from '@greenroom/proto'
 import type { SteeringText } from './context.ts'
@@ -11,20 +15,29 @@ import type { SteeringText } from './context.ts'
 /** A text that waits. */
 export interface Steering extends SteeringText {
   readonly steerId: string
-  /** Tells its sender what became of it. */
+  /** Tells its sender where it is; only the first word counts. */
   readonly settle: (status: SteerReceipt['status']) => void
 }
 
-/** See I1 to I3. */
-export class SteeringInbox implements AsyncIterable<SteeringText> {
-  readonly #record: (steering: Steering) => Promise<void>
-  #waiting: Steering[] = []
-  #arrival = Promise.withResolvers<void>()
-  #closed = false
+/** What an inbox needs of its run. */
+export interface SteeringInboxOptions {
+  /** Puts a text into the transcript; when it fails the text is not taken. */
+  readonly record: (steering: Steering) => Promise<void>
+  /** Whether what is being recorded waits for room. */
+  readonly isHeldUp: () => boolean
+}
 
-  /** @param record - puts a text into the transcript; when it fails the text is refused */
-  constructor(record: (steering: Steering) => Promise<void>) {
-    this.#record = record
+/** See I1 to I4. */
+export class SteeringInbox implements AsyncIterable<SteeringText> {
+  readonly #options: SteeringInboxOptions
+  #waiting: Steering[] = []
+  /** Wakes whoever waits for a text, each for one. */
+  #takers: (() => void)[] = []
+  #state: 'new' | 'open' | 'closed' = 'new'
+
+  /** @param options - see {@link SteeringInboxOptions} */
+  constructor(options: SteeringInboxOptions) {
+    this.#options = options
   }
 
   /**
@@ -33,16 +46,25 @@ export class SteeringInbox implements AsyncIterable<SteeringText> {
    * @param steering - the text and its sender
    */
   push(steering: Steering): void {
-    if (this.#closed) return steering.settle('not-live')
+    if (this.#state === 'closed') return steering.settle('not-live')
     this.#waiting.push(steering)
-    this.#wake()
+    const wake = this.#takers.shift()
+    if (wake !== undefined) wake()
+    else if (this.#state === 'open') steering.settle('queued')
   }
 
-  /** Refuses what was not taken, and all that comes. Whoever iterates is done. */
+  /** There is an executor, which had its chance to take what is here. */
+  open(): void {
+    if (this.#state !== 'new') return
+    this.#state = 'open'
+    for (const steering of this.#waiting) steering.settle('queued')
+  }
+
+  /** Nothing is taken any more. Whoever iterates is done. */
   close(): void {
-    this.#closed = true
+    this.#state = 'closed'
     for (const steering of this.#waiting.splice(0)) steering.settle('not-live')
-    this.#wake()
+    for (const wake of this.#takers.splice(0)) wake()
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<SteeringText> {
@@ -50,20 +72,16 @@ export class SteeringInbox implements AsyncIterable<SteeringText> {
       const steering = this.#waiting.shift()
       if (steering !== undefined) {
         if (await this.#take(steering)) yield { text: steering.text, mode: steering.mode }
-      } else if (this.#closed) return
-      else await this.#arrival.promise
+      } else if (this.#state === 'closed') return
+      else await new Promise<void>((resolve) => void this.#takers.push(resolve))
     }
-  }
-
-  #wake(): void {
-    const { resolve } = this.#arrival
-    this.#arrival = Promise.withResolvers()
-    resolve()
   }
 
   async #take(steering: Steering): Promise<boolean> {
     try {
-      await this.#record(steering)
+      const recorded = this.#options.record(steering)
+      if (this.#options.isHeldUp()) steering.settle('queued')
+      await recorded
     } catch {
       steering.settle('not-live')
       return false

@@ -382,10 +382,11 @@ class Loop implements Worker {
 
   #steer(delivery: Delivery): void {
     const { runId, epoch, steerId, text, mode } = decodeMessage('steer', delivery.payload)
-    const settle = (status: SteerReceipt['status']): void => {
-      const receipt = { runId, epoch, steerId, status }
-      void this.#send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}`, receipt).then(() => ack(delivery))
-    }
+    const { promise, resolve: settle } = Promise.withResolvers<SteerReceipt['status']>()
+    void promise
+      .then((status) => ({ runId, epoch, steerId, status }))
+      .then((receipt) => this.#send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}`, receipt))
+      .then(() => ack(delivery))
     const attempt = this.#attempts.get(keyOf({ runId, epoch }))
     if (attempt === undefined) settle('not-live')
     else attempt.inbox.push({ steerId, text, mode, settle })

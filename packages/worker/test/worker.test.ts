@@ -312,15 +312,14 @@ describe('an ending', () => {
     await using bench = await openBench({ careless })
     const run = await bench.run({ executor: 'careless' }, { reading: false })
     await run.seen(1_024)
-    const steered = run.steer('too late to be recorded')
-    await settle()
+    expect(await run.steer('too late to be recorded')).toBe('queued')
     done.resolve()
     await settle()
     for (const upTo of [1, 1_024]) {
       run.publish('ack', { ...run.ref, upTo })
       await settle()
     }
-    expect(await steered).toBe('not-live')
+    expect(run.events.map(({ type }) => type)).not.toContain('message')
     expect(run.terminals).toMatchObject([{ lastSeq: run.events.length }])
     run.read()
   })
@@ -514,21 +513,20 @@ describe('events', () => {
 })
 
 describe('steering', () => {
-  test('is delivered or queued when the executor takes it, and is in the transcript before that', async () => {
+  test('is delivered to an executor that waits for it, and is in the transcript before that', async () => {
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor })
     const run = await bench.run({ executor: 'it' })
     await settle()
     const texts = first().ctx.steering[Symbol.asyncIterator]()
-    const now = run.steer('left')
-    expect(await texts.next()).toEqual({ done: false, value: { text: 'left', mode: 'now' } })
-    const queued = run.steer('right', 'queue')
-    expect(await texts.next()).toEqual({ done: false, value: { text: 'right', mode: 'queue' } })
-    expect(await Promise.all([now, queued])).toEqual(['delivered', 'queued'])
-    const untaken = run.steer('up')
-    await settle()
+    const next = [texts.next(), texts.next()]
+    expect(await run.steer('left')).toBe('delivered')
+    expect(await run.steer('right', 'queue')).toBe('queued')
+    expect(await Promise.all(next)).toEqual([
+      { done: false, value: { text: 'left', mode: 'now' } },
+      { done: false, value: { text: 'right', mode: 'queue' } },
+    ])
     first().end()
-    expect(await untaken).toBe('not-live')
     await run.terminal
     expect(await texts.next()).toEqual({ done: true, value: undefined })
     expect(run.events).toEqual(
@@ -538,6 +536,50 @@ describe('steering', () => {
       })),
     )
     expect(await run.steer('too late')).toBe('not-live')
+  })
+
+  test('that nobody waits for is queued at once, and becomes an entry when it is taken', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    expect(await run.steer('left')).toBe('queued')
+    expect(await run.steer('right')).toBe('queued')
+    expect(run.events).toEqual([])
+    const texts = first().ctx.steering[Symbol.asyncIterator]()
+    expect(await texts.next()).toEqual({ done: false, value: { text: 'left', mode: 'now' } })
+    first().end()
+    await run.terminal
+    // The second one was not taken: that it has no entry tells the runner.
+    expect(run.events).toMatchObject([{ type: 'message', message: { content: 'left' } }])
+    expect(await texts.next()).toEqual({ done: true, value: undefined })
+  })
+
+  test('two texts at once for one that waits: the first is delivered, the second queued', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const next = first().ctx.steering[Symbol.asyncIterator]().next()
+    expect(await Promise.all([run.steer('left'), run.steer('right')])).toEqual(['delivered', 'queued'])
+    expect(await next).toMatchObject({ value: { text: 'left' } })
+    first().end()
+  })
+
+  test('is queued while its entry waits for room: its sender may be the one who has to read', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' }, { reading: false })
+    await settle()
+    const { emit, steering } = first().ctx
+    for (let at = 0; at < 1_024; at += 1) await emit({ type: 'progress', done: at })
+    const next = steering[Symbol.asyncIterator]().next()
+    expect(await run.steer('left')).toBe('queued')
+    run.read()
+    expect(await next).toMatchObject({ value: { text: 'left' } })
+    first().end()
+    await run.terminal
+    expect(run.events.at(-1)).toMatchObject({ type: 'message', message: { content: 'left' } })
   })
 
   test('after a cancel is refused, and whoever waits for it goes on', async () => {

@@ -1,0 +1,119 @@
+/** Each text that was sent to a run is answered, and is in the transcript once: as what the executor took, or at the end. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { textOf } from '@greenroom/proto'
+import { defineExecutor } from '@greenroom/worker'
+import { expect, onTestFinished, test } from 'vitest'
+import { createMemorySessions, type Runner } from '../src/index.ts'
+import { openTheatre } from './fixtures/threadless.ts'
+import { firstData, testRunner, until } from './fixtures/setup.ts'
+
+const said = async ({ sessions }: Pick<Runner, 'sessions'>, session: string): Promise<string[]> =>
+  (await sessions.messages(session)).map(textOf)
+
+/** An executor that takes texts when the test says so. */
+function listener() {
+  const asked = Promise.withResolvers<number>()
+  const taken: string[] = []
+  const listen = defineExecutor({
+    version: '1',
+    async run(_request, ctx) {
+      await ctx.emit({ type: 'data', name: 'here', data: true })
+      const count = await asked.promise
+      if (count === 0) return
+      for await (const { text } of ctx.steering) if (taken.push(text) === count) return
+    },
+  })
+  return { ask: asked.resolve, taken, executors: { listen } }
+}
+
+test('a text for a worker process that never asks for it is queued at once, and in the transcript at the end', async () => {
+  await using runner = await testRunner()
+  const run = runner.run({ role: 'wait', session: 's' })
+  await firstData(run, 'pid')
+  expect(await run.send('hello?')).toBe('queued')
+  expect(run.status().phase).toBe('running')
+  await run.cancel()
+  expect(await said(runner, 's')).toEqual(['waiting', 'hello?'])
+})
+
+test('a text that is queued and then taken is in the transcript once, where it was taken', async () => {
+  const { ask, taken, executors } = listener()
+  await using theatre = await openTheatre(executors)
+  const run = theatre.runner.run({ role: 'listen', session: 's' })
+  await firstData(run, 'here')
+  expect(await Promise.all([run.send('one'), run.send('two', { mode: 'queue' }), run.send('three')])).toEqual([
+    'queued',
+    'queued',
+    'queued',
+  ])
+  ask(2)
+  await run.outcome
+  expect(taken).toEqual(['one', 'two'])
+  expect(await said(theatre.runner, 's')).toEqual(['one', 'two', 'three'])
+})
+
+test('a loop that reads a run may send to it, also while the window is full', async () => {
+  const flood = defineExecutor({
+    version: '1',
+    async run(_request, ctx) {
+      const heard = ctx.steering[Symbol.asyncIterator]().next()
+      for (let n = 0; n < 5_000; n += 1) await ctx.emit({ type: 'text-delta', text: 'x'.repeat(1_000) })
+      return { output: (await heard).value.text }
+    },
+  })
+  await using theatre = await openTheatre({ flood })
+  const run = theatre.runner.run({ role: 'flood', session: 's' })
+  for await (const event of run) {
+    if (event.type !== 'text-delta') continue
+    await until(() => run.status().events >= 1_000, 'a full window')
+    expect(await run.send('are you there?')).toBe('queued')
+    break
+  }
+  expect(await run.outcome).toMatchObject({ output: 'are you there?' })
+  expect(await said(theatre.runner, 's')).toEqual(['are you there?'])
+})
+
+test('a worker killed at each of its steps: each text is answered, and once in the transcript', async () => {
+  const answers = new Map<string, number>()
+  for (let n = 1, isOver = false; !isOver; n += 1) {
+    const { ask, executors } = listener()
+    let steps = 0
+    let name = ''
+    await using theatre = await openTheatre(executors, (step) => {
+      if (step.worker !== 1) return
+      steps += 1
+      if (steps !== n) return
+      name = `${n}: ${step.name}`
+      step.kill()
+    })
+    const run = theatre.runner.run({ role: 'listen', session: 's' })
+    const sent = [run.send('one'), run.send('two')]
+    await Promise.race([run.outcome, Promise.all(sent)])
+    sent.push(run.send('three'))
+    ask(2)
+    const outcome = await run.outcome
+    const told = await Promise.all(sent)
+    expect((await said(theatre.runner, 's')).toSorted(), name).toEqual(['one', 'three', 'two'])
+    const key = `${outcome.status}: ${told.join()}`
+    answers.set(key, (answers.get(key) ?? 0) + 1)
+    isOver = steps < n
+  }
+  console.log('killed at each step:', Object.fromEntries(answers))
+  expect([...answers.keys()].join()).toMatch(/failed: queued,queued,not-live/)
+})
+
+test('a queued text that can be kept nowhere breaks nothing', async () => {
+  const stray: unknown[] = []
+  const onStray = (error: unknown): void => void stray.push(error)
+  process.on('unhandledRejection', onStray)
+  onTestFinished(() => void process.off('unhandledRejection', onStray))
+  const sessions = { ...createMemorySessions(), append: () => Promise.reject(new Error('the disk is gone')) }
+  await using runner = await testRunner({ sessions })
+  const run = runner.run({ role: 'wait' })
+  await firstData(run, 'pid')
+  expect(await run.send('hello?')).toBe('queued')
+  await run.cancel()
+  await sleep(10)
+  expect(stray).toEqual([])
+  await runner.close()
+})
