@@ -9,11 +9,20 @@ import { watchMemory } from './memory-watch.ts'
 import { Meter, type Exceeded } from './meter.ts'
 import { Watchdog, type Hold, type WatchdogName } from './watchdog.ts'
 
+/** A watchdog that tripped. */
+export interface Tripped {
+  /** Which of them. */
+  readonly which: Exclude<WatchdogName, 'accept'>
+  /** Never there: tells it from {@link Exceeded}. */
+  readonly code?: undefined
+}
+
 /** What ended an attempt before its executor did: a watchdog, or a limit on what it uses. */
-export type Trip = { readonly which: Exclude<WatchdogName, 'accept'>; readonly code?: undefined } | Exceeded
+export type Trip = Tripped | Exceeded
 
 /** What a limiter needs to know of the world. */
 export interface LimiterSeams {
+  /** Measures every time. */
   readonly clock: Clock
   /** Calls back when the inbox was drained. */
   readonly whenDrained: (task: () => void) => void

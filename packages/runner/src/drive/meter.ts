@@ -11,6 +11,7 @@ import {
 
 /** A limit that was exceeded. */
 export interface Exceeded {
+  /** Which limit. */
   readonly code: 'LIMIT_ROUNDS' | 'LIMIT_TOKENS' | 'LIMIT_COST' | 'LIMIT_OUTPUT' | 'LIMIT_MEMORY'
   /** By what, for people. */
   readonly message: string
