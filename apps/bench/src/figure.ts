@@ -25,15 +25,16 @@ export interface Comparison {
 export function figure(samples: readonly number[]): Figure {
   const sorted = samples.toSorted((a, b) => a - b)
   return {
-    median: percentile(sorted, 0.5),
+    median: percentile(samples, 0.5),
     min: sorted[0] ?? Number.NaN,
     max: sorted.at(-1) ?? Number.NaN,
     samples: sorted.length,
   }
 }
 
-/** The sample below which the given fraction of sorted samples lies. */
-function percentile(sorted: readonly number[], fraction: number): number {
+/** The sample below which the given fraction of samples lies. */
+export function percentile(samples: readonly number[], fraction: number): number {
+  const sorted = samples.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))] ?? Number.NaN
 }
 

@@ -11,6 +11,8 @@ export interface Arguments {
   readonly root: string
   /** How many surveyors work at a time, 1 to 64. */
   readonly children: number
+  /** How many times the folder is surveyed, 1 to 100. */
+  readonly repeat: number
   /** Where the JSON goes, absolute. */
   readonly json: string | undefined
 }
@@ -37,10 +39,11 @@ export function readArguments(argv: readonly string[], base: string, standard: s
     if (error instanceof CommanderError && error.exitCode === 0) return undefined
     throw error instanceof Error ? new BadInput(error.message.replace(/^error: /, '')) : error
   }
-  const { children, json } = program.opts<{ children: number; json?: string }>()
+  const { children, repeat, json } = program.opts<{ children: number; repeat: number; json?: string }>()
   return {
     root: folder(program.args[0] ?? standard, base),
     children,
+    repeat,
     json: json === undefined ? undefined : writable(json, base),
   }
 }
@@ -49,7 +52,8 @@ function command(): Command {
   return new Command('npm start --')
     .description('Counts files, lines and bytes of a folder with a handful of child sessions.')
     .argument('[dir]', 'the folder to survey (this repository when left out)')
-    .option('--children <n>', 'how many surveyors work at a time, 1 to 64', parseChildren, defaultChildren())
+    .option('--children <n>', 'how many surveyors work at a time, 1 to 64', wholeNumber(64), defaultChildren())
+    .option('--repeat <n>', 'how many times, 1 to 100: from the second on workers are warm', wholeNumber(100), 1)
     .option('--json <file>', 'write the report there as JSON, too')
     .option('--yes', 'answer questions with yes; there are none yet')
     .showSuggestionAfterError(false)
@@ -59,12 +63,14 @@ function command(): Command {
 
 const defaultChildren = (): number => Math.min(8, Math.max(4, availableParallelism()))
 
-function parseChildren(value: string): number {
-  const children = Number(value)
-  if (!/^\d+$/.test(value) || children < 1 || children > 64)
-    throw new InvalidArgumentError('It is a whole number from 1 to 64.')
-  return children
-}
+const wholeNumber =
+  (most: number) =>
+  (value: string): number => {
+    const number = Number(value)
+    if (!/^\d+$/.test(value) || number < 1 || number > most)
+      throw new InvalidArgumentError(`It is a whole number from 1 to ${most}.`)
+    return number
+  }
 
 function folder(dir: string, base: string): string {
   if (dir === '') throw new BadInput('the folder has no name')

@@ -103,7 +103,7 @@ function lines(stream: NodeJS.WritableStream): LiveView {
       if (!isInvited) say(INVITATION)
       isInvited = true
       const { worker, ms, phase } = child.status()
-      if (phase === 'planning' || phase === 'starting') return
+      if (phase === 'planning' || phase === 'queued' || phase === 'starting') return
       const state = stateOf(child)
       const end = hasEnded(child) ? `, ${child.done} of ${child.listed} files in ${Math.round(ms)} ms` : ''
       const line =

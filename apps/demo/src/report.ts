@@ -1,4 +1,5 @@
 /** The report: what a survey found, as Markdown for people and as JSON for programs. */
+import { describeMiss } from 'greenroom'
 import { visible } from './file-name.ts'
 import type { Child } from './survey.ts'
 import { merge, TODOS, totalOf, type Finding, type Sum } from './tally.ts'
@@ -25,7 +26,14 @@ interface ChildReport {
   readonly role: string
   readonly placement: string
   /** `warm` when the process was there before the run; `pid` null when it never was. */
-  readonly worker: { readonly pid: number | null; readonly warm: boolean }
+  readonly worker: {
+    readonly pid: number | null
+    readonly warm: boolean
+    /** Why it was not warm, in words. */
+    readonly miss?: string
+  }
+  /** In which pass over the tree. */
+  readonly pass: number
   readonly attempts: number
   /** The outcome's. */
   readonly status: string
@@ -34,9 +42,18 @@ interface ChildReport {
   readonly files: number
 }
 
+/** What the last pass found: the ones before it counted the same. */
+function foundBy(children: readonly Child[]): Finding {
+  return merge(lastPass(children).map((child) => child.finding))
+}
+
+function lastPass(children: readonly Child[]): Child[] {
+  return children.filter(({ pass }) => pass === children.at(-1)?.pass)
+}
+
 /** Adds the surveyors' findings up. */
 export function reportOf(children: readonly Child[]): Report {
-  const found = merge(children.map((child) => child.finding))
+  const found = foundBy(children)
   const { languages, longest, todos } = found
   return { totals: totalOf(found), languages, longest, todos, children: children.map(childReport) }
 }
@@ -47,7 +64,12 @@ function childReport(child: Child): ChildReport {
     runId,
     role,
     placement: placement?.kind ?? 'local',
-    worker: { pid: worker?.pid ?? null, warm: worker?.warm ?? false },
+    worker: {
+      pid: worker?.pid ?? null,
+      warm: worker?.warm ?? false,
+      ...(worker?.miss === undefined ? {} : { miss: describeMiss(worker.miss) }),
+    },
+    pass: child.pass,
     attempts,
     status: status ?? phase,
     ms: Math.round(ms),
@@ -57,7 +79,7 @@ function childReport(child: Child): ChildReport {
 
 /** Writes a survey as Markdown. */
 export function markdown(root: string, tree: Tree, children: readonly Child[]): string {
-  const found = merge(children.map((child) => child.finding))
+  const found = foundBy(children)
   const total = totalOf(found)
   const failed = children.filter((child) => child.problem !== undefined)
   const sections = [
@@ -86,14 +108,15 @@ export function markdown(root: string, tree: Tree, children: readonly Child[]): 
     ...list('Not accessible: not counted', tree.hidden.length, tree.hidden.map(code)),
     ...list('Gone before they were read: not counted', found.vanished.length, found.vanished.map(code)),
     '## Children',
-    table(['Child', '>Pid', 'Worker', 'Status', '>Files', '>ms'], children.map(childRow)),
+    table(['Child', '>Pass', '>Pid', 'Worker', 'Status', '>Files', '>ms'], children.map(childRow)),
+    ...warmth(children),
   ]
   return `${sections.join('\n\n')}\n`
 }
 
 function partial(failed: readonly Child[], children: readonly Child[], tree: Tree): string[] {
   if (failed.length === 0) return []
-  const counted = children.reduce((n, { finding }) => n + totalOf(finding).files, 0)
+  const counted = totalOf(foundBy(children)).files
   const scope = `${failed.length} of ${children.length} children did not complete; ${number(counted)} of ${number(tree.files.length)} files are counted.`
   const each = failed.map(({ number: child, problem = '' }) => `- surveyor ${child}: ${text(problem)}`)
   return [`**Partial:** ${scope}`, each.join('\n')]
@@ -110,8 +133,31 @@ function todoSection({ todos, todoCount }: Finding): string[] {
 
 function childRow(child: Child): string[] {
   const { worker, placement, status, ms, files } = childReport(child)
-  const warmth = `${placement}, ${worker.warm ? 'warm' : 'cold'}`
-  return [`surveyor ${child.number}`, String(worker.pid ?? '–'), warmth, status, number(files), number(ms)]
+  const place = `${placement}, ${worker.warm ? 'warm' : `cold: ${worker.miss ?? 'no worker'}`}`
+  return [
+    `surveyor ${child.number}`,
+    String(child.pass),
+    String(worker.pid ?? '–'),
+    place,
+    status,
+    number(files),
+    number(ms),
+  ]
+}
+
+/** What warm workers save, where there were some. */
+function warmth(children: readonly Child[]): string[] {
+  const rows = children.map(childReport)
+  const cold = rows.filter(({ worker }) => !worker.warm).map(({ ms }) => ms)
+  const warm = rows.filter(({ worker }) => worker.warm).map(({ ms }) => ms)
+  if (warm.length === 0 || cold.length === 0) return []
+  return [
+    `${warm.length} of ${rows.length} runs found a warm worker: ${number(median(warm))} ms (median), against ${number(median(cold))} ms with a fresh one.`,
+  ]
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }
 
 // --- Markdown ---------------------------------------------------------------------------------------------

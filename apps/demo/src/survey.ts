@@ -22,8 +22,10 @@ import type { executors } from './worker.ts'
 
 /** One surveyor's run. */
 export interface Child {
-  /** From 1, in the order in which they were started. */
+  /** From 1, in the order in which they were started, over all passes. */
   readonly number: number
+  /** In which pass over the tree it worked, from 1. */
+  readonly pass: number
   /** How many files it was given. */
   readonly listed: number
   /** How many files it is through with. */
@@ -42,6 +44,8 @@ export interface SurveyOptions {
   readonly tree: Tree
   /** How many surveyors work at a time. */
   readonly children: number
+  /** How many times the tree is surveyed. */
+  readonly repeat: number
   /** Cancels the surveyors. */
   readonly signal: AbortSignal
   readonly logger: Logger
@@ -52,12 +56,12 @@ export interface SurveyOptions {
 type Surveyor = Run<Sum>
 
 /**
- * Surveys a tree.
+ * Surveys a tree, as often as asked for. From the second pass on the surveyors find their workers warm.
  *
  * @returns the surveyors' runs with what each found
  * @throws GreenroomError what {@link createRunner} throws
  */
-export async function survey({ root, tree, children, signal, logger, onChange }: SurveyOptions): Promise<Child[]> {
+export async function survey({ root, tree, children, repeat, signal, ...hooks }: SurveyOptions): Promise<Child[]> {
   await using stack = new AsyncDisposableStack()
   const dataDir = stack.use(temporaryFolder()).path
   const runner = await createRunner({
@@ -65,28 +69,34 @@ export async function survey({ root, tree, children, signal, logger, onChange }:
     worker: workerEntry<typeof executors>(new URL(`./worker${extname(import.meta.filename)}`, import.meta.url)),
     roles: { surveyor: { executor: 'surveyor', workspace: root } },
     dataDir,
-    logger,
+    logger: hooks.logger,
+    admission: { maxExecuting: children, maxProcesses: 2 * children },
+    pool: { maxIdle: children, maxIdlePerKey: children },
   })
   stack.use(runner)
 
-  const waiting = shareOut(tree.files, children).entries()
+  const shares = shareOut(tree.files, children)
   const all: Child[] = []
-  const work = async (): Promise<void> => {
-    for (const [index, files] of waiting) {
+  const work = async (pass: number, waiting: Iterable<(typeof shares)[number]>): Promise<void> => {
+    for (const files of waiting) {
       if (signal.aborted) return
       const run = runner.run({ role: 'surveyor', task: 'Count these files', input: { root, files }, signal })
       const child: Child = {
-        number: index + 1,
+        number: all.length + 1,
+        pass,
         listed: files.length,
         done: 0,
         finding: nothing(),
         status: () => run.status(),
       }
       all.push(child)
-      await follow(child, run, onChange)
+      await follow(child, run, hooks.onChange)
     }
   }
-  await Promise.all(Array.from({ length: children }, work))
+  for (let pass = 1; pass <= repeat; pass += 1) {
+    const waiting = shares.values()
+    await Promise.all(Array.from({ length: children }, () => work(pass, waiting)))
+  }
   return all
 }
 

@@ -89,7 +89,8 @@ test('JSON has exactly the promised fields', async () => {
         runId: expect.stringMatching(/^[\w.-]+$/),
         role: 'surveyor',
         placement: 'local',
-        worker: { pid: expect.any(Number), warm: false },
+        worker: { pid: expect.any(Number), warm: false, miss: 'the first worker of its kind' },
+        pass: 1,
         attempts: 1,
         status: 'completed',
         ms: expect.any(Number),
@@ -97,6 +98,29 @@ test('JSON has exactly the promised fields', async () => {
       },
     ],
   })
+})
+
+test('from the second pass on the surveyors find their workers warm, and count the same', async () => {
+  const folder = join(repository, 'packages/store')
+  const once = await runDemo([folder, '--children', '2'])
+  const { code, report, stdout } = await runDemo([folder, '--children', '2', '--repeat', '3'])
+  expect(code).toBe(0)
+  expect({ ...report, children: [] }).toEqual({ ...once.report, children: [] })
+  expect(report.children.map(({ pass, worker }) => [pass, worker.warm])).toEqual([
+    [1, false],
+    [1, false],
+    [2, true],
+    [2, true],
+    [3, true],
+    [3, true],
+  ])
+  expect(new Set(report.children.map(({ worker }) => worker.pid)).size).toBe(2)
+  expect(report.children.map(({ worker }) => worker.miss)).toEqual([
+    'the first worker of its kind',
+    'every worker like it is in use',
+    ...Array.from({ length: 4 }, () => undefined),
+  ])
+  expect(stdout).toMatch(/4 of 6 runs found a warm worker: [\d,]+ ms \(median\), against [\d,]+ ms with a fresh one\./)
 })
 
 describe('while it runs', () => {

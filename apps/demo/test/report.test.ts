@@ -18,14 +18,22 @@ function child(number: number, finding: Finding, problem?: string): Child {
     session: `run-${number}`,
     phase: 'ended' as const,
     placement: { kind: 'local' as const, host: 'here' },
-    worker: { address: 'worker.1', pid: 4711, warm: false },
+    worker: { address: 'worker.1', pid: 4711, warm: false, miss: { why: 'first' as const } },
     attempts: 1,
     events: 3,
     startedAt: 0,
     ms: 12.6,
     status: problem === undefined ? ('completed' as const) : ('failed' as const),
   }
-  return { number, listed: 2, done: 2, finding, status: () => status, ...(problem !== undefined && { problem }) }
+  return {
+    number,
+    pass: 1,
+    listed: 2,
+    done: 2,
+    finding,
+    status: () => status,
+    ...(problem !== undefined && { problem }),
+  }
 }
 
 const tree = {
@@ -47,7 +55,8 @@ test('JSON has exactly what is promised', () => {
         runId: 'run-1',
         role: 'surveyor',
         placement: 'local',
-        worker: { pid: 4711, warm: false },
+        worker: { pid: 4711, warm: false, miss: 'the first worker of its kind' },
+        pass: 1,
         attempts: 1,
         status: 'completed',
         ms: 13,
@@ -63,7 +72,9 @@ test('Markdown reads well, and obeys nothing that a file or its name says', () =
   expect(text).toContain('| TypeScript |     2 | 1,234 | 56,789 |')
   expect(text).toContain('- `` a|b`c\\x0a.ts ``: 1,000 lines')
   expect(text).toContain('- `\\xe9.ts:7` `TODO \\x1b[31mred`')
-  expect(text).toContain('| surveyor 1 | 4711 | local, cold | completed |     2 |  13 |')
+  expect(text).toContain(
+    '| surveyor 1 |    1 | 4711 | local, cold: the first worker of its kind | completed |     2 |  13 |',
+  )
   expect(text).not.toContain('Partial')
   // oxlint-disable-next-line no-control-regex -- that is what must not be there
   expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/)

@@ -12,7 +12,7 @@ import type { CoreParts, Courier } from './courier.ts'
 
 const everyMs = 10_000
 const page = 1_000
-const collections = ['receipt', 'gone', 'mailbox'] as const
+const collections = ['receipt', 'gone', 'mailbox', 'closed'] as const
 
 /** What housekeeping needs. */
 export interface HousekeepingParts extends CoreParts {
@@ -24,6 +24,10 @@ export interface HousekeepingParts extends CoreParts {
 /** Keeps house until the alarms are stopped. */
 export function keepHouse(parts: HousekeepingParts): void {
   new Housekeeping(parts).start()
+}
+
+function isOfMailboxes(collection: string): boolean {
+  return collection === 'mailbox' || collection === 'closed'
 }
 
 class Housekeeping {
@@ -70,7 +74,7 @@ class Housekeeping {
     const records = store.scan(name, { after: this.#at.after, limit: page, bodies: false })
     const before = clock.now() - dedupeWindowMs
     const isOld = ({ key, meta: { at } }: StoredRecord): boolean =>
-      typeof at === 'number' && at < before && !(name === 'mailbox' && registry.find(key) !== undefined)
+      typeof at === 'number' && at < before && !(isOfMailboxes(name) && registry.find(key) !== undefined)
     const old = records.filter(isOld)
     const last = records.at(-1)
     this.#at =

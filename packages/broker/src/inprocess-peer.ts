@@ -2,9 +2,6 @@
 import {
   codeOf,
   GreenroomError,
-  isId,
-  isName,
-  limits,
   type Delivery,
   type Outgoing,
   type Peer,
@@ -17,6 +14,7 @@ import {
   type Revocation,
   type Waiting,
 } from '@greenroom/proto'
+import { checkNames, checkPayload } from './check.ts'
 import type { Consumer, ConsumerEnd, Delivered, LiveDelivered } from './consumer.ts'
 import type { Attachment } from './core.ts'
 import type { InprocessParts } from './inprocess.ts'
@@ -85,13 +83,10 @@ export class InprocessPeer implements Peer, Consumer {
     return this.#attachment === undefined ? 'lost' : 'attached'
   }
 
-  send(message: Outgoing, { signal }: Waiting = {}): Promise<Receipt> {
-    return this.#patience.until(async () => {
-      checkNames(message)
-      if (message.payload.length > limits.payloadBytes)
-        throw new GreenroomError('FRAME_TOO_LARGE', `payload of ${message.payload.length} bytes`)
-      return this.#parts.core.send(this.#attached().sender, message)
-    }, signal)
+  async send(message: Outgoing, { signal }: Waiting = {}): Promise<Receipt> {
+    checkNames(message.to, message.kind, message.id)
+    checkPayload(message.payload)
+    return this.#patience.until(async () => this.#parts.core.send(this.#attached().sender, message), signal)
   }
 
   publish({
@@ -103,12 +98,18 @@ export class InprocessPeer implements Peer, Consumer {
     readonly kind: string
     readonly payload: Uint8Array
   }): boolean {
+    checkNames(to, kind)
+    checkPayload(payload)
     if (this.#attachment === undefined || this.#isClosed) return false
     this.#parts.core.live({ to, kind, from: this.address, fromIncarnation: this.incarnation, payload })
     return true
   }
 
-  revoke({ to, id }: { readonly to: string; readonly id: string }, { signal }: Waiting = {}): Promise<Revocation> {
+  async revoke(
+    { to, id }: { readonly to: string; readonly id: string },
+    { signal }: Waiting = {},
+  ): Promise<Revocation> {
+    checkNames(to, undefined, id)
     return this.#patience.until(() => this.#parts.core.revoke(to, id), signal)
   }
 
@@ -117,6 +118,7 @@ export class InprocessPeer implements Peer, Consumer {
   }
 
   watch(role: string, listener: (change: PresenceChange) => void): () => void {
+    checkNames(role)
     if (this.#isClosed) return () => {}
     let isOver = false
     const tell = (change: PresenceChange): void =>
@@ -134,10 +136,11 @@ export class InprocessPeer implements Peer, Consumer {
     return end
   }
 
-  fence(
+  async fence(
     { address, incarnation }: { readonly address: string; readonly incarnation: string },
     { signal }: Waiting = {},
   ): Promise<void> {
+    checkNames(address, undefined, incarnation)
     return this.#patience.until(() => this.#parts.core.fence(address, incarnation), signal)
   }
 
@@ -203,6 +206,8 @@ export class InprocessPeer implements Peer, Consumer {
       done.catch(() => {})
       return done
     }
+    /** Its ack or nack: the first one stands, for by then the message may be delivered anew. */
+    let settled: Promise<void> | undefined
     return {
       id,
       kind,
@@ -212,9 +217,9 @@ export class InprocessPeer implements Peer, Consumer {
       fromIncarnation,
       at,
       payload,
-      ack: () => call((attachment) => attachment.ack([id])),
+      ack: () => (settled ??= call((attachment) => attachment.ack([id]))),
       claim: () => call((attachment) => attachment.claim(id)),
-      nack: ({ delayMs = 0 } = {}) => call((attachment) => attachment.nack(id, delayMs)),
+      nack: ({ delayMs = 0 } = {}) => (settled ??= call((attachment) => attachment.nack(id, delayMs))),
     }
   }
 
@@ -250,11 +255,6 @@ export class InprocessPeer implements Peer, Consumer {
       }
     })
   }
-}
-
-function checkNames({ to, id, kind }: Outgoing): void {
-  if (!isName(to) || !isId(id) || !isName(kind))
-    throw new GreenroomError('BAD_FRAME', `"${to}", "${id}" or "${kind}" is not a name`)
 }
 
 function ignoreClosed(error: unknown): void {

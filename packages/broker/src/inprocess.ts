@@ -7,8 +7,6 @@
  */
 import {
   GreenroomError,
-  isId,
-  isName,
   type Bus,
   type BusCapability,
   type Clock,
@@ -16,6 +14,7 @@ import {
   type PeerOptions,
   type Random,
 } from '@greenroom/proto'
+import { checkNames } from './check.ts'
 import type { Core } from './core.ts'
 import { InprocessPeer } from './inprocess-peer.ts'
 
@@ -47,8 +46,8 @@ export class InprocessBus implements Bus {
     const { address, incarnation, presence, signal } = options
     if (this.#isClosed) throw new GreenroomError('CLOSED')
     if (signal?.aborted === true) throw new GreenroomError('ABORTED', undefined, { cause: signal.reason })
-    const isNamed = isName(address) && isId(incarnation) && (presence === undefined || isName(presence.role))
-    if (!isNamed) throw new GreenroomError('BAD_FRAME', 'the address, incarnation or role is not a name')
+    checkNames(address, undefined, incarnation)
+    if (presence !== undefined) checkNames(presence.role)
     const peer = new InprocessPeer(this.#parts, options)
     this.#peers.add(peer)
     void peer.closed.then(() => this.#peers.delete(peer))

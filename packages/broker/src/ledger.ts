@@ -3,7 +3,7 @@
  *
  * - *L1* A change is applied in memory after its commit, never before; a failed one is undone (`carryOut`).
  * - *L2* After a commit of unknown fate the disk may be ahead of the memory. The next commit brings it back: messages that
- *   nobody was promised are deleted, mailboxes are written as they are. So nothing is ever receipted on top of a doubt.
+ *   nobody was promised are deleted, mailboxes, open or closed, are written as they are. So nothing is ever receipted on top of a doubt.
  *   What became of a message needs no such care: its next change writes all that there is to say.
  * - *L3* What consumers of named mailboxes hold is written along with whatever is committed next. So it counts as an
  *   attempt when a consumer dies together with the broker, and no delivery waits for the disk.
@@ -12,7 +12,15 @@ import { GreenroomError, type Clock } from '@greenroom/proto'
 import { isStoreError, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { Mailbox } from './mailbox.ts'
 import type { Plan } from './plan.ts'
-import { mailboxRecord, messageKey, receiptRecord, type MailboxRecord, type ReceiptRecord } from './records.ts'
+import {
+  closedMeta,
+  closedRecord,
+  mailboxRecord,
+  messageKey,
+  receiptRecord,
+  type MailboxRecord,
+  type ReceiptRecord,
+} from './records.ts'
 import { Registry, type Shelf } from './registry.ts'
 import { mailboxOperation } from './removal.ts'
 
@@ -33,7 +41,8 @@ export class Ledger implements Shelf {
   failures = 0
   readonly #store: Store
   readonly #clock: Clock
-  readonly #doubtful = { message: new Set<string>(), mailbox: new Set<string>() }
+  /** Keys by collection: see L2. */
+  readonly #doubtful = new Map(doubtable.map((name) => [name, new Set<string>()]))
   readonly #holding = new Set<Mailbox>()
 
   /** @param mailboxes - how many there may be in memory */
@@ -51,13 +60,11 @@ export class Ledger implements Shelf {
    */
   async carryOut(plan: Plan, options?: { readonly reserve: boolean }): Promise<void> {
     const settled = this.#settleDoubts(plan.operations)
-    const messages = [...this.#doubtful.message]
-    const mailboxes = [...this.#doubtful.mailbox]
+    const doubts = [...this.#doubtful].flatMap(([name, keys]) => [...keys].map((key) => ({ name, key })))
     const holding = [...this.#holding].filter((mailbox) => mailbox.holdingChanged)
     this.#holding.clear()
     const first: Operation[] = [
-      ...messages.map((key): Operation => ({ delete: 'message', key })),
-      ...mailboxes.map((address) => this.#mailboxOperation(address)),
+      ...doubts.map(({ name, key }) => this.#repair(name, key)),
       ...holding.map(holdingOperation),
     ]
     try {
@@ -71,8 +78,7 @@ export class Ledger implements Shelf {
       plan.undo?.()
       throw known
     }
-    for (const key of messages) this.#doubtful.message.delete(key)
-    for (const address of mailboxes) this.#doubtful.mailbox.delete(address)
+    for (const { name, key } of doubts) this.#doubtful.get(name)?.delete(key)
     plan.apply()
   }
 
@@ -84,12 +90,15 @@ export class Ledger implements Shelf {
 
   mailbox(address: string): MailboxRecord | undefined {
     // One in doubt that is not in memory was never made.
-    const record = this.doubtsMailbox(address) ? undefined : this.#get('mailbox', address)
-    return record && mailboxRecord(record)
+    if (this.doubtsMailbox(address)) return undefined
+    const open = this.#get('mailbox', address)
+    if (open !== undefined) return mailboxRecord(open)
+    const closed = this.#get('closed', address)
+    return closed && closedRecord(closed)
   }
 
   doubtsMailbox(address: string): boolean {
-    return this.#doubtful.mailbox.has(address)
+    return ['mailbox', 'closed'].some((name) => this.#doubtful.get(name)?.has(address))
   }
 
   /**
@@ -130,34 +139,33 @@ export class Ledger implements Shelf {
     }
   }
 
-  /** What is put anew is in doubt no more. Returns the operations that settled a doubt. */
+  /** What is written anew is in doubt no more. Returns the operations that settled a doubt. */
   #settleDoubts(operations: readonly Operation[]): readonly Operation[] {
-    const { message, mailbox } = this.#doubtful
-    if (message.size + mailbox.size === 0) return []
-    return operations.filter((operation) => {
-      if (!('put' in operation)) return false
-      return (
-        (operation.put === 'message' && message.delete(operation.key)) ||
-        (operation.put === 'mailbox' && mailbox.delete(operation.key))
-      )
-    })
+    return operations.filter((operation) => this.#doubtsAbout(operation)?.delete(operation.key))
   }
 
   #doubt(operations: readonly Operation[]): void {
-    for (const operation of operations) {
-      const collection = 'put' in operation ? operation.put : operation.delete
-      if (collection === 'mailbox') this.#doubtful.mailbox.add(operation.key)
-      if (collection === 'message' && 'put' in operation) this.#doubtful.message.add(operation.key)
-    }
+    for (const operation of operations) this.#doubtsAbout(operation)?.add(operation.key)
   }
 
-  #mailboxOperation(address: string): Operation {
-    const mailbox = this.registry.find(address)
-    return mailbox?.recorded === true
-      ? mailboxOperation(mailbox, this.#clock.now())
-      : { delete: 'mailbox', key: address }
+  #doubtsAbout(operation: Operation): Set<string> | undefined {
+    if ('put' in operation) return this.#doubtful.get(operation.put)
+    // What became of a message that was to be deleted is said by its receipt.
+    return operation.delete === 'message' ? undefined : this.#doubtful.get(operation.delete)
+  }
+
+  /** Brings a record in doubt to what the memory says. */
+  #repair(name: string, key: string): Operation {
+    const mailbox = name === 'message' ? undefined : this.registry.find(key)
+    if (mailbox?.recorded !== true || mailbox.isClosed !== (name === 'closed')) return { delete: name, key }
+    const { incarnation, closedAt } = mailbox.record
+    if (closedAt !== undefined) return { put: name, key, meta: closedMeta(incarnation, closedAt) }
+    return mailboxOperation(mailbox, this.#clock.now())
   }
 }
+
+/** The collections whose records can be in doubt. */
+const doubtable = ['message', 'mailbox', 'closed']
 
 function holdingOperation(mailbox: Mailbox): Operation {
   mailbox.holdingChanged = false

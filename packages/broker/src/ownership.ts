@@ -22,6 +22,7 @@ import type { Mailbox, Owner } from './mailbox.ts'
 import type { Message } from './message.ts'
 import { join, type Plan } from './plan.ts'
 import type { PresenceBoard } from './presence.ts'
+import { closedMeta } from './records.ts'
 import { mailboxOperation, remove } from './removal.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -103,8 +104,8 @@ export class Ownership {
   #checkRight({ address, record, owner, isClosed }: Mailbox, { incarnation, lifetime, again }: AttachRequest): void {
     const fenced = (why: string): GreenroomError =>
       new GreenroomError('FENCED', `incarnation ${incarnation} of ${address} ${why}`)
-    const ending = this.#parts.ledger.ending(address, incarnation)
-    if (isClosed || ending === 'gone') throw fenced('was declared gone')
+    const ending = isClosed ? 'gone' : this.#parts.ledger.ending(address, incarnation)
+    if (ending === 'gone') throw fenced('was declared gone')
     if (record.lifetime !== undefined && record.lifetime !== lifetime)
       throw new GreenroomError('FORBIDDEN', `mailbox ${address} is of lifetime ${record.lifetime}`)
     if (record.incarnation === incarnation) return
@@ -213,15 +214,18 @@ export class Ownership {
   async fence(address: string, incarnation: string): Promise<void> {
     const mailbox = this.#parts.registry.open(address)
     await this.#alone(mailbox, async () => {
-      const { owner, record } = mailbox
-      const gone: Plan = { operations: [this.#goneOperation(address, incarnation, 'gone')], apply() {} }
-      let plan = gone
-      if (owner?.incarnation === incarnation) plan = this.#endPlan(mailbox, owner, 'gone')
-      // Whoever is fenced before it ever attached was to be the mailbox's one incarnation.
-      else if (record.lifetime === undefined) plan = join([gone, this.#closePlan(mailbox, incarnation)])
-      await this.#parts.ledger.carryOut(plan)
+      // In a closed mailbox everybody is gone.
+      if (!mailbox.isClosed) await this.#parts.ledger.carryOut(this.#fencePlan(mailbox, incarnation))
       if (mailbox.isClosed) await this.#clear(mailbox)
     })
+  }
+
+  #fencePlan(mailbox: Mailbox, incarnation: string): Plan {
+    const { owner, record } = mailbox
+    if (owner?.incarnation === incarnation) return this.#endPlan(mailbox, owner, 'gone')
+    // Whoever is fenced before it ever attached was to be the mailbox's one incarnation.
+    if (record.lifetime === undefined) return this.#closePlan(mailbox, incarnation)
+    return { operations: [this.#goneOperation(mailbox.address, incarnation, 'gone')], apply() {} }
   }
 
   #goneOperation(address: string, incarnation: string, why: End): Operation {
@@ -232,7 +236,6 @@ export class Ownership {
   #endPlan(mailbox: Mailbox, owner: Owner, why: End): Plan {
     const { traffic, courier, presence, counters, clock } = this.#parts
     const { incarnation } = owner
-    const operations: Operation[] = [this.#goneOperation(mailbox.address, incarnation, why)]
     const farewell = (): void => {
       owner.endGrace?.()
       if (mailbox.owner === owner) mailbox.owner = undefined
@@ -244,12 +247,19 @@ export class Ownership {
       presence.tell(mailbox, owner, 'gone')
       courier.pump(mailbox)
     }
-    const rest: Plan = { operations, apply: farewell }
+    const rest: Plan = { operations: [], apply: farewell }
     if (mailbox.record.lifetime === 'incarnation') return join([this.#closePlan(mailbox, incarnation), rest])
     const back = [...mailbox.held].map((message) => traffic.giveBack(mailbox, message, why, incarnation))
     const without = { incarnation: undefined, presence: undefined }
-    operations.push({ delete: 'holding', key: mailbox.address }, mailboxOperation(mailbox, clock.now(), without))
-    return join([...back, { operations: [], apply: () => mailbox.restore({ ...mailbox.record, ...without }) }, rest])
+    const end: Plan = {
+      operations: [
+        this.#goneOperation(mailbox.address, incarnation, why),
+        { delete: 'holding', key: mailbox.address },
+        mailboxOperation(mailbox, clock.now(), without),
+      ],
+      apply: () => mailbox.restore({ ...mailbox.record, ...without }),
+    }
+    return join([...back, end, rest])
   }
 
   /** A mailbox closes for ever. */
@@ -257,7 +267,10 @@ export class Ownership {
     const at = this.#parts.clock.now()
     const change = { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: at } as const
     return {
-      operations: [mailboxOperation(mailbox, at, change)],
+      operations: [
+        { delete: 'mailbox', key: mailbox.address },
+        { put: 'closed', key: mailbox.address, meta: closedMeta(incarnation, at) },
+      ],
       apply: () => mailbox.restore({ ...mailbox.record, ...change, next: mailbox.next }),
     }
   }

@@ -2,12 +2,14 @@
  * Records: what stands in the store, and the way there and back.
  *
  * ```text
- * mailbox     address          whose it is, closed or not, the next sequence number, when it was written
+ * mailbox     address          an open one: whose it is, the next sequence number, when it was written
+ * closed      address          one that is closed for ever: whose it was, since when; apart, so that a start need not
+ *                              look at all that is over
  * message     address/seq      facts + payload; never changed. It counts unless a receipt of its id exists (R1)
  * delivery    address/seq      only for messages that came back: attempt, history, not before
  * holding     address          named mailboxes: which messages their consumer holds; written along, never waited for
  * receipt     address/id       what became of a message that is not there any more, or a tombstone
- * gone        address/incarnation   it may not come back
+ * gone        address/incarnation   it may not come back, to a mailbox that is open
  * dead        address/id       dead letter: facts, history + payload
  * quarantine  address/seq      damaged: facts + what was read
  * ```
@@ -22,7 +24,7 @@ import type { Message, MessageFacts, Return } from './message.ts'
 /** The collections of a broker's store, for `openStore`. */
 export const brokerSchema: Schema = {
   version: 1,
-  collections: ['mailbox', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead', 'quarantine'],
+  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead', 'quarantine'],
 }
 
 /** What is stored of a mailbox. */
@@ -77,23 +79,34 @@ function isObject(value: JsonValue): value is JsonObject {
 }
 
 /**
- * Encodes a mailbox.
+ * Encodes an open mailbox.
  *
  * @param at - now
  */
-export function mailboxMeta(record: MailboxRecord, at: number): JsonObject {
-  const { presence, ...rest } = record
-  return { ...rest, at, presence: presence === undefined ? undefined : JSON.stringify(presence) }
+export function mailboxMeta({ lifetime, incarnation, presence, next }: MailboxRecord, at: number): JsonObject {
+  const words = presence === undefined ? undefined : JSON.stringify(presence)
+  return { lifetime, incarnation, next, at, presence: words }
 }
 
-/** Decodes a mailbox. */
+/** Encodes a closed mailbox: no number is given in it any more. */
+export function closedMeta(incarnation: string | undefined, at: number): JsonObject {
+  return { incarnation, at }
+}
+
+/** Decodes a closed mailbox. */
+export function closedRecord({ meta }: StoredRecord): MailboxRecord {
+  const incarnation = textOr(meta.incarnation)
+  return { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: number(meta.at), next: 1 }
+}
+
+/** Decodes an open mailbox. */
 export function mailboxRecord({ meta }: Pick<StoredRecord, 'meta'>): MailboxRecord {
   const { lifetime } = meta
   return {
     lifetime: lifetime === 'incarnation' || lifetime === 'named' ? lifetime : undefined,
     incarnation: textOr(meta.incarnation),
     presence: typeof meta.presence === 'string' ? presenceOf(meta.presence) : undefined,
-    closedAt: numberOr(meta.closedAt),
+    closedAt: undefined,
     next: number(meta.next),
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Recovery: from what is on the disk to mailboxes in memory, before anybody is let in.
  *
- * Only mailboxes that somebody has or something is in come into memory. Payloads are not read. A message that a commit of unknown fate left behind (R1) is cleared away here at the latest.
+ * Only mailboxes that somebody has or something is in come into memory, and what is over is not even looked at. Payloads
+ * are not read. A message that a commit of unknown fate left behind (R1) is cleared away here at the latest.
  */
 import type { Operation, ScanRange, Store, StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
@@ -54,7 +55,7 @@ export async function recover(parts: RecoveryParts): Promise<void> {
   const { store, registry, ownership } = parts
   for (const { key, ...stored } of scanAll(store, 'mailbox')) {
     const record = mailboxRecord(stored)
-    if (record.incarnation !== undefined && record.closedAt === undefined) registry.load(key, record)
+    if (record.incarnation !== undefined) registry.load(key, record)
   }
   const leftOver = loadMessages(parts)
   for (const mailbox of registry) {

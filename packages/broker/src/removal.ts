@@ -25,12 +25,12 @@ function removalOperations(mailbox: Mailbox, message: Message, at: number, recei
   ]
   if (message.history.length > 0) operations.push({ delete: 'delivery', key })
   // With the last message its number would be forgotten, and be given again after a restart.
-  if (message.seq === mailbox.last) operations.push(mailboxOperation(mailbox, at))
+  if (message.seq === mailbox.last && !mailbox.isClosed) operations.push(mailboxOperation(mailbox, at))
   return operations
 }
 
 /**
- * Writes a mailbox as it is, its next sequence number included.
+ * Writes an open mailbox as it is, its next sequence number included.
  *
  * @param at - now: who has not been written for long, and is not in memory, is forgotten
  */

@@ -1,12 +1,13 @@
 /** What is over leaves the memory at once, and the disk after the dedupe window. */
 import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
-import { createMemoryStore } from '@greenroom/store'
+import { createMemoryStore, type Store } from '@greenroom/store'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { brokerSchema, createBroker, type Broker } from '../src/index.ts'
 import type { Message } from '../src/message.ts'
 import { ReadyQueue } from '../src/ready-queue.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
 const payload = new Uint8Array([1])
 const windowMs = 60_000
@@ -55,6 +56,67 @@ test('incarnations that are gone take no room: as many may come as will', async 
   expect(broker.stats().mailboxes).toBe(1)
 })
 
+test('a start looks at no more records after many lives than after none', async () => {
+  await using store = createMemoryStore({ schema: brokerSchema })
+  let looked = 0
+  const scan: Store['scan'] = (collection, range) => {
+    const records = store.scan(collection, range)
+    looked += records.length
+    return records
+  }
+  const watched = new Proxy(store, {
+    get: (target, name) =>
+      name === 'scan' ? scan : (Reflect.get(target, name)?.bind?.(target) ?? Reflect.get(target, name)),
+  })
+  let starts = 0
+  const start = async (): Promise<number> => {
+    starts += 1
+    looked = 0
+    await using broker = await createBroker({ store: watched })
+    const looks = looked
+    for (let count = 0; count < 100; count += 1) await live(broker, `worker.${starts}.${count}`)
+    const waiting = { to: 'absent', id: 'm1', kind: 'note', payload }
+    await (await broker.bus.attach({ address: 'runner', incarnation: 'r', lifetime: 'named' })).send(waiting)
+    return looks
+  }
+  expect(await start()).toBe(0)
+  const few = await start()
+  expect(few).toBeGreaterThan(0)
+  expect(await start()).toBe(few)
+})
+
+test('a life that is over costs a broker on disk nothing, and one in memory its records', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const lives = 4_000
+  const perLife = async (dir: string | null): Promise<number> => {
+    await using broker = await createBroker({ dir })
+    const runner = await broker.bus.attach({ address: 'runner', incarnation: 'r', lifetime: 'named' })
+    const many = async (from: number, to: number): Promise<number> => {
+      for (let first = from; first < to; first += 50)
+        await Promise.all(
+          Array.from({ length: 50 }, async (_, index) => {
+            const address = `worker.${'x'.repeat(16)}${first + index}`
+            await live(broker, address)
+            await runner.fence({ address, incarnation: 'i' })
+          }),
+        )
+      await turn()
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    const before = await many(0, 1_000)
+    return ((await many(1_000, 1_000 + lives)) - before) / lives
+  }
+  using folder = temporaryFolder()
+  const cost = { disk: await perLife(folder.path), memory: await perLife(null) }
+  console.log(
+    `memory kept of a life that is over: ${Math.round(cost.disk)} B on disk, ${Math.round(cost.memory)} B in memory`,
+  )
+  expect(cost.disk).toBeLessThan(100)
+  expect(cost.memory).toBeLessThan(600)
+})
+
 test('whose mailbox is empty and unattended is still told what could not be delivered', async () => {
   await using broker = await createBroker()
   const sender = { address: 'sender', incarnation: 's1', lifetime: 'named' } as const
@@ -94,9 +156,9 @@ test('after the dedupe window nothing of what is over is left on the disk', asyn
   await passWindow(clock)
   await runner.drain()
   const left = (): object => Object.fromEntries(brokerSchema.collections.map((name) => [name, store.count(name)]))
-  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 1, mailbox: 2 })
+  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 1, mailbox: 2, closed: 0 })
   await passWindow(clock)
-  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 0, mailbox: 1 })
+  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 0, mailbox: 1, closed: 0 })
 })
 
 test('what was taken back behind a message that nobody takes is not kept in memory', async () => {

@@ -229,6 +229,25 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
     await bystander.isUndisturbed()
   })
 
+  test('an ack of what was given back removes nothing and says NOT_HOLDER', async () => {
+    await using broker = await open()
+    using holder = await RawClient.attached(broker.url, token, 'holder')
+    for (const [req, id] of [
+      [1, 'm1'],
+      [2, 'm2'],
+    ] as const) {
+      holder.say({ t: 'send', req, to: 'holder', id, kind: 'note' }, bytes('x'))
+      await holder.heard((header) => header.t === 'deliver' && header.id === id)
+    }
+    holder.say({ t: 'nack', req: 3, id: 'm1', delayMs: 60_000 })
+    holder.say({ t: 'ack', req: 4, ids: ['m1', 'm2', 'never-there'] })
+    expect(await holder.answer(4)).toMatchObject({ t: 'error', code: 'NOT_HOLDER' })
+    holder.say({ t: 'revoke', req: 5, to: 'holder', id: 'm1' })
+    holder.say({ t: 'revoke', req: 6, to: 'holder', id: 'm2' })
+    expect(await holder.answer(5)).toMatchObject({ t: 'ok', revoked: 'withdrawn' })
+    expect(await holder.answer(6)).toMatchObject({ t: 'ok', revoked: 'claimed' })
+  })
+
   test('acks, claims and nacks of what somebody else holds change nothing', async () => {
     await using broker = await open()
     using holder = await RawClient.attached(broker.url, token, 'holder')

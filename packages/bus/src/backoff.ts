@@ -1,17 +1,27 @@
 /** How long to wait before the next try. */
 import type { Random } from '@greenroom/proto'
 
-/** Bounds of the waiting. */
+/** Bounds of the waiting, in milliseconds. */
 export interface BackoffOptions {
-  /** = 50 */
-  readonly minMs?: number
-  /** = 5,000 */
-  readonly maxMs?: number
+  /** The first pause is between half of this and all of it. */
+  readonly minMs: number
+  /** No pause is longer. */
+  readonly maxMs: number
 }
 
 /**
  * Doubling pauses with jitter: each is between half and the whole of its step, so that many clients that lost the same
  * broker do not come back in step, and none comes back at once.
+ *
+ * @example
+ * ```ts
+ * import { Backoff } from '@greenroom/bus'
+ * import { systemRandom } from '@greenroom/proto'
+ *
+ * const backoff = new Backoff({ minMs: 100, maxMs: 1_000 }, systemRandom)
+ * console.log(backoff.next(), backoff.next()) // 50 to 100, 100 to 200
+ * backoff.reset()
+ * ```
  */
 export class Backoff {
   readonly #minMs: number
@@ -19,9 +29,13 @@ export class Backoff {
   readonly #random: Random
   #tries = 0
 
+  /**
+   * @param options - the bounds
+   * @param random - where the jitter comes from
+   */
   constructor(options: BackoffOptions, random: Random) {
-    this.#minMs = options.minMs ?? 50
-    this.#maxMs = options.maxMs ?? 5000
+    this.#minMs = options.minMs
+    this.#maxMs = options.maxMs
     this.#random = random
   }
 

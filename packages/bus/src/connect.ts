@@ -10,7 +10,7 @@ import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@gree
 import { aborted } from './abort.ts'
 import { checkNames } from './check.ts'
 import { ClientPeer, type ClientOptions } from './client.ts'
-import { parseEndpoint } from './endpoint.ts'
+import { isLocal, parseEndpoint, type Endpoint } from './endpoint.ts'
 import { openWebSocket } from './platform/socket.ts'
 import { endOfTick } from './platform/tick.ts'
 import type { SocketFactory } from './socket.ts'
@@ -34,7 +34,7 @@ export interface ConnectOptions {
   readonly backoff?: {
     /** The first pause, in milliseconds. = 50 */
     readonly minMs?: number
-    /** The longest pause, in milliseconds. = 5,000 */
+    /** The longest pause, in milliseconds. = 1,000 for a broker on this machine, 5,000 for any other */
     readonly maxMs?: number
   }
   /** A connection that is not attached after this long is cut and tried again, in milliseconds. = 10,000 */
@@ -86,8 +86,12 @@ export interface ConnectedBus extends Bus {
  * ```
  */
 export function connectBus(options: ConnectOptions): ConnectedBus {
-  parseEndpoint(options.url)
-  return new SocketBus(options)
+  return new SocketBus(options, parseEndpoint(options.url))
+}
+
+/** A broker on this machine has few clients, whose trying costs it little: each is back within a second of its start. */
+function longestPauseMs(endpoint: Endpoint): number {
+  return isLocal(endpoint) ? 1_000 : 5_000
 }
 
 class SocketBus implements ConnectedBus {
@@ -97,7 +101,7 @@ class SocketBus implements ConnectedBus {
   #capabilities: ReadonlySet<BusCapability> = new Set()
   #closed = false
 
-  constructor(options: ConnectOptions) {
+  constructor(options: ConnectOptions, endpoint: Endpoint) {
     this.#token = options.token
     this.#client = {
       url: options.url,
@@ -105,7 +109,10 @@ class SocketBus implements ConnectedBus {
       ca: options.ca,
       agent: options.agent,
       required: options.required ?? [],
-      backoff: options.backoff ?? {},
+      backoff: {
+        minMs: options.backoff?.minMs ?? 50,
+        maxMs: options.backoff?.maxMs ?? longestPauseMs(endpoint),
+      },
       helloMs: options.helloMs ?? limits.helloMs,
       background: options.background ?? false,
       clock: options.clock ?? systemClock,
@@ -127,6 +134,7 @@ class SocketBus implements ConnectedBus {
     if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
     if (options.signal?.aborted === true) throw aborted(options.signal, 'attach')
     checkNames(options.address, undefined, options.incarnation)
+    if (options.presence !== undefined) checkNames(options.presence.role)
     const peer = new ClientPeer(this.#client, options)
     this.#peers.add(peer)
     await peer.ready()

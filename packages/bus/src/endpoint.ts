@@ -4,6 +4,17 @@ import { GreenroomError } from '@greenroom/proto'
 /** A host that is reached over TCP, or the path of a Unix socket. */
 export type Endpoint = { readonly kind: 'tcp'; readonly url: string } | { readonly kind: 'unix'; readonly path: string }
 
+const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/
+
+/**
+ * Whether a broker is on this machine.
+ *
+ * @param endpoint - where it listens
+ */
+export function isLocal(endpoint: Endpoint): boolean {
+  return endpoint.kind === 'unix' || loopback.test(new URL(endpoint.url).hostname)
+}
+
 /**
  * Reads a broker's url. A Unix socket's path is taken as it stands (no percent-encoding); the `:/path` that the `ws`
  * package writes behind it is left out.

@@ -9,6 +9,7 @@
  *
  * @packageDocumentation
  */
+export { Backoff, type BackoffOptions } from './backoff.ts'
 export { connectBus, type ConnectedBus, type ConnectOptions, type TokenSource } from './connect.ts'
 export {
   createLinkReceiver,

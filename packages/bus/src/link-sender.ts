@@ -38,6 +38,8 @@ export interface LinkSenderOptions {
   readonly heartbeatMs?: number
   /** How late the main loop is, in milliseconds; told in heartbeats. = 0 */
   readonly loopLag?: () => number
+  /** The process's resident memory, in MiB; told in heartbeats. = not told */
+  readonly rssMb?: () => number
   /** Calls back at the end of this tick: the events of one tick leave together. = `process.nextTick` */
   readonly defer?: (flush: () => void) => void
 }
@@ -315,11 +317,13 @@ class Sender implements LinkSender {
   /** What waits goes first: the live lane keeps order, so the heartbeat shows what was lost, not what is on its way. */
   #beat(): void {
     this.#flush()
+    const { rssMb } = this.#options
     const heartbeat: Heartbeat = {
       ...this.#options.ref,
       lastSentSeq: this.#lastSent,
       progressSeq: this.#lastSeq,
       loopLagMs: this.#options.loopLag?.() ?? 0,
+      ...(rssMb === undefined ? {} : { rssMb: rssMb() }),
     }
     this.#options.peer.publish({
       to: this.#options.to,

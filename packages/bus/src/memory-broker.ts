@@ -1,7 +1,8 @@
 /**
  * All mailboxes and everyone who is there, in memory: rules D3, D6 to D8, the live lane and presence of PROTOCOL.md.
  *
- * Every mailbox has at most one *life*: the incarnation that consumes it now, attached or suspect.
+ * Every mailbox has at most one *life*: the incarnation that consumes it now, attached or suspect. What is over is
+ * remembered for the dedupe window (D9): in a closed mailbox everybody is gone, from an open one only who is named here.
  */
 import { GreenroomError } from '@greenroom/proto'
 import type {
@@ -53,8 +54,10 @@ export class MemoryBroker {
   readonly options: MemoryBrokerOptions
   readonly #mailboxes = new Map<string, MemoryMailbox>()
   readonly #lives = new Map<string, Life>()
-  readonly #gone = new Set<string>()
-  readonly #replaced = new Set<string>()
+  /** When a mailbox closed, and when an incarnation ended, oldest first. */
+  readonly #closed = new Map<string, number>()
+  readonly #gone = new Map<string, number>()
+  readonly #replaced = new Map<string, number>()
   readonly #watchers = new Map<string, Set<MemoryConsumer>>()
   readonly #nacked = new Set<Timer>()
 
@@ -104,11 +107,12 @@ export class MemoryBroker {
 
   fence(address: string, incarnation: string): void {
     const life = this.#lives.get(address)
-    this.#gone.add(keyOf({ address, incarnation }))
     if (life?.consumer.incarnation !== incarnation) {
       const mailbox = this.#mailbox(address)
+      if (mailbox.closed) return
       // Whoever is fenced before it ever attached was to be the mailbox's one incarnation.
       if (mailbox.lifetime === undefined) this.#close(mailbox, incarnation)
+      else this.#remember(this.#gone, keyOf({ address, incarnation }))
       return
     }
     const attached = life.state === 'attached'
@@ -210,7 +214,24 @@ export class MemoryBroker {
     return this.options.clock.monotonic()
   }
 
+  #remember(ends: Map<string, number>, key: string): void {
+    ends.delete(key)
+    ends.set(key, this.#now())
+  }
+
+  /** D9 */
+  #forget(): void {
+    const before = this.#now() - this.options.limits.dedupeWindowMs
+    for (const ends of [this.#closed, this.#gone, this.#replaced])
+      for (const [key, at] of ends) {
+        if (at > before) break
+        ends.delete(key)
+        if (ends === this.#closed) this.#mailboxes.delete(key)
+      }
+  }
+
   #mailbox(address: string): MemoryMailbox {
+    this.#forget()
     let mailbox = this.#mailboxes.get(address)
     if (mailbox === undefined) {
       mailbox = new MemoryMailbox(address, this.options.limits)
@@ -247,7 +268,7 @@ export class MemoryBroker {
   #replace(life: Life, sameLife: boolean): void {
     const { consumer } = life
     if (!sameLife) {
-      this.#replaced.add(keyOf(consumer))
+      this.#remember(this.#replaced, keyOf(consumer))
       this.#return(consumer.address)
       life.state = 'gone'
       this.#tell(life)
@@ -261,11 +282,13 @@ export class MemoryBroker {
     const { address, incarnation } = consumer
     life.grace?.cancel()
     life.state = 'gone'
-    this.#gone.add(keyOf(consumer))
     this.#lives.delete(address)
     const mailbox = this.#mailbox(address)
     if (mailbox.owner === incarnation) this.#close(mailbox, incarnation)
-    else this.#return(address)
+    else {
+      this.#remember(this.#gone, keyOf(consumer))
+      this.#return(address)
+    }
     this.#tell(life)
     consumer.gone()
   }
@@ -277,6 +300,7 @@ export class MemoryBroker {
 
   #close(mailbox: MemoryMailbox, incarnation: string): void {
     const { address } = mailbox
+    this.#remember(this.#closed, address)
     for (const { message, sender } of mailbox.close(this.#now())) {
       const home = this.#mailboxes.get(sender.address)
       if (home === undefined || home.closed || home.lifetime === undefined) continue

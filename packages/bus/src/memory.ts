@@ -108,6 +108,7 @@ class ClientBus implements Bus {
     if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
     if (options.signal?.aborted === true) throw aborted(options.signal, 'attach')
     checkNames(options.address, undefined, options.incarnation)
+    if (options.presence !== undefined) checkNames(options.presence.role)
     const peer = this.#root.open(options, (ended) => this.#peers.delete(ended))
     this.#peers.add(peer)
     return peer

@@ -423,6 +423,49 @@ describe('a connection that goes bad', () => {
     await until(() => peer.state === 'lost')
     expect(clock.timers[0]?.inMs).toBe(75)
   })
+
+  /** The pauses of a client whose connections all fail, each after what `play` does to it. */
+  async function pausesAt(url: string, play: (events: SocketEvents) => void): Promise<number[]> {
+    const clock = createManualClock()
+    const opened: SocketEvents[] = []
+    const socket: SocketFactory = (_target, events) => {
+      opened.push(events)
+      return { write: () => {}, buffered: () => 0, close: () => {}, destroy: () => {} }
+    }
+    await using bus = connectBus({ url, token: 't', clock, socket, random: { fraction: () => 1, id: () => 'x' } })
+    bus.attach(own).catch(() => {})
+    const pauses: number[] = []
+    for (let round = 0; round < 12; round += 1) {
+      await until(() => opened.length === round + 1)
+      play(opened[round] ?? expect.fail())
+      const pauseMs = clock.timers[0]?.inMs ?? expect.fail()
+      pauses.push(pauseMs)
+      clock.jump(pauseMs)
+    }
+    return pauses
+  }
+
+  const welcome = { wire: 1, capabilities: [], broker: 'b', pingMs: 1e4, partitionGraceMs: 3e4, dedupeWindowMs: 1e8 }
+
+  test.for(['ws+unix:///run/x.sock', 'ws://127.0.0.1:7440', 'ws://localhost:7440', 'wss://[::1]:7440'])(
+    'a broker at %s that dies again and again is found within a second when it is back, and never hammered',
+    async (url) => {
+      const dying = await pausesAt(url, (events) => {
+        events.opened()
+        events.frame(encodeFrame({ t: 'welcome', ...welcome }))
+        events.frame(encodeFrame({ t: 'ok', req: 0 }))
+        events.closed(1006, 'killed')
+      })
+      const refusing = await pausesAt(url, (events) => events.closed(503, 'not now'))
+      const expected = [50, 100, 200, 400, 800, ...Array.from({ length: 7 }, () => 1000)]
+      expect({ dying, refusing }).toEqual({ dying: expected, refusing: expected })
+    },
+  )
+
+  test('a broker on another machine, with many clients, is given more time', async () => {
+    const pauses = await pausesAt('wss://broker.example:7440', (events) => events.closed(503, 'not now'))
+    expect(pauses.slice(5)).toEqual([1600, 3200, 5000, 5000, 5000, 5000, 5000])
+  })
 })
 
 describe('what is held', () => {

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { decodeMessage } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { largestPayload, LossyLink } from './lossy-link.ts'
 
@@ -223,6 +224,13 @@ describe('losses', () => {
     link.settle()
     expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     expect(link.sender.acked).toBe(10)
+  })
+
+  test('a heartbeat tells the memory of its process, where that is known', () => {
+    let rss = 40
+    const link = new LossyLink({ rssMb: () => (rss += 1) })
+    link.clock.jump(4_000)
+    expect(link.toRunner.map(({ payload }) => decodeMessage('heartbeat', payload).rssMb)).toEqual([41, 42])
   })
 
   test('frames of another run or epoch are ignored', () => {

@@ -1,6 +1,6 @@
 import { createMemoryBus } from '@greenroom/bus'
 import { applicable, createManualClock } from '@greenroom/bus/testing'
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 describe('the bus in memory keeps the contract', () => {
   for (const { name, controls, run } of applicable({ capabilities: ['ttl', 'quotas'], controls: ['cut', 'advance'] }))
@@ -18,3 +18,23 @@ describe('the bus in memory keeps the contract', () => {
       })
     })
 })
+
+test.for(['incarnation', 'named'] as const)(
+  'who is gone from a mailbox of lifetime %s is remembered for the dedupe window, and no longer',
+  async (lifetime) => {
+    const clock = createManualClock()
+    await using bus = createMemoryBus({ clock, dedupeWindowMs: 60_000 })
+    const life = { address: 'worker.1', incarnation: 'w1', lifetime }
+    const other = await bus.attach({ address: 'runner', incarnation: 'r1', lifetime: 'named' })
+    await (await bus.attach(life)).drain()
+    await other.fence({ address: 'worker.2', incarnation: 'w2' })
+    clock.jump(59_999)
+    await expect(bus.attach(life)).rejects.toMatchObject({ code: 'FENCED' })
+    await expect(bus.attach({ ...life, address: 'worker.2', incarnation: 'w2' })).rejects.toMatchObject({
+      code: 'FENCED',
+    })
+    clock.jump(1)
+    expect((await bus.attach(life)).state).toBe('attached')
+    expect((await bus.attach({ ...life, address: 'worker.2', incarnation: 'w2' })).state).toBe('attached')
+  },
+)

@@ -5,8 +5,9 @@
  * The first SIGTERM or SIGINT drains it, another one closes it at once. Either way: what was receipted is on disk.
  */
 import { resolve } from 'node:path'
-import { createBroker, type BrokerLogger, type BrokerOptions } from '@greenroom/broker'
+import { createBroker, type Broker, type BrokerLogger, type BrokerOptions } from '@greenroom/broker'
 import { GreenroomError } from '@greenroom/proto'
+import { inFlags } from './flag-words.ts'
 import { parseListenAddress } from './listen-address.ts'
 import { readCertificate, type Certificate } from './platform/certificate.ts'
 import { readGivenFile } from './platform/given-file.ts'
@@ -32,11 +33,10 @@ export interface BrokerCommand {
  * Runs a broker until a signal stops it.
  *
  * @param command - the command line
- * @throws GreenroomError `BAD_OPTIONS`, and whatever keeps a broker from starting
+ * @throws GreenroomError `BAD_OPTIONS`, and whatever keeps a broker from starting; each names the flag that it is about
  */
 export async function runBroker(command: BrokerCommand): Promise<void> {
-  const options = optionsOf(command)
-  await using broker = await createBroker(options)
+  await using broker = await start(optionsOf(command))
   let stopping: Promise<void> | undefined
   const stop = (): void => {
     if (stopping === undefined) stopping = broker.drain()
@@ -54,6 +54,14 @@ export async function runBroker(command: BrokerCommand): Promise<void> {
   await stopping
 }
 
+async function start(options: BrokerOptions): Promise<Broker> {
+  try {
+    return await createBroker(options)
+  } catch (error) {
+    throw inFlags(error)
+  }
+}
+
 function optionsOf({
   data,
   listen,
@@ -68,7 +76,7 @@ function optionsOf({
   return {
     dir: data,
     listen: 'socket' in address ? { socket: resolve(address.socket) } : { ...address, ...tls, insecure },
-    token: readGivenFile(tokenFile, { secret: true }).trim(),
+    token: readGivenFile('--token-file', tokenFile, { secret: true }).trim(),
     logger: json ? logJson : logText,
   }
 }

@@ -164,6 +164,7 @@ describe('what keeps it from starting is one line', () => {
     const { code, line } = await failure(broker(at, '--listen', '127.0.0.1:0'))
     expect(code).toBe(1)
     expect(line).toContain(String(first.process.pid))
+    expect(line).toContain('--data: ')
   })
 
   test('an address in use: exit code 1', async () => {
@@ -175,50 +176,62 @@ describe('what keeps it from starting is one line', () => {
     const { code, line } = await failure(broker(at, '--listen', `127.0.0.1:${port}`))
     expect(code).toBe(1)
     expect(line).toContain('EADDRINUSE')
+    expect(line).toContain('--listen: ')
   })
 
-  test('a token file that other users may read: exit code 2', async () => {
+  test.each<
+    [what: string, flag: RegExp, { token?: string; mode?: number; data?: string; listen?: string; more?: string[] }]
+  >([
+    ['a token that is too short', /^the token in --token-file must have at least 16/, { token: 'short' }],
+    [
+      'a token with a space',
+      /^the token in --token-file must be printable ASCII/,
+      { token: 'a token of enough length' },
+    ],
+    ['a token file that others may read', /^--token-file: other users .* chmod 600/, { mode: 0o644 }],
+    ['no token file', /^--token-file: cannot read \S+: ENOENT/, { more: ['--token-file', '/nowhere/token'] }],
+    ['no data folder', /^--data must be a path/, { data: '' }],
+    ['an address that is none', /^--listen is HOST:PORT/, { listen: 'nowhere' }],
+    ['a word too many', /^too many arguments/, { more: ['serve'] }],
+    ['a certificate without key', /^--cert and --key go together/, { more: ['--cert', cli] }],
+    ['no certificate', /^--cert: cannot read \S+: ENOENT/, { more: ['--cert', '/nowhere/cert', '--key', 'token'] }],
+    ['no key', /^--key: cannot read \S+: ENOENT/, { more: ['--cert', cli, '--key', '/nowhere/key'] }],
+    [
+      'a certificate that is none',
+      /^--cert \S+ and --key \S+ are no cert/,
+      { more: ['--cert', cli, '--key', 'token'] },
+    ],
+    [
+      'another machine may reach it, without TLS',
+      /^--listen 0\.0\.0\.0 is not loopback: give --cert and --key, or say --insecure$/,
+      { listen: '0.0.0.0:0' },
+    ],
+    ['a socket in an open folder', /^--listen: .*0700: \/$/, { listen: 'unix:/bus' }],
+  ])('%s: exit code 2, and the flag is named', async (_, said, { token: text, mode, data, listen, more = [] }) => {
     using at = place()
-    chmodSync(at.tokenFile, 0o644)
-    const { code, line } = await failure(broker(at, '--listen', '127.0.0.1:0'))
+    if (text !== undefined) writeFileSync(at.tokenFile, text)
+    if (mode !== undefined) chmodSync(at.tokenFile, mode)
+    const words = more.map((word) => (word === 'token' ? at.tokenFile : word))
+    const program = broker({ ...at, data: data ?? at.data }, '--listen', listen ?? '127.0.0.1:0', ...words)
+    const { code, line } = await failure(program)
+    expect(line.replace(/^greenroom: /, '')).toMatch(said)
+    expect(line).not.toMatch(/options|insecure: true|\bdir\b/)
     expect(code).toBe(2)
-    expect(line).toContain(`chmod 600`)
   })
 
   test.each([
-    ['a token that is too short', { token: 'short' }],
-    ['no token file', { tokenFile: '/nowhere/token' }],
-    ['an address that is none', { listen: 'nowhere' }],
-    ['a word too many', { more: ['serve'] }],
-    ['a certificate that is none', { more: ['--cert', cli, '--key', 'token'] }],
-    ['another machine may reach it, without TLS', { listen: '0.0.0.0:0' }],
-  ])(
-    '%s: exit code 2',
-    async (
-      _,
-      {
-        token: text,
-        tokenFile,
-        listen = '127.0.0.1:0',
-        more = [],
-      }: { token?: string; tokenFile?: string; listen?: string; more?: string[] },
-    ) => {
-      using at = place()
-      if (text !== undefined) writeFileSync(at.tokenFile, text)
-      expect(
-        (
-          await failure(
-            broker(
-              { data: at.data, tokenFile: tokenFile ?? at.tokenFile },
-              '--listen',
-              listen,
-              ...more.map((word) => (word === 'token' ? at.tokenFile : word)),
-            ),
-          )
-        ).code,
-      ).toBe(2)
-    },
-  )
+    ['a file in place of the data folder', 'data', /^--data: .*EEXIST/],
+    ['a file in place of the socket folder', 'listen', /^--listen: .*EEXIST/],
+  ] as const)('%s: exit code 1, and the flag is named', async (_, which, said) => {
+    using at = place()
+    const program =
+      which === 'data'
+        ? broker({ ...at, data: at.tokenFile }, '--listen', '127.0.0.1:0')
+        : broker(at, '--listen', `unix:${at.tokenFile}/bus`)
+    const { code, line } = await failure(program)
+    expect(line.replace(/^greenroom: /, '')).toMatch(said)
+    expect(code).toBe(1)
+  })
 
   test.each([[[]], [['nonsense']], [['--nonsense']], [['broker']], [['broker', '--data']]])(
     'arguments %j: exit code 2',

@@ -62,7 +62,10 @@ export interface Delivery {
   readonly at: number
   /** The bytes as they were sent. */
   readonly payload: Uint8Array
-  /** Removes it. Nobody needs to wait for this; the promise resolves when the removal is stored. */
+  /**
+   * Removes it. Nobody needs to wait for this; the promise resolves when the removal is stored. Of `ack` and `nack` the
+   * first one stands: whichever is called afterwards does nothing and gives the same promise.
+   */
   ack(): Promise<void>
   /**
    * Removes it if it was not revoked: the right to start what it asks for.
@@ -70,7 +73,7 @@ export interface Delivery {
    * @throws GreenroomError `REVOKED`, or `NOT_HOLDER` when this consumer does not hold it any more
    */
   claim(): Promise<void>
-  /** Gives it back, to be delivered again after `delayMs` (0 by default). */
+  /** Gives it back, to be delivered again after `delayMs` (0 by default). See {@link Delivery.ack}. */
   nack(options?: { readonly delayMs?: number }): Promise<void>
 }
 

@@ -75,7 +75,10 @@ export const errors = {
   COMMAND_FAILED: { retry: 'never', text: 'The program ended with a code other than 0, or by a signal.' },
   COMMAND_NOT_FOUND: { retry: 'never', text: 'There is no such program, or no such folder to run it in.' },
   SECRET_UNDECLARED: { retry: 'never', text: 'The executor asked for a secret that it does not declare.' },
-  SECRET_MISSING: { retry: 'never', text: 'A declared secret was not given to the runner.' },
+  SECRET_MISSING: {
+    retry: 'never',
+    text: 'A declared secret was not given: its role does not name it, or the runner has none.',
+  },
   WORKER_SPAWN_FAILED: {
     retry: 'later',
     text: 'The worker process did not become ready; the message holds its last lines.',

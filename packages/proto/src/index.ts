@@ -5,7 +5,9 @@
  * - `frame` bytes ↔ header and payload · `header` bus frames · `handshake` versions and capabilities
  * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
- * - `bus` the bus port · `children` child runs · `presence` who is there · `clock` time and chance as values
+ * - `bus` the bus port · `children` child runs · `presence` who is there · `usage` what was used, against its limits
+ * - `clock` time and chance as values · `stopwatch` time in which this process ran
+ * - `json` what JSON can say, and where a value is something else
  *
  * The protocol in prose is `PROTOCOL.md` in this package; golden vectors are in `vectors/`.
  *
@@ -19,7 +21,7 @@ export * from './event.ts'
 export { decodeFrame, decodePayload, encodeFrame, encodePayload, noPayload, type RawFrame } from './frame.ts'
 export { agree, confirm, type Agreement, type Offer } from './handshake.ts'
 export type * from './header.ts'
-export type { JsonObject, JsonValue } from './json.ts'
+export { isJson, jsonFlaw, placeOf, type JsonObject, type JsonValue } from './json.ts'
 export { limits, wire } from './limits.ts'
 export * from './message.ts'
 export { isId, isName } from './name.ts'
@@ -41,3 +43,5 @@ export {
 export { systemClock, systemRandom } from './platform/system.ts'
 export type { LateBound, Presence, PresenceChange, PresenceState, ServedExecutor } from './presence.ts'
 export type { BusAddress, Provision } from './provision.ts'
+export { Stopwatch } from './stopwatch.ts'
+export { addUsage, exceededLimit } from './usage.ts'

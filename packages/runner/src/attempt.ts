@@ -1,35 +1,48 @@
 /**
- * The attempt loop: the one place where a run is tried again.
+ * The attempt loop: leads a run through its attempts, each from its admission to its end. Whether there is another one
+ * is decided by `retry`.
  *
- * - *L1* There is one further attempt, and only when the broker withdrew the assignment: then nothing ran.
- * - *L2* A worker that ended by itself before it was ever attached would do so again: no further attempt.
- * - *L3* A worker is retired when its run ended in order, and killed otherwise.
+ * - *L1* An attempt holds a permit from before it gets its worker until it has ended.
+ * - *L2* A worker that ended by itself before it was ever attached would do so again: that is no bad luck (R2).
+ * - *L3* A worker is parked after a success, retired when its run ended in order or was not taken, and killed otherwise.
+ * - *L4* The bounds are the run's: an attempt has what earlier ones left.
  */
-import { GreenroomError, type Clock, type Outcome, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
+import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
+import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
-import type { Attempt, AttemptEnd, AttemptOptions, Drive } from './drive/index.ts'
-import { failed, failedBy, outcomeOf } from './ending.ts'
+import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive } from './drive/index.ts'
+import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal } from './journal.ts'
-import type { PlacedWorker, Placement, WorkerEnd } from './placement/index.ts'
+import { Account } from './limits.ts'
+import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
+import type { Lease, Pool } from './pool/index.ts'
+import { Retry, type Tried as Judged } from './retry.ts'
+import type { RunPhase } from './run.ts'
+
+/** As the drive tells it, or that there was no worker. */
+type AttemptEnd = DrivenEnd | { readonly how: 'unplaced' }
 
 /** What an attempt loop works with. */
 export interface AttemptLoop {
   readonly plan: Plan
-  readonly placement: Placement
+  readonly pool: Pool<WorkerNeed, PlacedWorker>
   readonly drive: Drive
   readonly journal: Journal
-  readonly config: Pick<Config, 'cancelGraceMs' | 'partitionGraceMs'>
-  readonly clock: Clock
+  readonly config: Pick<Config, 'cancelGraceMs' | 'partitionGraceMs' | 'clock' | 'random'>
+  readonly admission: Admission
+  /** Whether somebody else bounds how many such runs wait. */
+  readonly exempt: boolean
   /** Ends the run. */
   readonly signal: AbortSignal
   /** Resolves when the run is recorded: nothing is sent before. */
   readonly begun: Promise<void>
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
   readonly flushed: () => Promise<void>
-  readonly onWorker: (worker: PlacedWorker, epoch: number) => void
-  /** Called when an attempt has ended, with what its record is to be now. */
+  readonly onPhase: (phase: RunPhase) => void
+  readonly onLease: (lease: Lease<PlacedWorker>, epoch: number) => void
+  /** Called with the last attempt, when it has ended, and what its record is to be now. */
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
   /** Called when the attempt may be acknowledged, steered and watched. */
   readonly onAttempt: (attempt: Attempt) => void
@@ -46,69 +59,135 @@ export interface LoopEnd {
   readonly retire: () => void
 }
 
+/** An attempt that has ended. */
+interface Tried {
+  readonly ref: RunRef
+  /** Undefined when there was no worker to be had. */
+  readonly lease: Lease<PlacedWorker> | undefined
+  readonly end: AttemptEnd
+  /** How its worker ended, where the attempt ended with it. */
+  readonly gone: WorkerEnd | undefined
+  readonly outcome: Outcome
+  readonly record: AttemptRecord | undefined
+}
+
 /**
  * Tries a run until it has an outcome.
  *
  * @param loop - see {@link AttemptLoop}
- * @throws GreenroomError what prevents that there is a worker
+ * @throws GreenroomError `ABORTED` when it was cancelled before an attempt began
  */
 export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
-  const { runId } = loop.plan.record
+  const { plan, config, signal } = loop
+  const retry = new Retry(plan.retry, plan.idempotent, config.random)
+  const account = new Account(plan.limits)
+  await pause(loop, plan.delayMs)
   for (let epoch = 1; ; epoch += 1) {
-    const ref = { runId, epoch }
-    const { worker, end } = await tryOnce(loop, ref)
-    if (end.how !== 'terminal') worker.kill()
-    const isGone = end.how === 'lost' || (end.how === 'unclaimed' && end.why === 'gone')
-    const why = isGone ? await worker.gone : undefined
-    if (end.how === 'unclaimed' && epoch === 1 && !loop.signal.aborted && mayRetry(why)) continue
-    return {
-      ref,
-      outcome: outcomeAfter(end, why, loop.signal),
-      confirm: end.how === 'terminal' ? end.confirm : () => undefined,
-      retire: () => worker.retire(),
-    }
+    const tried = await tryOnce(loop, { runId: plan.record.runId, epoch }, account)
+    const afterMs = signal.aborted ? undefined : retry.after(judged(tried))
+    if (afterMs === undefined) return lastOf(loop, tried, account)
+    await giveUp(loop, tried)
+    await pause(loop, afterMs)
   }
 }
 
-async function tryOnce(
-  loop: AttemptLoop,
-  ref: RunRef,
-): Promise<{ readonly worker: PlacedWorker; readonly end: AttemptEnd }> {
-  const { plan, placement, clock, signal } = loop
-  if (signal.aborted) throw new GreenroomError('ABORTED')
-  const worker = placement.acquire(plan.need)
-  loop.onWorker(worker, ref.epoch)
+async function pause({ config, signal, onPhase }: AttemptLoop, ms: number): Promise<void> {
+  if (ms <= 0) return
+  onPhase('delayed')
+  const over = Promise.withResolvers<void>()
+  const timer = config.clock.timer(ms, over.resolve, { background: true })
+  try {
+    await untilAbort(signal, over.promise)
+  } finally {
+    timer.cancel()
+  }
+}
+
+function judged({ end, gone, outcome }: Tried): Judged {
+  if (end.how === 'unclaimed' && end.why === 'refused') return { outcome, claimed: false, blameless: 'refused' }
+  const isLost = end.how === 'unclaimed' && (gone === undefined || wasLost(gone))
+  // What could not be followed to its end may have been claimed.
+  const claimed = end.how !== 'unclaimed' && end.how !== 'unplaced'
+  return { outcome, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
+}
+
+function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, { usage }: Account): LoopEnd {
+  if (record !== undefined) loop.onEnd(ref, record)
+  return {
+    ref,
+    outcome: withUsage(outcome, usage),
+    confirm: end.how === 'terminal' ? end.confirm : () => undefined,
+    retire: () => lease?.release('retire'),
+  }
+}
+
+/** Another attempt follows: this one is recorded, and its worker may forget it. */
+async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, record }: Tried): Promise<void> {
+  if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
+  if (end.how === 'terminal') end.confirm()
+  lease?.release('retire')
+}
+
+/** One attempt, from its admission to its end: so long it holds its permit. */
+async function tryOnce(loop: AttemptLoop, ref: RunRef, account: Account): Promise<Tried> {
+  const { plan, admission, signal } = loop
+  loop.onPhase('queued')
+  using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
+  loop.onPhase('starting')
+  let lease: Lease<PlacedWorker>
+  try {
+    lease = await loop.pool.acquire(plan.need, signal)
+  } catch (error) {
+    const outcome = signal.aborted ? cancelledBy(signal) : failedBy(error)
+    return { ref, lease: undefined, end: { how: 'unplaced' }, gone: undefined, outcome, record: undefined }
+  }
+  return await use(loop, ref, lease, account)
+}
+
+async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, account: Account): Promise<Tried> {
+  const { clock } = loop.config
+  const { worker, warm } = lease
+  loop.onLease(lease, ref.epoch)
   const started: AttemptRecord = {
     address: worker.address,
     incarnation: worker.incarnation,
     host: worker.host,
-    warm: worker.warm,
+    warm,
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
   }
-  const { end, lastSeq } = await follow(loop, ref, worker, started)
+  const { end, lastSeq } = await follow(loop, ref, lease, started, account)
+  const wasRefused = end.how === 'unclaimed' && end.why === 'refused'
+  // L3
+  if (end.how !== 'terminal' && !wasRefused) lease.release('kill')
+  const isGone = end.how === 'lost' || (end.how === 'unclaimed' && end.why === 'gone')
+  const gone = isGone ? await worker.gone : undefined
   const how = end.how === 'terminal' ? end.terminal.status : end.how
-  loop.onEnd(ref, { ...started, end: { how, lastSeq, at: clock.now() } })
-  return { worker, end }
+  const record: AttemptRecord = { ...started, end: { how, lastSeq, at: clock.now() } }
+  const outcome = outcomeAfter(end, gone, loop.signal)
+  // L1: before the permit is given back, so that the next run finds it.
+  if (outcome.status === 'completed') lease.release('park')
+  return { ref, lease, end, gone, outcome, record }
 }
 
 /** From the record of an attempt to its end. */
 async function follow(
   { plan, drive, journal, config, signal, ...loop }: AttemptLoop,
   ref: RunRef,
-  worker: PlacedWorker,
+  { worker, warm }: Lease<PlacedWorker>,
   record: AttemptRecord,
-): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
+  account: Account,
+): Promise<{ readonly end: DrivenEnd; readonly lastSeq: number }> {
   try {
     await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record)]))
   } catch (error) {
     return { end: signal.aborted ? { how: 'unclaimed', why: 'cancelled' } : { how: 'failed', error }, lastSeq: 0 }
   }
   const attempt = drive.start({
-    run: { ...plan.assignment, epoch: ref.epoch },
+    run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
     worker,
     signal,
-    acceptMs: plan.acceptMs,
+    acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
     cancelGraceMs: config.cancelGraceMs,
     settleMs: config.partitionGraceMs,
     record: (first, events) => loop.record(ref.epoch, first, events),
@@ -117,12 +196,8 @@ async function follow(
   })
   loop.onAttempt(attempt)
   const end = await attempt.ended
+  account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
   return { end, lastSeq: attempt.received }
-}
-
-/** L2; a worker that was silent or refused may be followed by a better one. */
-function mayRetry(worker: WorkerEnd | undefined): boolean {
-  return worker === undefined || wasLost(worker)
 }
 
 /** Whether it was well and was killed, or else it could not even start. */
@@ -130,11 +205,19 @@ function wasLost({ attached, exit }: WorkerEnd): boolean {
   return attached || exit.signal !== null
 }
 
-function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: AbortSignal): Outcome {
-  if (end.how === 'terminal') return outcomeOf(end.terminal, end.eventsLost)
-  const lost = end.how === 'lost' && end.eventsLost !== undefined ? { eventsLost: end.eventsLost } : {}
+function cancelledBy(signal: AbortSignal): Outcome {
+  return { status: 'cancelled', reason: String(signal.reason) }
+}
+
+function outcomeAfter(end: DrivenEnd, worker: WorkerEnd | undefined, signal: AbortSignal): Outcome {
+  const never = end.how === 'terminal' || end.how === 'lost' ? end.eventsLost : undefined
+  const eventsLost = never ?? (end.how === 'terminal' ? end.terminal.lost : undefined)
+  if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)
+  if (end.how === 'terminal') return outcomeOf(end.terminal, eventsLost)
+  const lost = eventsLost === undefined ? {} : { eventsLost }
   if (end.how === 'failed') return failedBy(end.error)
-  if (signal.aborted) return { status: 'cancelled', reason: String(signal.reason), ...lost }
+  if (signal.aborted) return { ...cancelledBy(signal), ...lost }
+  if (end.how === 'unclaimed' && end.why === 'silent') return { status: 'timeout', which: 'accept' }
   const mayStillRun = end.how === 'lost' && end.mayStillRun
   if (worker === undefined) return failed('WORKER_LOST', 'the worker did not take the run', { mayStillRun })
   // What was claimed had a worker, also where the runner could not see it attach.

@@ -3,9 +3,11 @@
  *
  * - *C1* A run goes to the first runner that says `shouldHandle`, and to no other.
  * - *C2* All that a runner can be told, every member is told: the compiler demands a decision here for whatever a runner
- *   learns to do, since a member that was left out would be left out silently.
+ *   learns to do, since a member that was left out would be left out silently. Schedulers stay with the members: what one
+ *   has to deliver is in its member's database.
  */
 import { GreenroomError, type Outcome } from '@greenroom/proto'
+import type { EndReason, PoolStats } from './pool/index.ts'
 import type { Run, TypedRunSpec } from './run.ts'
 import type { Runner, RunnerStats } from './runner.ts'
 import type { SessionStore } from './session-store.ts'
@@ -24,7 +26,7 @@ export type AnyRoleTypes = Readonly<
 >
 
 /** A runner, or several behind one door already, whatever the types of its roles. */
-export interface ComposableRunner extends Omit<Runner, 'run' | 'sessions' | '~roles'> {
+export interface ComposableRunner extends Omit<Runner, 'run' | 'scheduler' | 'sessions' | '~roles'> {
   /** Starts a run; see {@link Runner.run}. */
   run(spec: TypedRunSpec<string, unknown>): Run<unknown>
   /** The transcripts, where it is one runner. */
@@ -46,7 +48,7 @@ export type ComposedRoles<Members extends readonly ComposableRunner[]> = Members
 /** Several runners behind one door. Leaving its `await using` block disposes of each of them. */
 export interface CompositeRunner<Types extends AnyRoleTypes = AnyRoleTypes> extends Omit<
   Runner,
-  'run' | 'sessions' | '~roles'
+  'run' | 'scheduler' | 'sessions' | '~roles'
 > {
   /**
    * Starts a run with the first member that handles it. Never throws; see {@link Runner.run}. The outcome of a role that
@@ -136,7 +138,35 @@ function merged(stats: readonly RunnerStats[]): RunnerStats {
     started: sum(({ started }) => started),
     ended: sum(({ ended }) => ended),
     processes: sum(({ processes }) => processes),
+    pool: mergedPools(stats.map(({ pool }) => pool)),
+    executing: sum(({ executing }) => executing),
+    queued: sum(({ queued }) => queued),
     strayMessages: sum(({ strayMessages }) => strayMessages),
+  }
+}
+
+function mergedPools(pools: readonly PoolStats[]): PoolStats {
+  const sum = (count: (one: PoolStats) => number): number => pools.reduce((total, one) => total + count(one), 0)
+  const ended = (why: EndReason): number => sum((one) => one.ended[why])
+  return {
+    idle: sum((one) => one.idle),
+    busy: sum((one) => one.busy),
+    hits: sum((one) => one.hits),
+    misses: {
+      first: sum(({ misses }) => misses.first),
+      busy: sum(({ misses }) => misses.busy),
+      differs: sum(({ misses }) => misses.differs),
+    },
+    ended: {
+      idle: ended('idle'),
+      age: ended('age'),
+      uses: ended('uses'),
+      full: ended('full'),
+      evicted: ended('evicted'),
+      untrusted: ended('untrusted'),
+      closed: ended('closed'),
+      gone: ended('gone'),
+    },
   }
 }
 
@@ -150,6 +180,7 @@ function explained(run: Run<unknown>, message: string): Run<unknown> {
     send: (text, options) => run.send(text, options),
     cancel: async (reason) => explain(await run.cancel(reason)),
     status: () => run.status(),
+    workerLog: () => run.workerLog(),
     [Symbol.asyncIterator]: () => run[Symbol.asyncIterator](),
     [Symbol.asyncDispose]: () => run[Symbol.asyncDispose](),
   }

@@ -13,9 +13,11 @@ import {
 } from '@greenroom/proto'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
-import type { RoleOptions, RunnerOptions, SecretSource } from './options.ts'
+import { checkLimits, type LimitOptions } from './limits.ts'
+import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource, WarmPoolOptions } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
+import type { SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** Checked options with every default. */
@@ -29,6 +31,10 @@ export interface Config {
   readonly sessions: SessionStore | undefined
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
+  readonly admission: Required<AdmissionOptions>
+  readonly pool: Required<WarmPoolOptions>
+  readonly inspect: boolean
+  readonly limits: LimitOptions
   readonly cancelGraceMs: number
   readonly partitionGraceMs: number
   readonly logger: Logger
@@ -45,6 +51,10 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   sessions: true,
   secrets: true,
   env: true,
+  admission: true,
+  pool: true,
+  inspect: true,
+  limits: true,
   cancelGraceMs: true,
   partitionGraceMs: true,
   quiet: true,
@@ -62,6 +72,10 @@ const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
   secrets: true,
   env: true,
   limits: true,
+  idempotent: true,
+  retry: true,
+  concurrency: true,
+  priority: true,
 }
 const postures: Readonly<Record<keyof Posture, true>> = {
   bypass: true,
@@ -70,6 +84,8 @@ const postures: Readonly<Record<keyof Posture, true>> = {
   readOnly: true,
   nesting: true,
 }
+/** Whoever stands at a breakpoint is not gone. */
+const dayMs = 86_400_000
 const defaultEnv = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR']
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
@@ -96,6 +112,7 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value !
 const isFlag = (value: unknown): boolean => typeof value === 'boolean'
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
 const isMs = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0
+const isCount = (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= 0
 const isVariables = (value: unknown): boolean =>
   Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
 const has = (value: unknown, ...methods: readonly string[]): boolean =>
@@ -117,13 +134,19 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   if (platform === 'win32') throw new GreenroomError('UNSUPPORTED_PLATFORM')
   if (!isObject(options)) throw bad('options', 'an object')
   checkNames('options', options, runnerOptions)
-  const { dataDir = '.greenroom', env = defaultEnv, cancelGraceMs = 5_000, quiet = false } = options
-  const { partitionGraceMs = limits.partitionGraceMs, clock = systemClock, random = systemRandom } = options
+  const { dataDir = '.greenroom', env = defaultEnv, cancelGraceMs = 5_000, quiet = false, inspect = false } = options
+  const {
+    partitionGraceMs = inspect ? dayMs : limits.partitionGraceMs,
+    clock = systemClock,
+    random = systemRandom,
+  } = options
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
   check('openStore', options.openStore, (it) => typeof it === 'function', 'a function that opens a store')
   check('env', env, isVariables, 'a list of names of environment variables')
+  checkLimits('limits', options.limits)
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
+  check('inspect', inspect, isFlag, 'true or false')
   check('quiet', quiet, isFlag, 'true or false')
   check('sessions', options.sessions, (it) => has(it, 'get', 'append', 'messages'), 'a session store')
   check('logger', options.logger, (it) => has(it, 'warn', 'output'), 'a logger')
@@ -140,12 +163,68 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     sessions: options.sessions,
     secrets,
     env,
+    admission: checkAdmission(options.admission ?? {}),
+    pool: checkPool(options.pool ?? {}, options.roles),
+    inspect,
+    limits: options.limits ?? {},
     cancelGraceMs,
     partitionGraceMs,
     logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,
     clock,
     random,
   }
+}
+
+function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions> {
+  if (!isObject(admission)) throw bad('admission', 'an object')
+  checkNames('admission', admission, { maxExecuting: true, maxProcesses: true, queue: true })
+  const { maxExecuting = 8, maxProcesses = 32, queue = 128 } = admission
+  check('admission.maxProcesses', maxProcesses, isCount, 'a number of processes')
+  check('admission.maxExecuting', maxExecuting, isCount, 'a number of runs')
+  check('admission.queue', queue, isCount, 'a number of runs')
+  return { maxExecuting, maxProcesses, queue }
+}
+
+const poolOptions: Readonly<Record<keyof WarmPoolOptions, true>> = {
+  maxIdle: true,
+  maxIdlePerKey: true,
+  idleMs: true,
+  maxAgeMs: true,
+  maxUses: true,
+  prewarm: true,
+}
+
+function checkPool(pool: WarmPoolOptions, roles: object): Required<WarmPoolOptions> {
+  if (!isObject(pool)) throw bad('pool', 'an object')
+  checkNames('pool', pool, poolOptions)
+  const { maxIdle = 16, maxIdlePerKey = 4, idleMs = 300_000, maxAgeMs = 3_600_000, maxUses = 100, prewarm = {} } = pool
+  check('pool.maxIdle', maxIdle, isCount, 'a number of workers')
+  check('pool.maxIdlePerKey', maxIdlePerKey, isCount, 'a number of workers')
+  check('pool.idleMs', idleMs, isMs, 'a number of milliseconds')
+  check('pool.maxAgeMs', maxAgeMs, isMs, 'a number of milliseconds')
+  check('pool.maxUses', maxUses, (it) => isCount(it) && it > 0, 'a number of runs, at least 1')
+  if (!isObject(prewarm)) throw bad('pool.prewarm', 'an object of numbers by role')
+  checkNames('pool.prewarm', prewarm, roles)
+  for (const [role, count] of Object.entries(prewarm))
+    check(`pool.prewarm.${role}`, count, isCount, 'a number of workers')
+  return { maxIdle, maxIdlePerKey, idleMs, maxAgeMs, maxUses, prewarm }
+}
+
+/**
+ * Checks what {@link Runner.scheduler} was given.
+ *
+ * @param options - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkScheduler(options: SchedulerOptions): void {
+  if (!isObject(options)) throw bad('options', 'an object')
+  const known = { parent: true, onCompletion: true, queue: true, heartbeatMs: true }
+  checkNames('options', options, known)
+  const isValid: boolean = isName(options.parent)
+  if (!isValid) throw bad('parent', 'a name: letters, digits, ".", "_", "-"')
+  check('onCompletion', options.onCompletion, (it) => typeof it === 'function', 'a function')
+  check('queue', options.queue, isCount, 'a number of jobs')
+  check('heartbeatMs', options.heartbeatMs, (it) => isMs(it) && it > 0, 'a number of milliseconds')
 }
 
 function checkSecrets(secrets: NonNullable<RunnerOptions['secrets']>): ReadonlyMap<string, SecretSource> {
@@ -172,7 +251,11 @@ function checkRoles(
     if (!isObject(role)) throw bad(`roles.${name}`, 'an object')
     checkRole(`roles.${name}`, role)
     const missing = role.secrets?.find((secret) => !secrets.has(secret))
-    if (missing !== undefined) throw bad(`roles.${name}.secrets: "${missing}"`, "one of the runner's secrets")
+    if (missing !== undefined)
+      throw bad(
+        `roles.${name}.secrets: "${missing}"`,
+        `one of the runner's secrets: add it to createRunner({ secrets })`,
+      )
   }
   return new Map(Object.entries(roles))
 }
@@ -193,9 +276,24 @@ function checkRole(field: string, role: RoleOptions): void {
   )
   check(`${field}.posture`, role.posture, (it) => isObject(it) && Object.values(it).every(isFlag), 'an object of flags')
   checkNames(`${field}.posture`, role.posture ?? {}, postures)
-  check(`${field}.limits`, role.limits, isObject, 'an object')
-  checkNames(`${field}.limits`, role.limits ?? {}, { acceptColdMs: true })
-  check(`${field}.limits.acceptColdMs`, role.limits?.acceptColdMs, isMs, 'a number of milliseconds')
+  checkLimits(`${field}.limits`, role.limits)
+  check(`${field}.idempotent`, role.idempotent, isFlag, 'true or false')
+  check(`${field}.priority`, role.priority, Number.isFinite, 'a number')
+  check(`${field}.retry`, role.retry, isObject, 'an object')
+  checkNames(`${field}.retry`, role.retry ?? {}, { attempts: true, backoffMs: true, maxBackoffMs: true })
+  check(
+    `${field}.retry.attempts`,
+    role.retry?.attempts,
+    (it) => isCount(it) && it > 0,
+    'a number of attempts, at least 1',
+  )
+  check(`${field}.retry.backoffMs`, role.retry?.backoffMs, isMs, 'a number of milliseconds')
+  check(`${field}.retry.maxBackoffMs`, role.retry?.maxBackoffMs, isMs, 'a number of milliseconds')
+  check(`${field}.concurrency`, role.concurrency, isObject, 'an object')
+  checkNames(`${field}.concurrency`, role.concurrency ?? {}, { key: true, limit: true })
+  check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
+  if (role.concurrency !== undefined && !isCount(role.concurrency.limit))
+    throw bad(`${field}.concurrency.limit`, 'a number of runs')
 }
 
 function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {
@@ -210,7 +308,7 @@ function isEntry(worker: RunnerOptions['worker']): worker is WorkerEntry {
   return 'url' in worker && worker.url instanceof URL
 }
 
-function checkWorker({ worker }: RunnerOptions): Launcher {
+function checkWorker({ worker, inspect }: RunnerOptions): Launcher {
   if (!isObject(worker)) throw bad('worker', 'an entry file, a command or a launcher')
   if (isLauncher(worker)) return worker
   if (isCommand(worker)) {
@@ -221,7 +319,7 @@ function checkWorker({ worker }: RunnerOptions): Launcher {
   }
   const url = worker instanceof URL ? worker : isEntry(worker) ? worker.url : undefined
   if (url?.protocol !== 'file:') throw bad('worker', 'a file: URL, a command or a launcher')
-  return entryLauncher(url)
+  return entryLauncher(url, { inspect: inspect === true })
 }
 
 function checkBus({ bus, worker }: RunnerOptions): Bus | BusAddress | undefined {

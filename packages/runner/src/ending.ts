@@ -7,8 +7,10 @@ import {
   type JsonValue,
   type Outcome,
   type Terminal,
+  type Usage,
 } from '@greenroom/proto'
 import { isStoreError } from '@greenroom/store'
+import type { Trip } from './drive/index.ts'
 
 /**
  * A failed outcome.
@@ -42,15 +44,36 @@ export function failedBy(error: unknown): Outcome {
 }
 
 /**
+ * What a watchdog or a limit makes of a run, whatever its worker said after it.
+ *
+ * @param trip - which of them
+ * @param eventsLost - what never arrived
+ */
+export function outcomeOfTrip(trip: Trip, eventsLost?: EventRange): Outcome {
+  const lost = eventsLost === undefined ? {} : { eventsLost }
+  if (trip.code !== undefined) return failed(trip.code, trip.message, lost)
+  return { status: 'timeout', which: trip.which, ...lost }
+}
+
+/**
+ * An outcome with what all attempts used.
+ *
+ * @param outcome - the last attempt's
+ * @param usage - undefined when nobody said so
+ */
+export function withUsage(outcome: Outcome, usage: Usage | undefined): Outcome {
+  return usage === undefined ? outcome : { ...outcome, usage }
+}
+
+/**
  * A terminal, as an outcome.
  *
  * @param terminal - what the worker said
  * @param eventsLost - what never arrived
  */
 export function outcomeOf(terminal: Terminal, eventsLost?: EventRange): Outcome {
-  const lost = eventsLost ?? terminal.lost
   const base = {
-    ...(lost === undefined ? {} : { eventsLost: lost }),
+    ...(eventsLost === undefined ? {} : { eventsLost }),
     ...(terminal.usage === undefined ? {} : { usage: terminal.usage }),
   }
   switch (terminal.status) {

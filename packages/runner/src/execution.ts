@@ -23,13 +23,16 @@ import {
 } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
 import { untilAbort } from './abort.ts'
+import type { Admission } from './admission.ts'
 import { runAttempts, type LoopEnd } from './attempt.ts'
 import type { Config } from './config.ts'
 import type { Attempt, Drive } from './drive/index.ts'
+import type { Duty } from './duty.ts'
 import { failedBy } from './ending.ts'
 import { attemptOperation, type Journal } from './journal.ts'
-import type { PlacedWorker, Placement } from './placement/index.ts'
+import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
+import type { Lease, Pool } from './pool/index.ts'
 import { Feed } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
@@ -45,6 +48,8 @@ export interface Surroundings {
   readonly ownSessions: StoreSessions | undefined
   readonly drive: Drive
   readonly placement: Placement
+  readonly pool: Pool<WorkerNeed, PlacedWorker>
+  readonly admission: Admission
 }
 
 type Spec = RunSpec & { readonly input?: JsonValue | undefined }
@@ -64,9 +69,12 @@ const recordTries = 10
 export class Execution implements Run {
   readonly id: string
   readonly outcome: Promise<Outcome>
+  /** Resolves when everything is done that follows the outcome. */
+  readonly settled: Promise<void>
   readonly #around: Surroundings
   readonly #spec: Spec
   readonly #refusal: GreenroomError | undefined
+  readonly #duty: Duty | undefined
   readonly #session: string
   readonly #feed: Feed
   readonly #recorder: Recorder
@@ -77,7 +85,8 @@ export class Execution implements Run {
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
-  #worker: PlacedWorker | undefined
+  #lease: Lease<PlacedWorker> | undefined
+  #log: LogPart | undefined
   #attempt: Attempt | undefined
   #attempts = 0
   #ms: number | undefined
@@ -85,11 +94,16 @@ export class Execution implements Run {
   /** The number of the last text that came too late. */
   #lateSeq = 0
 
-  /** @param refusal - why it is not even tried */
-  constructor(around: Surroundings, spec: Spec, refusal?: GreenroomError) {
+  /** @param more - why it is not even tried; what whoever ordered it wants */
+  constructor(
+    around: Surroundings,
+    spec: Spec,
+    more: { readonly refusal?: GreenroomError | undefined; readonly duty?: Duty | undefined } = {},
+  ) {
     const { clock, random } = around.config
     this.#around = around
-    this.#refusal = refusal
+    this.#refusal = more.refusal
+    this.#duty = more.duty
     this.#spec = isObject(spec) ? spec : { role: String(spec) }
     this.id = random.id()
     this.#session = this.#spec.session ?? this.id
@@ -106,7 +120,9 @@ export class Execution implements Run {
         around.ownSessions?.operations(this.#session, messageEntry(ref, seq, event)) ?? [],
       onBroken: (error) => this.#attempt?.break(error),
     })
-    this.outcome = this.#live()
+    const lived = this.#live()
+    this.outcome = lived.then(({ outcome }) => outcome)
+    this.settled = lived.then((end) => this.#settle(end))
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ReadEvent, undefined> {
@@ -139,8 +155,12 @@ export class Execution implements Run {
     return promise
   }
 
+  workerLog(): readonly string[] {
+    return [...(this.#log?.lines ?? [])]
+  }
+
   status(): RunStatus {
-    const worker = this.#worker
+    const { worker, warm = false, miss } = this.#lease ?? {}
     return {
       runId: this.id,
       role: this.#spec.role,
@@ -157,26 +177,35 @@ export class Execution implements Run {
             placement: { kind: worker.kind, host: worker.host },
             worker: {
               address: worker.address,
-              warm: worker.warm,
+              warm,
+              ...(miss === undefined ? {} : { miss }),
               ...(worker.pid === undefined ? {} : { pid: worker.pid }),
             },
           }),
     }
   }
 
-  async #live(): Promise<Outcome> {
+  async #live(): Promise<LoopEnd & { readonly recorded: boolean }> {
     // Whoever made it holds it before anything happens.
     await Promise.resolve()
     const end = await this.#run()
+    this.#log?.end()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
     this.#status = end.outcome.status
     this.#ms = this.#elapsed()
     this.#phase = 'ended'
     this.#feed.end()
-    if (recorded) end.confirm()
-    end.retire()
-    return end.outcome
+    return { ...end, recorded }
+  }
+
+  async #settle({ outcome, recorded, confirm, retire }: LoopEnd & { readonly recorded: boolean }): Promise<void> {
+    this.#duty?.admitted()
+    if (recorded) {
+      await this.#duty?.deliver(this.id, outcome)
+      confirm()
+    }
+    retire()
   }
 
   /** The caller's signal is the run's. */
@@ -194,22 +223,25 @@ export class Execution implements Run {
   async #run(): Promise<LoopEnd> {
     try {
       using _following = this.#followSignal()
+      if (this.#refusal !== undefined) throw this.#refusal
+      const why = await this.#duty?.skip()
+      if (why !== undefined) return this.#over({ status: 'skipped', why })
       return await this.#tryAll(await this.#plan())
     } catch (error) {
       const { signal } = this.#abort
-      return {
-        ref: { runId: this.id, epoch: Math.max(this.#attempts, 1) },
-        outcome: signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error),
-        confirm: () => undefined,
-        retire: () => undefined,
-      }
+      return this.#over(signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error))
     }
+  }
+
+  /** It ended without a worker that would have to know. */
+  #over(outcome: Outcome): LoopEnd {
+    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
+    return { ref, outcome, confirm: () => undefined, retire: () => undefined }
   }
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
   async #plan(): Promise<Plan> {
     const { config, sessions, drive } = this.#around
-    if (this.#refusal !== undefined) throw this.#refusal
     const planned = planRun({
       runId: this.id,
       session: this.#session,
@@ -223,24 +255,30 @@ export class Execution implements Run {
   }
 
   #tryAll(plan: Plan): Promise<LoopEnd> {
-    const { config, journal, drive, placement } = this.#around
+    const { config, journal, drive, pool, admission } = this.#around
     const begun = this.#begin(plan)
     begun.catch(() => undefined)
     return runAttempts({
       plan,
-      placement,
+      pool,
       drive,
       journal,
       config,
-      clock: config.clock,
+      admission,
       signal: this.#abort.signal,
       begun,
       record: (epoch, first, events) => this.#recorder.record(epoch, first, events),
       flushed: () => this.#recorder.flushed(),
-      onWorker: (worker, epoch) => {
-        this.#worker = worker
+      exempt: this.#duty?.exempt ?? false,
+      onPhase: (phase) => {
+        if (phase === 'starting') this.#duty?.admitted()
+        if (this.#phase !== 'cancelling') this.#phase = phase
+      },
+      onLease: (lease, epoch) => {
+        this.#lease = lease
+        this.#log?.end()
+        this.#log = lease.worker.log.open()
         this.#attempts = epoch
-        if (this.#phase === 'planning') this.#phase = 'starting'
       },
       onEnd: (ref, record) => this.#ends.push(attemptOperation(ref, record)),
       onAttempt: (attempt) => {
@@ -298,7 +336,8 @@ export class Execution implements Run {
     const missing = late.filter(([id]) => !ids.has(id))
     this.#lateSeq = this.#feed.last
     const all = [...entries, ...missing.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
-    await journal.finish(ref, outcome, config.clock.now(), [...this.#ends, ...(await this.#sessionOperations(all))])
+    const also = [...this.#ends, ...(await this.#sessionOperations(all)), ...(this.#duty?.operations(this.id) ?? [])]
+    await journal.finish(ref, outcome, config.clock.now(), also)
   }
 
   /** Gives the run's messages to the session, but for the last page, which it returns. */

@@ -6,9 +6,12 @@
  *
  * - `runner` the door: owns bus, journal, sessions · `composite` several behind one door · `run` one execution, as its caller holds it · `options` what can
  *   be asked for · `entry` the worker's file and the types of its executors
- * - `plan` values of a run · `attempt` the attempt loop: the only owner of retries · `ending` outcome, sessions, journal
+ * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
+ *   there is another one · `ending` outcome, sessions, journal
+ * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
  * - `journal` the runner's tables · `session-store` transcripts · `reader` reading a run, late or live
+ * - `limits` the bounds of a run, and what is left of them
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
  * @packageDocumentation
@@ -21,18 +24,25 @@ export {
   type CompositeRunner,
 } from './composite.ts'
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
-export type { Launched, Launcher, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
+export type { Launched, Launcher, LaunchIdentity, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
 export type {
+  AdmissionOptions,
   BusChoice,
   ExecutorNames,
   OnlyRoleOptions,
-  RoleLimits,
   RoleOptions,
   Roles,
   RunnerOptions,
   SecretSource,
+  WarmPoolOptions,
   WorkerSource,
 } from './options.ts'
+export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifference } from './pool/index.ts'
+export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
+export type { LimitOptions } from './limits.ts'
+export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
+export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
+export type { ChildEvent, ChildRun } from './parent-stream.ts'
 export { createRunner, type RoleTypes, type Runner, type RunnerStats } from './runner.ts'
 export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'

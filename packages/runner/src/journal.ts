@@ -7,6 +7,7 @@
  * attempt  runId/epoch(6)           where it was tried, and how that ended
  * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON
  * outcome  runId                    how it ended, once; the body is its JSON
+ * completion  parent/runId          that a parent is to be told, or was, of a child's end
  * ```
  *
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
@@ -16,6 +17,7 @@ import {
   decodePayload,
   encodePayload,
   parseEvent,
+  parseOutcome,
   type JsonValue,
   type Outcome,
   type RunEvent,
@@ -23,9 +25,11 @@ import {
   type WireEvent,
 } from '@greenroom/proto'
 import type { Operation, Store, StoredRecord } from '@greenroom/store'
+import type { Completion } from './scheduler.ts'
+import type { ChildRun } from './parent-stream.ts'
 
 /** The collections that a store needs to hold a journal. */
-export const journalCollections: readonly string[] = ['runner', 'run', 'attempt', 'entry', 'outcome']
+export const journalCollections: readonly string[] = ['runner', 'run', 'attempt', 'entry', 'outcome', 'completion']
 
 /** What was asked for. Nothing secret. */
 export type RunRecord = {
@@ -96,6 +100,36 @@ export class Journal {
   finish(ref: RunRef, outcome: Outcome, at: number, also: readonly Operation[]): Promise<void> {
     const meta = { status: outcome.status, epoch: ref.epoch, at }
     return this.#store.commit([...also, { put: 'outcome', key: ref.runId, meta, body: encodePayload(outcome) }])
+  }
+
+  /** What notes, together with an outcome, that a parent has to be told. */
+  completion(parent: string, { runId, session, role }: ChildRun, at: number): Operation {
+    return { put: 'completion', key: `${parent}/${runId}`, meta: { session, role, at } }
+  }
+
+  /** Notes that the parent was told. */
+  delivered(parent: string, { runId, session, role }: ChildRun, at: number): Promise<void> {
+    return this.#store.commit([
+      { put: 'completion', key: `${parent}/${runId}`, meta: { session, role, at, deliveredAt: at } },
+    ])
+  }
+
+  /** The ends of a parent's children of which it was not told, in no order. */
+  undelivered(parent: string): Completion[] {
+    const prefix = `${parent}/`
+    return this.#store.scan('completion', { prefix }).flatMap(({ key, meta: { session, role, deliveredAt } }) => {
+      const runId = key.slice(prefix.length)
+      const outcome = this.outcome(runId)
+      if (deliveredAt !== undefined || outcome === undefined) return []
+      if (typeof session !== 'string' || typeof role !== 'string') return []
+      return [{ runId, session, role, parent, outcome }]
+    })
+  }
+
+  /** How a run ended; undefined when it has not. */
+  outcome(runId: string): Outcome | undefined {
+    const body = this.#store.get('outcome', runId)?.body
+    return body === undefined ? undefined : parseOutcome(decodePayload(body))
   }
 
   /**

@@ -44,8 +44,21 @@ export interface Launched {
   kill(signal: 'SIGTERM' | 'SIGKILL'): void
 }
 
+/** What a launcher would start now. */
+export interface LaunchIdentity {
+  /** Which program, and how. */
+  readonly program: string
+  /** Its content: changes when a byte of it does. */
+  readonly bundle: string
+}
+
 /** Starts worker processes. */
 export interface Launcher {
+  /**
+   * Says what `launch` would start now: a warm worker is used again only while that is the same. Called for each run. By
+   * default it always is.
+   */
+  readonly identify?: () => LaunchIdentity
   /** Starts one. See L1 to L4. */
   launch(spec: LaunchSpec): Launched
 }

@@ -3,13 +3,9 @@ import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
+import type { LimitOptions } from './limits.ts'
+import type { RetryOptions } from './retry.ts'
 import type { SessionStore } from './session-store.ts'
-
-/** Bounds that the runner enforces; an absent one has its default. */
-export interface RoleLimits {
-  /** How long a fresh worker may take from the stored assignment to its acceptance, in milliseconds. = 60,000 */
-  readonly acceptColdMs?: number
-}
 
 /** The names of the executors that a worker entry serves. */
 export type ExecutorNames<Executors> = keyof Executors & string
@@ -32,8 +28,47 @@ export interface RoleOptions<Executor extends string = string> {
   readonly secrets?: readonly string[]
   /** Names of environment variables that its workers get beside the runner's `env`. */
   readonly env?: readonly string[]
-  /** Bounds on each of its runs. */
-  readonly limits?: RoleLimits
+  /** Bounds on each of its runs. = the runner's, each for itself */
+  readonly limits?: LimitOptions
+  /** Whether its runs may have their effects twice: then `retry` holds for those that were lost in the middle, too. = false */
+  readonly idempotent?: boolean
+  /** How often its runs are tried again when that may help. = one attempt */
+  readonly retry?: RetryOptions
+  /** Bounds how many runs with the same key execute at a time. = no bound */
+  readonly concurrency?: {
+    /** What they share. = the role's name */
+    readonly key?: string
+    /** How many. */
+    readonly limit: number
+  }
+  /** Who waits with a larger number is let in first. = 0 */
+  readonly priority?: number
+}
+
+/** How much a runner does at a time. */
+export interface AdmissionOptions {
+  /** How many runs execute at a time. = 8 */
+  readonly maxExecuting?: number
+  /** How many worker processes there are, those that are idle or ending included. = 32 */
+  readonly maxProcesses?: number
+  /** How many more may wait; one more ends as `QUEUE_FULL`. = 128 */
+  readonly queue?: number
+}
+
+/** How many workers stay warm between runs, and how long. */
+export interface WarmPoolOptions {
+  /** Idle workers in all; 0: a fresh one for each run. = 16 */
+  readonly maxIdle?: number
+  /** Idle workers that are alike. = 4 */
+  readonly maxIdlePerKey?: number
+  /** How long one stays idle, in milliseconds. = 300,000 */
+  readonly idleMs?: number
+  /** How long one lives, in milliseconds; one in use ends after its run. = 3,600,000 */
+  readonly maxAgeMs?: number
+  /** How many runs one does. = 100 */
+  readonly maxUses?: number
+  /** Roles, and how many workers are kept ready for each before anybody asks. = none */
+  readonly prewarm?: Readonly<Record<string, number>>
 }
 
 /** Roles by name. */
@@ -89,10 +124,22 @@ export interface RunnerOptions<
   readonly secrets?: Readonly<Record<string, SecretSource>>
   /** Names of environment variables that workers get. = PATH, HOME, LANG, TZ, TMPDIR */
   readonly env?: readonly string[]
+  /** How many runs execute and wait. */
+  readonly admission?: AdmissionOptions
+  /** How many workers stay warm between runs. */
+  readonly pool?: WarmPoolOptions
+  /** Bounds on every run; roles, sessions and runs may say otherwise, each for itself. = see {@link LimitOptions} */
+  readonly limits?: LimitOptions
   /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */
   readonly cancelGraceMs?: number
   /** How long a connection may be lost before its owner counts as gone, in milliseconds. = 30,000 */
   readonly partitionGraceMs?: number
+  /**
+   * Starts workers, when `worker` is an entry file, with a debugger that waits on a free port of this machine; its URL is
+   * among what they write. Nobody is given up then while he stands at a breakpoint: every bound on time is off, also for a
+   * lost connection. = false
+   */
+  readonly inspect?: boolean
   /** Whether to keep what workers write to themselves instead of forwarding it to standard error. = false */
   readonly quiet?: boolean
   /** = one that writes to standard error */

@@ -1,31 +1,52 @@
 /** The plan of a run: everything it takes, as values, before anything is started. */
 import {
-  codeOf,
-  type ErrorCode,
   encodePayload,
   GreenroomError,
+  jsonFlaw,
+  limits,
   parseEvent,
+  provisionVersion,
   textOf,
+  wire,
   type JsonValue,
+  type Limits,
   type Message,
+  type Posture,
   type Run as Assignment,
 } from '@greenroom/proto'
+import type { Ticket } from './admission.ts'
 import type { Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
+import { checkLimits, limitsOfSession, resolveLimits, type LimitOptions } from './limits.ts'
 import type { WorkerNeed } from './placement/index.ts'
+import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
 import { checkSessionId, type SessionEntry, type SessionStore } from './session-store.ts'
-import { workingDirectory } from './platform/surroundings.ts'
+import { workerEnvironment, workingDirectory } from './platform/surroundings.ts'
 import { resolve } from 'node:path'
+
+/** Whoever stands at a breakpoint is given time. */
+const patient: LimitOptions = {
+  acceptWarmMs: null,
+  acceptColdMs: null,
+  firstEventMs: null,
+  noProgressMs: null,
+  totalMs: null,
+}
 
 /** A planned run. */
 export interface Plan {
   readonly record: RunRecord
   readonly need: WorkerNeed
-  /** What the worker is sent, but for the attempt's number. */
-  readonly assignment: Omit<Assignment, 'epoch'>
-  readonly acceptMs: number
+  /** What the worker is sent, but for what differs between attempts. */
+  readonly assignment: Omit<Assignment, 'epoch' | 'limits'>
+  readonly limits: Limits
+  /** How it is let in. */
+  readonly ticket: Ticket
+  readonly delayMs: number
+  readonly retry: RetryOptions
+  readonly idempotent: boolean
   /** What the session gets before the run: the caller's messages and the assignment. */
   readonly sessionEntries: readonly SessionEntry[]
 }
@@ -52,11 +73,12 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const { runId, session, spec, config, startedAt } = request
   const role = roleOf(request)
   checkSpec(request)
+  const known = await request.sessions.get(session)
   const earlier = await request.sessions.messages(session)
   const said = [...earlier, ...(spec.messages ?? [])]
   const task =
     spec.task ??
-    textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: await titleOf(request) })
+    textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: known?.title ?? '' })
   const added: Message[] = [
     ...(spec.messages ?? []),
     ...(spec.task === undefined ? [] : [{ role: 'user' as const, content: spec.task }]),
@@ -70,7 +92,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   }
   return {
     record: { runId, role: spec.role, session, startedAt, ...what },
-    need: { role: spec.role, executor: role.executor, secrets: await secretsOf(role, request), env: role.env ?? [] },
+    need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), what),
     assignment: {
       runId,
       replyTo: request.replyTo,
@@ -80,20 +102,97 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       depth: 0,
       ...what,
       messages: [...earlier, ...added],
-      posture: role.posture ?? { unattended: true },
+      posture: role.posture ?? defaultPosture,
       cancelGraceMs: config.cancelGraceMs,
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
     },
-    acceptMs: role.limits?.acceptColdMs ?? 60_000,
+    ticket: ticketOf(role, spec),
+    delayMs: spec.delayMs ?? 0,
+    retry: role.retry ?? {},
+    idempotent: role.idempotent ?? false,
+    limits: resolveLimits(
+      config.limits,
+      role.limits,
+      limitsOfSession(known),
+      spec.limits,
+      config.inspect ? patient : {},
+    ),
     sessionEntries: added.map((message, seq) => ({ runId, epoch: 0, seq, message })),
   }
 }
+
+/**
+ * What a role's workers need when nobody asks for anything else: to start one ahead.
+ *
+ * @param config - the runner's
+ * @param name - one of its roles
+ * @throws GreenroomError `UNKNOWN_ROLE`, `SECRET_MISSING`
+ */
+export async function standardNeed(config: Config, name: string): Promise<WorkerNeed> {
+  const role = config.roles.get(name)
+  if (role === undefined) throw new GreenroomError('UNKNOWN_ROLE')
+  const { model } = role
+  const workspace = resolve(workingDirectory(), role.workspace ?? '.')
+  return needOf(config, name, role, await secretsOf(config, name, role), {
+    workspace,
+    ...(model === undefined ? {} : { model }),
+  })
+}
+
+/** Everything that a worker of this role fixes when it is provisioned. */
+function needOf(
+  config: Config,
+  name: string,
+  role: RoleOptions,
+  secrets: Readonly<Record<string, string>>,
+  { workspace, model }: { readonly workspace: string; readonly model?: string },
+): WorkerNeed {
+  const env = role.env ?? []
+  const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
+  const { nesting, bypass, enforce, unattended, readOnly } = role.posture ?? defaultPosture
+  const named = (kind: string, values: Readonly<Record<string, string>>): Record<string, JsonValue> =>
+    Object.fromEntries(Object.entries(values).map(([field, value]) => [`${kind}:${field}`, value]))
+  const fixed = {
+    role: name,
+    executor: role.executor,
+    launcher: program,
+    bundle,
+    protocol: `${wire.version}.${provisionVersion}`,
+    workspace,
+    model: model ?? null,
+    tools: [...(role.disabledTools ?? [])].toSorted(),
+    mcpServers: JSON.stringify(role.mcpServers ?? []),
+    depth: 0,
+    maxDepth: limits.depth,
+    nesting: nesting === true,
+    bypass: bypass === true,
+    enforce: enforce === true,
+    unattended: unattended === true,
+    readOnly: readOnly === true,
+    ...named('secret', secrets),
+    ...named('env', workerEnvironment([...config.env, ...env], config.dataDir)),
+  }
+  return { role: name, executor: role.executor, secrets, env, fixed }
+}
+
+const defaultPosture: Posture = { unattended: true }
 
 function roleOf({ spec, config }: PlanRequest): RoleOptions {
   const role = config.roles.get(spec.role)
   if (role !== undefined) return role
   throw new GreenroomError('UNKNOWN_ROLE', `no role "${spec.role}"; there are: ${[...config.roles.keys()].join(', ')}`)
+}
+
+function ticketOf(role: RoleOptions, spec: RunSpec): Ticket {
+  const { concurrency } = role
+  return {
+    depth: 0,
+    priority: spec.priority ?? role.priority ?? 0,
+    ...(concurrency === undefined
+      ? {}
+      : { concurrency: { key: concurrency.key ?? spec.role, limit: concurrency.limit } }),
+  }
 }
 
 function checkSpec({ spec, session }: PlanRequest): void {
@@ -102,50 +201,59 @@ function checkSpec({ spec, session }: PlanRequest): void {
     if (spec[field] !== undefined && typeof spec[field] !== 'string')
       throw new GreenroomError('BAD_OPTIONS', `${field} must be a text`)
   }
+  for (const field of ['delayMs', 'priority'] as const) {
+    if (spec[field] !== undefined && !Number.isFinite(spec[field]))
+      throw new GreenroomError('BAD_OPTIONS', `${field} must be a number`)
+  }
+  checkLimits('limits', spec.limits)
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')
-  encodable('INPUT_INVALID', 'the input', { input: spec.input, task: spec.task })
-  for (const message of spec.messages ?? []) checkMessage(message)
+  if (spec.input !== undefined) checkJson('INPUT_INVALID', 'input', spec.input)
+  checkSize('input and task', { input: spec.input, task: spec.task })
+  for (const [index, message] of (spec.messages ?? []).entries()) checkMessage(`messages.${index}`, message)
 }
 
 /** Before it is in the transcript, which nobody could read any more. */
-function checkMessage(message: unknown): void {
-  encodable('BAD_OPTIONS', 'messages', message)
+function checkMessage(name: string, message: unknown): void {
+  checkJson('BAD_OPTIONS', name, message)
+  checkSize(name, message)
   try {
     parseEvent({ type: 'message', message })
   } catch (cause) {
-    throw new GreenroomError('BAD_OPTIONS', `messages: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+    throw new GreenroomError('BAD_OPTIONS', `${name}: ${reasonIn(cause)}`, { cause })
   }
 }
 
-/** What is to travel has to be JSON, and fit into a message. */
-function encodable(code: ErrorCode, what: string, value: unknown): void {
+/** The compiler cannot tell what JSON would change: NaN is a number to it. */
+function checkJson(code: 'INPUT_INVALID' | 'BAD_OPTIONS', name: string, value: unknown): void {
+  const flaw = jsonFlaw(value, name)
+  if (flaw !== undefined) throw new GreenroomError(code, flaw)
+}
+
+function checkSize(name: string, value: unknown): void {
   try {
     encodePayload(value)
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause)
-    throw new GreenroomError(codeOf(cause) === 'FRAME_TOO_LARGE' ? 'SPEC_TOO_LARGE' : code, `${what}: ${message}`, {
-      cause,
-    })
+    throw new GreenroomError('SPEC_TOO_LARGE', `${name}: ${reasonIn(cause)}`, { cause })
   }
 }
 
-async function titleOf({ sessions, session }: PlanRequest): Promise<string> {
-  return (await sessions.get(session))?.title ?? ''
+function reasonIn(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }
 
-async function secretsOf(role: RoleOptions, { config }: PlanRequest): Promise<Record<string, string>> {
+async function secretsOf(config: Config, roleName: string, role: RoleOptions): Promise<Record<string, string>> {
   const values = (role.secrets ?? []).map(async (name) => {
     const source = config.secrets.get(name)
+    const vain = `secret "${name}": the role "${roleName}" names it, but its function in the runner's secrets`
     try {
       const value: unknown = typeof source === 'function' ? await source() : source
       if (typeof value === 'string') return [name, value] as const
     } catch (cause) {
-      throw new GreenroomError('SECRET_MISSING', `secret "${name}" could not be had`, { cause })
+      // Its words may hold what nobody is to see: they stay in the cause.
+      throw new GreenroomError('SECRET_MISSING', `${vain} threw`, { cause })
     }
-    throw new GreenroomError('SECRET_MISSING', `secret "${name}" was not given to the runner`)
+    throw new GreenroomError('SECRET_MISSING', `${vain} gave no text`)
   })
   return Object.fromEntries(await Promise.all(values))
 }

@@ -1,5 +1,7 @@
 /** A run as its caller holds it. */
+import type { PoolMiss } from './pool/index.ts'
 import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
+import type { LimitOptions } from './limits.ts'
 
 /** What to run, but for its input. */
 export interface RunSpec<Role extends string = string> {
@@ -15,6 +17,12 @@ export interface RunSpec<Role extends string = string> {
   readonly workspace?: string
   /** = the role's */
   readonly model?: string
+  /** Waits so long before it is let in, in milliseconds. = 0 */
+  readonly delayMs?: number
+  /** Who waits with a larger number is let in first. = the role's */
+  readonly priority?: number
+  /** Its bounds. = the session's, the role's, the runner's, each for itself */
+  readonly limits?: LimitOptions
   /** Cancels the run when it aborts. */
   readonly signal?: AbortSignal
 }
@@ -23,11 +31,11 @@ export interface RunSpec<Role extends string = string> {
 export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
   (undefined extends Input
     ? {
-        /** What the executor is given beside the task: JSON, checked against what it declares. */
+        /** What the executor is given beside the task: JSON, checked against what it declares (`INPUT_INVALID`). */
         readonly input?: Input
       }
     : {
-        /** What the executor is given beside the task: JSON, checked against what it declares. */
+        /** What the executor is given beside the task: JSON, checked against what it declares (`INPUT_INVALID`). */
         readonly input: Input
       })
 
@@ -38,10 +46,11 @@ export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
 export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
 /**
- * Where a run stands: `planning` (nothing is started), `starting` (its worker comes up), `running` (accepted),
- * `cancelling`, `ending` (its outcome is being stored), `ended`.
+ * Where a run stands: `planning` (nothing is started), `delayed` (until its time comes, or before it is tried again),
+ * `queued` (as many as may execute do), `starting` (its worker comes up), `running` (accepted), `cancelling`, `ending`
+ * (its outcome is being stored), `ended`.
  */
-export type RunPhase = 'planning' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
+export type RunPhase = 'planning' | 'delayed' | 'queued' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
 
 /** A run's state at one moment: for a live view or a report. */
 export interface RunStatus {
@@ -68,6 +77,8 @@ export interface RunStatus {
     readonly pid?: number
     /** Whether it was there before the run. */
     readonly warm: boolean
+    /** Why it was not. */
+    readonly miss?: PoolMiss
   }
   /** How many attempts were started. */
   readonly attempts: number
@@ -107,6 +118,8 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
    * @returns the outcome, which is `completed` when the run was faster
    */
   cancel(reason?: string): Promise<Outcome<Output>>
+  /** What its present or last worker wrote for it to standard output and error, in lines: the last 64 KiB. */
+  workerLog(): readonly string[]
   /** Where it stands. */
   status(): RunStatus
 }

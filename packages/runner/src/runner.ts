@@ -1,14 +1,19 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
-import { GreenroomError, type JsonValue, type Outcome, type PeerState } from '@greenroom/proto'
-import { checkOptions, type Config } from './config.ts'
+import { GreenroomError, type JsonValue, type PeerState } from '@greenroom/proto'
+import { Admission } from './admission.ts'
+import { checkOptions, checkScheduler, type Config } from './config.ts'
 import { createDrive } from './drive/index.ts'
+import type { Duty } from './duty.ts'
 import type { InputOf, OutputOf } from './entry.ts'
 import { Execution, type Surroundings } from './execution.ts'
 import { openHome, type Home } from './home.ts'
 import { Journal } from './journal.ts'
 import type { Roles, RunnerOptions } from './options.ts'
-import { createLocalPlacement } from './placement/index.ts'
+import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
+import { standardNeed } from './plan.ts'
+import { createPool, type PoolStats } from './pool/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
+import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 import { StoreSessions } from './store-sessions.ts'
@@ -23,6 +28,12 @@ export interface RunnerStats {
   readonly ended: number
   /** Worker processes that are there now. */
   readonly processes: number
+  /** Warm workers, and how often there was one. */
+  readonly pool: PoolStats
+  /** Runs that hold a permit now: from before they get their worker until their attempt has ended. */
+  readonly executing: number
+  /** Runs that wait for one. */
+  readonly queued: number
   /** Messages that belonged to no attempt in progress: late, fenced or foreign. */
   readonly strayMessages: number
 }
@@ -49,12 +60,19 @@ export interface Runner<
    * Starts a run. Never throws: what is wrong with it is in its outcome.
    *
    * Codes of a failed outcome: `UNKNOWN_ROLE`, `BAD_OPTIONS`, `SECRET_MISSING`, `SPEC_TOO_LARGE`, `WORKER_SPAWN_FAILED`,
-   * `WORKER_LOST`, `CLOSED`, `DRAINING`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
+   * `WORKER_LOST`, `CLOSED`, `DRAINING`, `LIMIT_…`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
    * the executor's own.
    */
   run<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
   ): Run<OutputOf<Executors[R[Role]['executor']]>>
+  /**
+   * Runs a parent's children in the background, each with one outcome record and one delivery.
+   *
+   * @param options - see {@link SchedulerOptions}
+   * @throws GreenroomError `BAD_OPTIONS` naming the field
+   */
+  scheduler(options: SchedulerOptions): Scheduler<Executors, R>
   /** The names of its roles. */
   readonly roles: readonly string[]
   /** Whether this is a run for it: the role is one of its own. `composeRunners` goes by it. */
@@ -137,10 +155,20 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
     random,
     logger,
   })
-  if (config.sessions !== undefined)
-    return { config, journal, sessions: config.sessions, ownSessions: undefined, drive, placement }
+  const pool = createPool<WorkerNeed, PlacedWorker>({
+    limits: { ...config.pool, maxProcesses: config.admission.maxProcesses },
+    spawn: (need) => placement.acquire(need),
+    processes: () => placement.processes,
+    clock,
+    random,
+    warn: (message, fields) => logger.warn(message, fields),
+  })
+  for (const [role, count] of Object.entries(config.pool.prewarm))
+    pool.keepReady(role, count, () => standardNeed(config, role))
+  const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission) }
+  if (config.sessions !== undefined) return { ...parts, sessions: config.sessions, ownSessions: undefined }
   const ownSessions = new StoreSessions(store)
-  return { config, journal, sessions: ownSessions, ownSessions, drive, placement }
+  return { ...parts, sessions: ownSessions, ownSessions }
 }
 
 /** Attaching waits for a broker for ever; whoever creates a runner wants to know that there is none. */
@@ -157,13 +185,14 @@ async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: Abo
   }
 }
 
-/** How long leaving the bus may take when the broker does not answer. */
+/** How long leaving may take when the broker, or a completion handler, does not answer. */
 const leaveMs = 1_000
 
 class LiveRunner implements Runner {
   readonly closed: Promise<void>
   readonly #around: Surroundings
   readonly #home: AsyncDisposableStack
+  /** Until they are settled. */
   readonly #runs = new Set<Execution>()
   #refusal: 'DRAINING' | 'CLOSED' | undefined
   #closing: Promise<void> | undefined
@@ -197,25 +226,40 @@ class LiveRunner implements Runner {
   }
 
   run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
-    const run = new Execution(
-      this.#around,
-      spec,
-      this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal),
+    return this.#start(spec)
+  }
+
+  scheduler(options: SchedulerOptions): Scheduler {
+    checkScheduler(options)
+    const { journal, sessions, config } = this.#around
+    const { clock, random, logger } = config
+    return new RunScheduler(
+      { start: (spec, duty) => this.#start(spec, duty), journal, sessions, clock, random, logger },
+      options,
     )
+  }
+
+  #start(spec: TypedRunSpec<string, JsonValue | undefined>, duty?: Duty): Execution {
+    const refusal = this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal)
+    const run = new Execution(this.#around, spec, { refusal, duty })
     this.#started += 1
     this.#runs.add(run)
     this.#alive ??= keepAlive()
-    void run.outcome.then(() => this.#forget(run))
+    void run.settled.then(() => this.#forget(run))
     return run
   }
 
   stats(): RunnerStats {
-    const { drive, placement } = this.#around
+    const { drive, placement, pool, admission } = this.#around
+    const runs = [...this.#runs].map((run) => run.status()).filter(({ phase }) => phase !== 'ended')
     return {
-      runs: [...this.#runs].map((run) => run.status()),
+      runs,
       started: this.#started,
-      ended: this.#started - this.#runs.size,
+      ended: this.#started - runs.length,
       processes: placement.processes,
+      pool: pool.stats(),
+      executing: admission.executing,
+      queued: admission.waiting,
       strayMessages: drive.strayMessages,
     }
   }
@@ -229,8 +273,9 @@ class LiveRunner implements Runner {
         ? undefined
         : this.#around.config.clock.timer(graceMs, () => this.#cancelAll('the runner is draining'))
     using _alive = keepAlive()
-    await this.#allEnded()
+    await this.#allSettled()
     timer?.cancel()
+    this.#around.pool.close()
     await this.#around.placement.settled()
     await this.close()
   }
@@ -246,14 +291,15 @@ class LiveRunner implements Runner {
   }
 
   async #close(): Promise<void> {
-    const { drive, placement, config } = this.#around
+    const { drive, placement, pool, config } = this.#around
     using _alive = keepAlive()
     this.#cancelAll('the runner was closed')
+    pool.close()
     await placement.close()
-    await this.#allEnded()
+    await Promise.all([...this.#runs].map((run) => run.outcome))
     const late = Promise.withResolvers<void>()
     const timer = config.clock.timer(leaveMs, late.resolve)
-    await Promise.race([drive.drain(), late.promise])
+    await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
     timer.cancel()
     await this.#home.disposeAsync()
   }
@@ -262,8 +308,8 @@ class LiveRunner implements Runner {
     for (const run of this.#runs) void run.cancel(reason)
   }
 
-  async #allEnded(): Promise<readonly Outcome[]> {
-    return Promise.all([...this.#runs].map((run) => run.outcome))
+  async #allSettled(): Promise<void> {
+    await Promise.all([...this.#runs].map((run) => run.settled))
   }
 
   #forget(run: Execution): void {

@@ -22,6 +22,11 @@ export interface Session {
   readonly id: string
   /** Stands in for a run's task when the session has no user message. */
   readonly title?: string
+  /**
+   * More about it. Bounds its runs by `watchdog.totalSecs` (executing time) and `watchdog.idleSecs` (time without
+   * progress), each a whole positive number of seconds; anything else counts as not there.
+   */
+  readonly metadata?: Readonly<Record<string, string>>
 }
 
 /** Keeps transcripts. */

@@ -1,148 +1,20 @@
 import { expect, test } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
-import {
-  encodeMessage,
-  systemClock,
-  type Clock,
-  type Delivery,
-  type LiveMessage,
-  type Outgoing,
-  type Run,
-  type RunKind,
-  type RunMessages,
-  type Timer,
-} from '@greenroom/proto'
-import { createDrive, type AttemptOptions } from '../src/drive/index.ts'
+import { encodeMessage, systemClock } from '@greenroom/proto'
+import { createDrive } from '../src/drive/index.ts'
 import { encodeAssignment } from '../src/drive/assignment.ts'
+import { assignment, openAttempt, ref } from './fixtures/attempt.ts'
 import { until } from './fixtures/setup.ts'
-
-/** A clock whose timers fire when the test says so. */
-function manualClock(): Clock & { advance(ms: number): void } {
-  let now = 0
-  const timers = new Map<object, { at: number; fire: () => void }>()
-  return {
-    now: () => now,
-    monotonic: () => now,
-    timer(delayMs, fire): Timer {
-      const key = {}
-      timers.set(key, { at: now + delayMs, fire })
-      return { cancel: () => void timers.delete(key) }
-    },
-    advance(ms) {
-      now += ms
-      for (const [key, { at, fire }] of [...timers].toSorted(([, a], [, b]) => a.at - b.at)) {
-        if (at > now || !timers.delete(key)) continue
-        fire()
-      }
-    },
-  }
-}
-
-const ref = { runId: 'r1', epoch: 2 }
-const assignment: Run = {
-  ...ref,
-  replyTo: 'runner.1',
-  role: 'a',
-  executor: 'x',
-  path: ['r1'],
-  depth: 0,
-  task: 't',
-  workspace: '/',
-}
-
-/** A runner's drive and, on the other side of a bus in memory, a worker that does what the test says. */
-async function stage(changes: Partial<AttemptOptions> = {}) {
-  const stack = new AsyncDisposableStack()
-  const bus = stack.use(createMemoryBus())
-  const clock = manualClock()
-  const errors: unknown[] = []
-  const drive = await createDrive({
-    bus,
-    address: 'runner.1',
-    incarnation: 'i1',
-    clock,
-    onError: (error) => errors.push(error),
-  })
-  const inbox: Delivery[] = []
-  const heard: LiveMessage[] = []
-  const worker = await bus.attach({
-    address: 'worker.1',
-    incarnation: 'w1',
-    lifetime: 'incarnation',
-    onMessage: (delivery) => inbox.push(delivery),
-    onLive: (message) => heard.push(message),
-  })
-  const gone = Promise.withResolvers<void>()
-  const killed: number[] = []
-  const kill = (): void => {
-    killed.push(clock.now())
-    void drive.peer.fence({ address: 'worker.1', incarnation: 'w1' })
-    gone.resolve()
-  }
-  const cancel = new AbortController()
-  const events: string[] = []
-  const attempt = drive.start({
-    run: assignment,
-    worker: { address: 'worker.1', incarnation: 'w1', gone: gone.promise, kill },
-    signal: cancel.signal,
-    acceptMs: 10_000,
-    cancelGraceMs: 5_000,
-    settleMs: 30_000,
-    record: (first, batch) => {
-      events.push(...batch.map((event, index) => `${first + index}${event.type}`))
-      attempt.ack(first + batch.length - 1)
-    },
-    flushed: () => Promise.resolve(),
-    ...changes,
-  })
-  const publish = <K extends RunKind>(kind: K, message: RunMessages[K]): void =>
-    void worker.publish({ to: 'runner.1', kind, payload: encodeMessage(kind, message) })
-  const send = <K extends RunKind>(
-    kind: K,
-    message: RunMessages[K],
-    from: Pick<typeof worker, 'send'> = worker,
-  ): Promise<unknown> => {
-    const outgoing: Outgoing = {
-      to: 'runner.1',
-      id: `${kind}-${message.runId}-${message.epoch}${from === worker ? '' : '-forged'}`,
-      kind,
-      control: true,
-      payload: encodeMessage(kind, message),
-    }
-    return from.send(outgoing)
-  }
-  const run = await until(() => inbox.find(({ kind }) => kind === 'run'))
-  const claim = (): Promise<void> => run.claim()
-  return {
-    bus,
-    clock,
-    drive,
-    attempt,
-    worker,
-    inbox,
-    heard,
-    run,
-    claim,
-    publish,
-    send,
-    kill,
-    killed,
-    cancel,
-    events,
-    errors,
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  }
-}
 
 const delta = (text: string) => ({ type: 'text-delta', text })
 
 test('an attempt is over when its terminal is there and every event up to its last one', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
   await it.send('terminal', { ...ref, status: 'completed', lastSeq: 3, text: 'done' })
   it.publish('events', { ...ref, first: 1, events: [delta('a')] })
   await until(() => it.events.length === 1)
-  it.clock.advance(500)
+  it.clock.jump(500)
   await until(() => it.heard.some(({ kind }) => kind === 'resume'))
   it.publish('events', { ...ref, first: 2, events: [delta('b'), delta('c')] })
   const end = await it.attempt.ended
@@ -156,7 +28,7 @@ test('an attempt is over when its terminal is there and every event up to its la
 })
 
 test('frames of another epoch, of another sender, and unreadable ones change nothing', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
   const stranger = await it.bus.attach({ address: 'worker.2', incarnation: 'w1', lifetime: 'incarnation' })
   const terminal = { ...ref, status: 'completed', lastSeq: 0, text: 'forged' } as const
@@ -184,58 +56,58 @@ test('frames of another epoch, of another sender, and unreadable ones change not
 })
 
 test('a worker that is silent is given up after the deadline: unclaimed when the broker says so', async () => {
-  await using it = await stage()
-  it.clock.advance(9_999)
-  it.clock.advance(1)
+  await using it = await openAttempt()
+  it.clock.jump(9_999)
+  it.clock.jump(1)
   expect(await it.attempt.ended).toEqual({ how: 'unclaimed', why: 'silent' })
   await expect(it.claim()).rejects.toMatchObject({ code: 'REVOKED' })
 })
 
 test('a worker that claimed but is silent is ended, and the run is lost', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
-  it.clock.advance(10_000)
+  it.clock.jump(10_000)
   expect(await it.attempt.ended).toEqual({ how: 'lost', mayStillRun: false })
   expect(it.killed).toHaveLength(1)
 })
 
 test('while the runner hears nothing itself no worker counts as silent', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
   it.bus.cut('runner.1')
-  it.clock.advance(10_000)
+  it.clock.jump(10_000)
   it.bus.restore('runner.1')
   it.publish('accepted', ref)
   await until(() => it.attempt.isAccepted)
-  it.clock.advance(20_000)
+  it.clock.jump(20_000)
   expect(it.killed).toEqual([])
 })
 
 test('acceptance stops the deadline', async () => {
   let accepted = 0
-  await using it = await stage({ onAccepted: () => (accepted += 1) })
+  await using it = await openAttempt({ onAccepted: () => (accepted += 1) })
   await it.claim()
   it.publish('accepted', { ...ref })
   it.publish('accepted', { ...ref })
   await until(() => accepted > 0)
-  it.clock.advance(60_000)
+  it.clock.jump(60_000)
   await it.send('terminal', { ...ref, status: 'completed', lastSeq: 0 })
   expect(await it.attempt.ended).toMatchObject({ how: 'terminal' })
   expect(accepted).toBe(1)
 })
 
 test('a worker that refuses loses the assignment', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.send('refused', { ...ref, code: 'BUSY' })
   expect(await it.attempt.ended).toEqual({ how: 'unclaimed', why: 'refused' })
 })
 
 test('a worker that is gone before its claim ran nothing; after it, the run is lost with the events that were on their way', async () => {
-  await using before = await stage()
+  await using before = await openAttempt()
   before.kill()
   expect(await before.attempt.ended).toEqual({ how: 'unclaimed', why: 'gone' })
 
-  await using after = await stage()
+  await using after = await openAttempt()
   await after.claim()
   after.publish('events', { ...ref, first: 1, events: [delta('a'), delta('b')] })
   after.publish('heartbeat', { ...ref, lastSentSeq: 7, progressSeq: 7, loopLagMs: 0 })
@@ -245,7 +117,7 @@ test('a worker that is gone before its claim ran nothing; after it, the run is l
 })
 
 test('a terminal that was stored before its worker died is believed, and says what never arrived', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
   it.publish('events', { ...ref, first: 1, events: [delta('a')] })
   await it.send('terminal', { ...ref, status: 'completed', lastSeq: 4, text: 'done' })
@@ -258,12 +130,12 @@ test('a terminal that was stored before its worker died is believed, and says wh
 })
 
 test('a cancel takes back what is not claimed; what is claimed is told, twice over, and again after a reconnect', async () => {
-  await using early = await stage()
+  await using early = await openAttempt()
   early.cancel.abort('stop')
   expect(await early.attempt.ended).toEqual({ how: 'unclaimed', why: 'cancelled' })
   await expect(early.claim()).rejects.toMatchObject({ code: 'REVOKED' })
 
-  await using late = await stage()
+  await using late = await openAttempt()
   await late.claim()
   late.cancel.abort('stop')
   const told = await until(() => late.inbox.find(({ kind }) => kind === 'cancel'))
@@ -279,14 +151,14 @@ test('a cancel takes back what is not claimed; what is claimed is told, twice ov
 })
 
 test('a worker that does not end within the grace and a second is ended by force', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
   it.publish('accepted', { ...ref })
   it.cancel.abort('stop')
   await until(() => it.inbox.some(({ kind }) => kind === 'cancel'))
-  it.clock.advance(5_999)
+  it.clock.jump(5_999)
   expect(it.killed).toEqual([])
-  it.clock.advance(1)
+  it.clock.jump(1)
   expect(await it.attempt.ended).toEqual({ how: 'lost', mayStillRun: false })
   expect(it.killed).toEqual([6_000])
 })
@@ -315,7 +187,7 @@ test('an attempt that was cancelled before it began sends nothing', async () => 
 })
 
 test('an event that is not shaped as its type says ends the attempt', async () => {
-  await using it = await stage()
+  await using it = await openAttempt()
   await it.claim()
   it.publish('events', { ...ref, first: 1, events: [{ type: 'text-delta', text: 5 }] })
   expect(await it.attempt.ended).toMatchObject({ how: 'failed', error: { code: 'BAD_FRAME' } })

@@ -23,12 +23,38 @@ test('whatever it is given, run returns a run whose outcome says what is wrong',
   expect(runner.stats()).toMatchObject({ runs: [], ended: wrong.length, processes: 0 })
 })
 
+test('an input that JSON would change in silence is refused with its place, one with undefined properties is sent', async () => {
+  await using runner = await testRunner()
+  // As from JavaScript: past the compiler.
+  const untyped = (input: unknown): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [{ role: 'add', input }])
+  const cycle: { self?: unknown } = {}
+  cycle.self = cycle
+  const wrong: readonly (readonly [input: unknown, message: string])[] = [
+    [{ a: 1, b: Number.NaN }, 'input.b: NaN is not JSON'],
+    [{ a: [1, undefined] }, 'input.a.1: undefined is not JSON'],
+    [{ a: { when: new Date(0) } }, 'input.a.when: a Date is not JSON'],
+    [new Map([['a', 1]]), 'input: a Map is not JSON'],
+    [{ a: () => 1 }, 'input.a: a function is not JSON'],
+    [{ a: 1n }, 'input.a: a bigint is not JSON'],
+    [cycle, 'input.self: a cycle is not JSON'],
+  ]
+  for (const [input, message] of wrong)
+    expect(await untyped(input).outcome).toMatchObject({ status: 'failed', code: 'INPUT_INVALID', message })
+  expect(runner.stats().processes).toBe(0)
+  expect(await untyped({ a: 1, b: 2, c: undefined }).outcome).toMatchObject({ output: { sum: 3 } })
+})
+
 test('a message that nobody could read does not get into a transcript', async () => {
   await using runner = await testRunner()
   const untyped = (spec: unknown): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [spec])
   const messages = [{ role: 'nobody', content: 'hello' }]
   const outcome = await untyped({ role: 'echo', task: 'one', session: 's', messages }).outcome
   expect(outcome).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringContaining('message.role') })
+  const changed = [{ role: 'user', content: [{ type: 'data', data: { when: new Date(0) } }] }]
+  expect(await untyped({ role: 'echo', task: 'one', session: 's', messages: changed }).outcome).toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: 'messages.0.content.0.data.when: a Date is not JSON',
+  })
   expect(await runner.run({ role: 'echo', task: 'two', session: 's' }).outcome).toMatchObject({ status: 'completed' })
 })
 

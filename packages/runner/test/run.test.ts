@@ -107,11 +107,35 @@ test('a worker gets the secrets of its role, and no environment but the allowed 
   ])
   expect(declared).toMatchObject({ status: 'completed', text: 't0p' })
   expect(undeclared).toMatchObject({ status: 'failed', code: 'SECRET_UNDECLARED' })
-  expect(notGiven).toMatchObject({ status: 'failed', code: 'SECRET_MISSING' })
+  expect(notGiven).toMatchObject({
+    status: 'failed',
+    code: 'SECRET_MISSING',
+    message: expect.stringContaining('the executor "secret" declares it, but the role "other" does not name it'),
+  })
   const allowed = new Set(['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', 'NODE_COMPILE_CACHE', 'PWD', 'OLDPWD', 'SHLVL', '_'])
   expect(declared).toMatchObject({ output: expect.arrayContaining(['PATH', 'NODE_COMPILE_CACHE']) })
   if (declared.status === 'completed')
     expect([declared.output].flat().filter((name) => typeof name !== 'string' || !allowed.has(name))).toEqual([])
+})
+
+test('a secret whose function gives none is SECRET_MISSING, and what it threw is not told', async () => {
+  await using runner = await createRunner({
+    worker,
+    roles: { empty: { executor: 'secret', secrets: ['TOKEN'] }, broken: { executor: 'secret', secrets: ['OTHER'] } },
+    // @ts-expect-error As from JavaScript.
+    secrets: { TOKEN: () => Promise.resolve(undefined), OTHER: () => Promise.reject(new Error('t0p is wrong')) },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'empty', task: 'TOKEN' }).outcome).toMatchObject({
+    code: 'SECRET_MISSING',
+    message: `secret "TOKEN": the role "empty" names it, but its function in the runner's secrets gave no text`,
+  })
+  expect(await runner.run({ role: 'broken', task: 'OTHER' }).outcome).toMatchObject({
+    code: 'SECRET_MISSING',
+    message: `secret "OTHER": the role "broken" names it, but its function in the runner's secrets threw`,
+  })
+  expect(runner.stats().processes).toBe(0)
 })
 
 test('what a worker writes is passed on with its role and process, or kept quiet', async () => {
@@ -152,7 +176,7 @@ test('sixteen runs at once each get a worker and an outcome', async () => {
   expect(runner.stats()).toMatchObject({ started: 16, ended: 0 })
   const outcomes = await Promise.all(runs.map((run) => run.outcome))
   expect(outcomes.map((outcome) => outcome.status === 'completed' && outcome.text)).toEqual(runs.map((_, n) => `t${n}`))
-  expect(new Set(runs.map((run) => run.status().worker?.pid)).size).toBe(16)
+  expect(new Set(runs.map((run) => run.status().worker?.pid)).size).toBe(8)
   expect(runner.stats()).toMatchObject({ runs: [], started: 16, ended: 16, strayMessages: 0 })
   expect(Object.keys(roles)).toContain('echo')
 }, 60_000)

@@ -7,13 +7,11 @@ import { isCollectionName } from './schema.ts'
 import { SortedMap } from './sorted-map.ts'
 import type { KeyRange, ScanRange, StoredRecord } from './store.ts'
 
-/** As a database holds it: text and bytes, shared with nobody. */
-interface Row {
-  readonly meta: string
-  readonly body: Uint8Array | undefined
-}
+/** As a database holds it: the text of the meta, alone when there are no bytes beside it; shared with nobody. */
+type Row = string | { readonly meta: string; readonly body: Uint8Array }
 
-function recordOf(key: string, { meta, body }: Row, withBody: boolean): StoredRecord {
+function recordOf(key: string, row: Row, withBody: boolean): StoredRecord {
+  const { meta, body } = typeof row === 'string' ? { meta: row, body: undefined } : row
   const value: unknown = JSON.parse(meta)
   if (!isJsonObject(value)) throw new StoreError('STORE_DAMAGED', `The meta of "${key}" is not an object.`)
   return body !== undefined && withBody ? { key, meta: value, body: new Uint8Array(body) } : { key, meta: value }
@@ -63,7 +61,7 @@ export class MemoryDisk {
     for (const { table, key, meta, body } of group.flatMap(({ operations }) => operations)) {
       const rows = this.#rows[table]
       if (meta === undefined) rows?.delete(key)
-      else rows?.set(key, { meta, body: body && new Uint8Array(body) })
+      else rows?.set(key, body === undefined ? meta : { meta, body: new Uint8Array(body) })
     }
   }
 
@@ -82,7 +80,7 @@ export class MemoryDisk {
   /** The record of a key. */
   get(collection: string, key: string): StoredRecord | undefined {
     const row = this.#rowsOf(collection)?.get(key)
-    return row && recordOf(key, row, true)
+    return row === undefined ? undefined : recordOf(key, row, true)
   }
 
   /** The records of a range. */

@@ -2,13 +2,16 @@
  * A map with its keys in order, for collections that mostly grow at the end and shrink at the front.
  *
  * Keys are kept in a sorted array that is put in order only when it is read: added keys wait in `#added`, deleted ones
- * stay in the array as `#stale` until they are half of it, or until reads met as many of them as it has keys. So a put or a delete is O(1), and a read costs
- * O(log n + what it gives), plus the ordering of what changed since the last one.
+ * stay in both as `#stale` until they are half of all, or until reads met as many of them as there are keys. So a put or a
+ * delete is O(1), spread over many, and a read costs O(log n + what it gives), plus the ordering of what changed since the
+ * last one.
  */
 import type { Bounds } from './range.ts'
 
 /** Up to this many added keys are inserted one by one; more are sorted together with all others. */
 const insertOneByOne = 64
+/** Up to this many deleted keys are not worth a sweep. */
+const sweepFrom = 64
 
 /**
  * Keys in order, each with a value.
@@ -42,7 +45,10 @@ export class SortedMap<V> {
 
   /** Removes a key, if it is there. */
   delete(key: string): void {
-    if (this.#values.delete(key)) this.#stale.add(key)
+    if (!this.#values.delete(key)) return
+    this.#stale.add(key)
+    // Not only when it is read: nobody may ever read it.
+    if (this.#stale.size > sweepFrom && this.#stale.size * 2 > this.#size) this.#sweep()
   }
 
   /** The entries within the bounds, at most `limit` (-1: all). */
@@ -92,16 +98,22 @@ export class SortedMap<V> {
   }
 
   #order(): void {
-    const size = this.#keys.length + this.#added.length
-    if (this.#stale.size * 2 > size || this.#skipped > size) {
-      this.#keys = this.#keys.filter((key) => !this.#stale.has(key))
-      this.#added = this.#added.filter((key) => !this.#stale.has(key))
-      this.#stale.clear()
-      this.#skipped = 0
-    }
+    if (this.#stale.size * 2 > this.#size || this.#skipped > this.#size) this.#sweep()
     if (this.#added.length > insertOneByOne) this.#keys = [...this.#keys, ...this.#added].toSorted(compare)
     else for (const key of this.#added) this.#insert(key)
     this.#added = []
+  }
+
+  /** Keys in both arrays, stale ones included. */
+  get #size(): number {
+    return this.#keys.length + this.#added.length
+  }
+
+  #sweep(): void {
+    this.#keys = this.#keys.filter((key) => !this.#stale.has(key))
+    this.#added = this.#added.filter((key) => !this.#stale.has(key))
+    this.#stale.clear()
+    this.#skipped = 0
   }
 
   #insert(key: string): void {

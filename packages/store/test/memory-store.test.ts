@@ -1,5 +1,7 @@
 /** The twin's faults. */
 import fc from 'fast-check'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { createMemoryStore, isStoreError, type CommitFault, type MemoryStore, type Operation } from '../src/index.ts'
 
@@ -19,6 +21,29 @@ function stepper(): { defer: (run: () => void) => void; step: () => Promise<void
     },
   }
 }
+
+test('what is deleted takes no room, also where nobody looks', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const heap = (): number => {
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  const store = createMemoryStore()
+  const comeAndGo = async (from: number, to: number): Promise<void> => {
+    for (let first = from; first < to; first += 1_000) {
+      const names = Array.from({ length: 1_000 }, (_, index) => `mailbox/${String(first + index).padStart(40, '0')}`)
+      await store.commit(names.map(put))
+      await store.commit(names.map((key): Operation => ({ delete: 'messages', key })))
+    }
+  }
+  await comeAndGo(0, 20_000)
+  const before = heap()
+  await comeAndGo(20_000, 120_000)
+  const perKey = (heap() - before) / 100_000
+  expect(perKey).toBeLessThan(10)
+  expect(store.count('messages')).toBe(0)
+})
 
 test('a commit can fail, lie, or find the disk full; the next one works', async () => {
   const store = faulty({ outcome: 'fails' }, { outcome: 'lies' }, { outcome: 'full' })

@@ -4,10 +4,13 @@
  * - *T1* It ends once: by its executor, or a grace after its cancel, whichever comes first.
  * - *T2* Once it has ended nothing of it goes out any more, whatever the executor still does.
  * - *T3* What the executor emitted before it ended is in the link, also what it did not wait for.
+ * - *T4* A run that exceeds a limit ends by that limit, whatever its executor makes of it; a cancel that came before wins.
  */
 import type { LinkSender } from '@greenroom/bus'
 import {
   GreenroomError,
+  isJson,
+  jsonFlaw,
   parseEvent,
   type Clock,
   type Message,
@@ -18,10 +21,12 @@ import {
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
 import type { RunContext } from './context.ts'
-import { completed, endingOf, failed, RunFailure, traceOf, type Ending } from './ending.ts'
+import { completed, endingOf, failed, RunFailure, traceOf, withUsage, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
-import { asSent, isJson } from './json.ts'
+import { asSent } from './json.ts'
+import { Meter } from './meter.ts'
 import { startProgram, type ProgramHost } from './program.ts'
+import { secretOf } from './secret.ts'
 import { SteeringInbox } from './steering-inbox.ts'
 import { validate } from './validate.ts'
 import type { WorkerPlatform } from './worker-platform.ts'
@@ -40,7 +45,7 @@ export interface AttemptOptions {
   readonly platform: WorkerPlatform
 }
 
-/** See T1 to T3. */
+/** See T1 to T4. */
 export class Attempt {
   readonly ref: RunRef
   /** The runner's mailbox. */
@@ -57,6 +62,9 @@ export class Attempt {
   readonly #graceOver = Promise.withResolvers<Ending>()
   readonly #pending = new Set<Promise<void>>()
   readonly #acknowledged = Promise.withResolvers<void>()
+  readonly #meter: Meter
+  /** How it ends because of a limit (T4). */
+  #verdict: Ending | undefined
   #grace: { readonly deadline: number; readonly timer: Timer } | undefined
   #link: LinkSender | undefined
 
@@ -69,6 +77,13 @@ export class Attempt {
     this.inbox = new SteeringInbox(({ steerId, text }) =>
       this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } }),
     )
+    this.#meter = new Meter({
+      limits: options.run.limits ?? {},
+      clock: options.clock,
+      rssMb: options.platform.rssMb,
+      isWaiting: () => (this.#link?.waiting ?? 0) > 0,
+      onExceeded: (ending, error) => this.#stop(ending, error),
+    })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.settled = promise
     this.#settle = resolve
@@ -101,10 +116,7 @@ export class Attempt {
    * @param graceMs - how long the executor may take, in milliseconds; the run's own at most
    */
   cancel(reason: string, graceMs = this.#options.cancelGraceMs): void {
-    if (!this.#cancelled.signal.aborted) {
-      this.#cancelled.abort(new DOMException(reason, 'AbortError'))
-      this.inbox.close()
-    }
+    this.#abort(new DOMException(reason, 'AbortError'))
     const { clock, cancelGraceMs } = this.#options
     const delayMs = Math.min(graceMs, cancelGraceMs)
     const deadline = clock.monotonic() + delayMs
@@ -124,17 +136,33 @@ export class Attempt {
    */
   async execute(messages: readonly Message[] | undefined, link: LinkSender): Promise<Ending> {
     this.#link = link
+    this.#meter.start()
     const work = this.#work(messages).finally(this.#settle)
     const ending = await Promise.race([work, this.#graceOver.promise])
     this.end()
-    return ending
+    return withUsage(this.#verdict ?? ending, ending.usage ?? this.#meter.used)
   }
 
   /** Ends all that is tied to it: the inbox, programs, calls that wait. */
   end(): void {
+    this.#meter.stop()
     this.#grace?.timer.cancel()
     this.inbox.close()
     this.#over.abort(new GreenroomError('CLOSED', 'the run is over'))
+  }
+
+  #abort(reason: Error): void {
+    if (this.#cancelled.signal.aborted) return
+    this.#cancelled.abort(reason)
+    this.inbox.close()
+  }
+
+  /** T4. The executor has the same grace as after a cancel. */
+  #stop(ending: Ending, error: GreenroomError): void {
+    if (this.#cancelled.signal.aborted) return
+    this.#verdict = ending
+    this.#abort(error)
+    this.cancel(error.message)
   }
 
   async #work(messages: readonly Message[] | undefined): Promise<Ending> {
@@ -149,7 +177,7 @@ export class Attempt {
       signal.throwIfAborted()
       await Promise.allSettled(this.#pending)
       const output = await validate(executor.output, result?.output, 'output')
-      return completed(output, result ?? {})
+      return this.#meter.judge(completed(output, result ?? {}))
     } catch (error) {
       const ending = endingOf(error, signal)
       // The stack helps whoever wrote the executor, and nobody else: it stays in this worker's log.
@@ -179,8 +207,9 @@ export class Attempt {
           type: 'message',
           message: typeof message === 'string' ? { role: 'assistant', content: message } : message,
         }),
+      spend: (usage) => emit({ type: 'usage', usage }),
       steering: this.inbox,
-      secret: (name) => secretOf(executor, secrets, name),
+      secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {
         throw new RunFailure(String(code), String(message), options?.retry === 'later' ? 'later' : 'never')
@@ -194,6 +223,14 @@ export class Attempt {
     this.#over.signal.throwIfAborted()
     checkEvent(event)
     if ((this.#link?.waiting ?? 0) >= maxWaiting) throw this.#overrun()
+    this.#meter.weigh(event)
+    const sent = this.#send(event)
+    const exceeded = this.#meter.note(event)
+    await sent
+    if (exceeded !== undefined) throw exceeded
+  }
+
+  async #send(event: RunEvent): Promise<void> {
     // A cancel frees an emit that waits for room; what is emitted after it, in the grace, waits until the end (T2).
     const signal = this.#cancelled.signal.aborted ? this.#over.signal : this.#stopped
     try {
@@ -222,7 +259,8 @@ export class Attempt {
 
 /** What the runner could not read would never be acknowledged, and hold up all that follows. */
 function checkEvent(event: RunEvent): void {
-  if (!isJson(event)) throw new GreenroomError('BAD_FRAME', 'the event is not JSON')
+  const flaw = jsonFlaw(event, 'event')
+  if (flaw !== undefined) throw new GreenroomError('BAD_FRAME', flaw)
   const { success, data } = wireEvent.safeParse(event)
   if (!success) throw new GreenroomError('BAD_FRAME', 'the event has no type of at most 128 characters')
   try {
@@ -246,12 +284,4 @@ function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunR
     disabledTools: run.disabledTools ?? [],
     mcpServers: run.mcpServers ?? [],
   }
-}
-
-function secretOf(executor: Executor, secrets: Readonly<Record<string, string>>, name: string): string {
-  if (!executor.secrets.includes(name))
-    throw new GreenroomError('SECRET_UNDECLARED', `the executor does not declare the secret ${name}`)
-  const value = Object.hasOwn(secrets, name) ? secrets[name] : undefined
-  if (value === undefined) throw new GreenroomError('SECRET_MISSING', `the worker was not given the secret ${name}`)
-  return value
 }

@@ -1,5 +1,5 @@
 /** What an executor may do while it runs. */
-import type { Clock, JsonObject, Message, Retry, RunEvent, SteerMode } from '@greenroom/proto'
+import type { Clock, JsonObject, Message, Retry, RunEvent, SteerMode, Usage } from '@greenroom/proto'
 import type { Program, ProgramOptions } from './program.ts'
 
 /** A text that arrived while the run was in progress. */
@@ -23,7 +23,7 @@ export interface RunContext {
    * waited for is kept in memory; a run that lets 8,192 events wait ends as `EXECUTOR_ERROR`.
    *
    * @throws the reason of {@link RunContext.signal} when it aborts while this waits for room, and once the run is over;
-   * GreenroomError `BAD_FRAME` for an event that is not JSON or not shaped as its type, `FRAME_TOO_LARGE`
+   * GreenroomError `BAD_FRAME` for an event that is not JSON or not shaped as its type, `FRAME_TOO_LARGE`, `LIMIT_OUTPUT`
    */
   readonly emit: (event: RunEvent) => Promise<void>
   /**
@@ -33,6 +33,14 @@ export interface RunContext {
    */
   readonly message: (message: string | Message) => Promise<void>
   /**
+   * Says what was used since the last call, as a `usage` entry. When that is more than the run's limits allow, the run
+   * ends as failed, whatever the executor makes of it: its signal aborts, and it has the cancel grace to finish.
+   *
+   * @param usage - what to add to what was told before
+   * @throws GreenroomError `LIMIT_ROUNDS`, `LIMIT_TOKENS`, `LIMIT_COST`; and what {@link RunContext.emit} throws
+   */
+  readonly spend: (usage: Usage) => Promise<void>
+  /**
    * Texts that were sent to the run, in order. What is taken here is in the transcript, as a message of the user; what
    * is not taken before the run ends is refused as `not-live`. Ends with the run, or when it is cancelled.
    */
@@ -41,7 +49,8 @@ export interface RunContext {
    * A declared secret's value.
    *
    * @param name - as in the executor's `secrets`
-   * @throws GreenroomError `SECRET_UNDECLARED`, `SECRET_MISSING`
+   * @throws GreenroomError `SECRET_UNDECLARED` when the executor does not declare it, `SECRET_MISSING` when the role does
+   * not name it; the message says what to add where
    */
   readonly secret: (name: string) => string
   /**

@@ -5,6 +5,8 @@ import {
   encodeMessage,
   errors,
   isErrorCode,
+  isJson,
+  jsonFlaw,
   type ErrorCode,
   type Failure,
   type JsonValue,
@@ -14,13 +16,15 @@ import {
 } from '@greenroom/proto'
 import { usage } from '@greenroom/proto/schemas'
 import * as z from 'zod'
-import { asSent, isJson } from './json.ts'
+import { asSent } from './json.ts'
 
 /** How an attempt ended. */
-export type Ending =
-  | { readonly status: 'completed'; readonly output?: JsonValue; readonly text: string; readonly usage?: Usage }
+export type Ending = (
+  | { readonly status: 'completed'; readonly output?: JsonValue; readonly text: string }
   | { readonly status: 'cancelled'; readonly reason: string }
   | { readonly status: 'failed'; readonly error: Failure }
+  | { readonly status: 'timeout'; readonly which: 'tool' | 'total' }
+) & { readonly usage?: Usage }
 
 /** Thrown by `ctx.fail`: a failure with a code of the executor's own. */
 export class RunFailure extends Error {
@@ -69,10 +73,9 @@ const extras = z.object({ text: z.string().default(''), usage: z.preprocess(asSe
 export function completed(output: unknown, result: unknown): Ending {
   const { success, data, error } = extras.safeParse(result)
   if (!success) return failed('OUTPUT_INVALID', `${error.issues[0]?.path.join('.')}: ${error.issues[0]?.message}`)
-  const { text, usage: used } = data
-  const ending: Ending = { status: 'completed', text, ...(used === undefined ? {} : { usage: used }) }
-  if (output === undefined) return ending
-  return isJson(output) ? { ...ending, output } : failed('OUTPUT_INVALID', 'the output is not JSON')
+  if (output !== undefined && !isJson(output)) return failed('OUTPUT_INVALID', jsonFlaw(output, 'output') ?? '')
+  const ending: Ending = { status: 'completed', text: data.text, ...(output === undefined ? {} : { output }) }
+  return withUsage(ending, data.usage)
 }
 
 /**
@@ -90,6 +93,16 @@ export function failed(code: string, message: string, retry?: Retry): Ending {
 }
 
 /**
+ * An ending, with what was used on the way to it.
+ *
+ * @param ending - how it ended
+ * @param used - what was used; left out when nobody said so
+ */
+export function withUsage(ending: Ending, used: Usage | undefined): Ending {
+  return used === undefined || Object.keys(used).length === 0 ? ending : { ...ending, usage: used }
+}
+
+/**
  * The payload of the terminal message; an ending that no message can carry becomes a failure that says so.
  *
  * @param ref - the attempt
@@ -102,11 +115,8 @@ export function encodeTerminal({ runId, epoch }: RunRef, ending: Ending, lastSeq
     return encodeMessage('terminal', { runId, epoch, lastSeq, ...ending, ...digest })
   } catch (error) {
     const what = codeOf(error) === 'FRAME_TOO_LARGE' ? 'too large' : 'not JSON'
-    return encodeTerminal(
-      { runId, epoch },
-      failed('OUTPUT_INVALID', `the outcome is ${what}: ${messageOf(error)}`),
-      lastSeq,
-    )
+    const failure = failed('OUTPUT_INVALID', `the outcome is ${what}: ${messageOf(error)}`)
+    return encodeTerminal({ runId, epoch }, withUsage(failure, ending.usage), lastSeq)
   }
 }
 

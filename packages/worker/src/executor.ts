@@ -2,7 +2,9 @@
  * The executor: user code that does a run's work, and what it declares about itself.
  *
  * A declared schema is checked where the value comes in: the input before `run` is called, the output before the run
- * ends. What a schema makes of a value (defaults, coercions) is what the other side gets; on the wire it is JSON.
+ * ends. What a schema makes of a value (defaults, coercions) is what the other side gets; on the wire it is JSON, and what
+ * JSON would change in silence (a Date, NaN, undefined in a list, …) is refused. `INPUT_INVALID` and `OUTPUT_INVALID` name
+ * the place: `output.list.0.sha: …`.
  */
 import type { JsonValue, LateBound, Limits, McpServer, Message, Posture, Usage } from '@greenroom/proto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'

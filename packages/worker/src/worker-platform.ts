@@ -13,6 +13,8 @@ export interface WorkerPlatform {
   readonly spawn: (options: GuardedOptions) => GuardedProcess
   /** How late the main loop has been since the last call, in milliseconds. */
   readonly loopLag?: () => number
+  /** The process's resident memory, in MiB; without it, memory is not bounded from within. */
+  readonly rssMb?: () => number
   /** Writes a line to the log. */
   readonly log: (line: string) => void
 }

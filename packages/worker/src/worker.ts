@@ -328,7 +328,7 @@ class Loop implements Worker {
       this.#shelf.drop(attempt.ref.runId)
       return free()
     }
-    const { pid, loopLag } = this.#options.platform
+    const { pid, loopLag, rssMb } = this.#options.platform
     this.#publish(attempt.replyTo, 'accepted', { ...attempt.ref, ...(pid === undefined ? {} : { pid }) })
     const link = createLinkSender({
       peer: this.#peer,
@@ -336,6 +336,7 @@ class Loop implements Worker {
       ref: attempt.ref,
       clock: this.#clock,
       ...(loopLag === undefined ? {} : { loopLag }),
+      ...(rssMb === undefined ? {} : { rssMb }),
     })
     const messages = run.historyParts === undefined ? (run.messages ?? []) : this.#shelf.take(run, run.historyParts)
     const ending = await attempt.execute(messages, link)

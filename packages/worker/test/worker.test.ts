@@ -561,8 +561,32 @@ describe('secrets', () => {
     await settle()
     const { secret } = first().ctx
     expect(secret('given')).toBe('v')
-    expect(() => secret('missing')).toThrow(expect.objectContaining({ code: 'SECRET_MISSING' }))
-    expect(() => secret('undeclared')).toThrow(expect.objectContaining({ code: 'SECRET_UNDECLARED' }))
+    expect(() => secret('missing')).toThrow(
+      expect.objectContaining({
+        code: 'SECRET_MISSING',
+        message:
+          `secret "missing": the executor "it" declares it, but the role "test" does not name it: ` +
+          `add secrets: ['missing'] to the role, whose runner must have it too`,
+      }),
+    )
+    expect(() => secret('undeclared')).toThrow(
+      expect.objectContaining({
+        code: 'SECRET_UNDECLARED',
+        message:
+          `secret "undeclared": the role "test" names it and the runner has it, but the executor "it" does not ` +
+          `declare it: add secrets: ['undeclared'] to the executor`,
+      }),
+    )
+    expect(() => secret('nowhere')).toThrow(
+      expect.objectContaining({
+        code: 'SECRET_UNDECLARED',
+        message:
+          `secret "nowhere": neither does the executor "it" declare it nor the role "test" name it: ` +
+          `add secrets: ['nowhere'] to both; the role's runner must have it too`,
+      }),
+    )
+    // What every object inherits is no secret.
+    expect(() => secret('toString')).toThrow(expect.objectContaining({ code: 'SECRET_UNDECLARED' }))
     first().end()
   })
 })

@@ -39,8 +39,6 @@ export class Stage {
   readonly #clock: ManualClock
   readonly #actors: Actor[] = []
   readonly #diaries = new Map<string, readonly string[]>()
-  /** Whoever gives a message up twice says nothing new: that is the callers' to avoid. */
-  readonly #settled = new Set<Delivery>()
 
   constructor(bus: Bus, clock: ManualClock) {
     this.#bus = bus
@@ -115,18 +113,9 @@ export class Stage {
         return 'closed'
       default: {
         const delivery = deliveries[deed.delivery % Math.max(deliveries.length, 1)]
-        return delivery === undefined ? 'nothing' : this.#settle(delivery, deed.do)
+        return delivery === undefined ? 'nothing' : settle(delivery, deed.do)
       }
     }
-  }
-
-  async #settle(delivery: Delivery, how: 'ack' | 'claim' | 'nack' | 'nack later'): Promise<string> {
-    if (this.#settled.has(delivery)) return 'settled before'
-    if (how !== 'claim') this.#settled.add(delivery)
-    if (how === 'ack') await delivery.ack()
-    else if (how === 'claim') await delivery.claim()
-    else await delivery.nack({ delayMs: how === 'nack' ? 0 : 500 })
-    return how
   }
 
   async #attach({ address, life, credit }: Extract<Deed, { do: 'attach' }>): Promise<string> {
@@ -152,6 +141,13 @@ export class Stage {
     this.#actors.push({ name, peer, deliveries })
     return 'attached'
   }
+}
+
+async function settle(delivery: Delivery, how: 'ack' | 'claim' | 'nack' | 'nack later'): Promise<string> {
+  if (how === 'ack') await delivery.ack()
+  else if (how === 'claim') await delivery.claim()
+  else await delivery.nack({ delayMs: how === 'nack' ? 0 : 500 })
+  return how
 }
 
 function lifeOf(address: string, life: number): string {

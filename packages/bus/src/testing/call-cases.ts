@@ -21,6 +21,34 @@ export const callCases: readonly BusCase[] = [
     },
   },
   {
+    name: 'what is no name is refused with BAD_OPTIONS, what is too large with FRAME_TOO_LARGE, and the peer goes on',
+    async run(harness) {
+      const bus = await harness.bus()
+      const { peer } = await open(bus, 'a')
+      const other = await open(await harness.bus(), 'b')
+      const refused = { code: 'BAD_OPTIONS' }
+      for (const no of ['', 'a/b', ' a', 'é', 'x'.repeat(129)]) {
+        await assert.rejects(peer.send(note(no, 'm1')), refused)
+        await assert.rejects(peer.send(note('b', no)), refused)
+        await assert.rejects(peer.send(note('b', 'm1', { kind: no })), refused)
+        await assert.rejects(peer.revoke({ to: no, id: 'm1' }), refused)
+        await assert.rejects(peer.revoke({ to: 'b', id: no }), refused)
+        await assert.rejects(peer.fence({ address: no, incarnation: 'b-1' }), refused)
+        await assert.rejects(peer.fence({ address: 'b', incarnation: no }), refused)
+        assert.throws(() => peer.publish(note(no, 'm1')), refused)
+        assert.throws(() => peer.publish(note('b', 'm1', { kind: no })), refused)
+        assert.throws(() => peer.watch(no, () => {}), refused)
+        await assert.rejects(open(bus, no, { incarnation: 'c-1' }), refused)
+        await assert.rejects(open(bus, 'c', { incarnation: no }), refused)
+        await assert.rejects(open(bus, 'c', { presence: { role: no } }), refused)
+      }
+      const large = { to: 'b', kind: 'note', payload: new Uint8Array(8 * 1024 * 1024 + 1) }
+      assert.throws(() => peer.publish(large), { code: 'FRAME_TOO_LARGE' })
+      assert.deepEqual(await peer.send(note('b', 'm1')), { seq: 1, duplicate: false })
+      assert.equal((await other.messages.next()).id, 'm1')
+    },
+  },
+  {
     name: 'a signal that has aborted stops a call before it does anything, with ABORTED',
     async run(harness) {
       const bus = await harness.bus()

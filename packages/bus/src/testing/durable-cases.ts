@@ -166,6 +166,29 @@ export const durableCases: readonly BusCase[] = [
     },
   },
   {
+    name: 'of ack and nack the first stands: what is said of a delivery afterwards changes nothing and is no error',
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      const b = await open(await harness.bus(), 'b', { credit: 1 })
+      await a.peer.send(note('b', 'm1'))
+      const first = await b.messages.next()
+      await first.nack()
+      const second = await b.messages.next()
+      assert.deepEqual([second.id, second.attempt], ['m1', 2])
+      await first.ack()
+      await first.nack()
+      await second.nack({ delayMs: 60_000 })
+      await second.ack()
+      assert.equal(await a.peer.revoke({ to: 'b', id: 'm1' }), 'withdrawn')
+      await a.peer.send(note('b', 'm2'))
+      const third = await b.messages.next()
+      await third.ack()
+      await third.nack()
+      await third.ack()
+      assert.equal(await a.peer.revoke({ to: 'b', id: 'm2' }), 'claimed')
+    },
+  },
+  {
     name: 'what a handler throws reaches onError, and the message stays held until it is settled',
     async run(harness) {
       const a = await open(await harness.bus(), 'a')

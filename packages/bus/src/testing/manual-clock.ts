@@ -26,6 +26,14 @@ export interface ManualClock extends Clock {
    * @param ms - by how much
    */
   jump(ms: number): void
+  /**
+   * Moves time on as when a process was suspended: all of it is over before anything notices, then what was due fires
+   * late.
+   *
+   * @param ms - by how much
+   * @param options - `quietly`: nothing fires yet; the next move of the clock does it. = false
+   */
+  suspend(ms: number, options?: { readonly quietly?: boolean }): void
   /** Lets everything happen that waits for nothing but its turn; time stands still. */
   settle(): Promise<void>
   /**
@@ -127,6 +135,11 @@ class StandingClock implements ManualClock {
     const end = this.#elapsed + ms
     while (this.#fireNext(end));
     this.#elapsed = end
+  }
+
+  suspend(ms: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
+    this.#elapsed += ms
+    while (!quietly && this.#fireNext(this.#elapsed));
   }
 
   settle(): Promise<void> {

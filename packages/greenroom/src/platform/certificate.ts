@@ -14,14 +14,19 @@ export interface Certificate {
  *
  * @param cert - the certificate's file
  * @param key - the key's file, closed to other users
- * @throws GreenroomError `BAD_OPTIONS` naming the files
+ * @throws GreenroomError `BAD_OPTIONS` naming flags and files
  */
 export function readCertificate(cert: string, key: string): Certificate {
-  const pem = { cert: readGivenFile(cert, { secret: false }), key: readGivenFile(key, { secret: true }) }
+  const pem = {
+    cert: readGivenFile('--cert', cert, { secret: false }),
+    key: readGivenFile('--key', key, { secret: true }),
+  }
   try {
     createSecureContext(pem)
     return pem
   } catch (cause) {
-    throw new GreenroomError('BAD_OPTIONS', `${cert} and ${key} are no certificate with its key`, { cause })
+    throw new GreenroomError('BAD_OPTIONS', `--cert ${cert} and --key ${key} are no certificate with its key`, {
+      cause,
+    })
   }
 }

@@ -68,12 +68,12 @@ export interface TestRunner<E extends Executors, R extends Roles<E>> extends Run
  *
  * const clock = createManualClock()
  * await using runner = await createTestRunner({
- *   executors: { slow: scripted([{ wait: 60_000 }, { return: 'done' }]) },
+ *   executors: { slow: scripted([{ wait: 30_000 }, { return: 'done' }]) },
  *   clock,
  * })
  * runner.faults.kill('before claim')
  * const run = runner.run({ role: 'slow' })
- * await clock.advance(60_000) // takes no time
+ * await clock.advance(30_000) // takes no time
  * const end = await run.outcome
  * assert.equal(end.status, 'completed')
  * assert.equal(run.status().attempts, 2)
@@ -99,7 +99,7 @@ export async function createTestRunner(
     connection: { cut: () => bus.cut(address), restore: () => bus.restore(address) },
   })
   const launcher = createInProcessLauncher({ bus, executors, clock, observe: faults.ofWorker, refuse: faults.onSpawn })
-  const runner = await createRunner({
+  const runner = await createRunner<Executors>({
     ...rest,
     roles: options.roles ?? Object.fromEntries(Object.keys(executors).map((executor) => [executor, { executor }])),
     worker: launcher,
@@ -117,6 +117,7 @@ export async function createTestRunner(
   }
   return {
     run: (spec) => runner.run(spec),
+    scheduler: (schedulerOptions) => runner.scheduler(schedulerOptions),
     roles: runner.roles,
     shouldHandle: (spec) => runner.shouldHandle(spec),
     get sessions() {

@@ -4,7 +4,7 @@ import { count, id, name } from './primitive.ts'
 import { looseObject } from './object.ts'
 
 /** See {@link ServedExecutor}. */
-export const servedExecutor = looseObject({
+const servedExecutor = looseObject({
   name: z.string().max(128),
   version: z.string().max(128),
   lateBound: z.array(z.enum(['workspace', 'model', 'tools'])).exactOptional(),

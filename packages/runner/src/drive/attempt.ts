@@ -5,7 +5,8 @@
  * assign ─► wait ─┬─ terminal ─────────► complete: all events up to lastSeq are stored
  *                 ├─ worker gone ──────► settle: withdrawn → unclaimed · its stored terminal · lost
  *                 ├─ silent, refused ──► revoke: withdrawn → unclaimed · claimed → end the worker, then as gone
- *                 └─ cancelled ────────► revoke: withdrawn → unclaimed · claimed → cancel, then as waiting
+ *                 └─ cancelled, ───────► revoke: withdrawn → unclaimed · claimed → cancel, then as waiting
+ *                    or a limit exceeded
  * ```
  *
  * - *A1* Only frames of this epoch, from this worker's address and incarnation, are looked at.
@@ -15,13 +16,10 @@
 import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
 import {
   decodeMessage,
-  encodeMessage,
   encodePayload,
   GreenroomError,
   codeOf,
-  kinds,
   parseEvent,
-  type Clock,
   type Delivery,
   type EventRange,
   type LiveMessage,
@@ -38,6 +36,9 @@ import {
 } from '@greenroom/proto'
 import { untilAbort } from '../abort.ts'
 import { encodeAssignment, runMessageId } from './assignment.ts'
+import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
+import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
+import { WorkerLine } from './worker-line.ts'
 
 /** The worker of an attempt, as far as an attempt needs it. */
 export interface DrivenWorker {
@@ -45,6 +46,8 @@ export interface DrivenWorker {
   readonly address: string
   /** Its life: messages of another one are not its own. */
   readonly incarnation: string
+  /** Its process id, where it has one on this machine. */
+  readonly pid?: number | undefined
   /** Resolves when it cannot do anything any more and was declared gone on the bus. Never rejects. */
   readonly gone: Promise<unknown>
   /** Ends it by force. */
@@ -53,7 +56,7 @@ export interface DrivenWorker {
 
 /** What an attempt is made of. */
 export interface AttemptOptions {
-  /** The whole assignment. */
+  /** The whole assignment; its limits are enforced here, too. */
   readonly run: Run
   /** Who gets it. */
   readonly worker: DrivenWorker
@@ -77,39 +80,6 @@ export interface AttemptOptions {
   readonly onSteerReceipt?: (receipt: SteerReceipt) => void
 }
 
-/** How an attempt ended. */
-export type AttemptEnd =
-  | {
-      /** The executor ended. */
-      readonly how: 'terminal'
-      /** What the worker said about it. */
-      readonly terminal: Terminal
-      /** Events that can never arrive any more. */
-      readonly eventsLost?: EventRange
-      /** To be called when the end is recorded: the worker and the broker may forget it. */
-      readonly confirm: () => void
-    }
-  | {
-      /** The assignment was withdrawn: nothing ran (A2). */
-      readonly how: 'unclaimed'
-      /** The worker ended, did not answer in time, or would not take it; or the caller cancelled. */
-      readonly why: 'gone' | 'silent' | 'refused' | 'cancelled'
-    }
-  | {
-      /** The worker ended without saying how the run went. */
-      readonly how: 'lost'
-      /** Whether it is unknown that the executor has stopped. */
-      readonly mayStillRun: boolean
-      /** Events that it sent and that never arrived. */
-      readonly eventsLost?: EventRange
-    }
-  | {
-      /** The attempt could not be made, or not be followed to its end. */
-      readonly how: 'failed'
-      /** Why. */
-      readonly error: unknown
-    }
-
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel'
 
 const resumeMs = 500
@@ -124,9 +94,14 @@ export class Attempt {
   readonly ended: Promise<AttemptEnd>
   readonly #options: AttemptOptions
   readonly #peer: Peer
-  readonly #clock: Clock
+  readonly #seams: LimiterSeams
   readonly #link: LinkReceiver
-  readonly #accepted = Promise.withResolvers<void>()
+  readonly #line: WorkerLine
+  readonly #limiter: Limiter
+  readonly #exceeded = new AbortController()
+  /** Aborts when its caller or a limit ends it. */
+  readonly #signal: AbortSignal
+  readonly #silent = Promise.withResolvers<void>()
   readonly #terminal = Promise.withResolvers<void>()
   readonly #refused = Promise.withResolvers<void>()
   readonly #marked = Promise.withResolvers<void>()
@@ -140,16 +115,29 @@ export class Attempt {
   readonly #steers = new Set<string>()
   readonly #timers = new Set<Timer>()
 
-  constructor(peer: Peer, clock: Clock, options: AttemptOptions) {
+  constructor(peer: Peer, seams: LimiterSeams, options: AttemptOptions) {
     this.#options = options
     this.#peer = peer
-    this.#clock = clock
+    this.#seams = seams
+    this.#line = new WorkerLine(peer, options.worker.address)
+    this.#signal = AbortSignal.any([options.signal, this.#exceeded.signal])
+    const { run, acceptMs, worker } = options
+    const { limits = {} } = run
+    this.#limiter = new Limiter(seams, {
+      acceptMs,
+      limits,
+      pid: worker.pid,
+      onSilent: this.#silent.resolve,
+      onTrip: (trip) => this.#exceeded.abort(reasonOf(trip, limits)),
+      onExcess: () => worker.kill(),
+    })
+    if (peer.state !== 'attached') this.#limiter.hold('detached')
     this.ref = { runId: options.run.runId, epoch: options.run.epoch }
     this.#link = createLinkReceiver({
       peer,
       to: options.worker.address,
       ref: this.ref,
-      clock,
+      clock: seams.clock,
       deliver: (first, events) => this.#record(first, events),
     })
     this.#broken.promise.catch(() => undefined)
@@ -166,15 +154,21 @@ export class Attempt {
     return this.#claimed
   }
 
+  /** What it used so far. */
+  get spent(): Spent {
+    return this.#limiter.spent
+  }
+
   /** All events up to this one are safe: see R4. */
   ack(upTo: number): void {
     this.#link.ack(upTo)
+    this.#watchWindow()
   }
 
   /** Says something to the executor; its receipt comes by `onSteerReceipt`, or never when the attempt ends first. */
   steer(steerId: string, text: string, mode: SteerMode): void {
     this.#steers.add(steerId)
-    this.#send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
+    this.#line.send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
   }
 
   /** Whether a frame with this sender and reference is this attempt's (A1). */
@@ -194,6 +188,7 @@ export class Attempt {
       const heartbeat = decodeMessage('heartbeat', message.payload)
       this.#sent = Math.max(this.#sent, heartbeat.lastSentSeq)
       this.#accept()
+      this.#limiter.heartbeat(heartbeat)
       this.#link.heartbeat(heartbeat)
     } else if (message.kind === 'accepted') this.#accept()
   }
@@ -203,6 +198,7 @@ export class Attempt {
     if (delivery.kind === 'terminal') {
       this.#held ??= { delivery, terminal: decodeMessage('terminal', delivery.payload) }
       this.#accept()
+      this.#limiter.terminal(this.#held.terminal)
       this.#options.onTerminal?.()
       this.#terminal.resolve()
       return
@@ -223,8 +219,14 @@ export class Attempt {
 
   /** The runner's mailbox is attached again. */
   attached(): void {
+    this.#limiter.release('detached')
     this.#link.attached()
     if (this.#cancelling) this.#hintCancel()
+  }
+
+  /** The runner hears nothing until then. */
+  detached(): void {
+    this.#limiter.hold('detached')
   }
 
   /** The attempt cannot go on: its runner's connection or journal is of no more use. */
@@ -235,22 +237,28 @@ export class Attempt {
   async #live(): Promise<AttemptEnd> {
     const onAbort = (): void =>
       void this.#after(this.#options.cancelGraceMs + forceMs, () => this.#options.worker.kill())
-    const { signal } = this.#options
+    const signal = this.#signal
     if (signal.aborted) return { how: 'unclaimed', why: 'cancelled' }
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      return await Promise.race([this.#drive(), this.#broken.promise])
+      return this.#withTrip(await Promise.race([this.#drive(), this.#broken.promise]))
     } catch (error) {
-      return { how: 'failed', error }
+      return this.#withTrip({ how: 'failed', error })
     } finally {
       signal.removeEventListener('abort', onAbort)
+      this.#limiter.stop()
       for (const timer of this.#timers) timer.cancel()
       this.#link.close()
-      for (const id of this.#steers) void this.#revoke(`steer-${id}`).catch(() => undefined)
+      for (const id of this.#steers) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
     }
   }
 
-  async #drive(): Promise<AttemptEnd> {
+  #withTrip(end: UntrippedEnd): AttemptEnd {
+    const { tripped } = this.#limiter
+    return tripped === undefined ? end : { ...end, tripped }
+  }
+
+  async #drive(): Promise<UntrippedEnd> {
     switch (await this.#wait()) {
       case 'terminal':
         return this.#complete()
@@ -267,16 +275,18 @@ export class Attempt {
 
   /** Sends the assignment and waits for whatever comes first. */
   async #wait(): Promise<Turn> {
-    const { run, worker, signal, acceptMs } = this.#options
+    const { run, worker } = this.#options
+    const signal = this.#signal
     const { promise, resolve, reject } = Promise.withResolvers<Turn>()
     const onAbort = (): void => resolve('cancel')
     signal.addEventListener('abort', onAbort, { once: true })
     void this.#terminal.promise.then(() => resolve('terminal'))
     void this.#refused.promise.then(() => resolve('refused'))
+    void this.#silent.promise.then(() => resolve('silent'))
     void worker.gone.then(() => resolve('gone'))
     const sent = Promise.all(encodeAssignment(run, worker.address).map((message) => this.#peer.send(message)))
     sent.then(
-      () => this.#awaitAccept(acceptMs, () => resolve('silent')),
+      () => this.#limiter.sent(),
       (error: unknown) => {
         // A mailbox is closed only for a worker that is gone: its process will be seen to end.
         if (codeOf(error) === 'MAILBOX_CLOSED') worker.kill()
@@ -286,47 +296,38 @@ export class Attempt {
     return promise.finally(() => signal.removeEventListener('abort', onAbort))
   }
 
-  /** While the runner itself hears nothing, a silent worker is no worse than any other: then it is given the time again. */
-  #awaitAccept(ms: number, onSilent: () => void): void {
-    if (this.#claimed) return
-    const deadline = this.#after(ms, () => {
-      if (this.#peer.state === 'attached') onSilent()
-      else this.#awaitAccept(ms, onSilent)
-    })
-    void this.#accepted.promise.then(() => deadline.cancel())
-  }
-
   /** Takes the assignment back. A worker that has it all the same is ended. */
-  async #withdraw(why: 'silent' | 'refused'): Promise<AttemptEnd> {
-    if ((await this.#revoke(runMessageId(this.ref))) !== 'claimed') return { how: 'unclaimed', why }
+  async #withdraw(why: 'silent' | 'refused'): Promise<UntrippedEnd> {
+    if ((await this.#line.revoke(runMessageId(this.ref))) !== 'claimed') return { how: 'unclaimed', why }
     this.#options.worker.kill()
     return this.#end()
   }
 
-  async #cancel(): Promise<AttemptEnd> {
+  async #cancel(): Promise<UntrippedEnd> {
     const over = Promise.race([this.#terminal.promise, this.#options.worker.gone])
-    const revoked = await Promise.race([this.#revoke(runMessageId(this.ref)), over])
+    const revoked = await Promise.race([this.#line.revoke(runMessageId(this.ref)), over])
     if (revoked === 'withdrawn' || revoked === 'unknown') return { how: 'unclaimed', why: 'cancelled' }
     if (revoked === 'claimed') {
       this.#cancelling = true
       this.#hintCancel()
-      this.#send('cancel', `cancel-${this.ref.runId}-${this.ref.epoch}`, this.#cancelMessage()).catch(() => undefined)
+      const id = `cancel-${this.ref.runId}-${this.ref.epoch}`
+      this.#line.send('cancel', id, this.#cancelMessage()).catch(() => undefined)
     }
     return this.#end()
   }
 
   /** Waits for the terminal, or the worker's end (which A3 brings about). */
-  async #end(): Promise<AttemptEnd> {
+  async #end(): Promise<UntrippedEnd> {
     await Promise.race([this.#terminal.promise, this.#options.worker.gone])
     return this.#held === undefined ? this.#settle() : this.#complete()
   }
 
   /** The worker is gone: what did it leave? */
-  async #settle(): Promise<AttemptEnd> {
+  async #settle(): Promise<UntrippedEnd> {
     const late = new AbortController()
     this.#after(this.#options.settleMs, () => late.abort())
     try {
-      const revoked = await this.#revoke(runMessageId(this.ref), late.signal)
+      const revoked = await this.#line.revoke(runMessageId(this.ref), late.signal)
       if (revoked !== 'claimed' && !this.#claimed) return { how: 'unclaimed', why: 'gone' }
       // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
       // delivered before a message that is stored there now.
@@ -350,7 +351,7 @@ export class Attempt {
   }
 
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */
-  async #complete(): Promise<AttemptEnd> {
+  async #complete(): Promise<UntrippedEnd> {
     const { delivery, terminal } = this.#held ?? {}
     if (delivery === undefined || terminal === undefined)
       throw new GreenroomError('INTERNAL', 'a terminal without its message')
@@ -369,7 +370,7 @@ export class Attempt {
     await this.#options.flushed()
     const confirm = (): void => {
       acknowledge(delivery)
-      this.#publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq })
+      this.#line.publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq })
     }
     return { how: 'terminal', terminal, confirm, ...this.#missing(terminal.lastSeq) }
   }
@@ -381,7 +382,10 @@ export class Attempt {
 
   #record(first: number, events: readonly WireEvent[]): void {
     try {
-      this.#options.record(first, events.map(parseEvent))
+      const parsed = events.map(parseEvent)
+      this.#limiter.events(parsed)
+      this.#options.record(first, parsed)
+      this.#watchWindow()
     } catch (error) {
       // They are not sent again: what cannot be recorded now never can.
       this.break(error)
@@ -390,44 +394,31 @@ export class Attempt {
     this.#arrived = Promise.withResolvers()
   }
 
+  /** What is here and not acknowledged waits for a slow reader, or for storage: its worker may be waiting for room. */
+  #watchWindow(): void {
+    if (this.#link.received > this.#link.acked) this.#limiter.hold('window')
+    else this.#limiter.release('window')
+  }
+
   #accept(): void {
     if (this.#claimed) return
     this.#claimed = true
-    this.#accepted.resolve()
+    this.#limiter.accepted()
     this.#options.onAccepted?.()
   }
 
   #cancelMessage(): RunMessages['cancel'] {
-    return { ...this.ref, reason: String(this.#options.signal.reason) }
+    return { ...this.ref, reason: String(this.#signal.reason) }
   }
 
   #hintCancel(): void {
-    this.#publish('cancel', this.#cancelMessage())
+    this.#line.publish('cancel', this.#cancelMessage())
   }
 
   #after(ms: number, fire: () => void): Timer {
-    const timer = this.#clock.timer(ms, fire, { background: true })
+    const timer = this.#seams.clock.timer(ms, fire, { background: true })
     this.#timers.add(timer)
     return timer
-  }
-
-  #revoke(id: string, signal?: AbortSignal): Promise<'withdrawn' | 'claimed' | 'unknown'> {
-    return this.#peer.revoke({ to: this.#options.worker.address, id }, signal === undefined ? {} : { signal })
-  }
-
-  #publish<K extends 'cancel' | 'terminal-ack'>(kind: K, message: RunMessages[K]): void {
-    this.#peer.publish({ to: this.#options.worker.address, kind, payload: encodeMessage(kind, message) })
-  }
-
-  async #send<K extends 'cancel' | 'steer'>(kind: K, id: string, message: RunMessages[K]): Promise<void> {
-    const { control } = kinds[kind]
-    await this.#peer.send({
-      to: this.#options.worker.address,
-      id,
-      kind,
-      control,
-      payload: encodeMessage(kind, message),
-    })
   }
 }
 

@@ -11,10 +11,13 @@ import {
   type PeerState,
   type RunRef,
 } from '@greenroom/proto'
+import { residentMb } from '../platform/memory.ts'
+import { whenDrained } from '../platform/turn.ts'
 import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
+import type { LimiterSeams } from './limiter.ts'
 
 /** What a drive is made of. */
-export interface DriveOptions {
+export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   /** What carries the messages. */
   readonly bus: Bus
   /** The runner's mailbox: named, so that it outlives this process. */
@@ -97,7 +100,10 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     onLive: (message) => void guard(() => ownerOf(message)?.live(message)),
     onState: (state) => {
       options.onState?.(state)
-      if (state === 'attached') for (const attempt of attempts.values()) attempt.attached()
+      for (const attempt of attempts.values()) {
+        if (state === 'attached') attempt.attached()
+        else attempt.detached()
+      }
     },
     onError: options.onError,
   })
@@ -112,7 +118,7 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
       return strays
     },
     start(attemptOptions) {
-      const attempt = new Attempt(peer, options.clock, attemptOptions)
+      const attempt = new Attempt(peer, { residentMb, whenDrained, ...options }, attemptOptions)
       const { runId } = attempt.ref
       attempts.set(runId, attempt)
       void attempt.ended.then(() => attempts.get(runId) === attempt && attempts.delete(runId))

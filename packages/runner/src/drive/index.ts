@@ -4,4 +4,8 @@
  * @packageDocumentation
  */
 export { createDrive, type Drive, type DriveOptions } from './drive.ts'
-export type { Attempt, AttemptEnd, AttemptOptions, DrivenWorker } from './attempt.ts'
+export type { Attempt, AttemptOptions, DrivenWorker } from './attempt.ts'
+export type { AttemptEnd } from './attempt-end.ts'
+export type { LimiterSeams, Spent, Trip } from './limiter.ts'
+export type { Exceeded } from './meter.ts'
+export type { WatchdogName } from './watchdog.ts'

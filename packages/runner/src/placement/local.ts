@@ -1,5 +1,5 @@
 /**
- * Local placement: a fresh process for each run.
+ * Local placement: starts processes on this machine.
  *
  * - *P1* A worker may be sent its run before it has attached: its mailbox comes into being by the first send, and takes the
  *   lifetime of the attach. A worker that dies before is declared gone all the same, which closes its mailbox.
@@ -15,12 +15,15 @@ import {
   type BusAddress,
   type Clock,
   type Peer,
+  type Presence,
   type Provision,
   type Random,
+  type ServedExecutor,
 } from '@greenroom/proto'
 import type { Launched, Launcher, Logger, WorkerExit } from '../launcher.ts'
 import { Capture } from './capture.ts'
 import type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
+import { WorkerLog } from './worker-log.ts'
 
 /** How long a worker that was told to leave may take, in milliseconds. */
 const retireMs = 5_000
@@ -54,16 +57,16 @@ export interface LocalPlacementOptions {
 }
 
 /**
- * Creates the placement that starts a process for each run.
+ * Creates the placement that starts processes on this machine.
  *
  * @param options - see {@link LocalPlacementOptions}
  */
 export function createLocalPlacement(options: LocalPlacementOptions): Placement {
   const workers = new Map<string, LocalWorker>()
-  const unwatch = options.peer.watch(options.presenceRole, ({ incarnation, state }) => {
+  const unwatch = options.peer.watch(options.presenceRole, ({ incarnation, state, presence }) => {
     const worker = workers.get(incarnation)
     if (state === 'gone') worker?.kill()
-    else worker?.seen()
+    else worker?.seen(presence)
   })
   const settled = async (): Promise<void> => {
     await Promise.all([...workers.values()].map((worker) => worker.gone))
@@ -94,11 +97,14 @@ class LocalWorker implements PlacedWorker {
   readonly address: string
   readonly incarnation: string
   readonly pid: number | undefined
-  readonly warm = false
+  readonly attached: Promise<boolean>
+  readonly log = new WorkerLog()
   readonly gone: Promise<WorkerEnd>
   readonly #options: LocalPlacementOptions
   readonly #process: Launched
-  #attached = false
+  readonly #seen = Promise.withResolvers<true>()
+  #presence: Presence | undefined
+  #slots = 1
 
   constructor(options: LocalPlacementOptions, need: WorkerNeed) {
     this.#options = options
@@ -114,17 +120,32 @@ class LocalWorker implements PlacedWorker {
     this.pid = this.#process.pid
     const { stdin, stdout, stderr } = this.#process
     const source = `${need.role}/${this.pid ?? '?'}`
-    const output = (line: string): void => options.logger.output(source, line)
+    const output = (line: string): void => {
+      this.log.add(line)
+      options.logger.output(source, line)
+    }
     if (stdout !== undefined) new Capture(stdout, output)
     // A worker that ends before it has read: its exit tells.
     stdin.on('error', () => undefined)
     stdin.end(document)
     this.gone = this.#end(new Capture(stderr, output))
+    this.attached = Promise.race([this.#seen.promise, this.gone.then(() => this.#presence !== undefined)])
+  }
+
+  get serves(): readonly ServedExecutor[] | undefined {
+    return this.#presence?.serves
+  }
+
+  get slots(): number {
+    return this.#slots
   }
 
   /** The bus has seen it. */
-  seen(): void {
-    this.#attached = true
+  seen(presence: Presence): void {
+    // While it is idle: from then on its free slots are fewer than it has.
+    this.#slots = Math.max(this.#slots, presence.slots ?? 1)
+    this.#presence = presence
+    this.#seen.resolve(true)
   }
 
   retire(): void {
@@ -156,9 +177,10 @@ class LocalWorker implements PlacedWorker {
       role: presenceRole,
       executors: [executor],
       secrets,
-      slots: 1,
       cancelGraceMs,
       partitionGraceMs,
+      // Whoever started it knows better when it is not needed any more.
+      idleMs: null,
     }
     const bytes = encodePayload(provision)
     if (bytes.length > limits.provisionBytes)
@@ -181,7 +203,7 @@ class LocalWorker implements PlacedWorker {
     timer.cancel()
     const { error } = output
     return {
-      attached: this.#attached,
+      attached: this.#presence !== undefined,
       exit,
       ...(error === undefined ? {} : { error }),
       message: describe(exit, output.lines(8)),

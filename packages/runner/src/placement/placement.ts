@@ -1,5 +1,7 @@
 /** The seam between a run and the place where its worker is found or made. */
+import type { JsonValue, ServedExecutor } from '@greenroom/proto'
 import type { WorkerExit } from '../launcher.ts'
+import type { WorkerLog } from './worker-log.ts'
 
 /** What a run needs of its worker. */
 export interface WorkerNeed {
@@ -11,6 +13,8 @@ export interface WorkerNeed {
   readonly secrets: Readonly<Record<string, string>>
   /** Names of environment variables beside those that every worker gets. */
   readonly env: readonly string[]
+  /** What it has to have been provisioned with, by field: workers that agree in it may be used for each other's runs. */
+  readonly fixed: Readonly<Record<string, JsonValue>>
 }
 
 /** How a worker ended. */
@@ -42,8 +46,14 @@ export interface PlacedWorker {
   readonly incarnation: string
   /** Its process id, where it has one on this machine. */
   readonly pid: number | undefined
-  /** Whether it was there before it was asked for. */
-  readonly warm: boolean
+  /** Resolves with true when it is attached to the bus, with false when it ended before. Never rejects. */
+  readonly attached: Promise<boolean>
+  /** What it serves; undefined before it is attached. */
+  readonly serves: readonly ServedExecutor[] | undefined
+  /** How many runs it takes at a time, as far as is known. */
+  readonly slots: number
+  /** What it writes. */
+  readonly log: WorkerLog
   /** Resolves when its process is gone, after it was declared gone on the bus. Never rejects. */
   readonly gone: Promise<WorkerEnd>
   /** Ends it in order, by force when that takes too long. */

@@ -1,8 +1,10 @@
 /** The default launcher: a child process in a group of its own, with a guard beside it and a lifeline to this process. */
 import { spawnGuarded } from '@greenroom/bus/process'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CommandEntry } from '../entry.ts'
 import type { Launcher } from '../launcher.ts'
+import { bundleDigest } from './bundle-digest.ts'
 
 /** Node options of this process that decide how its modules are found and read: a worker's must be found the same way. */
 const passedOn = /^(?:--conditions|-C|--import|--require|-r|--loader|--experimental-loader)$/
@@ -36,21 +38,38 @@ const killAfterMs = 1_500
  */
 export function programLauncher(entry: CommandEntry): Launcher {
   const [command = '', ...args] = entry.command
-  return start(() => ({ command, args: [...args, workerFlag], ...(entry.cwd === undefined ? {} : { cwd: entry.cwd }) }))
+  const folder = entry.cwd ?? process.cwd()
+  const program = { command, args: [...args, workerFlag], ...(entry.cwd === undefined ? {} : { cwd: entry.cwd }) }
+  // Words that name files are what it loads: `node worker.js`, `./worker`.
+  const files = (): string[] => entry.command.map((word) => resolve(folder, word))
+  return start(() => program, files)
 }
 
 /**
  * Starts a worker's entry file in Node, with the module options of this process.
  *
  * @param url - a `file:` URL
+ * @param options - `inspect`: with a debugger on a free port of this machine
  */
-export function entryLauncher(url: URL): Launcher {
-  return start(() => ({
+export function entryLauncher(url: URL, { inspect = false }: { readonly inspect?: boolean } = {}): Launcher {
+  const file = fileURLToPath(url)
+  const inspector = inspect ? ['--inspect=127.0.0.1:0'] : []
+  const program = (): Program => ({
     command: process.execPath,
-    args: [smallNursery, ...moduleOptions(process.execArgv), fileURLToPath(url), workerFlag],
-  }))
+    args: [smallNursery, ...inspector, ...moduleOptions(process.execArgv), file, workerFlag],
+  })
+  return start(program, () => [file])
 }
 
-function start(program: () => { command: string; args: readonly string[]; cwd?: string }): Launcher {
-  return { launch: ({ env }) => spawnGuarded({ ...program(), env, lifeline: true, background: true, killAfterMs }) }
+interface Program {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly cwd?: string
+}
+
+function start(program: () => Program, files: () => readonly string[]): Launcher {
+  return {
+    launch: ({ env }) => spawnGuarded({ ...program(), env, lifeline: true, background: true, killAfterMs }),
+    identify: () => ({ program: JSON.stringify(program()), bundle: bundleDigest(files()) }),
+  }
 }

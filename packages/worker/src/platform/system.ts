@@ -20,7 +20,15 @@ export function writeLine(line: string): void {
 
 /** This process as a worker's platform. */
 export function systemPlatform(): WorkerPlatform {
-  return { pid: process.pid, ...version(), env: process.env, spawn: spawnGuarded, loopLag: lagMeter(), log: writeLine }
+  return {
+    pid: process.pid,
+    ...version(),
+    env: process.env,
+    spawn: spawnGuarded,
+    loopLag: lagMeter(),
+    rssMb: () => Math.round(process.memoryUsage.rss() / 2 ** 20),
+    log: writeLine,
+  }
 }
 
 /** How often the loop is looked at, in milliseconds. */

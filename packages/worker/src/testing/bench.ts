@@ -11,6 +11,8 @@ export interface BenchOptions extends Partial<Omit<Provision, 'version' | 'bus' 
   readonly clock?: Clock
   /** Puts something between the worker and the bus. */
   readonly between?: (bus: Bus) => Bus
+  /** The memory that the worker's process seems to have. */
+  readonly rssMb?: () => number
 }
 
 /** See {@link openBench}. */
@@ -36,7 +38,7 @@ export interface Bench extends AsyncDisposable {
  */
 export async function openBench(
   executors: Executors,
-  { clock = systemClock, between = (bus) => bus, ...provision }: BenchOptions = {},
+  { clock = systemClock, between = (bus) => bus, rssMb, ...provision }: BenchOptions = {},
 ): Promise<Bench> {
   const bus = createMemoryBus({ clock })
   const address = provision.address ?? 'worker.bench'
@@ -57,6 +59,7 @@ export async function openBench(
       executors: Object.keys(executors),
     },
     platform: {
+      ...(rssMb === undefined ? {} : { rssMb }),
       env: { PATH: process.env['PATH'] },
       log: (line) => log.push(line),
       spawn: (options) => {

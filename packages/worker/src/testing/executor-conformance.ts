@@ -1,9 +1,8 @@
 /** The suite that every executor passes: on `node:assert`, bound to no test runner, over the real worker loop. */
 import assert from 'node:assert/strict'
-import { parseEvent, systemClock, type JsonValue, type RunEvent } from '@greenroom/proto'
+import { jsonFlaw, parseEvent, systemClock, type JsonValue, type RunEvent } from '@greenroom/proto'
 import type { RunContext } from '../context.ts'
 import type { Executor } from '../executor.ts'
-import { isJson } from '../json.ts'
 import { pause } from '../pause.ts'
 import { openBench, type Bench } from './bench.ts'
 import type { DoubleSpec } from './runner-double.ts'
@@ -143,6 +142,7 @@ function watch(executor: Executor, gate: Promise<void> = Promise.resolve()): Wat
     const mine: RunContext = {
       ...ctx,
       emit: (event) => emit(ctx, event),
+      spend: (usage) => emit(ctx, { type: 'usage', usage }),
       message: (message) =>
         emit(ctx, {
           type: 'message',
@@ -172,7 +172,7 @@ async function speaks(bench: Bench, { emitted }: Watched, sample: DoubleSpec): P
   await run.terminal
   for (const event of emitted) {
     parseEvent({ ...event })
-    assert.ok(isJson(event), `an event of type ${JSON.stringify(event.type)} is not JSON`)
+    assert.equal(jsonFlaw(event, `an event of type ${JSON.stringify(event.type)}`), undefined)
   }
   assert.deepEqual(run.events, JSON.parse(JSON.stringify(emitted)))
 }

@@ -1,0 +1,37 @@
+/** What keeps a broker from starting, in the words of whoever typed flags: the broker speaks of its options. */
+import { codeOf, GreenroomError, type ErrorCode } from '@greenroom/proto'
+
+/** Options as the broker names them, and the flags that set them. */
+const flags: readonly (readonly [option: RegExp, flag: string])[] = [
+  [/\boptions\.token\b/, 'the token in --token-file'],
+  [/\boptions\.listen\.tls\b/, '--cert and --key'],
+  [/\boptions\.listen\.(?:host|port|socket)\b/, '--listen'],
+  [/\binsecure: true\b/, '--insecure'],
+  [/^(?:options\.)?dir\b/, '--data'],
+]
+
+/** Codes of what is wrong with the data folder; an address is refused with others. */
+const storeCodes: ReadonlySet<ErrorCode | undefined> = new Set<ErrorCode>([
+  'DATA_DIR_IN_USE',
+  'SCHEMA_TOO_NEW',
+  'MIGRATION_FAILED',
+  'STORE_DAMAGED',
+  'STORE_FAILED',
+  'STORAGE_FULL',
+  'COMMIT_UNKNOWN',
+  'IO_FAILED',
+])
+
+/**
+ * Names the flag that an error of `createBroker` is about.
+ *
+ * @param error - what was thrown
+ * @returns the same error, or one that says the same in flags, with the same code
+ */
+export function inFlags(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error)) return error
+  const said = flags.reduce((text, [option, flag]) => text.replace(option, flag), error.message)
+  const code = codeOf(error)
+  const message = said === error.message ? `${storeCodes.has(code) ? '--data' : '--listen'}: ${said}` : said
+  return code === undefined ? new Error(message, { cause: error }) : new GreenroomError(code, message, { cause: error })
+}

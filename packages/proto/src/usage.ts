@@ -1,0 +1,43 @@
+/** What a run used, against what it may. */
+import type { Limits } from './message.ts'
+import type { Usage } from './outcome.ts'
+
+const fields = ['inputTokens', 'outputTokens', 'costUsd', 'rounds'] as const
+
+/** A sum of amounts such as 0.1 and 0.2 is not to exceed 0.3. */
+function sumOf(a: number, b: number): number {
+  return Math.round((a + b) * 1e9) / 1e9
+}
+
+/**
+ * Adds up what was used.
+ *
+ * @param a - what was used before
+ * @param b - what was used since
+ * @returns the sum, exact to a billionth; what neither says is not there
+ */
+export function addUsage(a: Usage, b: Usage): Usage {
+  const sum: { -readonly [Field in keyof Usage]: Usage[Field] } = {}
+  for (const field of fields) {
+    if (a[field] !== undefined || b[field] !== undefined) sum[field] = sumOf(a[field] ?? 0, b[field] ?? 0)
+  }
+  return sum
+}
+
+/**
+ * Which limit is exceeded by what was used. A limit that is just reached is not: 0 of something is exceeded by the first
+ * use of it.
+ *
+ * @param limits - what may be used; an absent one is none
+ * @param usage - what was used
+ * @returns the code of the failure, or undefined
+ */
+export function exceededLimit(
+  limits: Limits,
+  usage: Usage,
+): 'LIMIT_ROUNDS' | 'LIMIT_TOKENS' | 'LIMIT_COST' | undefined {
+  const { inputTokens = 0, outputTokens = 0, costUsd = 0, rounds = 0 } = usage
+  if (rounds > (limits.rounds ?? Infinity)) return 'LIMIT_ROUNDS'
+  if (inputTokens + outputTokens > (limits.tokens ?? Infinity)) return 'LIMIT_TOKENS'
+  return costUsd > (limits.costUsd ?? Infinity) ? 'LIMIT_COST' : undefined
+}

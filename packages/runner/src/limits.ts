@@ -1,0 +1,144 @@
+/**
+ * The bounds of a run: where they come from, and what is left of them after an attempt.
+ *
+ * Later ones replace earlier ones, each for itself: defaults, the runner's, the role's, the session's, the run's.
+ */
+import { addUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
+import type { Spent } from './drive/index.ts'
+import type { Session } from './session-store.ts'
+
+/**
+ * Bounds on a run, those of {@link Limits}. Defaults: `acceptWarmMs` 10,000, `acceptColdMs` and `firstEventMs` 60,000,
+ * `noProgressMs` 900,000, `totalMs` 3,600,000; nothing else is bounded. 0 is zero; null is none, also where there is a
+ * default.
+ */
+export type LimitOptions = { readonly [Limit in keyof Limits]?: Limits[Limit] | null }
+
+const defaults: Limits = {
+  acceptWarmMs: 10_000,
+  acceptColdMs: 60_000,
+  firstEventMs: 60_000,
+  noProgressMs: 900_000,
+  totalMs: 3_600_000,
+}
+
+/** Whether a limit is counted in whole ones. */
+const known: Readonly<Record<keyof Limits, boolean>> = {
+  acceptWarmMs: false,
+  acceptColdMs: false,
+  firstEventMs: false,
+  noProgressMs: false,
+  totalMs: false,
+  toolMs: false,
+  rounds: true,
+  tokens: true,
+  costUsd: false,
+  outputBytes: true,
+  memoryMb: false,
+}
+const names = Object.keys(known).filter((name): name is keyof Limits => Object.hasOwn(known, name))
+
+/**
+ * Checks bounds.
+ *
+ * @param field - where they stand
+ * @param limits - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS` naming the field
+ */
+export function checkLimits(field: string, limits: unknown): void {
+  if (limits === undefined) return
+  const bad = (what: string, must: string): GreenroomError =>
+    new GreenroomError('BAD_OPTIONS', `${what} must be ${must}`)
+  if (typeof limits !== 'object' || limits === null) throw bad(field, 'an object')
+  for (const [name, value] of Object.entries(limits)) {
+    const limit = names.find((one) => one === name)
+    if (limit === undefined) throw bad(`${field}: "${name}"`, `one of ${names.join(', ')}`)
+    if (value === undefined || value === null) continue
+    const isValid = known[limit] ? Number.isSafeInteger(value) : Number.isFinite(value)
+    if (!isValid || typeof value !== 'number' || value < 0)
+      throw bad(`${field}.${name}`, `a ${known[limit] ? 'whole ' : ''}number of at least 0, or null for no limit`)
+  }
+}
+
+/**
+ * The bounds of a run.
+ *
+ * @param layers - the runner's, the role's, the session's, the run's: those that there are
+ */
+export function resolveLimits(...layers: readonly (LimitOptions | undefined)[]): Limits {
+  const limits: { -readonly [Limit in keyof Limits]: Limits[Limit] } = { ...defaults }
+  for (const layer of layers) {
+    for (const name of names) {
+      const value = layer?.[name]
+      if (value === null) delete limits[name]
+      else if (value !== undefined) limits[name] = value
+    }
+  }
+  return limits
+}
+
+/**
+ * What a session's metadata says about the bounds of its runs: whole positive numbers of seconds. Anything else is not
+ * there: whoever wrote it must not end runs with it.
+ *
+ * @param session - the session, if there is one
+ */
+export function limitsOfSession(session: Session | undefined): LimitOptions {
+  const ms = (key: string): number | undefined => {
+    const text: unknown = session?.metadata?.[key]
+    const seconds = typeof text === 'string' && /^\d+$/.test(text.trim()) ? Number(text) : 0
+    return seconds > 0 && Number.isSafeInteger(seconds * 1_000) ? seconds * 1_000 : undefined
+  }
+  const totalMs = ms('watchdog.totalSecs')
+  const noProgressMs = ms('watchdog.idleSecs')
+  return {
+    ...(totalMs === undefined ? {} : { totalMs }),
+    ...(noProgressMs === undefined ? {} : { noProgressMs }),
+  }
+}
+
+/** What a run's attempts used together. */
+export class Account {
+  readonly #limits: Limits
+  #ms = 0
+  #outputBytes = 0
+  #usage: Usage = {}
+
+  /** @param limits - the run's */
+  constructor(limits: Limits) {
+    this.#limits = limits
+  }
+
+  /** What was used; undefined when nobody said so. */
+  get usage(): Usage | undefined {
+    return Object.keys(this.#usage).length === 0 ? undefined : this.#usage
+  }
+
+  /** The bounds of the next attempt: what is left. */
+  get left(): Limits {
+    const { totalMs, rounds, tokens, costUsd, outputBytes } = this.#limits
+    const { inputTokens = 0, outputTokens = 0, costUsd: cost = 0, rounds: used = 0 } = this.#usage
+    // To a billionth, as sums are: 0.3 - 0.1 leaves 0.2.
+    const minus = (limit: number, spent: number): number => Math.max(0, Math.round((limit - spent) * 1e9) / 1e9)
+    return {
+      ...this.#limits,
+      ...(totalMs === undefined ? {} : { totalMs: minus(totalMs, this.#ms) }),
+      ...(rounds === undefined ? {} : { rounds: Math.ceil(minus(rounds, used)) }),
+      ...(tokens === undefined ? {} : { tokens: Math.ceil(minus(tokens, inputTokens + outputTokens)) }),
+      ...(costUsd === undefined ? {} : { costUsd: minus(costUsd, cost) }),
+      ...(outputBytes === undefined ? {} : { outputBytes: minus(outputBytes, this.#outputBytes) }),
+    }
+  }
+
+  /**
+   * Adds an attempt.
+   *
+   * @param spent - what it used as the runner saw it
+   * @param told - what its worker says that it used, which is more exact
+   */
+  add(spent: Spent, told: Usage | undefined): void {
+    this.#ms += spent.ms
+    this.#outputBytes += spent.outputBytes
+    this.#usage = addUsage(this.#usage, told ?? spent.usage)
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * The scheduler: runs a parent's children in the background, each with exactly one outcome record and one delivery.
+ *
+ * ```text
+ * enqueue ─► (waits for room) ─► run ─► outcome recorded ─► parent's stream ─► handler ─► `delivered` recorded ─► the worker
+ *                                                                                            may forget it
+ * ```
+ *
+ * - *D1* Whatever becomes of a job (completed, failed, cancelled, timed out, skipped, never planned), its outcome is
+ *   recorded once, and its handler is called.
+ * - *D2* The handler is called again, with the same `runId`, when the program ended before its delivery was recorded.
+ * - *D3* A session has one run at a time here: a job for one that has is `skipped`.
+ * - *D4* Jobs wait for their turn, not for each other's runs.
+ */
+import { GreenroomError, type Clock, type JsonValue, type Outcome, type Random, type Timer } from '@greenroom/proto'
+import { untilAbort } from './abort.ts'
+import type { Duty } from './duty.ts'
+import type { InputOf, OutputOf } from './entry.ts'
+import type { Journal } from './journal.ts'
+import type { Logger } from './launcher.ts'
+import { ParentStream, type ChildEvent } from './parent-stream.ts'
+import type { Roles } from './options.ts'
+import type { Run, TypedRunSpec } from './run.ts'
+import type { SessionStore } from './session-store.ts'
+
+/** A child that ended. */
+export interface Completion {
+  /** The child's run. */
+  readonly runId: string
+  /** The child's session. */
+  readonly session: string
+  /** The role that it ran. */
+  readonly role: string
+  /** The parent that the scheduler is for. */
+  readonly parent: string
+  /** How it ended. */
+  readonly outcome: Outcome
+}
+
+/** How to schedule a parent's children. */
+export interface SchedulerOptions {
+  /** Names the parent, usually its session: letters, digits, `.`, `_` and `-`. What was not delivered in an earlier life is found by it. */
+  readonly parent: string
+  /**
+   * Called once for each job when its outcome is recorded. What it throws is logged, and the delivery counts: whoever
+   * wants it again has to keep it. After a crash it may be called a second time with the same `runId`.
+   */
+  readonly onCompletion?: (completion: Completion) => void | Promise<void>
+  /** How many jobs may wait for their turn; `enqueue` waits beyond. = 128 */
+  readonly queue?: number
+  /** How often the parent's stream says where each child stands, in milliseconds. = 5,000 */
+  readonly heartbeatMs?: number
+}
+
+/** Runs a parent's children. Reading it yields their events, wrapped; see {@link ChildEvent}. */
+export interface Scheduler<Executors = Readonly<Record<string, unknown>>, R extends Roles<Executors> = Roles<Executors>>
+  extends AsyncIterable<ChildEvent>, AsyncDisposable {
+  /**
+   * Takes a job; waits while as many as may are waiting for their turn. What is wrong with it is in its outcome.
+   *
+   * @param spec - as for `runner.run`; without a task and with a session whose last message is not the user's it is `skipped`
+   * @param options - `signal`: ends the waiting
+   * @throws GreenroomError `ABORTED`, `CLOSED`
+   */
+  enqueue<Role extends keyof R & string>(
+    spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Run<OutputOf<Executors[R[Role]['executor']]>>>
+  /** Jobs that wait for their turn, in `enqueue` too. */
+  readonly waiting: number
+  /** Takes no new jobs, waits until those it has are delivered, then ends the stream. Also the async disposer. */
+  drain(): Promise<void>
+}
+
+/** What a scheduler works with. */
+export interface SchedulerParts {
+  readonly start: (spec: AnySpec, duty: Duty) => Run & { readonly settled: Promise<void> }
+  readonly journal: Journal
+  readonly sessions: SessionStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+type AnySpec = TypedRunSpec<string, JsonValue | undefined>
+
+interface Job {
+  readonly spec: AnySpec & { readonly session: string }
+  run?: Run
+}
+
+/** See D1 to D4. */
+export class RunScheduler implements Scheduler {
+  readonly #parts: SchedulerParts
+  readonly #options: SchedulerOptions
+  readonly #stream = new ParentStream()
+  readonly #queue: number
+  /** By session (D3). */
+  readonly #live = new Map<string, Job>()
+  /** Those that wait for room. */
+  readonly #callers: (() => void)[] = []
+  readonly #pending = new Set<Promise<void>>()
+  #waiting = 0
+  #heartbeat: Timer | undefined
+  #draining: Promise<void> | undefined
+
+  constructor(parts: SchedulerParts, options: SchedulerOptions) {
+    this.#parts = parts
+    this.#options = options
+    this.#queue = options.queue ?? 128
+    for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.#deliver(completion))
+  }
+
+  get waiting(): number {
+    return this.#waiting + this.#callers.length
+  }
+
+  async enqueue(spec: AnySpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Run> {
+    await this.#room(signal)
+    const job: Job = { spec: { ...spec, session: spec.session ?? this.#parts.random.id() } }
+    const run = this.#parts.start(job.spec, this.#dutyOf(job))
+    job.run = run
+    this.#stream.add(run, { runId: run.id, role: spec.role, session: job.spec.session })
+    this.#beat()
+    void run.outcome.then(() => {
+      this.#stream.remove(run)
+      if (this.#live.get(job.spec.session) === job) this.#live.delete(job.spec.session)
+    })
+    this.#track(run.settled)
+    return run
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= (async () => {
+      for (const wake of this.#callers.splice(0)) wake()
+      while (this.#pending.size > 0) await Promise.all(this.#pending)
+      this.#heartbeat?.cancel()
+      this.#stream.end()
+    })()
+    return this.#draining
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<ChildEvent> {
+    return this.#stream[Symbol.asyncIterator]()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain()
+  }
+
+  // ─── one job ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #dutyOf(job: Job): Duty {
+    const { session, role } = job.spec
+    const { journal, clock } = this.#parts
+    const { parent } = this.#options
+    this.#waiting += 1
+    let waits = true
+    return {
+      exempt: true,
+      admitted: () => {
+        if (!waits) return
+        waits = false
+        this.#waiting -= 1
+        this.#callers.shift()?.()
+      },
+      skip: () => this.#skip(job),
+      operations: (runId) => [journal.completion(parent, { runId, session, role }, clock.now())],
+      deliver: (runId, outcome) => this.#deliver({ runId, session, role, parent, outcome }),
+    }
+  }
+
+  async #skip(job: Job): Promise<string | undefined> {
+    const { session, task, messages } = job.spec
+    const other = this.#live.get(session)
+    if (other !== undefined) return `session ${session} has a run in progress: ${other.run?.id}`
+    this.#live.set(session, job)
+    if (task !== undefined || messages !== undefined) return undefined
+    const last = (await this.#parts.sessions.messages(session)).at(-1)
+    return last === undefined || last.role === 'user'
+      ? undefined
+      : "there is nothing to do: the last message is not the user's"
+  }
+
+  /** D2 */
+  async #deliver(completion: Completion): Promise<void> {
+    const { journal, clock, logger } = this.#parts
+    const { parent, runId } = completion
+    try {
+      await this.#options.onCompletion?.(completion)
+    } catch (error) {
+      logger.warn('a completion handler failed', { parent, runId, error: String(error) })
+    }
+    try {
+      await journal.delivered(parent, completion, clock.now())
+    } catch (error) {
+      logger.warn('a delivery could not be recorded: it is made again at the next start', {
+        parent,
+        runId,
+        error: String(error),
+      })
+    }
+  }
+
+  // ─── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #room(signal: AbortSignal | undefined): Promise<void> {
+    while (this.#draining === undefined && this.#waiting >= this.#queue) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#callers.push(resolve)
+      try {
+        await (signal === undefined ? promise : untilAbort(signal, promise))
+      } catch (error) {
+        // Whoever was woken in vain passes it on.
+        const at = this.#callers.indexOf(resolve)
+        if (at < 0) this.#callers.shift()?.()
+        else this.#callers.splice(at, 1)
+        throw error
+      }
+    }
+    signal?.throwIfAborted()
+    if (this.#draining !== undefined) throw new GreenroomError('CLOSED', 'the scheduler takes no new jobs')
+  }
+
+  #track(work: Promise<void>): void {
+    const pending = work.finally(() => this.#pending.delete(pending))
+    this.#pending.add(pending)
+  }
+
+  #beat(): void {
+    this.#heartbeat ??= this.#parts.clock.timer(
+      this.#options.heartbeatMs ?? 5_000,
+      () => {
+        this.#heartbeat = undefined
+        this.#stream.beat()
+        if (this.#pending.size > 0) this.#beat()
+      },
+      { background: true },
+    )
+  }
+}

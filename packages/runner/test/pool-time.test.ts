@@ -1,0 +1,311 @@
+/** The pool under a clock of the test's own: who leaves when, and how starts are held back. */
+import { createManualClock } from '@greenroom/bus/testing'
+import { codeOf, type ServedExecutor } from '@greenroom/proto'
+import { describe, expect, test } from 'vitest'
+import { createPool, describeMiss, explainReuse, type PoolLimits, type PoolNeed } from '../src/pool/index.ts'
+
+const never = new AbortController().signal
+const random = { fraction: () => 1, id: () => 'the-key-of-the-digests' }
+const standard: PoolLimits = {
+  maxIdle: 16,
+  maxIdlePerKey: 4,
+  idleMs: 1_000,
+  maxAgeMs: 10_000,
+  maxUses: 100,
+  maxProcesses: 32,
+}
+
+/** A process, as far as a pool sees one: it comes up at once, or never. */
+class Process {
+  readonly name: string
+  readonly serves: readonly ServedExecutor[] = [{ name: 'work', version: '1' }]
+  readonly slots = 1
+  readonly attached: Promise<boolean>
+  readonly gone: Promise<{ message: string }>
+  readonly end: (message: string) => void
+  ending: 'retired' | 'killed' | undefined
+
+  constructor(name: string, comesUp: boolean) {
+    this.name = name
+    const { promise, resolve } = Promise.withResolvers<{ message: string }>()
+    this.gone = promise
+    this.end = (message) => resolve({ message })
+    this.attached = comesUp ? Promise.resolve(true) : this.gone.then(() => false)
+  }
+
+  retire(): void {
+    this.ending ??= 'retired'
+    this.end('retired')
+  }
+
+  kill(): void {
+    this.ending ??= 'killed'
+    this.end('killed')
+  }
+}
+
+function open(limits: Partial<PoolLimits> = {}, comesUp: () => boolean = () => true) {
+  const clock = createManualClock()
+  const processes: Process[] = []
+  const live = new Set<Process>()
+  const warnings: string[] = []
+  const pool = createPool<PoolNeed, Process>({
+    limits: { ...standard, ...limits },
+    spawn: () => {
+      const process = new Process(`p${processes.length}`, comesUp())
+      processes.push(process)
+      live.add(process)
+      void process.gone.then(() => live.delete(process))
+      return process
+    },
+    processes: () => live.size,
+    clock,
+    random,
+    warn: (message) => void warnings.push(message),
+  })
+  const need = (workspace = '/a'): PoolNeed => ({ executor: 'work', fixed: { role: 'r', workspace } })
+  const use = async (workspace?: string) => {
+    const lease = await pool.acquire(need(workspace), never)
+    await clock.settle()
+    return lease
+  }
+  return { clock, pool, processes, warnings, need, use }
+}
+
+describe('idle workers', () => {
+  test('the one parked last is used first', async () => {
+    const { use } = open()
+    const [one, two] = [await use(), await use()]
+    one.release('park')
+    two.release('park')
+    const next = await use()
+    expect([next.warm, next.worker.name]).toEqual([true, 'p1'])
+  })
+
+  test('leave after idleMs, and no timer stays', async () => {
+    const { use, clock, pool, processes } = open()
+    ;(await use()).release('park')
+    await clock.advance(999)
+    expect(pool.stats().idle).toBe(1)
+    await clock.advance(1)
+    expect(pool.stats()).toMatchObject({ idle: 0, ended: { idle: 1 } })
+    expect(processes[0]?.ending).toBe('retired')
+    expect(clock.timers).toEqual([])
+  })
+
+  test('begin their idle time anew with each use', async () => {
+    const { use, clock, pool } = open()
+    ;(await use()).release('park')
+    await clock.advance(900)
+    ;(await use()).release('park')
+    await clock.advance(900)
+    expect(pool.stats()).toMatchObject({ idle: 1, hits: 1 })
+  })
+
+  test('leave when they are old, in use only after it', async () => {
+    const { use, clock, pool } = open({ idleMs: 60_000 })
+    const lease = await use()
+    await clock.advance(10_000)
+    expect(pool.stats().busy).toBe(1)
+    lease.release('park')
+    expect(pool.stats()).toMatchObject({ idle: 0, ended: { age: 1 } })
+    ;(await use()).release('park')
+    await clock.advance(10_000)
+    expect(pool.stats()).toMatchObject({ idle: 0, ended: { age: 2 } })
+  })
+
+  test('leave when they are used up', async () => {
+    const { use, pool } = open({ maxUses: 2 })
+    ;(await use()).release('park')
+    ;(await use()).release('park')
+    expect(pool.stats()).toMatchObject({ idle: 0, hits: 1, ended: { uses: 1 } })
+  })
+
+  test('are no more than may be alike, and no more than may be in all: the oldest go', async () => {
+    const { use, processes, pool } = open({ maxIdle: 3, maxIdlePerKey: 2 })
+    const alike = [await use('/a'), await use('/a'), await use('/a')]
+    for (const lease of alike) lease.release('park')
+    expect(processes.map(({ ending }) => ending)).toEqual(['retired', undefined, undefined])
+    const others = [await use('/b'), await use('/c')]
+    for (const lease of others) lease.release('park')
+    expect(processes.map(({ ending }) => ending)).toEqual(['retired', 'retired', undefined, undefined, undefined])
+    expect(pool.stats()).toMatchObject({ idle: 3, ended: { full: 2 } })
+  })
+
+  test('zero is zero: a fresh one for each run', async () => {
+    const { use, pool } = open({ maxIdle: 0 })
+    ;(await use()).release('park')
+    ;(await use()).release('park')
+    expect(pool.stats()).toMatchObject({ idle: 0, hits: 0, misses: { first: 2 } })
+  })
+
+  test('what failed once, or does not answer, is used by nobody any more', async () => {
+    const { use, processes } = open()
+    ;(await use()).release('retire')
+    ;(await use()).release('kill')
+    expect((await use()).warm).toBe(false)
+    expect(processes.map(({ ending }) => ending)).toEqual(['retired', 'killed', undefined])
+  })
+
+  test('a lease that is given back twice counts once', async () => {
+    const { use, pool } = open()
+    const lease = await use()
+    lease.release('park')
+    lease.release('kill')
+    expect(pool.stats()).toMatchObject({ idle: 1, busy: 0 })
+  })
+
+  test('that end by themselves are forgotten, and told of', async () => {
+    const { use, clock, processes, pool, warnings } = open()
+    ;(await use()).release('park')
+    processes[0]?.end('killed by somebody')
+    await clock.settle()
+    expect(pool.stats()).toMatchObject({ idle: 0, ended: { gone: 1 } })
+    expect(warnings).toEqual(['an idle worker ended'])
+    expect(clock.timers).toEqual([])
+  })
+})
+
+describe('a miss', () => {
+  test('says whether there was no other, all were in use, or in what the nearest one differs', async () => {
+    const { use } = open()
+    const first = await use('/a')
+    expect(first.miss).toEqual({ why: 'first' })
+    expect((await use('/a')).miss).toEqual({ why: 'busy' })
+    first.release('park')
+    const { miss } = await use('/secret-place')
+    expect(miss).toMatchObject({ why: 'differs', differences: [{ field: 'workspace' }] })
+    expect(describeMiss(miss ?? { why: 'first' })).toMatch(
+      /^the free worker differs in workspace \([0-9a-f]{16}, not [0-9a-f]{16}\)$/,
+    )
+  })
+
+  test('names what only one side has', () => {
+    expect(explainReuse({ role: '1', 'secret:A': '2' }, { role: '1' })).toEqual([{ field: 'secret:A', a: '2' }])
+    expect(explainReuse({ role: '1' }, { role: '1' })).toEqual([])
+  })
+})
+
+describe('room for a process', () => {
+  test('is waited for in order, and made by ending the idle one that waited longest, once', async () => {
+    const { use, need, pool, clock, processes } = open({ maxProcesses: 2 })
+    ;(await use('/a')).release('park')
+    ;(await use('/b')).release('park')
+    const order: string[] = []
+    const waiting = ['/c', '/d', '/e'].map(async (workspace) => {
+      const lease = await pool.acquire(need(workspace), never)
+      order.push(workspace)
+      return lease
+    })
+    await clock.settle()
+    expect(order).toEqual(['/c', '/d'])
+    expect(pool.stats().ended.evicted).toBe(2)
+    ;(await waiting[0])?.release('retire')
+    await clock.settle()
+    expect(order).toEqual(['/c', '/d', '/e'])
+    expect(processes).toHaveLength(5)
+  })
+
+  test('stops being waited for when the signal aborts', async () => {
+    const { use, need, pool, clock } = open({ maxProcesses: 1 })
+    const lease = await use('/a')
+    const stop = new AbortController()
+    const stopped = pool.acquire(need('/b'), stop.signal).catch(codeOf)
+    await clock.settle()
+    stop.abort()
+    expect(await stopped).toBe('ABORTED')
+    lease.release('park')
+    expect(pool.stats()).toMatchObject({ idle: 1, busy: 0 })
+  })
+})
+
+describe('starts that fail', () => {
+  test('are held back longer and longer, then refused at once, then tried once', async () => {
+    let comesUp = false
+    const { pool, need, clock, processes } = open({}, () => comesUp)
+    const fail = async (n: number): Promise<void> => {
+      const lease = await pool.acquire(need(), never)
+      processes.at(-1)?.end(`no ${n}`)
+      await clock.settle()
+      lease.release('kill')
+    }
+    await fail(1)
+    for (const [n, delayMs] of [100, 200, 400].entries()) {
+      const failing = fail(n + 2)
+      await clock.advance(delayMs - 1)
+      expect(processes).toHaveLength(n + 1)
+      await clock.advance(1)
+      await failing
+    }
+    const last = fail(5)
+    await clock.advance(800)
+    await last
+    await expect(pool.acquire(need(), never)).rejects.toMatchObject({
+      code: 'WORKER_SPAWN_FAILED',
+      retry: 'later',
+      message: expect.stringContaining('The last: no 5'),
+    })
+    await clock.advance(30_000)
+    comesUp = true
+    const trial = pool.acquire(need(), never)
+    await expect(pool.acquire(need('/a'), never)).rejects.toMatchObject({ code: 'WORKER_SPAWN_FAILED' })
+    await clock.settle()
+    expect(await trial).toMatchObject({ warm: false })
+    expect(await pool.acquire(need(), never)).toMatchObject({ warm: false, miss: { why: 'busy' } })
+  })
+
+  test('hold nobody back who needs another worker; one that was ended on purpose is no failure', async () => {
+    const { pool, need, clock, processes } = open({}, () => false)
+    const lease = await pool.acquire(need('/a'), never)
+    lease.release('kill')
+    await clock.settle()
+    await pool.acquire(need('/a'), never)
+    processes.at(-1)?.end('no')
+    await clock.settle()
+    await pool.acquire(need('/b'), never)
+    expect(processes).toHaveLength(3)
+    expect(clock.timers).toEqual([])
+  })
+
+  test('stop being waited for when the signal aborts, and leave no timer', async () => {
+    const { pool, need, clock, processes } = open({}, () => false)
+    await pool.acquire(need(), never)
+    processes[0]?.end('no')
+    await clock.settle()
+    const stop = new AbortController()
+    const stopped = pool.acquire(need(), stop.signal).catch(codeOf)
+    await clock.settle()
+    expect(clock.timers).toHaveLength(1)
+    stop.abort()
+    expect(await stopped).toBe('ABORTED')
+    expect(clock.timers).toEqual([])
+  })
+})
+
+describe('workers that are kept ready', () => {
+  test('are started one at a time, do not idle out, and are replaced', async () => {
+    const { pool, need, clock, processes, use } = open()
+    pool.keepReady('r', 2, () => Promise.resolve(need()))
+    await clock.settle()
+    expect(pool.stats().idle).toBe(2)
+    await clock.advance(5_000)
+    expect(pool.stats().idle).toBe(2)
+    expect((await use()).warm).toBe(true)
+    expect(pool.stats()).toMatchObject({ idle: 2, busy: 1 })
+    await clock.advance(5_000)
+    // They got old, and were replaced.
+    expect(processes.length).toBeGreaterThan(3)
+    pool.close()
+    await clock.settle()
+    expect(pool.stats().idle).toBe(0)
+    expect(clock.timers).toEqual([])
+  })
+
+  test('what keeps them from being started is told of, and ends nothing', async () => {
+    const { pool, clock, warnings, use } = open()
+    pool.keepReady('r', 1, () => Promise.reject(new Error('no secret')))
+    await clock.settle()
+    expect(warnings).toEqual(['no worker can be kept ready'])
+    expect((await use()).warm).toBe(false)
+  })
+})

@@ -1,0 +1,197 @@
+/** The scheduler: a parent's children in the background. */
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import {
+  createMemorySessions,
+  createRunner,
+  type ChildEvent,
+  type Completion,
+  type SessionStore,
+} from '../src/index.ts'
+import { firstData, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
+
+const parent = 'parent-1'
+
+/** Reads a parent's stream to its end. */
+async function readStream(scheduler: AsyncIterable<ChildEvent>): Promise<ChildEvent[]> {
+  const events: ChildEvent[] = []
+  for await (const event of scheduler) events.push(event)
+  return events
+}
+
+test('the events of its children come wrapped and in order, each child’s end after all of them', async () => {
+  await using runner = await testRunner()
+  const scheduler = runner.scheduler({ parent })
+  const reading = readStream(scheduler)
+  const runs = await Promise.all(
+    [5, 3].map((count) => scheduler.enqueue({ role: 'count', input: { count, kind: 'both' } })),
+  )
+  await scheduler.drain()
+  const events = await reading
+  for (const [index, run] of runs.entries()) {
+    const own = events.filter((event) => event.runId === run.id && event.type !== 'child-heartbeat')
+    const count = index === 0 ? 5 : 3
+    expect(own.map((event) => (event.type === 'child-event' ? Reflect.get(event.event, 'seq') : event.type))).toEqual([
+      ...Array.from({ length: count }, (_, n) => n + 1),
+      'child-completed',
+    ])
+    expect(own.at(-1)).toMatchObject({ role: 'count', outcome: { status: 'completed', output: count } })
+  }
+})
+
+test('whatever becomes of a job, it has one outcome record, one completion, and its session is free again', async () => {
+  using folder = temporaryFolder()
+  const completions: Completion[] = []
+  {
+    await using runner = await testRunner({ dataDir: folder.path })
+    await runner.sessions.append('answered', [
+      { runId: 'r', epoch: 1, seq: 1, message: { role: 'assistant', content: 'done' } },
+    ])
+    await using scheduler = runner.scheduler({ parent, onCompletion: (one) => void completions.push(one) })
+    const busy = await scheduler.enqueue({ role: 'wait', session: 'busy' })
+    await firstData(busy, 'pid')
+    const jobs = {
+      completed: await scheduler.enqueue({ role: 'echo', task: 'hello' }),
+      failed: await scheduler.enqueue({ role: 'fail', task: 'throw' }),
+      skipped: await scheduler.enqueue({ role: 'echo', session: 'answered' }),
+      taken: await scheduler.enqueue({ role: 'echo', task: 'no', session: 'busy' }),
+      refused: await scheduler.enqueue({ role: 'echo', session: 'no/id' }),
+    }
+    const outcomes = Object.fromEntries(
+      await Promise.all(Object.entries(jobs).map(async ([name, run]) => [name, await run.outcome] as const)),
+    )
+    expect(outcomes).toMatchObject({
+      completed: { status: 'completed', text: 'hello' },
+      failed: { status: 'failed', code: 'EXECUTOR_ERROR' },
+      skipped: { status: 'skipped', why: expect.stringContaining("not the user's") },
+      taken: { status: 'skipped', why: `session busy has a run in progress: ${busy.id}` },
+      refused: { status: 'failed', code: 'BAD_OPTIONS' },
+    })
+    await busy.cancel('enough')
+    const again = await scheduler.enqueue({ role: 'echo', task: 'free again', session: 'busy' })
+    expect(await again.outcome).toMatchObject({ status: 'completed' })
+    await scheduler.drain()
+    const ids = [busy, again, ...Object.values(jobs)].map((run) => run.id)
+    expect(completions.map(({ runId }) => runId).toSorted()).toEqual(ids.toSorted())
+  }
+  await using later = await testRunner({ dataDir: folder.path })
+  const twice: Completion[] = []
+  await later.scheduler({ parent, onCompletion: (one) => void twice.push(one) }).drain()
+  expect(twice).toEqual([])
+})
+
+test('a session that cannot be loaded is a failed outcome and a completion like any other', async () => {
+  const store = createMemorySessions()
+  const sessions: SessionStore = {
+    ...store,
+    messages: (id) => (id === 'torn' ? Promise.reject(new Error('the disk is gone')) : store.messages(id)),
+  }
+  await using runner = await testRunner({ sessions })
+  const completions: Completion[] = []
+  await using scheduler = runner.scheduler({ parent, onCompletion: (one) => void completions.push(one) })
+  const run = await scheduler.enqueue({ role: 'echo', session: 'torn' })
+  expect(await run.outcome).toMatchObject({ status: 'failed', message: 'the disk is gone' })
+  await scheduler.drain()
+  expect(completions).toMatchObject([{ runId: run.id, session: 'torn', parent, outcome: { status: 'failed' } }])
+})
+
+test('jobs wait for their turn and not for each other’s runs; beyond the bound enqueue waits', async () => {
+  await using runner = await testRunner({ admission: { maxExecuting: 1, queue: 0 } })
+  await using scheduler = runner.scheduler({ parent, queue: 2 })
+  const first = await scheduler.enqueue({ role: 'wait' })
+  await firstData(first, 'pid')
+  const second = await scheduler.enqueue({ role: 'echo', task: 'second' })
+  const third = await scheduler.enqueue({ role: 'echo', task: 'third' })
+  let fourth: string | undefined
+  const enqueued = scheduler.enqueue({ role: 'echo', task: 'fourth' }).then((run) => (fourth = run.id))
+  const stop = new AbortController()
+  const stopped = scheduler.enqueue({ role: 'echo', task: 'never' }, { signal: stop.signal })
+  stop.abort()
+  await expect(stopped).rejects.toThrow()
+  await until(() => second.status().phase === 'queued' && third.status().phase === 'queued')
+  expect([fourth, scheduler.waiting]).toEqual([undefined, 3])
+  await first.cancel()
+  await enqueued
+  await Promise.all([second.outcome, third.outcome])
+  await scheduler.drain()
+  expect(scheduler.waiting).toBe(0)
+  await expect(scheduler.enqueue({ role: 'echo' })).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('a heartbeat says where each child stands while it says nothing itself', async () => {
+  await using runner = await testRunner()
+  await using scheduler = runner.scheduler({ parent, heartbeatMs: 20 })
+  const run = await scheduler.enqueue({ role: 'wait' })
+  for await (const event of scheduler) {
+    if (event.type !== 'child-heartbeat' || event.phase !== 'running') continue
+    expect(event).toMatchObject({ runId: run.id, role: 'wait' })
+    break
+  }
+  await run.cancel()
+})
+
+test('messages that others add to the session meanwhile, and texts that came too late, are all in the transcript once', async () => {
+  await using runner = await testRunner()
+  await using scheduler = runner.scheduler({ parent })
+  const run = await scheduler.enqueue({ role: 'wait', task: 'wait', session: 's1' })
+  await firstData(run, 'pid')
+  await runner.sessions.append('s1', [
+    { runId: 'other', epoch: 1, seq: 1, message: { role: 'system', content: 'by the way' } },
+  ])
+  const sent = run.send('are you there?')
+  await run.cancel()
+  expect(await sent).toBe('not-live')
+  await scheduler.drain()
+  const texts = (await runner.sessions.messages('s1')).map(({ content }) => content)
+  expect(texts).toEqual(['wait', 'waiting', 'by the way', 'are you there?'])
+})
+
+test('a handler that fails is told of in the log, and its job counts as delivered', async () => {
+  const warnings: string[] = []
+  await using runner = await createRunner({
+    worker,
+    roles: { echo: { executor: 'echo' } },
+    dataDir: null,
+    logger: { warn: (message) => void warnings.push(message), output: () => undefined },
+  })
+  await using scheduler = runner.scheduler({ parent, onCompletion: () => Promise.reject(new Error('no')) })
+  await (
+    await scheduler.enqueue({ role: 'echo', task: 'x' })
+  ).outcome
+  await scheduler.drain()
+  expect(warnings).toEqual(['a completion handler failed'])
+})
+
+test('a completion whose delivery was not recorded is delivered again in the next life, with the same run', async () => {
+  using folder = temporaryFolder()
+  const dataDir = join(folder.path, 'data')
+  const seen: string[] = []
+  {
+    const runner = await testRunner({ dataDir })
+    const hangs = Promise.withResolvers<void>()
+    const scheduler = runner.scheduler({
+      parent,
+      onCompletion: ({ runId }) => {
+        seen.push(runId)
+        return hangs.promise
+      },
+    })
+    await (
+      await scheduler.enqueue({ role: 'echo', task: 'told twice' })
+    ).outcome
+    await until(() => seen.length === 1)
+    await runner.close()
+  }
+  await using runner = await testRunner({ dataDir })
+  const again: Completion[] = []
+  await runner.scheduler({ parent: 'somebody-else', onCompletion: (one) => void again.push(one) }).drain()
+  expect(again).toEqual([])
+  await runner.scheduler({ parent, onCompletion: (one) => void again.push(one) }).drain()
+  expect(again).toMatchObject([{ runId: seen[0], parent, outcome: { status: 'completed', text: 'told twice' } }])
+})
+
+test('what is no option is refused by name', async () => {
+  await using runner = await testRunner()
+  expect(() => runner.scheduler({ parent: 'a/b' })).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))
+  expect(() => runner.scheduler({ parent, queue: -1 })).toThrow('queue')
+})
