@@ -13,23 +13,37 @@ import type { Runner, RunnerStats } from './runner.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** What the runs of each role are given and bring back. */
-export type AnyRoleTypes = Readonly<Record<string, { readonly input: unknown; readonly output: unknown }>>
+export type AnyRoleTypes = Readonly<
+  Record<
+    string,
+    {
+      /** What a run is given. */
+      readonly input: unknown
+      /** What it brings back. */
+      readonly output: unknown
+    }
+  >
+>
 
 /** A runner, or several behind one door already, whatever the types of its roles. */
-export type ComposableRunner = Omit<Runner, 'run' | 'scheduler' | 'sessions' | '~roles'> & {
+export interface ComposableRunner extends Omit<Runner, 'run' | 'scheduler' | 'sessions' | '~roles'> {
+  /** Starts a run; see {@link Runner.run}. */
   run(spec: TypedRunSpec<string, unknown>): Run<unknown>
+  /** The transcripts, where it is one runner. */
+  readonly sessions?: SessionStore
+  /** The transcripts by role, where it is several. */
+  sessionsOf?(role: string): SessionStore | undefined
+  /** Never there: carries the types of its roles. */
   readonly '~roles'?: AnyRoleTypes
-} & ({ readonly sessions: SessionStore } | { sessionsOf(role: string): SessionStore | undefined })
+}
 
 /** The roles of all members: for one that several have, the first decides. */
-export type ComposedRoles<Members extends readonly unknown[]> =
-  Merged<Members> extends infer Types extends AnyRoleTypes ? Types : AnyRoleTypes
-
-type Merged<Members extends readonly unknown[]> = Members extends readonly [infer First, ...infer Others]
-  ? RolesOf<First> & Omit<Merged<Others>, keyof RolesOf<First>>
-  : unknown
-
-type RolesOf<Member> = Member extends { readonly '~roles'?: infer Types } ? NonNullable<Types> : never
+export type ComposedRoles<Members extends readonly ComposableRunner[]> = Members extends readonly [
+  infer First extends ComposableRunner,
+  ...infer Others extends readonly ComposableRunner[],
+]
+  ? NonNullable<First['~roles']> & Omit<ComposedRoles<Others>, keyof NonNullable<First['~roles']>>
+  : Readonly<Record<never, never>>
 
 /** Several runners behind one door. Leaving its `await using` block disposes of each of them. */
 export interface CompositeRunner<Types extends AnyRoleTypes = AnyRoleTypes> extends Omit<
@@ -101,7 +115,7 @@ export function composeRunners(...runners: readonly ComposableRunner[]): Composi
     shouldHandle: (spec) => memberOf(spec) !== undefined,
     sessionsOf(role) {
       const member = memberOf({ role })
-      return member === undefined || 'sessions' in member ? member?.sessions : member.sessionsOf(role)
+      return member?.sessions ?? member?.sessionsOf?.(role)
     },
     stats: () => merged(runners.map((runner) => runner.stats())),
     drain: (options) => all(runners.map((runner) => runner.drain(options))),

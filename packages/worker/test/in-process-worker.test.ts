@@ -18,11 +18,12 @@ const ticking = defineExecutor({
   },
 })
 
+/** Starts a program that ends only by KILL. */
 const programs = defineExecutor({
   version: '1',
   async run(_request, ctx) {
-    const program = ctx.spawn('sleep', ['60'])
-    program.stdout.resume()
+    const program = ctx.spawn('sh', ['-c', "trap '' TERM; echo; while :; do sleep 1; done"])
+    for await (const _line of program.stdout) break
     await ctx.emit({ type: 'data', name: 'pid', data: program.pid ?? 0 })
     await program.exited
   },
@@ -137,8 +138,8 @@ describe('a worker without a process', () => {
   test('hears of an order to end that came while it was suspended', async () => {
     await using it = await open()
     const { exited, kill } = bound(it.start())
-    await it.clock.settle()
     it.only().suspend()
+    // Before it serves an order ends it at once, and it must not have heard of this one yet.
     kill('SIGTERM')
     await it.clock.settle()
     expect(it.only().state).toBe('suspended')

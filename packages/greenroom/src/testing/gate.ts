@@ -6,7 +6,7 @@ export interface Gate {
   open(): void
   /** Whether it was opened. */
   readonly isOpen: boolean
-  /** Resolves when somebody first comes to it. */
+  /** Resolves when somebody first comes to it. What they told before may still be on its way to the runner. */
   readonly reached: Promise<void>
   /**
    * Waits until it is open: for executors that are no scripts.
@@ -28,7 +28,6 @@ export interface Gate {
  * await using runner = await createTestRunner({ executors: { work: scripted([{ wait: gate }, { return: 'done' }]) } })
  * const run = runner.run({ role: 'work' })
  * await gate.reached
- * console.log(run.status().phase) // running
  * gate.open()
  * console.log((await run.outcome).status) // completed
  * ```

@@ -68,12 +68,12 @@ export interface TestRunner<E extends Executors, R extends Roles<E>> extends Run
  *
  * const clock = createManualClock()
  * await using runner = await createTestRunner({
- *   executors: { slow: scripted([{ wait: 60_000 }, { return: 'done' }]) },
+ *   executors: { slow: scripted([{ wait: 30_000 }, { return: 'done' }]) },
  *   clock,
  * })
  * runner.faults.kill('before claim')
  * const run = runner.run({ role: 'slow' })
- * await clock.advance(60_000) // takes no time
+ * await clock.advance(30_000) // takes no time
  * const end = await run.outcome
  * assert.equal(end.status, 'completed')
  * assert.equal(run.status().attempts, 2)

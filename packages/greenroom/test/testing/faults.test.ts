@@ -1,5 +1,6 @@
-import type { ReadEvent } from 'greenroom'
+import type { Outcome, ReadEvent } from 'greenroom'
 import {
+  createGate,
   createManualClock,
   createTestRunner,
   scripted,
@@ -129,6 +130,27 @@ test("the runner's own connection may be lost for a while", async () => {
 })
 
 describe('commits that go wrong', () => {
+  test('and are to be made again later do not hold up the end of the test, with a clock that stands still', async () => {
+    const clock = createManualClock()
+    const gate = createGate()
+    let outcome: Promise<Outcome> | undefined
+    {
+      await using runner = await createTestRunner({
+        executors: { work: scripted([{ wait: gate }, { say: 'hello' }, { return: 1 }]) },
+        clock,
+      })
+      outcome = runner.run({ role: 'work' }).outcome
+      await clock.settle()
+      runner.faults.commit('fails', { times: Infinity })
+      gate.open()
+      await clock.settle()
+      expect(runner.faults.happened).toEqual(['commit fails'])
+    }
+    // Its executor had ended before: closing only had to wait until that could be recorded.
+    expect(await outcome).toMatchObject({ status: 'completed', output: 1 })
+    expect(clock.timers).toEqual([])
+  })
+
   test.each(['fails', 'lies', 'full'] as const)('one of an entry that %s is made again', async (how) => {
     const seen = await suffer((faults) => faults.commit(how, { after: 4, times: 2 }))
     expect(seen.happened).toEqual([`commit ${how}`, `commit ${how}`])

@@ -82,20 +82,36 @@ test('options of a runner are checked as a runner checks them', async () => {
   })
 })
 
-test('an hour of work takes no time, and a test can prove that no timer is left', async () => {
+test('twenty minutes of work take no time, and a test can prove that no timer is left', async () => {
   const clock = createManualClock()
   await using runner = await createTestRunner({
-    executors: { slow: scripted([{ wait: 3_600_000 }, { return: 'done' }]) },
+    executors: {
+      slow: scripted([
+        { say: 'begun' },
+        { wait: 600_000 },
+        { say: 'half of it' },
+        { wait: 600_000 },
+        { return: 'done' },
+      ]),
+    },
     clock,
   })
   const run = runner.run({ role: 'slow' })
-  await clock.advance(3_599_999)
-  expect(run.status()).toMatchObject({ phase: 'running', ms: 3_599_999 })
+  await clock.advance(1_199_999)
+  expect(run.status()).toMatchObject({ phase: 'running', ms: 1_199_999 })
   await clock.advance(1)
   expect(await run.outcome).toMatchObject({ status: 'completed', output: 'done' })
-  await clock.settle()
+  await runner.close()
   expect(runner.workers).toEqual([])
   expect(clock.timers).toEqual([])
+})
+
+test('what hangs runs into its limits, in no time', async () => {
+  const clock = createManualClock()
+  await using runner = await createTestRunner({ executors: { stuck: scripted([{ say: 'hello' }, 'block']) }, clock })
+  const run = runner.run({ role: 'stuck' })
+  await clock.advance(1_000_000)
+  expect(await run.outcome).toMatchObject({ status: 'timeout', which: 'no-progress' })
 })
 
 test('leaving the block ends what is still running, whatever it waits for, and leaves no timer', async () => {
