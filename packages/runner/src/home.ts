@@ -7,7 +7,7 @@ import { GreenroomError, isErrorCode, type Bus, type BusAddress } from '@greenro
 import { createMemoryStore, isStoreError, openStore, type Schema, type Store } from '@greenroom/store'
 import { isBus, type Config } from './config.ts'
 import { journalCollections } from './journal.ts'
-import { privateSocket } from './platform/surroundings.ts'
+import { privateSocket } from './platform/private-socket.ts'
 import { sessionCollections } from './store-sessions.ts'
 
 /** A runner's bus and database. */
@@ -34,7 +34,7 @@ export async function openHome(config: Config): Promise<Home> {
     const store = opening.use(
       await open(config, { ...brokerSchema, collections: [...brokerSchema.collections, ...collections] }),
     )
-    const socket = privateSocket()
+    const socket = await privateSocket(config.dataDir)
     opening.defer(socket.remove)
     const token = config.random.id()
     const { partitionGraceMs, clock, random } = config

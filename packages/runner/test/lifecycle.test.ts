@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
@@ -111,11 +112,11 @@ test('a runner that loses its place on the bus ends its runs and closes', async 
 })
 
 /** Runs a program that uses a runner, and reads its lines. */
-function startProgram(name: string, ...args: string[]) {
+function startProgram(name: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
   const child = spawn(
     process.execPath,
     ['--conditions=@greenroom/source', fileURLToPath(new URL(`fixtures/${name}.ts`, import.meta.url)), ...args],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } },
   )
   const ended = once(child, 'exit')
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
@@ -124,7 +125,7 @@ function startProgram(name: string, ...args: string[]) {
 
 test('an idle runner does not keep its program alive', async () => {
   using folder = temporaryFolder()
-  const { ended, line } = startProgram('idle-program', folder.path)
+  const { ended, line } = startProgram('idle-program', [folder.path])
   expect(await line()).toBe('completed')
   const before = performance.now()
   const [code] = await ended
@@ -147,4 +148,32 @@ test('kill -9 of the runner ends its workers and their programs within two secon
   const ms = performance.now() - before
   console.log(`kill -9 of the runner to the last orphan's end: ${Math.round(ms)} ms (bound 2000)`)
   expect(ms).toBeLessThan(3 * 2_000)
+})
+
+test('a runner that was killed leaves no socket behind once its data folder is used again', async () => {
+  using folder = temporaryFolder()
+  const [data, tmp] = [join(folder.path, 'data'), join(folder.path, 'tmp')]
+  mkdirSync(tmp)
+  const sockets = (): string[] => readdirSync(tmp).filter((name) => /^greenroom-.{6}$/.test(name))
+  const killed = startProgram('spinning-program', [data], { TMPDIR: tmp })
+  await killed.line()
+  killed.child.kill('SIGKILL')
+  await killed.ended
+  expect(sockets()).toHaveLength(1)
+  const next = startProgram('idle-program', [data], { TMPDIR: tmp })
+  expect(await next.line()).toBe('completed')
+  await next.ended
+  expect(sockets()).toEqual([])
+  expect(readdirSync(data)).not.toContain('bus-folder')
+})
+
+test('a copy of the data folder of a live runner does not take its socket away', async () => {
+  using folder = temporaryFolder()
+  const [data, copy] = [join(folder.path, 'data'), join(folder.path, 'copy')]
+  await using runner = await testRunner({ dataDir: data })
+  mkdirSync(copy, { mode: 0o700 })
+  copyFileSync(join(data, 'bus-folder'), join(copy, 'bus-folder'))
+  await using other = await testRunner({ dataDir: copy })
+  expect(await runner.run({ role: 'echo', task: 'one' }).outcome).toMatchObject({ status: 'completed' })
+  expect(await other.run({ role: 'echo', task: 'two' }).outcome).toMatchObject({ status: 'completed' })
 })

@@ -5,7 +5,7 @@ import { defineExecutor } from '@greenroom/worker'
 import { expect, onTestFinished, test } from 'vitest'
 import { createMemorySessions, type Runner } from '../src/index.ts'
 import { openTheatre } from './fixtures/threadless.ts'
-import { firstData, testRunner, until } from './fixtures/setup.ts'
+import { firstData, keepingLogger, testRunner, until } from './fixtures/setup.ts'
 
 const said = async ({ sessions }: Pick<Runner, 'sessions'>, session: string): Promise<string[]> =>
   (await sessions.messages(session)).map(textOf)
@@ -108,7 +108,7 @@ test('a queued text that can be kept nowhere breaks nothing', async () => {
   process.on('unhandledRejection', onStray)
   onTestFinished(() => void process.off('unhandledRejection', onStray))
   const sessions = { ...createMemorySessions(), append: () => Promise.reject(new Error('the disk is gone')) }
-  await using runner = await testRunner({ sessions })
+  await using runner = await testRunner({ sessions, logger: keepingLogger() })
   const run = runner.run({ role: 'wait' })
   await firstData(run, 'pid')
   expect(await run.send('hello?')).toBe('queued')

@@ -1,3 +1,4 @@
+import { createServer, type Server } from 'node:net'
 import { command, defineExecutor, echo, type Executor } from '@greenroom/worker'
 import { executorConformance, type ConformanceOptions } from '@greenroom/worker/testing'
 import { describe, expect, test } from 'vitest'
@@ -111,6 +112,59 @@ describe('an executor that does not conform fails the case that says so', () => 
       },
     })
     expect(await failing(asks)).toContain('asks for declared secrets only, and shows none')
+  })
+
+  test('a timer or a socket that it leaves behind', async () => {
+    await using left = new AsyncDisposableStack()
+    const timer = defineExecutor({
+      version: '1',
+      async run({ task }, { signal }) {
+        const late = setTimeout(() => {}, 600_000)
+        left.defer(() => clearTimeout(late))
+        if (task === 'slow') await untilAborted(signal)
+      },
+    })
+    expect(await failing(timer)).toEqual([
+      'leaves no timer, socket or program behind when it is done',
+      'leaves no timer, socket or program behind when it is cancelled',
+    ])
+    const socket = defineExecutor({
+      version: '1',
+      async run({ task }, { signal }) {
+        if (task === 'slow') await untilAborted(signal)
+        left.use(createServer().listen(0, '127.0.0.1'))
+      },
+    })
+    expect(await failing(socket)).toEqual(['leaves no timer, socket or program behind when it is done'])
+  })
+
+  test('a sleep that goes on after its cancel', async () => {
+    await using left = new AsyncDisposableStack()
+    const sleeper = defineExecutor({
+      version: '1',
+      async run({ task }, { signal }) {
+        if (task !== 'slow') return
+        const asleep = new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, 600_000)
+          left.defer(() => clearTimeout(timer))
+        })
+        await Promise.race([asleep, untilAborted(signal)])
+      },
+    })
+    expect(await failing(sleeper)).toEqual(['leaves no timer, socket or program behind when it is cancelled'])
+  })
+
+  test('not what it keeps for all its runs: it does not grow', async () => {
+    let connection: Server | undefined
+    await using left = new AsyncDisposableStack()
+    const pooled = defineExecutor({
+      version: '1',
+      async run({ task }, { signal }) {
+        connection ??= left.use(createServer().listen(0, '127.0.0.1'))
+        if (task === 'slow') await untilAborted(signal)
+      },
+    })
+    expect(await failing(pooled)).toEqual([])
   })
 
   test('an input that should have been refused', async () => {

@@ -1,5 +1,5 @@
 /** What the runner needs of the machine around it. */
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { lstatSync, mkdirSync } from 'node:fs'
 import { hostname, platform, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../launcher.ts'
@@ -43,27 +43,6 @@ function privateCache(): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** Longer paths cannot name a socket on macOS (104) or Linux (108). */
-const longestSocketPath = 100
-
-/**
- * Makes a folder that only this user can enter, with room for a socket in it.
- *
- * @returns the socket's path, and what removes the folder
- */
-export function privateSocket(): { readonly path: string; readonly remove: () => void } {
-  const here = join(tmpdir(), 'greenroom-')
-  const folder = mkdtempSync(here.length + 'XXXXXX/bus'.length > longestSocketPath ? '/tmp/greenroom-' : here)
-  chmodSync(folder, 0o700)
-  const remove = (): void => {
-    process.off('exit', remove)
-    rmSync(folder, { recursive: true, force: true })
-  }
-  // A program may leave without closing its runner.
-  process.once('exit', remove)
-  return { path: join(folder, 'bus'), remove }
 }
 
 /** Keeps the program alive until it is disposed of: sockets, timers and workers of a runner do not. */

@@ -5,7 +5,8 @@ import type { RunContext } from '../context.ts'
 import type { Executor } from '../executor.ts'
 import { pause } from '../pause.ts'
 import { openBench, type Bench } from './bench.ts'
-import type { DoubleSpec } from './runner-double.ts'
+import { expectNoLeftovers } from './leftovers.ts'
+import type { DoubleRun, DoubleSpec } from './runner-double.ts'
 
 /** What to give the executor. */
 export interface Sample {
@@ -96,6 +97,14 @@ export function executorConformance(executor: Executor, options: ConformanceOpti
     },
     { name: 'tells nothing once it has ended', run: onBench((bench, it) => fallsSilent(bench, it, sample)) },
     { name: 'ends within the cancel grace, with its programs', run: onBench((bench, it) => obeys(bench, it, slow)) },
+    {
+      name: 'leaves no timer, socket or program behind when it is done',
+      run: () => expectNoLeftovers(onBench(async (bench) => void (await (await bench.run(sample)).terminal))),
+    },
+    {
+      name: 'leaves no timer, socket or program behind when it is cancelled',
+      run: () => expectNoLeftovers(onBench(async (bench) => void (await (await cancelled(bench, slow)).terminal))),
+    },
     {
       name: 'asks for declared secrets only, and shows none',
       run: onBench((bench) => keepsSecrets(bench, sample, secrets)),
@@ -196,12 +205,18 @@ async function fallsSilent(bench: Bench, watched: Watched, sample: DoubleSpec): 
   assert.equal(run.events.length, lastSeq)
 }
 
-async function obeys(bench: Bench, watched: Watched, slow: DoubleSpec): Promise<void> {
+/** A run that was cancelled in the middle of it. */
+async function cancelled(bench: Bench, slow: DoubleSpec): Promise<DoubleRun> {
   const run = await bench.run(slow)
   await run.accepted.promise
   await pause(systemClock, 100)
   assert.equal(run.terminals.length, 0, 'the slow sample was over before it could be cancelled')
   await run.cancel('conformance')
+  return run
+}
+
+async function obeys(bench: Bench, watched: Watched, slow: DoubleSpec): Promise<void> {
+  const run = await cancelled(bench, slow)
   const { status, error } = await run.terminal
   assert.ok(watched.done, 'it was still running when its grace was over')
   assert.equal(status, 'cancelled', `${error?.code}: ${error?.message}`)

@@ -1,0 +1,95 @@
+/**
+ * The socket of an embedded broker: in a folder of its own that only this user can enter.
+ *
+ * It lies where the system keeps temporary files: in the data folder its path may be longer than a socket's may be, and
+ * not every file system has sockets.
+ *
+ * - *S1* The folder goes with its owner. One that is killed cannot see to that, so the data folder names the socket's
+ *   folder, and the data folder's next owner removes it.
+ * - *S2* It is removed only when nobody answers there: a copy of a data folder names the folder of a live owner.
+ * - *S3* Where nothing is kept (no data folder, a full disk) nobody is told: then it is left to the system.
+ */
+import { chmodSync, lstatSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+
+/** A place for a socket. */
+export interface PrivateSocket {
+  /** Of the socket that is to be. */
+  readonly path: string
+  /** Removes the folder. Happens by itself when the program leaves without. */
+  readonly remove: () => void
+}
+
+/** Longer paths cannot name a socket on macOS (104) or Linux (108). */
+const longestPath = 100
+
+/** What a folder's name begins with; the system adds six letters. */
+const prefix = 'greenroom-'
+
+/** The socket's name in its folder. */
+const socketName = 'bus'
+
+/**
+ * Makes the folder, and removes that of an earlier owner of the same data folder who was killed.
+ *
+ * @param dataDir - whose owner this process is; null for none
+ */
+export async function privateSocket(dataDir: string | null): Promise<PrivateSocket> {
+  const record = dataDir === null ? undefined : resolve(dataDir, 'bus-folder')
+  if (record !== undefined) await removeStale(record)
+  const here = join(tmpdir(), prefix)
+  const isShort = here.length + `XXXXXX/${socketName}`.length <= longestPath
+  const folder = mkdtempSync(isShort ? here : `/tmp/${prefix}`)
+  chmodSync(folder, 0o700)
+  const remove = (): void => {
+    process.off('exit', remove)
+    rmSync(folder, { recursive: true, force: true })
+    if (record !== undefined) rmSync(record, { force: true })
+  }
+  process.once('exit', remove)
+  if (record !== undefined) note(record, folder)
+  return { path: join(folder, socketName), remove }
+}
+
+function note(record: string, folder: string): void {
+  try {
+    writeFileSync(record, folder, { mode: 0o600 })
+  } catch {
+    // S3.
+  }
+}
+
+async function removeStale(record: string): Promise<void> {
+  try {
+    const folder = readFileSync(record, 'utf8')
+    if (!isOurs(folder) || (await isAnswered(join(folder, socketName)))) return
+    rmSync(join(folder, socketName), { force: true })
+    rmdirSync(folder)
+  } catch {
+    // No record, or the folder is gone already, or holds what is not ours.
+  }
+}
+
+/** Whatever a file says, only what this module makes is removed. */
+function isOurs(folder: string): boolean {
+  const { uid, mode } = lstatSync(folder)
+  return (
+    new RegExp(`^${prefix}\\w{6}$`).test(basename(folder)) &&
+    uid === process.getuid?.() &&
+    (mode & 0o170777) === 0o040700
+  )
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((answer) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      answer(true)
+    })
+    // Any other error comes from a live owner, who is busy for example.
+    socket.once('error', (error) => answer(!('code' in error && /^(?:ECONNREFUSED|ENOENT)$/.test(String(error.code)))))
+  })
+}
