@@ -159,6 +159,10 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
     limits: { ...config.pool, maxProcesses: config.admission.maxProcesses },
     spawn: (need) => placement.acquire(need),
     processes: () => placement.processes,
+    isCurrent: ({ fixed }) => {
+      const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
+      return fixed['launcher'] === program && fixed['bundle'] === bundle
+    },
     clock,
     random,
     warn: (message, fields) => logger.warn(message, fields),

@@ -21,15 +21,15 @@ class Process {
   readonly serves: readonly ServedExecutor[] = [{ name: 'work', version: '1' }]
   readonly slots = 1
   readonly attached: Promise<boolean>
-  readonly gone: Promise<{ message: string }>
-  readonly end: (message: string) => void
+  readonly gone: Promise<{ message: string; error?: { code: string } }>
+  readonly end: (message: string, code?: string) => void
   ending: 'retired' | 'killed' | undefined
 
   constructor(name: string, comesUp: boolean) {
     this.name = name
-    const { promise, resolve } = Promise.withResolvers<{ message: string }>()
+    const { promise, resolve } = Promise.withResolvers<{ message: string; error?: { code: string } }>()
     this.gone = promise
-    this.end = (message) => resolve({ message })
+    this.end = (message, code) => resolve({ message, ...(code === undefined ? {} : { error: { code } }) })
     this.attached = comesUp ? Promise.resolve(true) : this.gone.then(() => false)
   }
 
@@ -44,7 +44,11 @@ class Process {
   }
 }
 
-function open(limits: Partial<PoolLimits> = {}, comesUp: () => boolean = () => true) {
+function open(
+  limits: Partial<PoolLimits> = {},
+  comesUp: () => boolean = () => true,
+  isCurrent: () => boolean = () => true,
+) {
   const clock = createManualClock()
   const processes: Process[] = []
   const live = new Set<Process>()
@@ -59,6 +63,7 @@ function open(limits: Partial<PoolLimits> = {}, comesUp: () => boolean = () => t
       return process
     },
     processes: () => live.size,
+    isCurrent,
     clock,
     random,
     warn: (message) => void warnings.push(message),
@@ -254,6 +259,27 @@ describe('starts that fail', () => {
     expect(await pool.acquire(need(), never)).toMatchObject({ warm: false, miss: { why: 'busy' } })
   })
 
+  test('are counted whatever the folder, go one at a time after a failure, and a refusal is none', async () => {
+    const { pool, need, clock, processes } = open({}, () => false)
+    await pool.acquire(need('/a'), never)
+    processes[0]?.end('no')
+    await clock.settle()
+    void pool.acquire(need('/b'), never)
+    void pool.acquire(need('/c'), never)
+    await clock.advance(100)
+    expect(processes).toHaveLength(2)
+    processes[1]?.end('refused', 'SPEC_INVALID')
+    await clock.settle()
+    expect(processes).toHaveLength(3)
+  })
+
+  test('a worker whose files changed while it started has its run, and no other', async () => {
+    const { use, pool } = open({}, undefined, () => false)
+    const lease = await use()
+    lease.release('park')
+    expect(pool.stats()).toMatchObject({ idle: 0, ended: { untrusted: 1 } })
+  })
+
   test('hold nobody back who needs another worker; one that was ended on purpose is no failure', async () => {
     const { pool, need, clock, processes } = open({}, () => false)
     const lease = await pool.acquire(need('/a'), never)
@@ -262,7 +288,7 @@ describe('starts that fail', () => {
     await pool.acquire(need('/a'), never)
     processes.at(-1)?.end('no')
     await clock.settle()
-    await pool.acquire(need('/b'), never)
+    await pool.acquire({ ...need('/a'), executor: 'other' }, never)
     expect(processes).toHaveLength(3)
     expect(clock.timers).toEqual([])
   })

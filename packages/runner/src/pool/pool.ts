@@ -30,7 +30,7 @@ export interface PoolWorker {
   /** How many runs it takes at a time. */
   readonly slots: number
   /** Resolves when its process is gone, with how that came, for people. Never rejects. */
-  readonly gone: Promise<{ readonly message: string }>
+  readonly gone: Promise<{ readonly message: string; readonly error?: { readonly code: string } }>
   /** Ends it in order, by force when that takes too long. */
   retire(): void
   /** Ends it by force. */
@@ -68,6 +68,8 @@ export interface PoolOptions<Need extends PoolNeed, Worker extends PoolWorker> {
   readonly spawn: (need: Need) => Worker
   /** How many processes there are, those that are ending included. */
   readonly processes: () => number
+  /** Whether a worker that is started now would still be provisioned like this: its files may have changed meanwhile. */
+  readonly isCurrent: (need: Need) => boolean
   readonly clock: Clock
   readonly random: Random
   /** Learns what nobody waits for. */
@@ -120,11 +122,16 @@ export interface Pool<Need extends PoolNeed, Worker extends PoolWorker> {
   close(): void
 }
 
+/** Refusals of what a worker was provisioned with: the same words every time, so neither a pause nor a circuit helps. */
+const refusals: ReadonlySet<string> = new Set(['SPEC_INVALID', 'SPEC_TOO_NEW', 'SPEC_TOO_LARGE', 'UNKNOWN_EXECUTOR'])
+
 interface Entry<Worker> {
   readonly worker: Worker
   readonly executor: string
   /** What was asked for, whatever of it turns out to be bound late. */
   readonly key: string
+  /** What starts are counted by. */
+  readonly startKey: string
   readonly fixed: Fixed
   readonly bornAt: number
   /** For whom it is kept ready; until its first lease. */
@@ -187,7 +194,7 @@ class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implements Po
         this.#hits += 1
         return this.#lease(fitting, true)
       }
-      const delayMs = this.#gate.delayOf(key)
+      const delayMs = this.#gate.delayOf(this.#startKeyOf(need))
       if (delayMs > 0) await this.#wait(signal, delayMs)
       else if (this.#hasRoom()) return this.#fresh(need, key, wanted)
       else await this.#wait(signal)
@@ -242,6 +249,12 @@ class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implements Po
     return digestOf([executor, fixed], this.#key)
   }
 
+  /** Fifty folders are no reason to try fifty times what fails in each. */
+  #startKeyOf({ executor, fixed }: Need): string {
+    const { workspace: _workspace, model: _model, tools: _tools, ...rest } = fixed
+    return digestOf([executor, rest], this.#key)
+  }
+
   #missOf(key: string, wanted: Fingerprint): PoolMiss {
     const others = [...this.#entries].filter(({ trusted }) => trusted)
     if (others.some((entry) => entry.key === key || isEqual(entry, wanted))) return { why: 'busy' }
@@ -279,6 +292,7 @@ class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implements Po
       worker,
       executor,
       key,
+      startKey: this.#startKeyOf(need),
       fixed,
       bornAt,
       keptFor: undefined,
@@ -289,23 +303,29 @@ class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implements Po
       timer: undefined,
     }
     this.#entries.add(entry)
-    this.#gate.starting(key)
-    void worker.attached.then((attached) => this.#came(entry, attached))
+    this.#gate.starting(entry.startKey)
+    void worker.attached.then((attached) => this.#came(entry, need, attached))
     void worker.gone.then(({ message }) => this.#gone(entry, message))
     return entry
   }
 
   /** Whether it came up is known. */
-  #came(entry: Entry<Worker>, attached: boolean): void {
-    const { worker, executor, key, fixed, trusted } = entry
+  #came(entry: Entry<Worker>, need: Need, attached: boolean): void {
+    const { worker, executor, startKey, fixed, trusted } = entry
     if (attached) {
       const served = worker.serves?.find(({ name }) => name === executor)
       if (served !== undefined) this.#served.set(executor, served)
       entry.fingerprint = this.#fingerprint(fixed, served)
-      this.#gate.succeeded(key)
+      this.#gate.succeeded(startKey)
+      // What it has loaded may not be what was looked at before it was started.
+      if (!this.#options.isCurrent(need)) entry.trusted = false
+      return this.#changed()
+    }
+    void worker.gone.then(({ message, error }) => {
+      if (!trusted || refusals.has(error?.code ?? '')) this.#gate.undecided(startKey)
+      else this.#gate.failed(startKey, message)
       this.#changed()
-    } else if (!trusted) this.#gate.undecided(key)
-    else void worker.gone.then(({ message }) => this.#gate.failed(key, message))
+    })
   }
 
   #gone(entry: Entry<Worker>, message: string): void {
@@ -401,7 +421,7 @@ class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implements Po
     try {
       const wanted = await need()
       const key = this.#keyOf(wanted)
-      const delayMs = this.#gate.delayOf(key)
+      const delayMs = this.#gate.delayOf(this.#startKeyOf(wanted))
       if (delayMs > 0) await this.#wait(neverAborted, delayMs)
       if (this.#closed || processes() >= limits.maxProcesses) return false
       const entry = this.#spawn(wanted, key)
@@ -424,7 +444,10 @@ class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implements Po
   /** Until something changed, the time is over, or the signal aborts. */
   async #wait(signal: AbortSignal, ms?: number): Promise<void> {
     const over = Promise.withResolvers<void>()
-    const timer = ms === undefined ? undefined : this.#options.clock.timer(ms, over.resolve, { background: true })
+    const timer =
+      ms === undefined || ms === Infinity
+        ? undefined
+        : this.#options.clock.timer(ms, over.resolve, { background: true })
     try {
       await untilAbort(signal, Promise.race([over.promise, this.#change.promise]))
     } finally {

@@ -42,7 +42,8 @@ export class SpawnGate {
   }
 
   /**
-   * How long to wait before a start, in milliseconds.
+   * How long to wait before a start, in milliseconds. After a failure they go one at a time: Infinity while another one
+   * is under way.
    *
    * @param key - what is to be started
    * @throws GreenroomError `WORKER_SPAWN_FAILED` while the circuit is open
@@ -51,7 +52,8 @@ export class SpawnGate {
     const line = this.#lines.get(key)
     if (line === undefined) return 0
     const waitMs = Math.max(0, line.until - this.#clock.monotonic())
-    if (line.failures < failuresToOpen || (waitMs === 0 && !line.trying)) return waitMs
+    if (line.failures < failuresToOpen) return line.trying ? Infinity : waitMs
+    if (waitMs === 0 && !line.trying) return 0
     throw new GreenroomError(
       'WORKER_SPAWN_FAILED',
       `${line.failures} workers in a row did not come up; the next one is tried in ${Math.ceil(waitMs)} ms. The last: ${line.message}`,
