@@ -18,4 +18,5 @@ export {
   type PoolOptions,
   type PoolStats,
   type PoolWorker,
+  type PoolWorkerEnd,
 } from './pool.ts'

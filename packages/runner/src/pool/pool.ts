@@ -21,6 +21,17 @@ import { digestOf, explainReuse, fingerprintOf, type Fingerprint, type Fixed } f
 import type { PoolMiss } from './miss.ts'
 import { SpawnGate } from './spawn-gate.ts'
 
+/** How a pool's worker ended. */
+export interface PoolWorkerEnd {
+  /** For people: how it ended, and the last it wrote. */
+  readonly message: string
+  /** What it said about itself before it ended. */
+  readonly error?: {
+    /** A code of the error table, or its own. */
+    readonly code: string
+  }
+}
+
 /** A worker, as far as a pool needs it. */
 export interface PoolWorker {
   /** Resolves with true when it is attached, with false when it ended before. Never rejects. */
@@ -30,7 +41,7 @@ export interface PoolWorker {
   /** How many runs it takes at a time. */
   readonly slots: number
   /** Resolves when its process is gone, with how that came, for people. Never rejects. */
-  readonly gone: Promise<{ readonly message: string; readonly error?: { readonly code: string } }>
+  readonly gone: Promise<PoolWorkerEnd>
   /** Ends it in order, by force when that takes too long. */
   retire(): void
   /** Ends it by force. */
@@ -63,6 +74,7 @@ export interface PoolLimits {
 
 /** What a pool is made of. */
 export interface PoolOptions<Need extends PoolNeed, Worker extends PoolWorker> {
+  /** Its bounds; 0 is zero. */
   readonly limits: PoolLimits
   /** Starts a worker. */
   readonly spawn: (need: Need) => Worker
@@ -70,7 +82,9 @@ export interface PoolOptions<Need extends PoolNeed, Worker extends PoolWorker> {
   readonly processes: () => number
   /** Whether a worker that is started now would still be provisioned like this: its files may have changed meanwhile. */
   readonly isCurrent: (need: Need) => boolean
+  /** Measures idle times, ages and pauses. */
   readonly clock: Clock
+  /** Jitters pauses, and keys the digests. */
   readonly random: Random
   /** Learns what nobody waits for. */
   readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void
@@ -78,6 +92,7 @@ export interface PoolOptions<Need extends PoolNeed, Worker extends PoolWorker> {
 
 /** The right to use a worker. */
 export interface Lease<Worker> {
+  /** Whose it is until the release. */
   readonly worker: Worker
   /** Whether it was there before. */
   readonly warm: boolean
@@ -117,6 +132,7 @@ export interface Pool<Need extends PoolNeed, Worker extends PoolWorker> {
   acquire(need: Need, signal: AbortSignal): Promise<Lease<Worker>>
   /** Keeps so many workers for a need ready, in the background; what is asked for again replaces what was. */
   keepReady(name: string, count: number, need: () => Promise<Need>): void
+  /** What it has, and did. */
   stats(): PoolStats
   /** Ends every idle worker, and keeps none from now on. */
   close(): void
