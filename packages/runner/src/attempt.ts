@@ -123,9 +123,12 @@ function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, 
 
 /** Another attempt follows: this one is recorded, and its worker may forget it. */
 async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, record }: Tried): Promise<void> {
-  if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
-  if (end.how === 'terminal') end.confirm()
-  lease?.release('retire')
+  try {
+    if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
+    if (end.how === 'terminal') end.confirm()
+  } finally {
+    lease?.release('retire')
+  }
 }
 
 /** One attempt, from its admission to its end: so long it holds its permit. */

@@ -3,7 +3,7 @@
  * The embedded broker and the journal share one database and one commit thread.
  */
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, isErrorCode, type Bus, type BusAddress } from '@greenroom/proto'
+import { GreenroomError, isErrorCode, limits, type Bus, type BusAddress } from '@greenroom/proto'
 import { createMemoryStore, isStoreError, openStore, type Schema, type Store } from '@greenroom/store'
 import { isBus, type Config } from './config.ts'
 import { journalCollections } from './journal.ts'
@@ -17,6 +17,9 @@ export interface Home extends AsyncDisposable {
   readonly address: BusAddress
   readonly store: Store
 }
+
+/** How often workers are asked for a sign of life at most, in milliseconds. */
+const leastPingMs = 50
 
 const collections = [...journalCollections, ...sessionCollections]
 
@@ -44,6 +47,8 @@ export async function openHome(config: Config): Promise<Home> {
         listen: { socket: socket.path },
         token,
         partitionGraceMs,
+        // Silence has to be noticed well within the grace that it is given.
+        limits: { pingMs: Math.max(leastPingMs, Math.min(limits.pingMs, Math.ceil(partitionGraceMs / 3))) },
         clock,
         random,
         background: true,

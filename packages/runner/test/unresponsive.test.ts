@@ -107,6 +107,14 @@ test('a worker that is stopped after its claim is ended by its spawner: WORKER_L
   expect(run.status().attempts).toBe(1)
 })
 
+test('a worker whose executor never lets go of its loop is ended by its spawner', async () => {
+  await using runner = await testRunner({ partitionGraceMs: 600 })
+  const run = runner.run({ role: 'spin' })
+  const pids = await firstData(run, 'pids')
+  expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: false })
+  for (const pid of Array.isArray(pids) ? pids : []) await until(() => !isAlive(Number(pid)))
+})
+
 test('a runner that stands still for longer than every deadline kills nothing by mistake', async () => {
   using folder = temporaryFolder()
   const { fork } = await import('node:child_process')
