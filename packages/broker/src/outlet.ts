@@ -3,7 +3,7 @@ import { encodeFrame, noPayload, Outbox, type BrokerHeader } from '@greenroom/pr
 
 /** The connection beneath a session. */
 export interface Transport {
-  /** Hands frames over, in one write. */
+  /** Hands frames over, in one write: they are the transport's now, who gives their memory back. */
   write(frames: readonly Uint8Array[]): void
   /** Bytes that were handed over and not yet passed to the operating system. */
   buffered(): number

@@ -29,11 +29,32 @@ describe('a link without losses', () => {
     await link.sender.flushed()
   })
 
-  test('a message holds 256 KiB, or one event that is larger', async () => {
+  test('a message holds 12 KiB, or one event that is larger', async () => {
     const link = new LossyLink()
-    for (const size of [200_000, 100_000, 300_000, 10]) await link.sender.emit({ type: 'data', text: 'x'.repeat(size) })
+    for (const size of [8_000, 5_000, 20_000, 10]) await link.sender.emit({ type: 'data', text: 'x'.repeat(size) })
     link.tick()
-    expect(link.toRunner.map(({ payload }) => Math.round(payload.length / 100_000))).toEqual([2, 1, 3, 0])
+    expect(link.toRunner.map(({ payload }) => Math.round(payload.length / 1_000))).toEqual([8, 5, 20, 0])
+  })
+
+  test('a message is its events as they are, whatever their characters', async () => {
+    const link = new LossyLink()
+    const texts = ['', 'é', '漢字', '🌱', '\ud800', '"\\\n', 'x'.repeat(10_000)]
+    for (const text of texts) await link.sender.emit({ type: 'text-delta', text })
+    link.settle()
+    expect(link.delivered.map(({ event: { text } }) => text)).toEqual(texts)
+    expect(link.sender.acked).toBe(texts.length)
+  })
+
+  test('128 KiB may be on their way', async () => {
+    const link = new LossyLink()
+    link.acks = false
+    for (let n = 0; n < 12; n += 1) await link.sender.emit({ type: 'data', text: 'x'.repeat(10_240) })
+    const waiting = link.sender.emit({ type: 'data', text: 'x'.repeat(10_240) })
+    expect(link.sender.waiting).toBe(1)
+    link.settle()
+    link.receiver.ack(1)
+    link.settle()
+    expect(await waiting).toBe(13)
   })
 
   test('an acknowledgement leaves once a tick, with the last number', async () => {

@@ -35,6 +35,7 @@ export {
   parseBrokerHeader,
   parseClientHeader,
   parseEvent,
+  parseMessage,
   parseOutcome,
   parseProvision,
   provisionVersion,

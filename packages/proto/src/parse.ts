@@ -106,10 +106,23 @@ export function encodeMessage<K extends RunKind>(_kind: K, message: RunMessages[
  * ```
  */
 export function decodeMessage<K extends RunKind>(kind: K, payload: Uint8Array): RunMessages[K] {
-  const code = kind === 'run' ? 'SPEC_INVALID' : 'BAD_FRAME'
-  const message = decodePayload(payload, code)
-  if (kind === 'run') requireKnown(message, 'the run')
-  return check(schemaOf(kind), message, code, `the ${kind} message`)
+  return parseMessage(kind, decodePayload(payload, refusalOf(kind)))
+}
+
+/**
+ * Checks a message of the run protocol whose payload was decoded already, by whoever had to know whose it is.
+ *
+ * @param kind - its kind, out of the frame's header
+ * @param content - what {@link decodePayload} made of its payload
+ * @throws GreenroomError as {@link decodeMessage}
+ */
+export function parseMessage<K extends RunKind>(kind: K, content: unknown): RunMessages[K] {
+  if (kind === 'run') requireKnown(content, 'the run')
+  return check(schemaOf(kind), content, refusalOf(kind), `the ${kind} message`)
+}
+
+function refusalOf(kind: RunKind): ErrorCode {
+  return kind === 'run' ? 'SPEC_INVALID' : 'BAD_FRAME'
 }
 
 function schemaOf<K extends RunKind>(kind: K): z.ZodType<RunMessages[K]> {

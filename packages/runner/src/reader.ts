@@ -13,6 +13,7 @@
  * - *F2* The feed holds at most what is not released (the worker's window bounds that) and {@link keepBytes} more.
  *   Without readers it holds nothing.
  * - *F3* What is neither in the feed nor in the journal was a delta that nobody waited for: its place shows as `skipped`.
+ * - *F4* The journal is read a page a turn of the event loop: the program around a late reader goes on meanwhile.
  */
 import {
   GreenroomError,
@@ -24,15 +25,16 @@ import {
   type WireEvent,
 } from '@greenroom/proto'
 import type { Journal } from './journal.ts'
+import { nextTurn } from './platform/turn.ts'
 
 /** How many bytes of released events stay at hand for readers that are a little behind. */
 const keepBytes = 1024 * 1024
 /** How many entries are read from the journal at a time. */
 const page = 64
 
-/** A committed event on its way to readers; `bytes` is about what it takes. */
+/** A committed event on its way to readers, or the place of a delta that nobody read; `bytes` is about what it takes. */
 export interface FedEvent {
-  readonly event: RunEvent | WireEvent
+  readonly event?: RunEvent | WireEvent
   readonly bytes: number
 }
 
@@ -80,6 +82,11 @@ export class Feed {
   /** The present attempt's last event. */
   get last(): number {
     return this.#first + this.#buffer.length - 1
+  }
+
+  /** Whether somebody reads: else deltas need not be kept until they are published. */
+  get isRead(): boolean {
+    return this.#readers.size > 0
   }
 
   /**
@@ -140,8 +147,10 @@ export class Feed {
         while (open) {
           const value = caughtUp.shift() ?? this.#take(position)
           if (value !== undefined) return { done: false, value }
-          if (!this.#isLive(position)) caughtUp.push(...this.#catchUp(position))
-          else if (this.#ended) break
+          if (!this.#isLive(position)) {
+            await nextTurn()
+            if (open) caughtUp.push(...this.#catchUp(position))
+          } else if (this.#ended) break
           else await this.#change.promise
         }
         return leave()
@@ -161,11 +170,21 @@ export class Feed {
   /** The next event out of the feed, if the reader is that far and there is one. */
   #take(position: Position): ReadEvent | undefined {
     if (!this.#isLive(position)) return undefined
-    const fed = this.#buffer[position.seq + 1 - this.#first]
+    const fed = this.#at(position.seq + 1)
     if (fed === undefined) return undefined
+    if (fed.event === undefined) return this.#skip(position)
     position.seq += 1
     this.#settle()
     return shown(fed.event, position)
+  }
+
+  /** The marker for places in the feed without an event, from the reader's next one on. */
+  #skip(position: Position): ReadEvent {
+    const first = position.seq + 1
+    while (position.seq < this.last && this.#at(position.seq + 1)?.event === undefined) position.seq += 1
+    const { epoch, seq: last } = position
+    this.#settle()
+    return { type: 'skipped', first, last, epoch }
   }
 
   /** Events between the reader and the feed, at most a page: entries, and markers for the deltas between them. */
@@ -223,8 +242,13 @@ export class Feed {
     return count
   }
 
+  #at(seq: number): FedEvent | undefined {
+    return this.#buffer[seq - this.#first]
+  }
+
+  /** Whether a delta stands there that a reader may still want. */
   #isDeltaAt(seq: number): boolean {
-    return isDelta(this.#buffer[seq - this.#first]?.event.type ?? '')
+    return isDelta(this.#at(seq)?.event?.type ?? '')
   }
 
   #drop(count: number): void {

@@ -5,6 +5,7 @@
  * - *E2* One commit is under way at a time and takes all entries that came meanwhile.
  * - *E3* A commit that may be repeated (`STORAGE_FULL`, `COMMIT_UNKNOWN`) is repeated until it holds: meanwhile nothing is
  *   acknowledged, so the worker waits when its window is full. Only a run that is cancelled gives up.
+ * - *E4* A delta that comes while nobody reads is let go of at once: only its place is kept.
  */
 import { isDelta, type Clock, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
@@ -24,7 +25,15 @@ export interface MessagePlace {
   readonly seq: number
 }
 
-/** Records one run's events. See E1 to E3. */
+/** The place of a delta that came while nobody read. */
+const unread: FedEvent = { bytes: 0 }
+
+/** About what a delta takes in memory. */
+function sizeOf(event: RunEvent | WireEvent): number {
+  return 64 + ('text' in event && typeof event.text === 'string' ? event.text.length : 0)
+}
+
+/** Records one run's events. See E1 to E4. */
 export class Recorder {
   /** The `message` entries so far: the transcript is read back from the journal by these. */
   readonly messages: MessagePlace[] = []
@@ -64,10 +73,7 @@ export class Recorder {
     events.forEach((event, index) => {
       const seq = first + index
       if (isDelta(event.type)) {
-        this.#waiting.push({
-          event,
-          bytes: 64 + ('text' in event && typeof event.text === 'string' ? event.text.length : 0),
-        })
+        this.#waiting.push(this.#feed.isRead ? { event, bytes: sizeOf(event) } : unread)
         return
       }
       const operation = entryOperation(ref, seq, event)

@@ -15,11 +15,11 @@
  */
 import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
 import {
-  decodeMessage,
   encodePayload,
   GreenroomError,
   codeOf,
   parseEvent,
+  parseMessage,
   type Delivery,
   type EventRange,
   type LiveMessage,
@@ -177,26 +177,26 @@ export class Attempt {
     return ref.epoch === this.ref.epoch && from === worker.address && fromIncarnation === worker.incarnation
   }
 
-  /** A live message of this attempt's worker. */
-  live(message: LiveMessage): void {
-    if (message.kind === 'events') {
-      const events = decodeMessage('events', message.payload)
+  /** A live message of this attempt's worker: its kind, and its payload as it was decoded. */
+  live(kind: string, content: unknown): void {
+    if (kind === 'events') {
+      const events = parseMessage('events', content)
       this.#sent = Math.max(this.#sent, events.first + events.events.length - 1)
       this.#accept()
       this.#link.receive(events)
-    } else if (message.kind === 'heartbeat') {
-      const heartbeat = decodeMessage('heartbeat', message.payload)
+    } else if (kind === 'heartbeat') {
+      const heartbeat = parseMessage('heartbeat', content)
       this.#sent = Math.max(this.#sent, heartbeat.lastSentSeq)
       this.#accept()
       this.#limiter.heartbeat(heartbeat)
       this.#link.heartbeat(heartbeat)
-    } else if (message.kind === 'accepted') this.#accept()
+    } else if (kind === 'accepted') this.#accept()
   }
 
-  /** A durable message of this attempt's worker. */
-  durable(delivery: Delivery): void {
+  /** A durable message of this attempt's worker, and its payload as it was decoded. */
+  durable(delivery: Delivery, content: unknown): void {
     if (delivery.kind === 'terminal') {
-      this.#held ??= { delivery, terminal: decodeMessage('terminal', delivery.payload) }
+      this.#held ??= { delivery, terminal: parseMessage('terminal', content) }
       this.#accept()
       this.#limiter.terminal(this.#held.terminal)
       this.#options.onTerminal?.()
@@ -205,7 +205,7 @@ export class Attempt {
     }
     if (delivery.kind === 'refused') this.#refused.resolve()
     if (delivery.kind === 'steer-receipt') {
-      const receipt = decodeMessage('steer-receipt', delivery.payload)
+      const receipt = parseMessage('steer-receipt', content)
       this.#steers.delete(receipt.steerId)
       this.#options.onSteerReceipt?.(receipt)
     }

@@ -68,27 +68,30 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
   const attempts = new Map<string, Attempt>()
   let strays = 0
 
-  const ownerOf = (message: LiveMessage): Attempt | undefined => {
-    const ref = decodePayload(message.payload)
-    const attempt = isRef(ref) ? attempts.get(ref.runId) : undefined
-    if (attempt !== undefined && isRef(ref) && attempt.owns(ref, message)) return attempt
+  /** Decodes a message, once, and hands it to the attempt that it belongs to. Returns whether there is one. */
+  const lead = (message: LiveMessage, hand: (attempt: Attempt, content: unknown) => void): boolean => {
+    const content = decodePayload(message.payload)
+    const attempt = isRef(content) ? attempts.get(content.runId) : undefined
+    if (attempt !== undefined && isRef(content) && attempt.owns(content, message)) {
+      hand(attempt, content)
+      return true
+    }
     if (message.kind === 'marker' && message.from === options.address) attempt?.marked()
     else strays += 1
-    return undefined
+    return false
   }
-  const guard = (handle: () => void): boolean => {
+  const guard = (handle: () => boolean): boolean => {
     try {
-      handle()
-      return true
+      return handle()
     } catch (error) {
       options.onError(error)
       return false
     }
   }
   const onMessage = (delivery: Delivery): void => {
-    let owner: Attempt | undefined
+    const isTaken = guard(() => lead(delivery, (attempt, content) => attempt.durable(delivery, content)))
     // What nobody waits for, and what cannot be read, must not fill the mailbox.
-    if (!guard(() => (owner = ownerOf(delivery))?.durable(delivery)) || owner === undefined) acknowledge(delivery)
+    if (!isTaken) acknowledge(delivery)
   }
 
   const peer = await options.bus.attach({
@@ -97,7 +100,7 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     lifetime: 'named',
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onMessage,
-    onLive: (message) => void guard(() => ownerOf(message)?.live(message)),
+    onLive: (message) => void guard(() => lead(message, (attempt, content) => attempt.live(message.kind, content))),
     onState: (state) => {
       options.onState?.(state)
       for (const attempt of attempts.values()) {

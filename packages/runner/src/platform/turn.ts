@@ -15,3 +15,8 @@ export function whenDrained(task: () => void): void {
   const wait = (left: number): void => void setImmediate(() => (left === 1 ? task() : wait(left - 1)))
   wait(turns)
 }
+
+/** Resolves in the next turn: whatever else waits for the event loop goes first. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
+}

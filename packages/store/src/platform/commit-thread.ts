@@ -28,7 +28,7 @@ class CommitThread implements Committer {
     this.#exited = exited
     this.#broken = broken
     this.reader = new DatabaseSync(settings.path, { readOnly: true, timeout: settings.busyTimeoutMs })
-    this.reader.exec('PRAGMA cache_size = -16000')
+    this.reader.exec('PRAGMA cache_size = -2000')
     worker.on('message', (message: unknown) => this.#receive(message))
     worker.on('error', (error) => this.#break(messageOf(error), error))
     void exited.then(() => this.#break('it has ended'))

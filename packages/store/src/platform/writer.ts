@@ -50,7 +50,7 @@ export function commitErrorOf({ kind, message }: CommitFailure): StoreError {
 const tuning = `
   PRAGMA wal_autocheckpoint = 1000;
   PRAGMA journal_size_limit = 67108864;
-  PRAGMA cache_size = -16000;
+  PRAGMA cache_size = -2000;
   PRAGMA temp_store = MEMORY;
   PRAGMA fullfsync = 1;
   PRAGMA checkpoint_fullfsync = 1;`
