@@ -13,7 +13,8 @@
  * - *F2* The feed holds at most what is not released (the worker's window bounds that) and {@link keepBytes} more.
  *   Without readers it holds nothing.
  * - *F3* What is neither in the feed nor in the journal was a delta that nobody waited for: its place shows as `skipped`.
- * - *F4* The journal is read a page a turn of the event loop: the program around a late reader goes on meanwhile.
+ * - *F4* The journal is read a page a turn of the event loop, the first one at once: the program around a late reader goes
+ *   on meanwhile.
  */
 import {
   GreenroomError,
@@ -148,7 +149,7 @@ export class Feed {
           const value = caughtUp.shift() ?? this.#take(position)
           if (value !== undefined) return { done: false, value }
           if (!this.#isLive(position)) {
-            await nextTurn()
+            if (position.seq > 0) await nextTurn()
             if (open) caughtUp.push(...this.#catchUp(position))
           } else if (this.#ended) break
           else await this.#change.promise
