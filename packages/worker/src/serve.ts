@@ -3,7 +3,15 @@ import { connectBus } from '@greenroom/bus'
 import { codeOf, limits, type Provision } from '@greenroom/proto'
 import { messageOf, traceOf } from './ending.ts'
 import type { Executors } from './executor.ts'
-import { isWorkerProcess, leave, onCrash, onTermination, readInput, watchLifeline } from './platform/entry.ts'
+import {
+  isWorkerProcess,
+  keepYoung,
+  leave,
+  onCrash,
+  onTermination,
+  readInput,
+  watchLifeline,
+} from './platform/entry.ts'
 import { systemPlatform } from './platform/system.ts'
 import { readProvision } from './provisioning.ts'
 import { startWorker, type Worker, type WorkerEnd } from './worker.ts'
@@ -36,6 +44,7 @@ export interface ServeOptions {
  */
 export async function serveWorker({ executors }: ServeOptions): Promise<void> {
   if (!isWorkerProcess()) return
+  keepYoung()
   const platform = systemPlatform()
   onCrash((error) => {
     platform.log(traceOf(error))

@@ -49,5 +49,16 @@ const obedient = defineExecutor({
   },
 })
 
-export const executors = { echo, command, look, stray, deaf, obedient }
+/** Makes objects at one place and keeps them all: the clearest case for V8 to place the next ones among the old. */
+const keeper = defineExecutor({
+  version: '1',
+  async run() {
+    console.log('keeping')
+    const kept: object[] = []
+    for (let n = 0; n < 500_000; n += 1) kept.push({ n })
+    return { output: kept.length }
+  },
+})
+
+export const executors = { echo, command, look, stray, deaf, obedient, keeper }
 await serveWorker({ executors })

@@ -99,6 +99,19 @@ describe('a worker process', () => {
     expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'listen' })
   })
 
+  test('has V8 place no new object among the old ones, where it would be collected late', async () => {
+    await using stage = await openStage()
+    const worker = await stage.start({}, ['--max-semi-space-size=1', '--trace-pretenuring-statistics'])
+    const run = await stage.runner.run(worker.address, { executor: 'keeper' })
+    expect(await run.terminal).toMatchObject({ status: 'completed', output: 500_000 })
+    worker.child.kill('SIGTERM')
+    const { stdout, stderr } = await worker.ended
+    const [, said] = stdout.split('keeping')
+    expect(said).toBeDefined()
+    expect(said).not.toMatch(/pretenuring: AllocationSite/)
+    expect(stderr).toBe('')
+  })
+
   test('has secrets in neither arguments nor environment, and a program only what it is handed', async () => {
     await using stage = await openStage()
     const worker = await stage.start({ secrets: { key: 'top-secret-value' } })

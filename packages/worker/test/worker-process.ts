@@ -30,9 +30,13 @@ export interface WorkerProcess extends AsyncDisposable {
 }
 
 /** Starts the worker file; `document` goes to its standard input, then the end. */
-export function startProcess(document: string, flags: readonly string[] = ['--greenroom-worker']): WorkerProcess {
+export function startProcess(
+  document: string,
+  flags: readonly string[] = ['--greenroom-worker'],
+  nodeFlags: readonly string[] = [],
+): WorkerProcess {
   const start = performance.now()
-  const child = spawn(process.execPath, ['--conditions=@greenroom/source', file, ...flags], {
+  const child = spawn(process.execPath, [...nodeFlags, '--conditions=@greenroom/source', file, ...flags], {
     env: { PATH: process.env['PATH'] },
     stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
   })
@@ -84,7 +88,7 @@ export async function openStage() {
     url,
     runner,
     /** Starts a worker and waits until it is attached. */
-    async start(more: Partial<Provision> = {}) {
+    async start(more: Partial<Provision> = {}, nodeFlags: readonly string[] = []) {
       const address = `worker.${systemRandom.id().replaceAll(/[^A-Za-z0-9]/g, 'x')}`
       const provision: Provision = {
         version: 1,
@@ -92,11 +96,11 @@ export async function openStage() {
         address,
         incarnation: systemRandom.id(),
         role: 'stage',
-        executors: ['echo', 'command', 'look', 'stray', 'deaf', 'obedient'],
+        executors: ['echo', 'command', 'look', 'stray', 'deaf', 'obedient', 'keeper'],
         cancelGraceMs: 300,
         ...more,
       }
-      const worker = stack.use(startProcess(JSON.stringify(provision)))
+      const worker = stack.use(startProcess(JSON.stringify(provision), undefined, nodeFlags))
       await Promise.race([member(address).promise, worker.ended])
       return { ...worker, address, incarnation: provision.incarnation }
     },

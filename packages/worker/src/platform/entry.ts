@@ -3,6 +3,7 @@
  */
 import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
 import { GreenroomError } from '@greenroom/proto'
 import { writeLine } from './system.ts'
 
@@ -15,6 +16,16 @@ const lifelineFd = 3
 /** Whether this process was spawned as a worker. */
 export function isWorkerProcess(): boolean {
   return process.argv.at(-1) === workerFlag
+}
+
+/**
+ * Keeps what is new in the young generation. V8 places what a line of code makes among the old objects once nearly all
+ * of the first hundred were found alive, which events on their way to the runner are; all that come later are then
+ * collected late. One flood in seven grew by 35 MiB instead of 10. Not among Node's arguments: a Node that does not know
+ * the flag would not start, and here only says so.
+ */
+export function keepYoung(): void {
+  setFlagsFromString('--no-allocation-site-pretenuring')
 }
 
 /**
