@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
 import { encodeMessage, systemClock } from '@greenroom/proto'
 import { createDrive } from '../src/drive/index.ts'
@@ -25,6 +25,15 @@ test('an attempt is over when its terminal is there and every event up to its la
   if (end.how === 'terminal') end.confirm()
   await until(() => it.heard.some(({ kind }) => kind === 'terminal-ack'))
   expect(it.bus.stats().messages).toBe(0)
+})
+
+test('a message is decoded once, whoever has to know whose it is', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  using parse = vi.spyOn(JSON, 'parse')
+  it.publish('events', { ...ref, first: 1, events: [delta('once')] })
+  await until(() => it.events.length === 1)
+  expect(parse.mock.calls.filter(([text]) => text.includes('"once"'))).toHaveLength(1)
 })
 
 test('frames of another epoch, of another sender, and unreadable ones change nothing', async () => {

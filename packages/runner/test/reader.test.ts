@@ -71,6 +71,35 @@ test('a late reader finds entries in the journal and a marker for each gap', asy
   expect(await take(reader, 2)).toEqual(['end', 'end'])
 })
 
+test('a delta that comes while nobody reads is let go of at once, not when the entry before it is stored', async () => {
+  const { feed, released, tell } = createFeed({ faults: () => ({ turns: 3 }), defer: setImmediate })
+  const told = tell(entry(1), delta('b'), delta('c'), entry(4))
+  const reader = feed.read()
+  await told
+  await tell(delta('e'))
+  expect(released.at(-1)).toBe(4)
+  expect(await take(reader, 4)).toEqual(['1e', 'skipped 2-3', '4e', '5d'])
+  expect(released.at(-1)).toBe(5)
+})
+
+test('reading a long journal lets the program around it go on', async () => {
+  const { feed, tell } = createFeed()
+  await tell(...Array.from({ length: 1_000 }, (_, n) => entry(n)))
+  feed.end()
+  let turns = 0
+  let isReading = true
+  const count = (): void => {
+    turns += 1
+    if (isReading) setImmediate(count)
+  }
+  setImmediate(count)
+  let events = 0
+  for await (const _event of feed.read()) events += 1
+  isReading = false
+  expect(events).toBe(1_000)
+  expect(turns).toBeGreaterThan(10)
+})
+
 test('a reader that starts after the end reads what is kept, then ends', async () => {
   const { feed, tell } = createFeed()
   await tell(entry(1), delta('x'), delta('y'))
