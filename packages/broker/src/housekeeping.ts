@@ -5,7 +5,8 @@
  * - Receipts, ended incarnations, and mailboxes that are closed or that nobody has and nothing is in, `dedupeWindowMs`
  *   after they were written, never earlier.
  *
- * It goes through the records a page at a time, so that it never holds the loop for long.
+ * It goes through the records a page at a time, so that it never holds the loop for long, and fills the filter of receipts
+ * on its way.
  */
 import type { Operation, Store, StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
@@ -67,11 +68,15 @@ class Housekeeping {
           courier.expire(mailbox, message)
   }
 
-  /** Looks through one page; says whether there was so much to forget that it should go on soon. */
+  /** Looks through one page; says whether it should go on soon: there was much to forget, or the filter is waited for. */
   async #forget(): Promise<boolean> {
     const { store, clock, registry, dedupeWindowMs } = this.#parts
     const name = collections[this.#at.collection] ?? 'receipt'
+    const { receipts } = this.#parts.ledger
+    const isOfReceipts = name === 'receipt'
+    if (isOfReceipts && this.#at.after === '' && receipts.beginWalk()) await store.commit([])
     const records = store.scan(name, { after: this.#at.after, limit: page, bodies: false })
+    if (isOfReceipts) for (const { key } of records) receipts.find(key)
     const before = clock.now() - dedupeWindowMs
     const isOld = ({ key, meta: { at } }: StoredRecord): boolean =>
       typeof at === 'number' && at < before && !(isOfMailboxes(name) && registry.find(key) !== undefined)
@@ -81,8 +86,8 @@ class Housekeeping {
       last !== undefined && records.length === page
         ? { ...this.#at, after: last.key }
         : { collection: (this.#at.collection + 1) % collections.length, after: '' }
-    if (old.length === 0) return false
-    await store.commit(old.map(({ key }): Operation => ({ delete: name, key })))
-    return old.length > page / 2
+    if (isOfReceipts && this.#at.after === '') receipts.endWalk()
+    if (old.length > 0) await store.commit(old.map(({ key }): Operation => ({ delete: name, key })))
+    return old.length > page / 2 || !receipts.isReady
   }
 }

@@ -21,6 +21,7 @@ import {
   type MailboxRecord,
   type ReceiptRecord,
 } from './records.ts'
+import { ReceiptFilter } from './receipt-filter.ts'
 import { Registry, type Shelf } from './registry.ts'
 import { mailboxOperation } from './removal.ts'
 
@@ -37,6 +38,8 @@ function errorOf(error: unknown): GreenroomError {
 export class Ledger implements Shelf {
   /** All mailboxes that are written here. */
   readonly registry: Registry
+  /** All receipts that were or are being written. */
+  readonly receipts = new ReceiptFilter()
   /** Commits that failed or whose fate is unknown. */
   failures = 0
   readonly #store: Store
@@ -59,6 +62,8 @@ export class Ledger implements Shelf {
    * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`; memory is then as before
    */
   async carryOut(plan: Plan, options?: { readonly reserve: boolean }): Promise<void> {
+    for (const operation of plan.operations)
+      if ('put' in operation && operation.put === 'receipt') this.receipts.note(operation.key)
     const settled = this.#settleDoubts(plan.operations)
     const doubts = [...this.#doubtful].flatMap(([name, keys]) => [...keys].map((key) => ({ name, key })))
     const holding = [...this.#holding].filter((mailbox) => mailbox.holdingChanged)
@@ -107,7 +112,8 @@ export class Ledger implements Shelf {
    * @throws GreenroomError `COMMIT_UNKNOWN` when it cannot be read now
    */
   receipt(address: string, id: string): ReceiptRecord | undefined {
-    const record = this.#get('receipt', `${address}/${id}`)
+    const key = `${address}/${id}`
+    const record = this.receipts.excludes(key) ? undefined : this.#get('receipt', key)
     return record && receiptRecord(record)
   }
 

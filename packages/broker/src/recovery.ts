@@ -53,6 +53,7 @@ export interface RecoveryParts extends CoreParts {
  */
 export async function recover(parts: RecoveryParts): Promise<void> {
   const { store, registry, ownership } = parts
+  await beginFilter(parts)
   for (const { key, ...stored } of scanAll(store, 'mailbox')) {
     const record = mailboxRecord(stored)
     if (record.incarnation !== undefined) registry.load(key, record)
@@ -68,6 +69,14 @@ export async function recover(parts: RecoveryParts): Promise<void> {
     ownership.suspect(mailbox, owner)
   }
   if (leftOver.length > 0) await store.commit(leftOver)
+}
+
+/** Where there is no receipt yet, the filter knows it at once; else it has to wait for housekeeping's first walk. */
+async function beginFilter({ store, ledger }: RecoveryParts): Promise<void> {
+  ledger.receipts.beginWalk()
+  // What an earlier broker on this store was still committing.
+  await store.commit([])
+  if (store.scan('receipt', { limit: 1, bodies: false }).length === 0) ledger.receipts.endWalk()
 }
 
 function loadMessages(parts: RecoveryParts): Operation[] {
