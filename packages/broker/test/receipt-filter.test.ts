@@ -4,7 +4,7 @@ import { createMemoryStore, type MemoryStore, type Store } from '@greenroom/stor
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { brokerSchema, createBroker, type Broker } from '../src/index.ts'
 import { ReceiptFilter } from '../src/receipt-filter.ts'
-import { ManualClock } from './manual-clock.ts'
+import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
 import { World } from './schedule/world.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -58,7 +58,7 @@ describe('the filter', () => {
 /** A broker over a store that counts the receipts that are looked for. */
 async function watched(
   store: MemoryStore,
-  clock = new ManualClock(),
+  clock = createManualClock(),
 ): Promise<{ readonly broker: Broker; readonly clock: ManualClock; readonly looks: () => number }> {
   let count = 0
   const get: Store['get'] = (collection, name) => {
@@ -113,12 +113,12 @@ test('after a start every id is looked for, until housekeeping has gone through 
   expect(looks()).toBe(2)
   // Three pages: the first after the usual time, the others soon.
   for (const ms of [10_000, 100]) {
-    clock.advance(ms)
+    clock.jump(ms)
     for (let count = 0; count < 5; count += 1) await turn()
     await send(`while-${ms}`)
   }
   expect(looks()).toBe(4)
-  clock.advance(100)
+  clock.jump(100)
   for (let count = 0; count < 5; count += 1) await turn()
   for (let index = 0; index < 100; index += 1) expect(await send(`late-${index}`)).toBe(false)
   expect(looks()).toBe(4)
