@@ -15,6 +15,7 @@ import { residentMb } from '../platform/memory.ts'
 import { whenDrained } from '../platform/turn.ts'
 import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
 import type { LimiterSeams } from './limiter.ts'
+import { LiveRegistry } from './live-registry.ts'
 
 /** What a drive is made of. */
 export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
@@ -54,7 +55,8 @@ function isRef(value: unknown): value is RunRef {
     value !== null &&
     'runId' in value &&
     typeof value.runId === 'string' &&
-    'epoch' in value
+    'epoch' in value &&
+    typeof value.epoch === 'number'
   )
 }
 
@@ -65,20 +67,17 @@ function isRef(value: unknown): value is RunRef {
  * @throws GreenroomError as `Bus.attach`
  */
 export async function createDrive(options: DriveOptions): Promise<Drive> {
-  const attempts = new Map<string, Attempt>()
+  const registry = new LiveRegistry()
   let strays = 0
 
   /** Decodes a message, once, and hands it to the attempt that it belongs to. Returns whether there is one. */
   const lead = (message: LiveMessage, hand: (attempt: Attempt, content: unknown) => void): boolean => {
     const content = decodePayload(message.payload)
-    const attempt = isRef(content) ? attempts.get(content.runId) : undefined
-    if (attempt !== undefined && isRef(content) && attempt.owns(content, message)) {
-      hand(attempt, content)
-      return true
-    }
-    if (message.kind === 'marker' && message.from === options.address) attempt?.marked()
-    else strays += 1
-    return false
+    const owner = isRef(content) ? registry.find(content, message) : undefined
+    if (owner !== undefined) hand(owner, content)
+    else if (message.kind !== 'marker' || message.from !== options.address) strays += 1
+    else if (isRef(content)) registry.named(content)?.marked()
+    return owner !== undefined
   }
   const guard = (handle: () => boolean): boolean => {
     try {
@@ -103,7 +102,7 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     onLive: (message) => void guard(() => lead(message, (attempt, content) => attempt.live(message.kind, content))),
     onState: (state) => {
       options.onState?.(state)
-      for (const attempt of attempts.values()) {
+      for (const attempt of registry) {
         if (state === 'attached') attempt.attached()
         else attempt.detached()
       }
@@ -111,7 +110,7 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     onError: options.onError,
   })
   const closed = peer.closed.then((end) => {
-    for (const attempt of attempts.values()) attempt.break(new GreenroomError(end.code, end.message))
+    for (const attempt of registry) attempt.break(new GreenroomError(end.code, end.message))
     return end
   })
   return {
@@ -122,9 +121,8 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     },
     start(attemptOptions) {
       const attempt = new Attempt(peer, { residentMb, whenDrained, ...options }, attemptOptions)
-      const { runId } = attempt.ref
-      attempts.set(runId, attempt)
-      void attempt.ended.then(() => attempts.get(runId) === attempt && attempts.delete(runId))
+      const entry = registry.register(attempt)
+      void attempt.ended.then(() => entry[Symbol.dispose]())
       return attempt
     },
     drain: () => peer.drain(),
