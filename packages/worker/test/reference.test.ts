@@ -1,0 +1,24 @@
+/** The reference's checklist of behaviours, a test a row, in its words: executor. */
+import { createManualClock } from '@greenroom/bus/testing'
+import { echo } from '@greenroom/worker'
+import { describe, expect, test } from 'vitest'
+import { openBench } from '../src/testing/bench.ts'
+
+describe('Executor', () => {
+  test('echo streams one token per word then completes', async () => {
+    await using bench = await openBench({ echo })
+    const run = await bench.run({ executor: 'echo', task: 'one two  three' })
+    expect(await run.terminal).toMatchObject({ status: 'completed', text: 'echo: one two three', lastSeq: 3 })
+    expect(run.events).toEqual(['one ', 'two ', 'three '].map((text) => ({ type: 'text-delta', text })))
+  })
+
+  test('echo honours cancel', async () => {
+    // Its clock stands still: only the cancel can end the wait.
+    await using bench = await openBench({ echo }, { clock: createManualClock() })
+    const run = await bench.run({ executor: 'echo', task: 'before __sleep_ms:60000 after' })
+    await run.seen(1)
+    await run.cancel('enough')
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'enough', lastSeq: 1 })
+    expect(run.events).toEqual([{ type: 'text-delta', text: 'before ' }])
+  })
+})
