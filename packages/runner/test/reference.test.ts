@@ -1,7 +1,7 @@
 /** The reference's checklist of behaviours, a test a row, in its words: runner, fleet, live registry. */
 import { createMemoryBus } from '@greenroom/bus'
 import { createManualClock } from '@greenroom/bus/testing'
-import { encodeMessage, limits } from '@greenroom/proto'
+import { limits } from '@greenroom/proto'
 import { defineExecutor, echo, type Executors } from '@greenroom/worker'
 import { createInProcessLauncher, type InProcessOptions } from '@greenroom/worker/testing'
 import { describe, expect, test } from 'vitest'
@@ -133,10 +133,15 @@ describe('Runner', () => {
 
   test('an instant terminal never trips the watchdog even with a tiny limit', async () => {
     const run = { ...assignment, limits: { firstEventMs: 1, noProgressMs: 1, totalMs: 1 } }
-    await using it = await openAttempt({ run, acceptMs: 1 })
+    let isThere = false
+    await using it = await openAttempt({ run, acceptMs: 1, onTerminal: () => (isThere = true) })
     await it.claim()
-    await it.send('terminal', { ...ref, status: 'completed', lastSeq: 0, text: 'at once' })
+    await it.send('terminal', { ...ref, status: 'completed', lastSeq: 1, text: 'at once' })
+    await until(() => isThere)
+    // Its only event is still on its way, for longer than every limit.
     it.clock.jump(60_000)
+    await until(() => it.heard.some(({ kind }) => kind === 'resume'))
+    it.publish('events', { ...ref, first: 1, events: [{ type: 'text-delta', text: 'x' }] })
     const end = await it.attempt.ended
     expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'at once' } })
     expect(end).not.toHaveProperty('tripped')
