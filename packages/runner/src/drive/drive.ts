@@ -15,6 +15,7 @@ import { residentMb } from '../platform/memory.ts'
 import { whenDrained } from '../platform/turn.ts'
 import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
 import type { LimiterSeams } from './limiter.ts'
+import { LiveRegistry } from './live-registry.ts'
 
 /** What a drive is made of. */
 export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
@@ -54,8 +55,52 @@ function isRef(value: unknown): value is RunRef {
     value !== null &&
     'runId' in value &&
     typeof value.runId === 'string' &&
-    'epoch' in value
+    'epoch' in value &&
+    typeof value.epoch === 'number'
   )
+}
+
+/** Leads what arrives in the runner's mailbox to the attempts in progress. */
+class Dispatch {
+  readonly live = new LiveRegistry()
+  readonly #address: string
+  readonly #onError: (error: unknown) => void
+  #strays = 0
+
+  constructor({ address, onError }: Pick<DriveOptions, 'address' | 'onError'>) {
+    this.#address = address
+    this.#onError = onError
+  }
+
+  /** Messages that belonged to no attempt in progress. */
+  get strays(): number {
+    return this.#strays
+  }
+
+  readonly onMessage = (delivery: Delivery): void => {
+    // What nobody waits for, and what cannot be read, must not fill the mailbox.
+    if (!this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) acknowledge(delivery)
+  }
+
+  readonly onLive = (message: LiveMessage): void => {
+    this.#lead(message, (attempt, content) => attempt.live(message.kind, content))
+  }
+
+  /** Decodes a message, once, and hands it to the attempt that it belongs to. Returns whether it was taken. */
+  #lead(message: LiveMessage, hand: (attempt: Attempt, content: unknown) => void): boolean {
+    try {
+      const content = decodePayload(message.payload)
+      const attempt = isRef(content) ? this.live.find(content, message) : undefined
+      if (attempt !== undefined) hand(attempt, content)
+      else if (isRef(content) && message.kind === 'marker' && message.from === this.#address)
+        this.live.named(content)?.marked()
+      else this.#strays += 1
+      return attempt !== undefined
+    } catch (error) {
+      this.#onError(error)
+      return false
+    }
+  }
 }
 
 /**
@@ -65,45 +110,18 @@ function isRef(value: unknown): value is RunRef {
  * @throws GreenroomError as `Bus.attach`
  */
 export async function createDrive(options: DriveOptions): Promise<Drive> {
-  const attempts = new Map<string, Attempt>()
-  let strays = 0
-
-  /** Decodes a message, once, and hands it to the attempt that it belongs to. Returns whether there is one. */
-  const lead = (message: LiveMessage, hand: (attempt: Attempt, content: unknown) => void): boolean => {
-    const content = decodePayload(message.payload)
-    const attempt = isRef(content) ? attempts.get(content.runId) : undefined
-    if (attempt !== undefined && isRef(content) && attempt.owns(content, message)) {
-      hand(attempt, content)
-      return true
-    }
-    if (message.kind === 'marker' && message.from === options.address) attempt?.marked()
-    else strays += 1
-    return false
-  }
-  const guard = (handle: () => boolean): boolean => {
-    try {
-      return handle()
-    } catch (error) {
-      options.onError(error)
-      return false
-    }
-  }
-  const onMessage = (delivery: Delivery): void => {
-    const isTaken = guard(() => lead(delivery, (attempt, content) => attempt.durable(delivery, content)))
-    // What nobody waits for, and what cannot be read, must not fill the mailbox.
-    if (!isTaken) acknowledge(delivery)
-  }
-
+  const dispatch = new Dispatch(options)
+  const { live } = dispatch
   const peer = await options.bus.attach({
     address: options.address,
     incarnation: options.incarnation,
     lifetime: 'named',
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-    onMessage,
-    onLive: (message) => void guard(() => lead(message, (attempt, content) => attempt.live(message.kind, content))),
+    onMessage: dispatch.onMessage,
+    onLive: dispatch.onLive,
     onState: (state) => {
       options.onState?.(state)
-      for (const attempt of attempts.values()) {
+      for (const attempt of live) {
         if (state === 'attached') attempt.attached()
         else attempt.detached()
       }
@@ -111,20 +129,19 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     onError: options.onError,
   })
   const closed = peer.closed.then((end) => {
-    for (const attempt of attempts.values()) attempt.break(new GreenroomError(end.code, end.message))
+    for (const attempt of live) attempt.break(new GreenroomError(end.code, end.message))
     return end
   })
   return {
     peer,
     closed,
     get strayMessages() {
-      return strays
+      return dispatch.strays
     },
     start(attemptOptions) {
       const attempt = new Attempt(peer, { residentMb, whenDrained, ...options }, attemptOptions)
-      const { runId } = attempt.ref
-      attempts.set(runId, attempt)
-      void attempt.ended.then(() => attempts.get(runId) === attempt && attempts.delete(runId))
+      const entry = live.register(attempt)
+      void attempt.ended.then(() => entry[Symbol.dispose]())
       return attempt
     },
     drain: () => peer.drain(),
