@@ -14,7 +14,7 @@ import {
   type Revocation,
   type Waiting,
 } from '@greenroom/proto'
-import { checkNames, checkPayload } from './check.ts'
+import { checkNames, checkPayload } from '@greenroom/proto'
 import type { Consumer, ConsumerEnd, Delivered, LiveDelivered } from './consumer.ts'
 import type { Attachment } from './core.ts'
 import type { InprocessParts } from './inprocess.ts'
@@ -114,6 +114,7 @@ export class InprocessPeer implements Peer, Consumer {
   }
 
   announce(presence: Presence): void {
+    checkNames(presence.role)
     this.#attachment?.announce(presence)
   }
 

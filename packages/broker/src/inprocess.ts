@@ -14,7 +14,7 @@ import {
   type PeerOptions,
   type Random,
 } from '@greenroom/proto'
-import { checkNames } from './check.ts'
+import { checkNames } from '@greenroom/proto'
 import type { Core } from './core.ts'
 import { InprocessPeer } from './inprocess-peer.ts'
 

@@ -37,7 +37,7 @@ import type {
 } from '@greenroom/proto'
 import { aborted, onAbort } from './abort.ts'
 import { Backoff, type BackoffOptions } from './backoff.ts'
-import { checkNames, checkPayload } from './check.ts'
+import { checkNames, checkPayload } from '@greenroom/proto'
 import { Connection, type ConnectionOptions, type ConnectionOutcome } from './connection.ts'
 import { Holding } from './holding.ts'
 import { nextTurn } from './platform/tick.ts'
@@ -150,6 +150,7 @@ export class ClientPeer implements Peer {
   }
 
   announce(presence: Presence): void {
+    checkNames(presence.role)
     // Refuses what no attach could say.
     encodeFrame(this.#attachHeader(presence))
     this.#presence = presence

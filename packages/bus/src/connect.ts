@@ -8,7 +8,7 @@
 import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
 import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@greenroom/proto'
 import { aborted } from './abort.ts'
-import { checkNames } from './check.ts'
+import { checkNames } from '@greenroom/proto'
 import { ClientPeer, type ClientOptions } from './client.ts'
 import { isLocal, parseEndpoint, type Endpoint } from './endpoint.ts'
 import { openWebSocket } from './platform/socket.ts'

@@ -17,7 +17,7 @@ import type {
   Waiting,
 } from '@greenroom/proto'
 import { aborted, onAbort } from './abort.ts'
-import { checkNames, checkPayload } from './check.ts'
+import { checkNames, checkPayload } from '@greenroom/proto'
 import type { MemoryBroker, MemoryConsumer } from './memory-broker.ts'
 import type { Stored } from './memory-mailbox.ts'
 import { Watches } from './watches.ts'
@@ -138,6 +138,7 @@ export class MemoryPeer implements Peer, MemoryConsumer {
   }
 
   announce(presence: Presence): void {
+    checkNames(presence.role)
     this.#presence = presence
     if (this.#state === 'attached') this.#broker.announce(this, presence)
   }

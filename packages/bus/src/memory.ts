@@ -7,7 +7,7 @@
 import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
 import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@greenroom/proto'
 import { aborted } from './abort.ts'
-import { checkNames } from './check.ts'
+import { checkNames } from '@greenroom/proto'
 import { MemoryBroker } from './memory-broker.ts'
 import { MemoryPeer } from './memory-peer.ts'
 import { nextTurn } from './platform/tick.ts'

@@ -166,7 +166,11 @@ export interface Peer extends AsyncDisposable {
   publish(message: { readonly to: string; readonly kind: string; readonly payload: Uint8Array }): boolean
   /** Takes a message back; see {@link Revocation}. */
   revoke(message: { readonly to: string; readonly id: string }, options?: Waiting): Promise<Revocation>
-  /** Replaces what watchers see of this peer. */
+  /**
+   * Replaces what watchers see of this peer.
+   *
+   * @throws GreenroomError `BAD_OPTIONS` when the role is no name
+   */
   announce(presence: Presence): void
   /**
    * Follows everyone of a role: first all who are not gone, then every change.

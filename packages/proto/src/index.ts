@@ -7,6 +7,7 @@
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
  * - `bus` the bus port · `children` child runs · `presence` who is there · `usage` what was used, against its limits
  * - `clock` time and chance as values · `stopwatch` time in which this process ran
+ * - `check` what no bus takes
  * - `json` what JSON can say, and where a value is something else
  *
  * The protocol in prose is `PROTOCOL.md` in this package; golden vectors are in `vectors/`.
@@ -14,6 +15,7 @@
  * @packageDocumentation
  */
 export type * from './bus.ts'
+export { checkNames, checkPayload } from './check.ts'
 export type * from './children.ts'
 export { idFromBytes, type Clock, type Random, type Timer } from './clock.ts'
 export * from './error.ts'

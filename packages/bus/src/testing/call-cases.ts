@@ -32,6 +32,7 @@ export const callCases: readonly BusCase[] = [
         await assert.rejects(peer.send(note('b', no)), refused)
         await assert.rejects(peer.send(note('b', 'm1', { kind: no })), refused)
         await assert.rejects(peer.revoke({ to: no, id: 'm1' }), refused)
+        assert.throws(() => peer.announce({ role: no }), refused)
         await assert.rejects(peer.revoke({ to: 'b', id: no }), refused)
         await assert.rejects(peer.fence({ address: no, incarnation: 'b-1' }), refused)
         await assert.rejects(peer.fence({ address: 'b', incarnation: no }), refused)

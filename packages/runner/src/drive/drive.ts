@@ -60,6 +60,49 @@ function isRef(value: unknown): value is RunRef {
   )
 }
 
+/** Leads what arrives in the runner's mailbox to the attempts in progress. */
+class Dispatch {
+  readonly live = new LiveRegistry()
+  readonly #address: string
+  readonly #onError: (error: unknown) => void
+  #strays = 0
+
+  constructor({ address, onError }: Pick<DriveOptions, 'address' | 'onError'>) {
+    this.#address = address
+    this.#onError = onError
+  }
+
+  /** Messages that belonged to no attempt in progress. */
+  get strays(): number {
+    return this.#strays
+  }
+
+  readonly onMessage = (delivery: Delivery): void => {
+    // What nobody waits for, and what cannot be read, must not fill the mailbox.
+    if (!this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) acknowledge(delivery)
+  }
+
+  readonly onLive = (message: LiveMessage): void => {
+    this.#lead(message, (attempt, content) => attempt.live(message.kind, content))
+  }
+
+  /** Decodes a message, once, and hands it to the attempt that it belongs to. Returns whether it was taken. */
+  #lead(message: LiveMessage, hand: (attempt: Attempt, content: unknown) => void): boolean {
+    try {
+      const content = decodePayload(message.payload)
+      const attempt = isRef(content) ? this.live.find(content, message) : undefined
+      if (attempt !== undefined) hand(attempt, content)
+      else if (isRef(content) && message.kind === 'marker' && message.from === this.#address)
+        this.live.named(content)?.marked()
+      else this.#strays += 1
+      return attempt !== undefined
+    } catch (error) {
+      this.#onError(error)
+      return false
+    }
+  }
+}
+
 /**
  * Attaches the runner's mailbox.
  *
@@ -67,42 +110,18 @@ function isRef(value: unknown): value is RunRef {
  * @throws GreenroomError as `Bus.attach`
  */
 export async function createDrive(options: DriveOptions): Promise<Drive> {
-  const registry = new LiveRegistry()
-  let strays = 0
-
-  /** Decodes a message, once, and hands it to the attempt that it belongs to. Returns whether there is one. */
-  const lead = (message: LiveMessage, hand: (attempt: Attempt, content: unknown) => void): boolean => {
-    const content = decodePayload(message.payload)
-    const owner = isRef(content) ? registry.find(content, message) : undefined
-    if (owner !== undefined) hand(owner, content)
-    else if (message.kind !== 'marker' || message.from !== options.address) strays += 1
-    else if (isRef(content)) registry.named(content)?.marked()
-    return owner !== undefined
-  }
-  const guard = (handle: () => boolean): boolean => {
-    try {
-      return handle()
-    } catch (error) {
-      options.onError(error)
-      return false
-    }
-  }
-  const onMessage = (delivery: Delivery): void => {
-    const isTaken = guard(() => lead(delivery, (attempt, content) => attempt.durable(delivery, content)))
-    // What nobody waits for, and what cannot be read, must not fill the mailbox.
-    if (!isTaken) acknowledge(delivery)
-  }
-
+  const dispatch = new Dispatch(options)
+  const { live } = dispatch
   const peer = await options.bus.attach({
     address: options.address,
     incarnation: options.incarnation,
     lifetime: 'named',
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-    onMessage,
-    onLive: (message) => void guard(() => lead(message, (attempt, content) => attempt.live(message.kind, content))),
+    onMessage: dispatch.onMessage,
+    onLive: dispatch.onLive,
     onState: (state) => {
       options.onState?.(state)
-      for (const attempt of registry) {
+      for (const attempt of live) {
         if (state === 'attached') attempt.attached()
         else attempt.detached()
       }
@@ -110,18 +129,18 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     onError: options.onError,
   })
   const closed = peer.closed.then((end) => {
-    for (const attempt of registry) attempt.break(new GreenroomError(end.code, end.message))
+    for (const attempt of live) attempt.break(new GreenroomError(end.code, end.message))
     return end
   })
   return {
     peer,
     closed,
     get strayMessages() {
-      return strays
+      return dispatch.strays
     },
     start(attemptOptions) {
       const attempt = new Attempt(peer, { residentMb, whenDrained, ...options }, attemptOptions)
-      const entry = registry.register(attempt)
+      const entry = live.register(attempt)
       void attempt.ended.then(() => entry[Symbol.dispose]())
       return attempt
     },

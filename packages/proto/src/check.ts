@@ -1,10 +1,14 @@
-/** What is wrong with a call of the in-process bus, said as a client over a socket says it: before anything happens. */
-import { GreenroomError, isId, isName, limits } from '@greenroom/proto'
+/** What is wrong with a call of a bus, said before anything leaves: every implementation says it alike. */
+import { GreenroomError } from './error.ts'
+import { limits } from './limits.ts'
+import { isId, isName } from './name.ts'
 
 /**
- * Refuses what could not stand in a frame.
+ * Refuses names that could not stand in a frame: a broker would end the connection for them.
  *
  * @param name - an address or role
+ * @param kind - a message's kind
+ * @param id - a message's or an incarnation's id
  * @throws GreenroomError `BAD_OPTIONS`
  */
 export function checkNames(name: string, kind?: string, id?: string): void {
@@ -14,8 +18,9 @@ export function checkNames(name: string, kind?: string, id?: string): void {
 }
 
 /**
- * Refuses a payload that is too long.
+ * Refuses a payload that is too long for a frame.
  *
+ * @param payload - a message's
  * @throws GreenroomError `FRAME_TOO_LARGE`
  */
 export function checkPayload(payload: Uint8Array): void {
