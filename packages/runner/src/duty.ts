@@ -12,6 +12,9 @@ export interface Duty {
   readonly skip: () => Promise<string | undefined>
   /** What is to be stored in the transaction that records the outcome. */
   readonly operations: (runId: string) => readonly Operation[]
-  /** Called when the outcome is recorded, before the worker and the broker may forget the run. Never rejects. */
+  /**
+   * Called when the outcome is recorded, or cannot be, before the worker and the broker may forget the run. Never
+   * rejects.
+   */
   readonly deliver: (runId: string, outcome: Outcome) => Promise<void>
 }

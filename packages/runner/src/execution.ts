@@ -203,10 +203,9 @@ export class Execution implements Run {
 
   async #settle({ outcome, recorded, confirm, retire }: LoopEnd & { readonly recorded: boolean }): Promise<void> {
     this.#duty?.admitted()
-    if (recorded) {
-      await this.#duty?.deliver(this.id, outcome)
-      confirm()
-    }
+    // Also what could not be recorded: nobody else would ever tell.
+    await this.#duty?.deliver(this.id, outcome)
+    if (recorded) confirm()
     retire()
   }
 

@@ -190,6 +190,32 @@ test('a completion whose delivery was not recorded is delivered again in the nex
   expect(again).toMatchObject([{ runId: seen[0], parent, outcome: { status: 'completed', text: 'told twice' } }])
 })
 
+test('a job that comes when its runner takes nothing new any more is delivered like any other', async () => {
+  const runner = await testRunner()
+  const completions: Completion[] = []
+  const scheduler = runner.scheduler({ parent, onCompletion: (one) => void completions.push(one) })
+  const first = await scheduler.enqueue({ role: 'wait' })
+  await firstData(first, 'pid')
+  const draining = runner.drain({ graceMs: 50 })
+  const late = await scheduler.enqueue({ role: 'echo', task: 'late' })
+  expect(await late.outcome).toMatchObject({ status: 'failed', code: 'DRAINING' })
+  await draining
+  await scheduler.drain()
+  expect(completions.map(({ runId }) => runId).toSorted()).toEqual([first.id, late.id].toSorted())
+})
+
+test('closing ends what waits, whatever it waits for', async () => {
+  const runner = await testRunner({ admission: { maxExecuting: 1 } })
+  const first = runner.run({ role: 'wait' })
+  await firstData(first, 'pid')
+  const queued = runner.run({ role: 'echo', task: 'x' })
+  const delayed = runner.run({ role: 'echo', task: 'x', delayMs: 60_000 })
+  await until(() => queued.status().phase === 'queued' && delayed.status().phase === 'delayed')
+  await runner.close()
+  for (const run of [first, queued, delayed]) expect(await run.outcome).toMatchObject({ status: 'cancelled' })
+  expect(runner.stats()).toMatchObject({ executing: 0, queued: 0, processes: 0, runs: [] })
+})
+
 test('what is no option is refused by name', async () => {
   await using runner = await testRunner()
   expect(() => runner.scheduler({ parent: 'a/b' })).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))
