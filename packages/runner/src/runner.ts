@@ -160,8 +160,13 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
     spawn: (need) => placement.acquire(need),
     processes: () => placement.processes,
     isCurrent: ({ fixed }) => {
-      const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
-      return fixed['launcher'] === program && fixed['bundle'] === bundle
+      try {
+        const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
+        return fixed['launcher'] === program && fixed['bundle'] === bundle
+      } catch {
+        // Nobody can tell what it would start now: the next run will say why.
+        return false
+      }
     },
     clock,
     random,
