@@ -15,13 +15,10 @@ export interface BrokerProcess extends AsyncDisposable {
 /** How programs that a test starts find our sources. */
 export const sourceArgs: readonly string[] = ['--conditions=@greenroom/source']
 
-/** Any Node program that allocates quickly lets V8's young generation grow to 64 MiB: capped, what is left is ours. */
-export const smallNursery = '--max-semi-space-size=8'
-
 /** Starts a broker on a data folder and waits until it listens. */
 export async function startBroker(dir: string, token: string, port = 0): Promise<BrokerProcess> {
   const script = new URL('./flood/broker.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [smallNursery, ...sourceArgs, script, dir, token, String(port)], {
+  const child = spawn(process.execPath, [...sourceArgs, script, dir, token, String(port)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(child, 'exit')

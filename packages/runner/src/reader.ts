@@ -135,6 +135,7 @@ export class Feed {
     const position: Position = { epoch: 1, seq: 0 }
     const caughtUp: ReadEvent[] = []
     let open = true
+    let wasFull = false
     this.#readers.add(position)
     const leave = (): Promise<IteratorReturnResult<undefined>> => {
       open = false
@@ -149,8 +150,10 @@ export class Feed {
           const value = caughtUp.shift() ?? this.#take(position)
           if (value !== undefined) return { done: false, value }
           if (!this.#isLive(position)) {
-            if (position.seq > 0) await nextTurn()
-            if (open) caughtUp.push(...this.#catchUp(position))
+            if (wasFull) await nextTurn()
+            const found = open ? this.#catchUp(position) : []
+            wasFull = found.length >= page
+            caughtUp.push(...found)
           } else if (this.#ended) break
           else await this.#change.promise
         }

@@ -2,10 +2,10 @@
  * A program with a runner in it that reads a flood of events: fast, then slow, then not at all, then never again.
  * Prints what it saw as one line of JSON.
  */
-import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ReadEvent } from '@greenroom/proto'
 import { createRunner, workerEntry } from '@greenroom/runner'
+import { measureGrowth } from './resident.ts'
 
 const [url, token, brokerPid, mode, dataDir = null] = process.argv.slice(2)
 if (url === undefined || token === undefined || brokerPid === undefined) throw new Error('where is the broker?')
@@ -17,7 +17,7 @@ await using runner = await createRunner({
   bus: { url, token },
   dataDir,
 })
-const flood = () => runner.run({ role: 'flood', input: { events: total, bytes: 1024 } })
+const flood = (events: number) => runner.run({ role: 'flood', input: { events, bytes: 1024 } })
 
 /** What a reader saw. Wrong is what came twice, out of order, or not as it was sent. */
 class Witness {
@@ -43,25 +43,11 @@ class Witness {
   }
 }
 
-const resident = (pid: string): number =>
-  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-const measure = () => ({ runner: resident('self'), broker: resident(brokerPid) })
+// A short one before: all is connected, loaded and compiled, but no heap, buffer or cache has grown.
+for await (const _event of flood(1_000));
 
-// One flood before, read too: code is compiled, the heap and the caches of the databases find their size.
-const cold = measure()
-const before = flood()
-await before.outcome
-for await (const _event of before);
-
-const base = measure()
-const peak = { ...base }
-const sampling = setInterval(() => {
-  const now = measure()
-  peak.runner = Math.max(peak.runner, now.runner)
-  peak.broker = Math.max(peak.broker, now.broker)
-}, 20)
-
-const run = flood()
+const [runnerGrowth, brokerGrowth] = [measureGrowth('self'), measureGrowth(brokerPid)]
+const run = flood(total)
 const read = new Witness()
 if (mode === 'read')
   for await (const event of run) {
@@ -76,5 +62,5 @@ const outcome = await run.outcome
 // Who comes late finds every entry, from the first on, and gaps in place of the deltas.
 const replay = new Witness()
 for await (const event of run) replay.see(event)
-clearInterval(sampling)
-console.log(JSON.stringify({ outcome, read, replay, memory: { cold, base, peak } }))
+const memory = { runner: runnerGrowth(), broker: brokerGrowth() }
+console.log(JSON.stringify({ outcome, read, replay, memory }))

@@ -1,6 +1,7 @@
 /** The worker that floods: numbered events of 1 KiB, every tenth an entry. */
 import { defineExecutor, serveWorker } from '@greenroom/worker'
 import { z } from 'zod'
+import { measureGrowth } from './resident.ts'
 
 const flood = defineExecutor({
   version: '1',
@@ -8,11 +9,9 @@ const flood = defineExecutor({
   output: z.object({ waits: z.number(), longestMs: z.number(), baseMiB: z.number(), peakMiB: z.number() }),
   async run({ input }, ctx) {
     const text = 'x'.repeat(input.bytes - 64)
-    const resident = (): number => process.memoryUsage.rss() / 2 ** 20
+    const growth = measureGrowth('self')
     let waits = 0
     let longestMs = 0
-    let baseMiB = 0
-    let peakMiB = 0
     for (let n = 1; n <= input.events; n += 1) {
       const start = performance.now()
       await ctx.emit(
@@ -21,11 +20,8 @@ const flood = defineExecutor({
       const waitedMs = performance.now() - start
       if (waitedMs > 20) waits += 1
       longestMs = Math.max(longestMs, waitedMs)
-      // The first twentieth warms up: code is compiled, buffers and heap find their size.
-      if (n === input.events / 20) baseMiB = resident()
-      if (n % 1000 === 0) peakMiB = Math.max(peakMiB, resident())
     }
-    return { output: { waits, longestMs, baseMiB, peakMiB } }
+    return { output: { waits, longestMs, ...growth() } }
   },
 })
 

@@ -5,7 +5,7 @@ import { messageOf, StoreError } from '../error.ts'
 import type { EncodedBatch } from '../operation.ts'
 import { isThreadReply, packGroup, type ThreadReply, type ThreadRequest } from './commit-message.ts'
 import type { Broken, Committer } from './committer.ts'
-import { commitErrorOf, type WriterSettings } from './writer.ts'
+import { commitErrorOf, pageCache, type WriterSettings } from './writer.ts'
 
 /** Beside this file: as a source when this is a source, built when this is built. */
 const entry = new URL(import.meta.url.endsWith('.ts') ? './commit-worker.ts' : './commit-worker.js', import.meta.url)
@@ -28,7 +28,7 @@ class CommitThread implements Committer {
     this.#exited = exited
     this.#broken = broken
     this.reader = new DatabaseSync(settings.path, { readOnly: true, timeout: settings.busyTimeoutMs })
-    this.reader.exec('PRAGMA cache_size = -2000')
+    this.reader.exec(pageCache)
     worker.on('message', (message: unknown) => this.#receive(message))
     worker.on('error', (error) => this.#break(messageOf(error), error))
     void exited.then(() => this.#break('it has ended'))
@@ -95,8 +95,8 @@ function firstReply(worker: Worker, exited: Promise<void>): Promise<ThreadReply>
  * @internal
  */
 export async function startCommitThread(settings: WriterSettings, broken: Broken): Promise<Committer> {
-  // What passes through is short-lived: a small young generation keeps the thread at a few MiB instead of some 90.
-  const resourceLimits = { maxYoungGenerationSizeMb: 6 }
+  // What passes through is short-lived: with the smallest young generation the thread is as fast, and stays at a few MiB.
+  const resourceLimits = { maxYoungGenerationSizeMb: 3 }
   const worker = new Worker(entry, { workerData: settings, name: 'greenroom-store', resourceLimits })
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   try {
