@@ -1,5 +1,6 @@
 /**
- * The gate before spawning: workers that never come up are not started again and again.
+ * The gate before spawning: workers that end before they come up are not started again and again. Those that hang do not
+ * count: they are given up by the acceptance deadline.
  *
  * ```text
  * closed ──failure──► backing off: the next start waits ──5 failures in a row──► open: starts fail at once
