@@ -6,7 +6,7 @@
  *   of arrival.
  * - *M3* Whose concurrency key is used up is passed over and keeps its place.
  * - *M4* Waiting ends with the signal of whoever waits. A permit that was given is given back exactly once.
- * - *M5* At most `queue` wait: one more is refused with `QUEUE_FULL`, unless somebody else bounds how many of its kind do.
+ * - *M5* At most `queue` wait: one more is refused with `QUEUE_FULL`. Those that somebody else bounds do not count.
  */
 import { GreenroomError } from '@greenroom/proto'
 
@@ -69,11 +69,6 @@ export class Admission {
     return this.#waiters.length
   }
 
-  /** Whether one more may wait (M5). */
-  get hasRoom(): boolean {
-    return this.#waiters.length < this.#limits.queue
-  }
-
   /**
    * Waits for a permit.
    *
@@ -84,7 +79,7 @@ export class Admission {
   enter(ticket: Ticket, signal: AbortSignal): Promise<Permit> {
     if (signal.aborted) return Promise.reject(new GreenroomError('ABORTED'))
     if (this.#mayEnter(ticket)) return Promise.resolve(this.#give(ticket))
-    if (!this.hasRoom && ticket.exempt !== true)
+    if (ticket.exempt !== true && this.#counted >= this.#limits.queue)
       return Promise.reject(new GreenroomError('QUEUE_FULL', `${this.#limits.queue} runs are waiting already`))
     const { promise, resolve, reject } = Promise.withResolvers<Permit>()
     const onAbort = (): void => {
@@ -101,6 +96,11 @@ export class Admission {
     const at = this.#waiters.findIndex((other) => comesBefore(waiter, other))
     this.#waiters.splice(at < 0 ? this.#waiters.length : at, 0, waiter)
     return promise
+  }
+
+  /** How many wait that M5 holds for. */
+  get #counted(): number {
+    return this.#waiters.filter(({ ticket }) => ticket.exempt !== true).length
   }
 
   #mayEnter({ concurrency }: Ticket): boolean {

@@ -4,7 +4,8 @@
  *
  * - *L1* An attempt holds a permit from before it gets its worker until it has ended.
  * - *L2* A worker that ended by itself before it was ever attached would do so again: that is no bad luck (R2).
- * - *L3* A worker is parked after a success, retired when its run ended in order or was not taken, and killed otherwise.
+ * - *L3* A worker is parked after a success, or when its run was withdrawn before it knew of it; it is retired when its
+ *   run ended in order or was not taken, and killed otherwise.
  * - *L4* The bounds are the run's: an attempt has what earlier ones left.
  */
 import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
@@ -17,7 +18,7 @@ import type { AttemptRecord, Journal } from './journal.ts'
 import { Account } from './limits.ts'
 import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
-import type { Lease, Pool } from './pool/index.ts'
+import type { Lease, Pool, Release } from './pool/index.ts'
 import { Retry, type Tried as Judged } from './retry.ts'
 import type { RunPhase } from './run.ts'
 
@@ -40,7 +41,9 @@ export interface AttemptLoop {
   readonly begun: Promise<void>
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
   readonly flushed: () => Promise<void>
-  readonly onPhase: (phase: RunPhase) => void
+  readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'queued'>) => void
+  /** Called when it got its permit. */
+  readonly onAdmitted: () => void
   readonly onLease: (lease: Lease<PlacedWorker>, epoch: number) => void
   /** Called with the last attempt, when it has ended, and what its record is to be now. */
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
@@ -53,10 +56,12 @@ export interface AttemptLoop {
 export interface LoopEnd {
   readonly ref: RunRef
   readonly outcome: Outcome
-  /** To be called when the outcome is recorded: worker and broker may forget it. */
+  /** To be called when the outcome is recorded: the worker may forget it. */
   readonly confirm: () => void
   /** To be called then, whether it could be recorded or not: lets the worker go. */
   readonly retire: () => void
+  /** To be called when the outcome is recorded and nobody has to be told any more: the broker may forget it. */
+  readonly acknowledge: () => void
 }
 
 /** An attempt that has ended. */
@@ -72,24 +77,40 @@ interface Tried {
 }
 
 /**
- * Tries a run until it has an outcome.
+ * Tries a run until it has an outcome. Never rejects.
  *
  * @param loop - see {@link AttemptLoop}
- * @throws GreenroomError `ABORTED` when it was cancelled before an attempt began
  */
 export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const { plan, config, signal } = loop
   const retry = new Retry(plan.retry, plan.idempotent, config.random)
   const account = new Account(plan.limits)
-  await pause(loop, plan.delayMs)
-  for (let epoch = 1; ; epoch += 1) {
-    const tried = await tryOnce(loop, { runId: plan.record.runId, epoch }, account)
-    const afterMs = signal.aborted ? undefined : retry.after(judged(tried))
-    if (afterMs === undefined) return lastOf(loop, tried, account)
-    await giveUp(loop, tried)
-    await pause(loop, afterMs)
+  const { runId } = plan.record
+  /** The attempt that ended last, as far as it is not dealt with. */
+  let last: Tried = { ...neverTried, ref: { runId, epoch: 1 } }
+  try {
+    await pause(loop, plan.delayMs)
+    for (let epoch = 1; ; epoch += 1) {
+      last = await tryOnce(loop, { runId, epoch }, account)
+      const afterMs = signal.aborted ? undefined : retry.after(judged(last))
+      if (afterMs === undefined) return lastOf(loop, last, account)
+      await giveUp(loop, last)
+      last = { ...neverTried, ref: last.ref }
+      await pause(loop, afterMs)
+    }
+  } catch (error) {
+    // Before the first attempt, or between two.
+    return lastOf(loop, { ...last, outcome: signal.aborted ? cancelledBy(signal) : failedBy(error) }, account)
   }
 }
+
+const neverTried = {
+  lease: undefined,
+  end: { how: 'unplaced' },
+  gone: undefined,
+  outcome: failed('INTERNAL', 'never tried'),
+  record: undefined,
+} as const
 
 async function pause({ config, signal, onPhase }: AttemptLoop, ms: number): Promise<void> {
   if (ms <= 0) return
@@ -118,6 +139,7 @@ function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, 
     outcome: withUsage(outcome, usage),
     confirm: end.how === 'terminal' ? end.confirm : () => undefined,
     retire: () => lease?.release('retire'),
+    acknowledge: end.how === 'terminal' ? end.acknowledge : () => undefined,
   }
 }
 
@@ -125,7 +147,9 @@ function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, 
 async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, record }: Tried): Promise<void> {
   try {
     if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
-    if (end.how === 'terminal') end.confirm()
+    if (end.how !== 'terminal') return
+    end.confirm()
+    end.acknowledge()
   } finally {
     lease?.release('retire')
   }
@@ -136,7 +160,7 @@ async function tryOnce(loop: AttemptLoop, ref: RunRef, account: Account): Promis
   const { plan, admission, signal } = loop
   loop.onPhase('queued')
   using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
-  loop.onPhase('starting')
+  loop.onAdmitted()
   let lease: Lease<PlacedWorker>
   try {
     lease = await loop.pool.acquire(plan.need, signal)
@@ -160,9 +184,10 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
   }
   const { end, lastSeq } = await follow(loop, ref, lease, started, account)
-  const wasRefused = end.how === 'unclaimed' && end.why === 'refused'
-  // L3
-  if (end.how !== 'terminal' && !wasRefused) lease.release('kill')
+  // It may still run, and nobody looks after it any more: whoever else uses the worker loses it too.
+  if (end.how === 'failed') worker.kill()
+  const release = releaseAfter(end)
+  if (release !== undefined) lease.release(release)
   const isGone = end.how === 'lost' || (end.how === 'unclaimed' && end.why === 'gone')
   const gone = isGone ? await worker.gone : undefined
   const how = end.how === 'terminal' ? end.terminal.status : end.how
@@ -171,6 +196,22 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
   // L1: before the permit is given back, so that the next run finds it.
   if (outcome.status === 'completed') lease.release('park')
   return { ref, lease, end, gone, outcome, record }
+}
+
+/** L3, but for what is decided later: who ended in order is retired once that is recorded. */
+function releaseAfter(end: DrivenEnd): Release | undefined {
+  if (end.how === 'terminal') return undefined
+  if (end.how !== 'unclaimed') return 'kill'
+  switch (end.why) {
+    case 'refused':
+      return undefined
+    case 'silent':
+      return 'hung'
+    case 'gone':
+      return 'kill'
+    case 'cancelled':
+      return end.tripped === undefined ? 'unused' : 'kill'
+  }
 }
 
 /** From the record of an attempt to its end. */

@@ -13,8 +13,7 @@ export interface Duty {
   /** What is to be stored in the transaction that records the outcome. */
   readonly operations: (runId: string) => readonly Operation[]
   /**
-   * Called when the outcome is recorded, or cannot be, before the worker and the broker may forget the run. Never
-   * rejects.
+   * Called when the outcome is recorded, or cannot be, before the broker may forget the run. Never rejects.
    */
   readonly deliver: (runId: string, outcome: Outcome) => Promise<void>
 }

@@ -201,12 +201,15 @@ export class Execution implements Run {
     return { ...end, recorded }
   }
 
-  async #settle({ outcome, recorded, confirm, retire }: LoopEnd & { readonly recorded: boolean }): Promise<void> {
+  async #settle(end: LoopEnd & { readonly recorded: boolean }): Promise<void> {
+    const { outcome, recorded, confirm, retire, acknowledge } = end
+    // Before it is delivered: whoever is told may wait for another run, which needs this one's place.
+    if (recorded) confirm()
+    retire()
     this.#duty?.admitted()
     // Also what could not be recorded: nobody else would ever tell.
     await this.#duty?.deliver(this.id, outcome)
-    if (recorded) confirm()
-    retire()
+    if (recorded) acknowledge()
   }
 
   /** The caller's signal is the run's. */
@@ -222,14 +225,15 @@ export class Execution implements Run {
   }
 
   async #run(): Promise<LoopEnd> {
+    const { signal } = this.#abort
     try {
       using _following = this.#followSignal()
       if (this.#refusal !== undefined) throw this.#refusal
-      const why = await this.#duty?.skip()
+      if (signal.aborted) throw new GreenroomError('ABORTED')
+      const why = await untilAbort(signal, this.#duty?.skip() ?? Promise.resolve(undefined))
       if (why !== undefined) return this.#over({ status: 'skipped', why })
       return await this.#tryAll(await this.#plan())
     } catch (error) {
-      const { signal } = this.#abort
       return this.#over(signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error))
     }
   }
@@ -237,7 +241,8 @@ export class Execution implements Run {
   /** It ended without a worker that would have to know. */
   #over(outcome: Outcome): LoopEnd {
     const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
-    return { ref, outcome, confirm: () => undefined, retire: () => undefined }
+    const nothing = (): void => undefined
+    return { ref, outcome, confirm: nothing, retire: nothing, acknowledge: nothing }
   }
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
@@ -275,10 +280,12 @@ export class Execution implements Run {
       flushed: () => this.#recorder.flushed(),
       exempt: this.#duty?.exempt ?? false,
       onPhase: (phase) => {
-        if (phase === 'starting') this.#duty?.admitted()
-        if (this.#phase !== 'cancelling') this.#phase = phase
+        this.#lease = undefined
+        this.#enter(phase)
       },
+      onAdmitted: () => this.#duty?.admitted(),
       onLease: (lease, epoch) => {
+        this.#enter('starting')
         this.#lease = lease
         this.#log?.end()
         this.#log = lease.worker.log.open()
@@ -291,7 +298,7 @@ export class Execution implements Run {
       },
       hooks: {
         onAccepted: () => {
-          if (this.#phase === 'starting') this.#phase = 'running'
+          this.#enter('running')
           // Not before: a worker knows no run that it has not claimed.
           for (const [id, { text, mode }] of this.#steers) this.#attempt?.steer(id, text, mode)
         },
@@ -299,6 +306,10 @@ export class Execution implements Run {
         onSteerReceipt: (receipt) => this.#onReceipt(receipt),
       },
     })
+  }
+
+  #enter(phase: RunPhase): void {
+    if (this.#phase !== 'cancelling') this.#phase = phase
   }
 
   /** Records the run, after its session has what it was asked to do. */

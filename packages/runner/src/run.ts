@@ -50,7 +50,8 @@ export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
 /**
  * Where a run stands: `planning` (nothing is started), `delayed` (until its time comes, or before it is tried again),
- * `queued` (as many as may execute do), `starting` (its worker comes up), `running` (accepted), `cancelling`, `ending`
+ * `queued` (as many as may execute do, or as many processes as may are there), `starting` (it has a worker, which comes
+ * up), `running` (accepted), `cancelling`, `ending`
  * (its outcome is being stored), `ended`.
  */
 export type RunPhase = 'planning' | 'delayed' | 'queued' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
@@ -72,7 +73,7 @@ export interface RunStatus {
     /** The machine's name. */
     readonly host: string
   }
-  /** The present or last worker. */
+  /** Its worker, while it has one; after its end the last. */
   readonly worker?: {
     /** Its mailbox on the bus. */
     readonly address: string

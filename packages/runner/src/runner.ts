@@ -15,6 +15,7 @@ import { createPool, type PoolStats } from './pool/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
+import { withDeadline } from './session-deadline.ts'
 import type { SessionStore } from './session-store.ts'
 import { StoreSessions } from './store-sessions.ts'
 
@@ -175,7 +176,8 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
   for (const [role, count] of Object.entries(config.pool.prewarm))
     pool.keepReady(role, count, () => standardNeed(config, role))
   const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission) }
-  if (config.sessions !== undefined) return { ...parts, sessions: config.sessions, ownSessions: undefined }
+  if (config.sessions !== undefined)
+    return { ...parts, sessions: withDeadline(config.sessions, clock), ownSessions: undefined }
   const ownSessions = new StoreSessions(store)
   return { ...parts, sessions: ownSessions, ownSessions }
 }

@@ -13,13 +13,13 @@
  * - *D4* Jobs wait for their turn, not for each other's runs.
  */
 import { GreenroomError, type Clock, type JsonValue, type Outcome, type Random, type Timer } from '@greenroom/proto'
-import { untilAbort } from './abort.ts'
 import type { Duty } from './duty.ts'
 import type { InputOf, OutputOf } from './entry.ts'
 import type { Journal } from './journal.ts'
 import type { Logger } from './launcher.ts'
 import { ParentStream, type ChildEvent } from './parent-stream.ts'
 import type { Roles } from './options.ts'
+import { Room } from './room.ts'
 import type { Run, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 
@@ -94,33 +94,33 @@ export class RunScheduler implements Scheduler {
   readonly #parts: SchedulerParts
   readonly #options: SchedulerOptions
   readonly #stream = new ParentStream()
-  readonly #queue: number
+  /** For those that wait for their turn. */
+  readonly #room: Room
   /** By session (D3). */
   readonly #live = new Map<string, Job>()
-  /** Those that wait for room. */
-  readonly #callers: (() => void)[] = []
   readonly #pending = new Set<Promise<void>>()
-  #waiting = 0
   #heartbeat: Timer | undefined
   #draining: Promise<void> | undefined
 
   constructor(parts: SchedulerParts, options: SchedulerOptions) {
     this.#parts = parts
     this.#options = options
-    this.#queue = options.queue ?? 128
+    this.#room = new Room(options.queue ?? 128)
     for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.#deliver(completion))
   }
 
   get waiting(): number {
-    return this.#waiting + this.#callers.length
+    return this.#room.occupied
   }
 
   async enqueue(spec: AnySpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Run> {
-    await this.#room(signal)
-    const job: Job = { spec: { ...spec, session: spec.session ?? this.#parts.random.id() } }
+    await this.#room.enter(signal ?? neverAborted)
+    // A caller in JavaScript may pass anything, and is told so by the run's outcome.
+    const given = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
+    const job: Job = { spec: { ...given, session: given.session ?? this.#parts.random.id() } }
     const run = this.#parts.start(job.spec, this.#dutyOf(job))
     job.run = run
-    this.#stream.add(run, { runId: run.id, role: spec.role, session: job.spec.session })
+    this.#stream.add(run, { runId: run.id, role: given.role, session: job.spec.session })
     this.#beat()
     void run.outcome.then(() => {
       this.#stream.remove(run)
@@ -132,7 +132,7 @@ export class RunScheduler implements Scheduler {
 
   drain(): Promise<void> {
     this.#draining ??= (async () => {
-      for (const wake of this.#callers.splice(0)) wake()
+      this.#room.close(new GreenroomError('CLOSED', 'the scheduler takes no new jobs'))
       while (this.#pending.size > 0) await Promise.all(this.#pending)
       this.#heartbeat?.cancel()
       this.#stream.end()
@@ -154,15 +154,13 @@ export class RunScheduler implements Scheduler {
     const { session, role } = job.spec
     const { journal, clock } = this.#parts
     const { parent } = this.#options
-    this.#waiting += 1
     let waits = true
     return {
       exempt: true,
       admitted: () => {
         if (!waits) return
         waits = false
-        this.#waiting -= 1
-        this.#callers.shift()?.()
+        this.#room.leave()
       },
       skip: () => this.#skip(job),
       operations: (runId) => [journal.completion(parent, { runId, session, role }, clock.now())],
@@ -204,24 +202,6 @@ export class RunScheduler implements Scheduler {
 
   // ─── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #room(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#draining === undefined && this.#waiting >= this.#queue) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#callers.push(resolve)
-      try {
-        await (signal === undefined ? promise : untilAbort(signal, promise))
-      } catch (error) {
-        // Whoever was woken in vain passes it on.
-        const at = this.#callers.indexOf(resolve)
-        if (at < 0) this.#callers.shift()?.()
-        else this.#callers.splice(at, 1)
-        throw error
-      }
-    }
-    signal?.throwIfAborted()
-    if (this.#draining !== undefined) throw new GreenroomError('CLOSED', 'the scheduler takes no new jobs')
-  }
-
   #track(work: Promise<void>): void {
     const pending = work.finally(() => this.#pending.delete(pending))
     this.#pending.add(pending)
@@ -239,3 +219,5 @@ export class RunScheduler implements Scheduler {
     )
   }
 }
+
+const neverAborted = new AbortController().signal

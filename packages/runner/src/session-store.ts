@@ -29,7 +29,7 @@ export interface Session {
   readonly metadata?: Readonly<Record<string, string>>
 }
 
-/** Keeps transcripts. */
+/** Keeps transcripts. A call that takes longer than half a minute counts as failed: `TIMEOUT`. */
 export interface SessionStore {
   /** A session, or undefined before its first `append`. */
   get(sessionId: string): Promise<Session | undefined>

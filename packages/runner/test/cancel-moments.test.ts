@@ -107,6 +107,11 @@ class Stage implements AsyncDisposable {
     return stage
   }
 
+  /** Messages at the broker. */
+  get messages(): number {
+    return this.#broker.stats().messages
+  }
+
   async brokerDown(): Promise<void> {
     await this.#broker.close()
   }
@@ -144,6 +149,16 @@ function startBroker(folder: string): Promise<Broker> {
   })
 }
 
+/** Cancels a run and holds it to its bound, in milliseconds. */
+async function cancelWithin(run: Run<unknown>, bound: number, reason: string): Promise<Outcome<unknown>> {
+  const before = performance.now()
+  const outcome = await run.cancel(reason)
+  const ms = Math.round(performance.now() - before)
+  console.log(`cancelled after ${ms} ms (bound ${bound})`)
+  expect(ms).toBeLessThan(slack * bound)
+  return outcome
+}
+
 /** Cancels a run and holds it to everything that a cancel promises. */
 async function expectClean(
   stage: Stage,
@@ -157,11 +172,7 @@ async function expectClean(
   const settled: unknown[] = []
   void run.outcome.then((outcome) => settled.push(outcome))
   const pid = run.status().worker?.pid
-  const before = performance.now()
-  const outcome = await run.cancel(reason)
-  const ms = Math.round(performance.now() - before)
-  console.log(`cancelled after ${ms} ms (bound ${within})`)
-  expect(ms).toBeLessThan(slack * within)
+  const outcome = await cancelWithin(run, within, reason)
   if (stage.runner.stats().pool.idle === 0 && pid !== undefined)
     await until(() => !isAlive(pid), 'the end of the worker')
   await until(async () => (await stage.isQuiet()) === timers, 'the end of every timer')
@@ -179,7 +190,7 @@ test('queued: with a scheduler, before it is its turn', async () => {
   const first = await scheduler.enqueue({ role: 'wait' })
   await firstData(first, 'pid')
   const second = await scheduler.enqueue({ role: 'echo', task: 'x' })
-  expect(await second.cancel('not any more')).toEqual(cancelled)
+  expect(await cancelWithin(second, 100, 'not any more')).toEqual(cancelled)
   expect(second.status().attempts).toBe(0)
   await first.cancel()
   await scheduler.drain()
@@ -193,9 +204,7 @@ test('waiting for a permit', async () => {
   await firstData(first, 'pid')
   const second = stage.runner.run({ role: 'echo', task: 'x' })
   await until(() => second.status().phase === 'queued')
-  const before = performance.now()
-  expect(await second.cancel('not any more')).toEqual(cancelled)
-  expect(performance.now() - before).toBeLessThan(slack * 100)
+  expect(await cancelWithin(second, 100, 'not any more')).toEqual(cancelled)
   expect(second.status()).toMatchObject({ attempts: 0, events: 0 })
   await expectClean(stage, first, { within: graceMs, timers })
 })
@@ -228,20 +237,21 @@ test('attaching: its process is there and never says a word', async () => {
   expect(await expectClean(stage, run, { within: 100, timers })).toEqual(cancelled)
 })
 
-test('before the claim: a warm worker that stands still has the assignment', async () => {
+test('before the claim: a warm worker that stands still has the assignment, and is as warm as before', async () => {
   await using stage = await Stage.open({ maxIdle: 1 })
-  await stage.runner.run({ role: 'echo', task: 'warm' }).outcome
-  const idle = stage.clock.pending
-  const run = stage.runner.run({ role: 'echo', task: 'x' })
-  const pid = await until(() => run.status().worker?.pid)
+  const warm = stage.runner.run({ role: 'echo', task: 'warm' })
+  await warm.outcome
+  const pid = warm.status().worker?.pid ?? 0
+  const timers = await stage.isQuiet()
   process.kill(pid, 'SIGSTOP')
-  const outcome = await run.cancel('not any more')
-  // It may have claimed it before it was stopped: then it ends by force, and what it did is done.
-  expect(['cancelled', 'completed']).toContain(outcome.status)
-  if (outcome.status === 'cancelled') await until(() => !isAlive(pid), 'the end of the worker')
-  else process.kill(pid, 'SIGCONT')
-  // The idle worker's timer is gone with it.
-  await until(async () => (await stage.isQuiet()) <= idle, 'the end of every timer')
+  const run = stage.runner.run({ role: 'echo', task: 'x' })
+  await until(() => stage.messages === 1, 'the assignment at the broker')
+  expect(run.status().worker).toMatchObject({ pid, warm: true })
+  expect(await expectClean(stage, run, { within: 100, timers })).toEqual(cancelled)
+  process.kill(pid, 'SIGCONT')
+  const next = stage.runner.run({ role: 'echo', task: 'y' })
+  expect(await next.outcome).toMatchObject({ status: 'completed', text: 'y' })
+  expect(next.status().worker).toMatchObject({ pid, warm: true })
 })
 
 test('after the claim, with an executor that hears it', async () => {
@@ -278,12 +288,7 @@ test('while the broker is down', async () => {
   await firstData(run, 'pid')
   await stage.brokerDown()
   const pid = run.status().worker?.pid ?? 0
-  const before = performance.now()
-  expect(await run.cancel('not any more')).toMatchObject(cancelled)
-  const ms = Math.round(performance.now() - before)
-  const bound = graceMs + 1_000 + partitionGraceMs
-  console.log(`cancelled while the broker is down after ${ms} ms (bound ${bound})`)
-  expect(ms).toBeLessThan(slack * bound)
+  expect(await cancelWithin(run, graceMs + 1_000 + partitionGraceMs, 'not any more')).toMatchObject(cancelled)
   await until(() => !isAlive(pid), 'the end of the worker')
   await stage.brokerUp()
   await until(async () => {
@@ -310,7 +315,7 @@ test('at the terminal: the run was faster, and is completed', async () => {
   const timers = stage.clock.pending
   const run = stage.runner.run({ role: 'echo', task: 'x', session: 'slow' })
   await until(() => run.status().phase === 'ending')
-  const cancelling = run.cancel('too late')
+  const cancelling = cancelWithin(run, 100, 'too late')
   held.resolve()
   expect(await cancelling).toMatchObject({ status: 'completed', text: 'x' })
   await until(async () => (await stage.isQuiet()) === timers, 'the end of every timer')

@@ -22,9 +22,12 @@ test('an attempt is over when its terminal is there and every event up to its la
   expect(end).not.toHaveProperty('eventsLost')
   expect(it.events).toEqual(['1text-delta', '2text-delta', '3text-delta'])
   expect(it.bus.stats().messages).toBe(1)
-  if (end.how === 'terminal') end.confirm()
+  if (end.how !== 'terminal') throw new Error('no terminal')
+  end.confirm()
   await until(() => it.heard.some(({ kind }) => kind === 'terminal-ack'))
-  expect(it.bus.stats().messages).toBe(0)
+  expect(it.bus.stats().messages).toBe(1)
+  end.acknowledge()
+  await until(() => it.bus.stats().messages === 0)
 })
 
 test('a message is decoded once, whoever has to know whose it is', async () => {

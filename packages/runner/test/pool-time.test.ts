@@ -1,8 +1,9 @@
 /** The pool under a clock of the test's own: who leaves when, and how starts are held back. */
 import { createManualClock } from '@greenroom/bus/testing'
-import { codeOf, type ServedExecutor } from '@greenroom/proto'
+import { codeOf, GreenroomError, type ServedExecutor } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { createPool, describeMiss, explainReuse, type PoolLimits, type PoolNeed } from '../src/pool/index.ts'
+import { SpawnGate } from '../src/pool/spawn-gate.ts'
 
 const never = new AbortController().signal
 const random = { fraction: () => 1, id: () => 'the-key-of-the-digests' }
@@ -19,14 +20,15 @@ const standard: PoolLimits = {
 class Process {
   readonly name: string
   readonly serves: readonly ServedExecutor[] = [{ name: 'work', version: '1' }]
-  readonly slots = 1
+  readonly slots: number
   readonly attached: Promise<boolean>
   readonly gone: Promise<{ message: string; error?: { code: string } }>
   readonly end: (message: string, code?: string) => void
   ending: 'retired' | 'killed' | undefined
 
-  constructor(name: string, comesUp: boolean) {
+  constructor(name: string, comesUp: boolean, slots: number) {
     this.name = name
+    this.slots = slots
     const { promise, resolve } = Promise.withResolvers<{ message: string; error?: { code: string } }>()
     this.gone = promise
     this.end = (message, code) => resolve({ message, ...(code === undefined ? {} : { error: { code } }) })
@@ -48,6 +50,7 @@ function open(
   limits: Partial<PoolLimits> = {},
   comesUp: () => boolean = () => true,
   isCurrent: () => boolean = () => true,
+  slots = 1,
 ) {
   const clock = createManualClock()
   const processes: Process[] = []
@@ -56,7 +59,7 @@ function open(
   const pool = createPool<PoolNeed, Process>({
     limits: { ...standard, ...limits },
     spawn: () => {
-      const process = new Process(`p${processes.length}`, comesUp())
+      const process = new Process(`p${processes.length}`, comesUp(), slots)
       processes.push(process)
       live.add(process)
       void process.gone.then(() => live.delete(process))
@@ -75,6 +78,25 @@ function open(
     return lease
   }
   return { clock, pool, processes, warnings, need, use }
+}
+
+/** A pool whose launcher throws. */
+function openFailing() {
+  const clock = createManualClock()
+  const fails = { count: 0, code: 'WORKER_SPAWN_FAILED' as 'WORKER_SPAWN_FAILED' | 'SPEC_TOO_LARGE' }
+  const pool = createPool<PoolNeed, Process>({
+    limits: standard,
+    spawn: () => {
+      fails.count += 1
+      throw new GreenroomError(fails.code)
+    },
+    processes: () => 0,
+    isCurrent: () => true,
+    clock,
+    random,
+    warn: () => undefined,
+  })
+  return { clock, pool, fails, need: (): PoolNeed => ({ executor: 'work', fixed: {} }) }
 }
 
 describe('idle workers', () => {
@@ -168,6 +190,43 @@ describe('idle workers', () => {
     expect(pool.stats()).toMatchObject({ idle: 0, ended: { gone: 1 } })
     expect(warnings).toEqual(['an idle worker ended'])
     expect(clock.timers).toEqual([])
+  })
+})
+
+describe('a worker with several slots', () => {
+  test.for(['kill', 'hung', 'retire'] as const)(
+    'that one run gives back with %s is left to the others, then ends',
+    async (how) => {
+      const { use, pool, processes } = open({}, undefined, undefined, 2)
+      const [one, other] = [await use(), await use()]
+      expect(processes).toHaveLength(1)
+      one.release(how)
+      expect(processes[0]?.ending).toBeUndefined()
+      // But nobody else gets it.
+      expect((await use()).warm).toBe(false)
+      other.release('park')
+      expect(processes[0]?.ending).toBe('retired')
+      expect(pool.stats()).toMatchObject({ idle: 0, busy: 1, ended: { untrusted: 1 } })
+    },
+  )
+})
+
+describe('a worker that was not used after all', () => {
+  test('is as warm as it was', async () => {
+    const { use, pool, processes } = open({ maxUses: 2 })
+    ;(await use()).release('park')
+    for (let n = 0; n < 5; n += 1) (await use()).release('unused')
+    expect(pool.stats()).toMatchObject({ idle: 1, hits: 5 })
+    ;(await use()).release('park')
+    expect(pool.stats()).toMatchObject({ idle: 0, ended: { uses: 1 } })
+    expect(processes).toHaveLength(1)
+  })
+
+  test('ends when it had not come up', async () => {
+    const { pool, need, processes } = open({}, () => false)
+    const lease = await pool.acquire(need(), never)
+    lease.release('unused')
+    expect(processes[0]?.ending).toBe('killed')
   })
 })
 
@@ -293,6 +352,71 @@ describe('starts that fail', () => {
     expect(clock.timers).toEqual([])
   })
 
+  test('count when they hang as when they end', async () => {
+    const { pool, need, clock, processes } = open({}, () => false)
+    for (let n = 1; n <= 5; n += 1) {
+      const acquired = pool.acquire(need(), never)
+      await clock.advance(1_000)
+      expect(processes).toHaveLength(n)
+      ;(await acquired).release('hung')
+      await clock.settle()
+    }
+    await expect(pool.acquire(need(), never)).rejects.toMatchObject({
+      code: 'WORKER_SPAWN_FAILED',
+      message: expect.stringContaining('The last: it did not answer in time'),
+    })
+  })
+
+  test('are no failures of a worker that had come up', async () => {
+    const { use, processes, clock } = open()
+    for (let n = 1; n <= 6; n += 1) {
+      ;(await use()).release('hung')
+      await clock.settle()
+      expect(processes).toHaveLength(n)
+    }
+  })
+
+  test('count when the launcher throws; what is too large for any worker is none', async () => {
+    const { clock, pool, need, fails } = openFailing()
+    for (let n = 0; n < 5; n += 1) {
+      const acquired = pool.acquire(need(), never).catch(codeOf)
+      await clock.advance(1_000)
+      expect(await acquired).toBe('WORKER_SPAWN_FAILED')
+    }
+    expect(fails.count).toBe(5)
+    await expect(pool.acquire(need(), never)).rejects.toThrow('5 workers in a row')
+    expect(fails.count).toBe(5)
+
+    fails.code = 'SPEC_TOO_LARGE'
+    for (let n = 0; n < 6; n += 1)
+      expect(await pool.acquire({ executor: 'other', fixed: {} }, never).catch(codeOf)).toBe('SPEC_TOO_LARGE')
+  })
+
+  test('are forgotten after ten minutes', async () => {
+    const { clock } = open()
+    const gate = new SpawnGate(clock, random)
+    for (let n = 0; n < 5; n += 1) gate.start('key').failed('no')
+    expect(() => gate.delayOf('key')).toThrow('5 workers in a row')
+    await clock.advance(631_000)
+    gate.start('other').failed('no')
+    gate.start('key').failed('no')
+    expect(gate.delayOf('key')).toBe(100)
+  })
+
+  test('have one trial after the circuit was open, whatever becomes of starts from before', async () => {
+    const { clock } = open()
+    const gate = new SpawnGate(clock, random)
+    const early = gate.start('key')
+    for (let n = 0; n < 5; n += 1) gate.start('key').failed('no')
+    await clock.advance(30_000)
+    expect(gate.delayOf('key')).toBe(0)
+    const trial = gate.start('key')
+    early.undecided()
+    expect(() => gate.delayOf('key')).toThrow('one is being tried')
+    trial.undecided()
+    expect(gate.delayOf('key')).toBe(0)
+  })
+
   test('stop being waited for when the signal aborts, and leave no timer', async () => {
     const { pool, need, clock, processes } = open({}, () => false)
     await pool.acquire(need(), never)
@@ -327,11 +451,97 @@ describe('workers that are kept ready', () => {
     expect(clock.timers).toEqual([])
   })
 
-  test('what keeps them from being started is told of, and ends nothing', async () => {
-    const { pool, clock, warnings, use } = open()
-    pool.keepReady('r', 1, () => Promise.reject(new Error('no secret')))
+  test('what keeps them from being started is told of, ends nothing, and is tried again', async () => {
+    const { pool, clock, warnings, use, need } = open()
+    let isThere = false
+    pool.keepReady('r', 1, () => (isThere ? Promise.resolve(need()) : Promise.reject(new Error('no secret'))))
     await clock.settle()
     expect(warnings).toEqual(['no worker can be kept ready'])
-    expect((await use()).warm).toBe(false)
+    const lease = await use()
+    expect(lease.warm).toBe(false)
+    lease.release('retire')
+    await clock.advance(999)
+    expect(warnings).toHaveLength(1)
+    isThere = true
+    await clock.advance(1)
+    expect(pool.stats()).toMatchObject({ idle: 1 })
+  })
+
+  test('that do not come up are tried again after longer and longer pauses, whatever else changes', async () => {
+    const { pool, clock, processes, need, use } = open({}, () => processes.length > 0 && processes.length % 2 === 0)
+    pool.keepReady('r', 1, () => Promise.resolve({ executor: 'other', fixed: {} }))
+    await clock.settle()
+    const dies = async (): Promise<void> => {
+      processes.at(-1)?.end('no')
+      await clock.settle()
+    }
+    await dies()
+    expect(processes).toHaveLength(1)
+    // Other runs come and go.
+    const lease = await pool.acquire(need(), never)
+    lease.release('retire')
+    await use('/b')
+    const before = processes.length
+    await clock.advance(999)
+    expect(processes).toHaveLength(before)
+    await clock.advance(1)
+    expect(processes).toHaveLength(before + 1)
+  })
+
+  test('that end idle are replaced, after a pause', async () => {
+    const { pool, need, clock, processes } = open()
+    pool.keepReady('r', 1, () => Promise.resolve(need()))
+    await clock.settle()
+    processes[0]?.end('killed by somebody')
+    await clock.advance(999)
+    expect(pool.stats()).toMatchObject({ idle: 0 })
+    await clock.advance(1)
+    expect(pool.stats()).toMatchObject({ idle: 1 })
+    // The second pause is twice as long.
+    processes[1]?.end('killed by somebody')
+    await clock.advance(1_999)
+    expect(pool.stats()).toMatchObject({ idle: 0 })
+    await clock.advance(1)
+    expect(pool.stats()).toMatchObject({ idle: 1 })
+    pool.close()
+    await clock.settle()
+    expect(clock.timers).toEqual([])
+  })
+
+  test('are not started without end when each is out of date at once', async () => {
+    const { pool, need, clock, processes } = open({}, undefined, () => false)
+    pool.keepReady('r', 1, () => Promise.resolve(need()))
+    await clock.advance(60_000)
+    // 1 + 2 + 4 + 8 + 16 + 32 seconds.
+    expect(processes).toHaveLength(6)
+    expect(processes.every(({ ending }) => ending === 'retired')).toBe(true)
+  })
+
+  test('are ended when they do not come up within a minute', async () => {
+    const { pool, need, clock, processes } = open({}, () => false)
+    pool.keepReady('r', 1, () => Promise.resolve(need()))
+    await clock.advance(59_999)
+    expect(processes[0]?.ending).toBeUndefined()
+    await clock.advance(1)
+    expect(processes[0]?.ending).toBe('killed')
+    expect(processes).toHaveLength(1)
+    await clock.advance(1_000)
+    expect(processes).toHaveLength(2)
+  })
+
+  test('wait for room that runs do not need', async () => {
+    const { pool, need, clock, use, processes } = open({ maxProcesses: 1 })
+    const lease = await use('/a')
+    pool.keepReady('r', 1, () => Promise.resolve(need('/r')))
+    const waits = pool.acquire(need('/b'), never)
+    await clock.settle()
+    lease.release('retire')
+    await clock.settle()
+    const next = await waits
+    expect(processes).toHaveLength(2)
+    next.release('retire')
+    await clock.settle()
+    expect(pool.stats()).toMatchObject({ idle: 1, busy: 0 })
+    expect((await use('/r')).warm).toBe(true)
   })
 })

@@ -2,6 +2,7 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import type { Outcome } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import { createRunner, type Roles, type Run, type RunnerOptions, type RunStatus } from '../src/index.ts'
 import { firstData, isAlive, keepingLogger, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
@@ -208,10 +209,48 @@ test('a run that is cancelled while it waits for a process ends at once', async 
   const first = runner.run({ role: 'wait' })
   await firstData(first, 'pid')
   const second = runner.run({ role: 'where' })
-  await until(() => second.status().phase === 'starting')
+  await until(() => runner.stats().executing === 2)
+  expect(second.status()).toMatchObject({ phase: 'queued' })
   expect(await second.cancel('no')).toEqual({ status: 'cancelled', reason: 'no' })
   expect(second.status().attempts).toBe(0)
   await first.cancel()
+})
+
+test('a run that is cancelled before its claim takes nothing from those that share its worker', async () => {
+  await using runner = await testRunner()
+  const sibling = runner.run({ role: 'shared' })
+  const pid = Number(await firstData(sibling, 'pid'))
+  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+  for (let n = 0; n < 40; n += 1) {
+    const run = runner.run({ role: 'shared' })
+    while (run.status().attempts === 0) await turn()
+    for (let turns = 0; turns < n % 8; turns += 1) await turn()
+    expect(await run.cancel('no')).toMatchObject({ status: 'cancelled' })
+  }
+  expect(isAlive(pid)).toBe(true)
+  expect(sibling.status()).toMatchObject({ phase: 'running', attempts: 1 })
+  await sibling.cancel('enough')
+  // It was never in doubt: a run that came to nothing says nothing about its worker.
+  expect(await sibling.outcome).toMatchObject({ status: 'cancelled', reason: 'enough' })
+})
+
+test('workers that hang at their start are not started again and again', { timeout: 30_000 }, async () => {
+  using folder = temporaryFolder()
+  const file = join(folder.path, 'hangs.ts')
+  await writeFile(file, 'setTimeout(() => undefined, 60_000)\n')
+  await using runner = await createRunner({
+    worker: pathToFileURL(file),
+    roles: { hang: { executor: 'hang', limits: { acceptColdMs: 100 } } },
+    dataDir: null,
+    quiet: true,
+  })
+  const outcomes: Outcome[] = []
+  for (let n = 0; n < 3; n += 1) outcomes.push(await runner.run({ role: 'hang' }).outcome)
+  const timeout = { status: 'timeout', which: 'accept' }
+  // Each has two attempts; the fifth start is the last.
+  expect(outcomes).toMatchObject([timeout, timeout, { code: 'WORKER_SPAWN_FAILED', retry: 'later' }])
+  const started = runner.stats().pool.misses
+  expect(started.first + started.busy).toBe(5)
 })
 
 test('workers are kept ready before anybody asks, and replaced when they are taken', async () => {

@@ -137,8 +137,22 @@ test('a run that is cancelled while it waits for its next attempt ends at once',
   const run = runner.run({ role: 'flaky' })
   await until(() => run.status().phase === 'delayed')
   expect(runner.stats().executing).toBe(0)
+  // It has no worker now.
+  expect(run.status()).not.toHaveProperty('worker')
   expect(await run.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
   await until(() => runner.stats().processes === 0)
+})
+
+test('what its attempts used is in the outcome of a run that is cancelled between them', async () => {
+  await using runner = await createRunner({
+    worker,
+    roles: { mortal: { executor: 'mortal', idempotent: true, retry: { attempts: 2, backoffMs: 60_000 } } },
+    dataDir: null,
+    quiet: true,
+  })
+  const run = runner.run({ role: 'mortal' })
+  await until(() => run.status().phase === 'delayed')
+  expect(await run.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough', usage: { rounds: 2 } })
 })
 
 test('what is no number is refused by name', async () => {

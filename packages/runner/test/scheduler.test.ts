@@ -1,4 +1,5 @@
 /** The scheduler: a parent's children in the background. */
+import { codeOf } from '@greenroom/proto'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import {
@@ -6,6 +7,7 @@ import {
   createRunner,
   type ChildEvent,
   type Completion,
+  type Run,
   type SessionStore,
 } from '../src/index.ts'
 import { firstData, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
@@ -116,6 +118,54 @@ test('jobs wait for their turn and not for each other’s runs; beyond the bound
   await scheduler.drain()
   expect(scheduler.waiting).toBe(0)
   await expect(scheduler.enqueue({ role: 'echo' })).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('enqueue ends with its signal; what it is given is judged in the outcome', async () => {
+  await using runner = await testRunner({ admission: { maxExecuting: 1 } })
+  await using scheduler = runner.scheduler({ parent, queue: 1 })
+  const first = await scheduler.enqueue({ role: 'wait', session: 'busy' })
+  await firstData(first, 'pid')
+  const second = await scheduler.enqueue({ role: 'echo', task: 'x' })
+  const stop = new AbortController()
+  const stopped = scheduler.enqueue({ role: 'echo', task: 'x' }, { signal: stop.signal }).catch(codeOf)
+  stop.abort(new Error('a reason of its own'))
+  expect(await stopped).toBe('ABORTED')
+  const waiting = scheduler.enqueue({ role: 'echo', task: 'x', session: 'busy', signal: stop.signal })
+  await first.cancel()
+  await second.outcome
+  expect(await (await waiting).outcome).toEqual({ status: 'cancelled', reason: 'a reason of its own' })
+  const untyped = (spec: unknown): Promise<Run> => Reflect.apply(Reflect.get(scheduler, 'enqueue'), scheduler, [spec])
+  expect(await (await untyped(null)).outcome).toMatchObject({ status: 'failed', code: 'UNKNOWN_ROLE' })
+})
+
+test('a job whose session never loads can be cancelled, and does not keep its runner from closing', async () => {
+  const store = createMemorySessions()
+  const hangs = new Promise<never>(() => undefined)
+  const sessions: SessionStore = { ...store, messages: (id) => (id === 'hung' ? hangs : store.messages(id)) }
+  const runner = await testRunner({ sessions })
+  const completions: Completion[] = []
+  const scheduler = runner.scheduler({ parent, onCompletion: (one) => void completions.push(one) })
+  const one = await scheduler.enqueue({ role: 'echo', session: 'hung' })
+  expect(await one.cancel('no')).toEqual({ status: 'cancelled', reason: 'no' })
+  const two = await scheduler.enqueue({ role: 'echo', session: 'hung' })
+  await runner.close()
+  expect(await two.outcome).toMatchObject({ status: 'cancelled' })
+  await scheduler.drain()
+  expect(completions.map(({ runId }) => runId)).toEqual([one.id, two.id])
+})
+
+test('a handler may wait for a run of its own, also when there is room for one process only', async () => {
+  await using runner = await testRunner({ admission: { maxExecuting: 1, maxProcesses: 1 } })
+  const followed: unknown[] = []
+  const scheduler = runner.scheduler({
+    parent,
+    async onCompletion() {
+      followed.push(await runner.run({ role: 'where' }).outcome)
+    },
+  })
+  await scheduler.enqueue({ role: 'fail', task: 'throw' })
+  await scheduler.drain()
+  expect(followed).toMatchObject([{ status: 'completed' }])
 })
 
 test('a heartbeat says where each child stands while it says nothing itself', async () => {

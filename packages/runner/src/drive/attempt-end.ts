@@ -17,8 +17,10 @@ export type UntrippedEnd =
       readonly terminal: Terminal
       /** Events that can never arrive any more. */
       readonly eventsLost?: EventRange
-      /** To be called when the end is recorded: the worker and the broker may forget it. */
+      /** To be called when the end is recorded: the worker may forget it. */
       readonly confirm: () => void
+      /** To be called when nobody has to be told any more: the broker may forget it too. */
+      readonly acknowledge: () => void
     }
   | {
       /** The assignment was withdrawn: nothing ran (A2). */

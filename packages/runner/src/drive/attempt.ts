@@ -368,11 +368,13 @@ export class Attempt {
       timer.cancel()
     }
     await this.#options.flushed()
-    const confirm = (): void => {
-      acknowledge(delivery)
-      this.#line.publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq })
+    return {
+      how: 'terminal',
+      terminal,
+      confirm: () => this.#line.publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq }),
+      acknowledge: () => acknowledge(delivery),
+      ...this.#missing(terminal.lastSeq),
     }
-    return { how: 'terminal', terminal, confirm, ...this.#missing(terminal.lastSeq) }
   }
 
   #missing(last: number): { eventsLost?: EventRange } {

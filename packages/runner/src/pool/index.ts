@@ -1,8 +1,8 @@
 /**
  * `@greenroom/runner/pool`: workers that stay warm between runs.
  *
- * - `pool` who gets which worker, and how long they stay · `fingerprint` what may share one · `miss` why one was not warm
- * - `spawn-gate` how soon one that does not come up is started again
+ * - `pool` what one is · `worker-pool` who gets which worker, and how long they stay · `fingerprint` what may share one · `miss` why one was not warm
+ * - `spawn-gate` how soon one that does not come up is started again · `reserves` those that are kept ready
  *
  * @packageDocumentation
  */
@@ -14,9 +14,8 @@ export {
   type Lease,
   type Pool,
   type PoolLimits,
-  type PoolNeed,
   type PoolOptions,
   type PoolStats,
-  type PoolWorker,
-  type PoolWorkerEnd,
+  type Release,
 } from './pool.ts'
+export type { PoolNeed, PoolWorker, PoolWorkerEnd } from './worker.ts'

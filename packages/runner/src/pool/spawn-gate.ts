@@ -1,6 +1,5 @@
 /**
- * The gate before spawning: workers that end before they come up are not started again and again. Those that hang do not
- * count: they are given up by the acceptance deadline.
+ * The gate before spawning: workers that do not come up are not started again and again.
  *
  * ```text
  * closed ──failure──► backing off: the next start waits ──5 failures in a row──► open: starts fail at once
@@ -15,7 +14,19 @@ import { GreenroomError, type Clock, type Random } from '@greenroom/proto'
 const failuresToOpen = 5
 /** How long it stays open, in milliseconds. */
 const openMs = 30_000
+/** Failures so long ago, in milliseconds, say nothing any more. */
+const forgetMs = 600_000
 const backoff = { minMs: 100, maxMs: 30_000 }
+
+/** A start under way. Only its first end counts. */
+export interface Start {
+  /** It came up. */
+  succeeded(): void
+  /** It was ended before anybody could know: the next start is no worse off. */
+  undecided(): void
+  /** It did not come up. */
+  failed(message: string): void
+}
 
 interface Line {
   readonly backoff: Backoff
@@ -23,11 +34,11 @@ interface Line {
   message: string
   /** No start before. */
   until: number
-  /** Whether one is being started. */
-  trying: boolean
+  /** The start since the last failure, while it is under way. */
+  trial: Start | undefined
 }
 
-/** Spawn failures by what was to be spawned. */
+/** Starts and their failures, by what was to be started. */
 export class SpawnGate {
   readonly #clock: Clock
   readonly #random: Random
@@ -53,45 +64,55 @@ export class SpawnGate {
     const line = this.#lines.get(key)
     if (line === undefined) return 0
     const waitMs = Math.max(0, line.until - this.#clock.monotonic())
-    if (line.failures < failuresToOpen) return line.trying ? Infinity : waitMs
-    if (waitMs === 0 && !line.trying) return 0
+    if (line.failures < failuresToOpen) return line.trial === undefined ? waitMs : Infinity
+    if (waitMs === 0 && line.trial === undefined) return 0
+    const next = line.trial === undefined ? `the next one is tried in ${Math.ceil(waitMs)} ms` : 'one is being tried'
     throw new GreenroomError(
       'WORKER_SPAWN_FAILED',
-      `${line.failures} workers in a row did not come up; the next one is tried in ${Math.ceil(waitMs)} ms. The last: ${line.message}`,
+      `${line.failures} workers in a row did not come up; ${next}. The last: ${line.message}`,
     )
   }
 
-  /** One is being started: of an open circuit it is the one trial. */
-  starting(key: string): void {
+  /** One is being started now. */
+  start(key: string): Start {
+    let isOver = false
+    const once = (act: () => void): void => {
+      if (isOver) return
+      isOver = true
+      const line = this.#lines.get(key)
+      if (line?.trial === start) line.trial = undefined
+      act()
+    }
+    const start: Start = {
+      succeeded: () => once(() => this.#lines.delete(key)),
+      undecided: () => once(() => undefined),
+      failed: (message) => once(() => this.#fail(key, message)),
+    }
     const line = this.#lines.get(key)
-    if (line !== undefined) line.trying = true
+    if (line !== undefined) line.trial ??= start
+    return start
   }
 
-  /** One came up. */
-  succeeded(key: string): void {
-    this.#lines.delete(key)
-  }
-
-  /** One was ended before anybody could know: the next start is no worse off. */
-  undecided(key: string): void {
-    const line = this.#lines.get(key)
-    if (line !== undefined) line.trying = false
-  }
-
-  /** One did not come up. */
-  failed(key: string, message: string): void {
+  #fail(key: string, message: string): void {
+    this.#forget()
     const line = this.#lines.get(key) ?? {
       backoff: new Backoff(backoff, this.#random),
       failures: 0,
       message,
       until: 0,
-      trying: false,
+      trial: undefined,
     }
     this.#lines.set(key, line)
     line.failures += 1
     line.message = message
-    line.trying = false
     const delayMs = line.failures < failuresToOpen ? line.backoff.next() : openMs
     line.until = this.#clock.monotonic() + delayMs
+  }
+
+  /** Rotated secrets make new keys: what is never asked for again must not stay. */
+  #forget(): void {
+    const now = this.#clock.monotonic()
+    for (const [key, { until, trial }] of this.#lines)
+      if (trial === undefined && until + forgetMs < now) this.#lines.delete(key)
   }
 }
