@@ -341,6 +341,7 @@ class Sender implements LinkSender {
       lastSentSeq: this.#lastSent,
       progressSeq: this.#lastSeq,
       loopLagMs: this.#options.loopLag?.() ?? 0,
+      waiting: this.#waiters.size,
       ...(rssMb === undefined ? {} : { rssMb: rssMb() }),
     }
     this.#options.peer.publish({

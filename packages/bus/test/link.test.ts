@@ -92,7 +92,7 @@ describe('the window', () => {
     link.settle()
     link.clock.jump(2000)
     expect(link.toRunner.map(({ kind, payload }) => [kind, Buffer.from(payload).toString()])).toEqual([
-      ['heartbeat', '{"runId":"r1","epoch":1,"lastSentSeq":4,"progressSeq":4,"loopLagMs":7}'],
+      ['heartbeat', '{"runId":"r1","epoch":1,"lastSentSeq":4,"progressSeq":4,"loopLagMs":7,"waiting":3}'],
     ])
     link.receiver.ack(2)
     link.settle()

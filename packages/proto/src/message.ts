@@ -348,6 +348,8 @@ export interface Heartbeat extends RunRef {
   readonly loopLagMs: number
   /** The worker's resident memory, in MiB. */
   readonly rssMb?: number
+  /** How many events wait for room in the window; absent when the worker does not say. */
+  readonly waiting?: number
 }
 
 /** A failure on the wire. */

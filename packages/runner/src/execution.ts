@@ -145,7 +145,7 @@ export class Execution implements Run {
 
   /** Its readers hold it back no more. */
   hurry(): void {
-    this.#feed.hurry()
+    this.#feed.hurry('run')
   }
 
   send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
@@ -302,7 +302,7 @@ export class Execution implements Run {
           // Not before: a worker knows no run that it has not claimed.
           for (const [id, { text, mode }] of this.#steers) this.#attempt?.steer(id, text, mode)
         },
-        onTerminal: () => this.#feed.hurry(),
+        onTerminal: () => this.#feed.hurry('attempt'),
         onSteerReceipt: (receipt) => this.#onReceipt(receipt),
       },
     })

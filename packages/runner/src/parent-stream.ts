@@ -4,6 +4,7 @@
  * - *S1* The events of one child come in its order, `child-completed` after all of them.
  * - *S2* A reader that does not read holds its children back as any reader of a run does; heartbeats are dropped then.
  * - *S3* Without a reader nothing is kept.
+ * - *S4* A reader that is behind when the runner closes gets what it was given so far, then the error.
  */
 import type { Outcome, ReadEvent } from '@greenroom/proto'
 import type { Run, RunPhase } from './run.ts'
@@ -50,6 +51,7 @@ class Reader {
   readonly #waiting: ChildEvent[] = []
   #change = Promise.withResolvers<void>()
   #over = false
+  #failure: { readonly error: unknown } | undefined
 
   /** Whether it still reads. */
   get isOpen(): boolean {
@@ -67,18 +69,34 @@ class Reader {
     if (this.#waiting.length < room) this.#add(event)
   }
 
-  /** The next event; undefined when it is over and nothing is left. */
-  async next(): Promise<ChildEvent | undefined> {
+  /** The next event, if it is not over and nothing is left. */
+  async next(): Promise<IteratorResult<ChildEvent, undefined>> {
     while (this.#waiting.length === 0 && !this.#over) await this.#change.promise
-    const event = this.#waiting.shift()
+    const value = this.#waiting.shift()
     this.#wake()
-    return event
+    if (value !== undefined) return { done: false, value }
+    if (this.#failure !== undefined) throw this.#failure.error
+    return { done: true, value: undefined }
   }
 
   /** Nothing more comes. */
   end(): void {
     this.#over = true
     this.#wake()
+  }
+
+  /** It ends with an error (S4). */
+  fail(error: unknown): void {
+    if (this.#over) return
+    this.#failure = { error }
+    this.end()
+  }
+
+  /** Whoever read has left. */
+  leave(): void {
+    this.#waiting.length = 0
+    this.#failure = undefined
+    this.end()
   }
 
   #add(event: ChildEvent): void {
@@ -124,32 +142,36 @@ export class ParentStream implements AsyncIterable<ChildEvent> {
     for (const reader of this.#readers.keys()) this.#endAfterAll(reader)
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<ChildEvent, undefined> {
+  /** From here on. A plain object: leaving must not wait for the next event, as a generator would. */
+  [Symbol.asyncIterator](): AsyncIterator<ChildEvent, undefined> {
     const reader = new Reader()
     this.#readers.set(reader, new Set())
     for (const [run, child] of this.#children) this.#lead(reader, run, child)
     if (this.#ended) this.#endAfterAll(reader)
-    try {
-      for (;;) {
-        const event = await reader.next()
-        if (event === undefined) return
-        yield event
-      }
-    } finally {
-      reader.end()
-      this.#readers.delete(reader)
+    return {
+      next: () => reader.next(),
+      return: () => {
+        reader.leave()
+        this.#readers.delete(reader)
+        return Promise.resolve({ done: true, value: undefined })
+      },
     }
   }
 
   #lead(reader: Reader, run: Run, child: ChildRun): void {
     const pumps = this.#readers.get(reader)
-    const pumping = pump(reader, run, child).finally(() => pumps?.delete(pumping))
+    const pumping = pump(reader, run, child)
+      .catch((error: unknown) => reader.fail(error))
+      .finally(() => pumps?.delete(pumping))
     pumps?.add(pumping)
   }
 
   #endAfterAll(reader: Reader): void {
     const pumps = this.#readers.get(reader) ?? new Set<Promise<void>>()
-    void Promise.all(pumps).then(() => reader.end())
+    void Promise.all(pumps).then(() => {
+      reader.end()
+      this.#readers.delete(reader)
+    })
   }
 }
 

@@ -71,7 +71,8 @@ export class Feed {
   #first = 1
   #released = 0
   #release: (upTo: number) => void = () => undefined
-  #hurried = false
+  /** Whether no reader holds back this attempt, or any. */
+  #hurried: 'attempt' | 'run' | undefined
   #ended = false
   #change = Promise.withResolvers<void>()
 
@@ -103,6 +104,7 @@ export class Feed {
       this.#epoch = epoch
       this.#first = 1
       this.#released = 0
+      if (this.#hurried === 'attempt') this.#hurried = undefined
     }
     this.#release = release
   }
@@ -117,16 +119,16 @@ export class Feed {
     this.#wake()
   }
 
-  /** From now on no reader holds the run back: its end is near, and would wait for whoever does not read. */
-  hurry(): void {
-    this.#hurried = true
+  /** From now on no reader holds back the attempt, or the run: its end is near, and would wait for whoever does not read. */
+  hurry(what: 'attempt' | 'run'): void {
+    if (this.#hurried !== 'run') this.#hurried = what
     this.#settle()
   }
 
   /** Nothing comes any more: readers end after the last event. */
   end(): void {
     this.#ended = true
-    this.hurry()
+    this.hurry('run')
     this.#wake()
   }
 
@@ -227,7 +229,7 @@ export class Feed {
   #settle(): void {
     const slowest = this.#slowest()
     let released = Math.max(this.#released, slowest)
-    while (released < this.last && (this.#hurried || !this.#isDeltaAt(released + 1))) released += 1
+    while (released < this.last && (this.#hurried !== undefined || !this.#isDeltaAt(released + 1))) released += 1
     if (released > this.#released) {
       this.#released = released
       this.#release(released)

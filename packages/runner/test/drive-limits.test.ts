@@ -125,6 +125,30 @@ test('while the runner is not attached only the total counts', async () => {
   expect(await total.told()).toBe('timeout: total (60000 ms)')
 })
 
+test('a reader who is behind is no excuse for a worker that has room', async () => {
+  await using it = await executing({ noProgressMs: 60_000 }, { record: () => undefined })
+  const heartbeat = { ...ref, lastSentSeq: 1, progressSeq: 1, loopLagMs: 0 }
+  it.publish('events', { ...ref, first: 1, events: [delta] })
+  await until(() => it.attempt.received === 1)
+  it.publish('heartbeat', { ...heartbeat, waiting: 1 })
+  await turns()
+  it.clock.jump(600_000)
+  await turns()
+  expect(it.inbox.some(({ kind }) => kind === 'cancel')).toBe(false)
+  it.publish('heartbeat', { ...heartbeat, waiting: 0 })
+  await turns()
+  it.clock.jump(59_000)
+  it.publish('heartbeat', { ...heartbeat, waiting: 1 })
+  await turns()
+  it.clock.jump(600_000)
+  await turns()
+  expect(it.inbox.some(({ kind }) => kind === 'cancel')).toBe(false)
+  it.publish('heartbeat', { ...heartbeat, waiting: 0 })
+  await turns()
+  it.clock.jump(1_000)
+  expect(await it.told()).toBe('timeout: no-progress (60000 ms)')
+})
+
 test('while a reader is slow silence does not count: the worker may wait for room', async () => {
   await using it = await executing({ noProgressMs: 60_000 }, { record: () => undefined })
   it.publish('events', { ...ref, first: 1, events: [delta] })

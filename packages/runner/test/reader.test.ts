@@ -138,12 +138,28 @@ test('once the executor is done nothing is held back, yet a slow reader still ge
   const { feed, released, tell } = createFeed()
   const reader = feed.read()
   await tell(delta('a'), delta('b'))
-  feed.hurry()
+  feed.hurry('run')
   expect(released.at(-1)).toBe(2)
   await tell(delta('c'))
   expect(released.at(-1)).toBe(3)
   feed.end()
   expect(await take(reader, 4)).toEqual(['1d', '2d', '3d', 'end'])
+})
+
+test('the end of one attempt is no reason to hurry the next', async () => {
+  const { feed, released, recorder } = createFeed()
+  feed.read()
+  feed.hurry('attempt')
+  const released2: number[] = []
+  feed.begin(2, (upTo) => released2.push(upTo))
+  recorder.record(2, 1, [delta('a')])
+  await recorder.flushed()
+  expect([released, released2]).toEqual([[], []])
+  feed.hurry('run')
+  expect(released2).toEqual([1])
+  feed.begin(3, (upTo) => released2.push(upTo))
+  recorder.record(3, 1, [delta('a'), delta('b')])
+  expect(released2).toEqual([1, 2])
 })
 
 test('a second attempt follows the first', async () => {

@@ -168,6 +168,36 @@ test('a handler may wait for a run of its own, also when there is room for one p
   expect(followed).toMatchObject([{ status: 'completed' }])
 })
 
+test('a reader of the stream who is behind when the runner closes gets what came so far, then the error', async () => {
+  const runner = await testRunner()
+  const scheduler = runner.scheduler({ parent })
+  const reader = scheduler[Symbol.asyncIterator]()
+  const run = await scheduler.enqueue({ role: 'count', input: { count: 2_000, kind: 'entries', bytes: 3_000 } })
+  await reader.next()
+  await run.outcome
+  await runner.close()
+  let events = 1
+  const rest = async (): Promise<never> => {
+    for (;;) {
+      const { done } = await reader.next()
+      if (done === true) throw new Error('the stream ended as if it were complete')
+      events += 1
+    }
+  }
+  await expect(rest()).rejects.toMatchObject({ code: 'CLOSED' })
+  expect(events).toBeGreaterThanOrEqual(64)
+  await scheduler.drain()
+})
+
+test('leaving the stream does not wait for its next event', async () => {
+  await using runner = await testRunner()
+  await using scheduler = runner.scheduler({ parent })
+  const reader = scheduler[Symbol.asyncIterator]()
+  const next = reader.next()
+  await reader.return?.()
+  expect(await next).toMatchObject({ done: true })
+})
+
 test('a heartbeat says where each child stands while it says nothing itself', async () => {
   await using runner = await testRunner()
   await using scheduler = runner.scheduler({ parent, heartbeatMs: 20 })

@@ -223,6 +223,7 @@ export const heartbeat = looseObject({
   progressSeq: count,
   loopLagMs: ms,
   rssMb: z.number().min(0).exactOptional(),
+  waiting: count.exactOptional(),
 }) satisfies z.ZodType<messages.Heartbeat>
 
 /** See {@link messages.Terminal}. */

@@ -188,6 +188,9 @@ export class Attempt {
       const heartbeat = parseMessage('heartbeat', content)
       this.#sent = Math.max(this.#sent, heartbeat.lastSentSeq)
       this.#accept()
+      // A reader who is behind holds nothing up as long as there is room.
+      if (heartbeat.waiting === 0) this.#limiter.release('window')
+      else this.#watchWindow()
       this.#limiter.heartbeat(heartbeat)
       this.#link.heartbeat(heartbeat)
     } else if (kind === 'accepted') this.#accept()
@@ -396,7 +399,10 @@ export class Attempt {
     this.#arrived = Promise.withResolvers()
   }
 
-  /** What is here and not acknowledged waits for a slow reader, or for storage: its worker may be waiting for room. */
+  /**
+   * What is here and not acknowledged waits for a slow reader, or for storage: until a heartbeat says that nothing waits
+   * for room, its worker may.
+   */
   #watchWindow(): void {
     if (this.#link.received > this.#link.acked) this.#limiter.hold('window')
     else this.#limiter.release('window')
