@@ -29,6 +29,7 @@ test('five thousand runs: as many outcomes, and nothing is left of any', { timeo
     console.log('fleet:', JSON.stringify({ ...report, pids: report.pids.length }))
     const { outcomes, descriptors, rssMb } = report
     expect(Object.values(outcomes).reduce((sum, n) => sum + n, 0)).toBe(report.runs)
+    expect(report.recorded).toBe(report.runs)
     expect(report.odd).toBe(0)
     expect(Object.keys(outcomes).toSorted()).toEqual(['EXECUTOR_ERROR', 'WORKER_LOST', 'cancelled', 'completed'])
     expect(report.kills).toBeGreaterThan(20)

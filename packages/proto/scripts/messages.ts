@@ -90,7 +90,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     scope: 'run',
   },
   'children-request': { ...ref, requestId: 'k1', op: 'spawn', args: { role: 'tester', task: 'test it', key: 'first' } },
-  heartbeat: { ...ref, lastSentSeq: 12, progressSeq: 9, loopLagMs: 1.25, rssMb: 71.5 },
+  heartbeat: { ...ref, lastSentSeq: 12, progressSeq: 9, loopLagMs: 1.25, rssMb: 71.5, waiting: 3 },
   terminal: {
     ...ref,
     status: 'completed',

@@ -9,32 +9,15 @@
 import { GreenroomError, type Outcome } from '@greenroom/proto'
 import type { EndReason, PoolStats } from './pool/index.ts'
 import type { Run, TypedRunSpec } from './run.ts'
-import type { Runner, RunnerStats } from './runner.ts'
+import type { AnyRoleTypes, AnyRunner, Runner, RunnerStats } from './runner.ts'
 import type { SessionStore } from './session-store.ts'
 
-/** What the runs of each role are given and bring back. */
-export type AnyRoleTypes = Readonly<
-  Record<
-    string,
-    {
-      /** What a run is given. */
-      readonly input: unknown
-      /** What it brings back. */
-      readonly output: unknown
-    }
-  >
->
-
 /** A runner, or several behind one door already, whatever the types of its roles. */
-export interface ComposableRunner extends Omit<Runner, 'run' | 'scheduler' | 'sessions' | '~roles'> {
-  /** Starts a run; see {@link Runner.run}. */
-  run(spec: TypedRunSpec<string, unknown>): Run<unknown>
+export interface ComposableRunner extends Omit<AnyRunner, 'scheduler' | 'sessions'> {
   /** The transcripts, where it is one runner. */
   readonly sessions?: SessionStore
   /** The transcripts by role, where it is several. */
   sessionsOf?(role: string): SessionStore | undefined
-  /** Never there: carries the types of its roles. */
-  readonly '~roles'?: AnyRoleTypes
 }
 
 /** The roles of all members: for one that several have, the first decides. */

@@ -113,6 +113,8 @@ const isFlag = (value: unknown): boolean => typeof value === 'boolean'
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
 const isMs = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0
 const isCount = (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= 0
+/** Where none would mean that what waits, waits for ever. */
+const isSome = (value: unknown): boolean => isCount(value) && value !== 0
 const isVariables = (value: unknown): boolean =>
   Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
 const has = (value: unknown, ...methods: readonly string[]): boolean =>
@@ -179,8 +181,8 @@ function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions>
   if (!isObject(admission)) throw bad('admission', 'an object')
   checkNames('admission', admission, { maxExecuting: true, maxProcesses: true, queue: true })
   const { maxExecuting = 8, maxProcesses = 32, queue = 128 } = admission
-  check('admission.maxProcesses', maxProcesses, isCount, 'a number of processes')
-  check('admission.maxExecuting', maxExecuting, isCount, 'a number of runs')
+  check('admission.maxProcesses', maxProcesses, isSome, 'a number of processes, at least 1')
+  check('admission.maxExecuting', maxExecuting, isSome, 'a number of runs, at least 1')
   check('admission.queue', queue, isCount, 'a number of runs')
   return { maxExecuting, maxProcesses, queue }
 }
@@ -202,7 +204,7 @@ function checkPool(pool: WarmPoolOptions, roles: object): Required<WarmPoolOptio
   check('pool.maxIdlePerKey', maxIdlePerKey, isCount, 'a number of workers')
   check('pool.idleMs', idleMs, isMs, 'a number of milliseconds')
   check('pool.maxAgeMs', maxAgeMs, isMs, 'a number of milliseconds')
-  check('pool.maxUses', maxUses, (it) => isCount(it) && it > 0, 'a number of runs, at least 1')
+  check('pool.maxUses', maxUses, isSome, 'a number of runs, at least 1')
   if (!isObject(prewarm)) throw bad('pool.prewarm', 'an object of numbers by role')
   checkNames('pool.prewarm', prewarm, roles)
   for (const [role, count] of Object.entries(prewarm))
@@ -281,19 +283,14 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.priority`, role.priority, Number.isFinite, 'a number')
   check(`${field}.retry`, role.retry, isObject, 'an object')
   checkNames(`${field}.retry`, role.retry ?? {}, { attempts: true, backoffMs: true, maxBackoffMs: true })
-  check(
-    `${field}.retry.attempts`,
-    role.retry?.attempts,
-    (it) => isCount(it) && it > 0,
-    'a number of attempts, at least 1',
-  )
+  check(`${field}.retry.attempts`, role.retry?.attempts, isSome, 'a number of attempts, at least 1')
   check(`${field}.retry.backoffMs`, role.retry?.backoffMs, isMs, 'a number of milliseconds')
   check(`${field}.retry.maxBackoffMs`, role.retry?.maxBackoffMs, isMs, 'a number of milliseconds')
   check(`${field}.concurrency`, role.concurrency, isObject, 'an object')
   checkNames(`${field}.concurrency`, role.concurrency ?? {}, { key: true, limit: true })
   check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
-  if (role.concurrency !== undefined && !isCount(role.concurrency.limit))
-    throw bad(`${field}.concurrency.limit`, 'a number of runs')
+  if (role.concurrency !== undefined && !isSome(role.concurrency.limit))
+    throw bad(`${field}.concurrency.limit`, 'a number of runs, at least 1')
 }
 
 function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {

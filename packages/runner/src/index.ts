@@ -10,19 +10,13 @@
  *   there is another one · `ending` outcome, sessions, journal
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
- * - `journal` the runner's tables · `session-store` transcripts · `reader` reading a run, late or live
- * - `limits` the bounds of a run, and what is left of them
+ * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `reader` reading a run, late or live
+ * - `limits` the bounds of a run, and what is left of them · `room` places that are waited for
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
  * @packageDocumentation
  */
-export {
-  composeRunners,
-  type AnyRoleTypes,
-  type ComposableRunner,
-  type ComposedRoles,
-  type CompositeRunner,
-} from './composite.ts'
+export { composeRunners, type ComposableRunner, type ComposedRoles, type CompositeRunner } from './composite.ts'
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
 export type { Launched, Launcher, LaunchIdentity, LaunchSpec, Logger, WorkerExit } from './launcher.ts'
 export type {
@@ -42,7 +36,20 @@ export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
 export type { LimitOptions } from './limits.ts'
 export type { RetryOptions } from './retry.ts'
 export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
-export type { Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
+export type { AnyScheduler, Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
-export { createRunner, type RoleTypes, type Runner, type RunnerStats } from './runner.ts'
-export { createMemorySessions, type Session, type SessionEntry, type SessionStore } from './session-store.ts'
+export {
+  createRunner,
+  type AnyRoleTypes,
+  type AnyRunner,
+  type RoleTypes,
+  type Runner,
+  type RunnerStats,
+} from './runner.ts'
+export {
+  createMemorySessions,
+  type Session,
+  type SessionDescription,
+  type SessionEntry,
+  type SessionStore,
+} from './session-store.ts'

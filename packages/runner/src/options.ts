@@ -38,7 +38,7 @@ export interface RoleOptions<Executor extends string = string> {
   readonly concurrency?: {
     /** What they share. = the role's name */
     readonly key?: string
-    /** How many. */
+    /** How many, at least 1. */
     readonly limit: number
   }
   /** Who waits with a larger number is let in first. = 0 */
@@ -47,16 +47,16 @@ export interface RoleOptions<Executor extends string = string> {
 
 /** How much a runner does at a time. */
 export interface AdmissionOptions {
-  /** How many runs execute at a time. = 8 */
+  /** How many runs execute at a time, at least 1. = 8 */
   readonly maxExecuting?: number
-  /** How many worker processes there are, those that are idle or ending included. = 32 */
+  /** How many worker processes there are, those that are idle or ending included; at least 1. = 32 */
   readonly maxProcesses?: number
   /** How many more may wait; one more ends as `QUEUE_FULL`. = 128 */
   readonly queue?: number
 }
 
 /** How many workers stay warm between runs, and how long. */
-export interface WarmPoolOptions {
+export interface WarmPoolOptions<Role extends string = string> {
   /** Idle workers in all; 0: a fresh one for each run. = 16 */
   readonly maxIdle?: number
   /** Idle workers that are alike. = 4 */
@@ -68,7 +68,7 @@ export interface WarmPoolOptions {
   /** How many runs one does. = 100 */
   readonly maxUses?: number
   /** Roles, and how many workers are kept ready for each before anybody asks. = none */
-  readonly prewarm?: Readonly<Record<string, number>>
+  readonly prewarm?: { readonly [Name in Role]?: number }
 }
 
 /** Roles by name. */
@@ -127,7 +127,7 @@ export interface RunnerOptions<
   /** How many runs execute and wait. */
   readonly admission?: AdmissionOptions
   /** How many workers stay warm between runs. */
-  readonly pool?: WarmPoolOptions
+  readonly pool?: WarmPoolOptions<NoInfer<keyof R & string>>
   /** Bounds on every run; roles, sessions and runs may say otherwise, each for itself. = see {@link LimitOptions} */
   readonly limits?: LimitOptions
   /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */

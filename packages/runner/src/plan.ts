@@ -18,7 +18,7 @@ import type { Ticket } from './admission.ts'
 import type { Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
-import { checkLimits, limitsOfSession, resolveLimits, type LimitOptions } from './limits.ts'
+import { checkLimits, limitsOfSession, resolveLimits } from './limits.ts'
 import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
@@ -26,12 +26,13 @@ import { checkSessionId, type SessionEntry, type SessionStore } from './session-
 import { workerEnvironment, workingDirectory } from './platform/surroundings.ts'
 import { resolve } from 'node:path'
 
-/** Whoever stands at a breakpoint is given time. */
-const patient: LimitOptions = {
+/** Whoever stands at a breakpoint is given time: there is no bound on it. */
+const patient: { readonly [Limit in keyof Limits as Limit extends `${string}Ms` ? Limit : never]-?: null } = {
   acceptWarmMs: null,
   acceptColdMs: null,
   firstEventMs: null,
   noProgressMs: null,
+  toolMs: null,
   totalMs: null,
 }
 

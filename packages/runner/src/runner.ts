@@ -13,7 +13,7 @@ import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './plac
 import { standardNeed } from './plan.ts'
 import { createPool, type PoolStats } from './pool/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
-import { RunScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
+import { RunScheduler, type AnyScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
 import { withDeadline } from './session-deadline.ts'
 import type { SessionStore } from './session-store.ts'
@@ -97,6 +97,40 @@ export interface Runner<
   readonly '~roles'?: RoleTypes<Executors, R>
 }
 
+/** What the runs of each role are given and bring back, whatever they are. */
+export type AnyRoleTypes = Readonly<
+  Record<
+    string,
+    {
+      /** What a run is given. */
+      readonly input: unknown
+      /** What it brings back. */
+      readonly output: unknown
+    }
+  >
+>
+
+/**
+ * A runner whatever the types of its roles: what a function that serves any of them takes. Every {@link Runner} is one.
+ *
+ * @example
+ * ```ts
+ * import type { AnyRunner } from '@greenroom/runner'
+ *
+ * export async function report(runner: AnyRunner): Promise<void> {
+ *   console.log(runner.stats().executing, (await runner.run({ role: 'reporter' }).outcome).status)
+ * }
+ * ```
+ */
+export interface AnyRunner extends Omit<Runner, 'run' | 'scheduler' | '~roles'> {
+  /** Starts a run; see {@link Runner.run}. */
+  run(spec: TypedRunSpec<string, unknown>): Run<unknown>
+  /** Runs a parent's children; see {@link Runner.scheduler}. */
+  scheduler(options: SchedulerOptions): AnyScheduler
+  /** Never there: carries the types of its roles. */
+  readonly '~roles'?: AnyRoleTypes
+}
+
 /**
  * Creates a runner.
  *
@@ -173,7 +207,7 @@ async function settleIn(config: Config, { bus, address, store }: Home): Promise<
     random,
     warn: (message, fields) => logger.warn(message, fields),
   })
-  for (const [role, count] of Object.entries(config.pool.prewarm))
+  for (const [role, count = 0] of Object.entries(config.pool.prewarm))
     pool.keepReady(role, count, () => standardNeed(config, role))
   const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission) }
   if (config.sessions !== undefined)

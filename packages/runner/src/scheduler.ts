@@ -19,6 +19,7 @@ import type { Journal } from './journal.ts'
 import type { Logger } from './launcher.ts'
 import { ParentStream, type ChildEvent } from './parent-stream.ts'
 import type { Roles } from './options.ts'
+import { nextTurn } from './platform/turn.ts'
 import { Room } from './room.ts'
 import type { Run, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
@@ -70,6 +71,12 @@ export interface Scheduler<Executors = Readonly<Record<string, unknown>>, R exte
   readonly waiting: number
   /** Takes no new jobs, waits until those it has are delivered, then ends the stream. Also the async disposer. */
   drain(): Promise<void>
+}
+
+/** A scheduler whatever the types of its runner's roles. Every {@link Scheduler} is one. */
+export interface AnyScheduler extends Omit<Scheduler, 'enqueue'> {
+  /** Takes a job; see {@link Scheduler.enqueue}. */
+  enqueue(spec: TypedRunSpec<string, unknown>, options?: { readonly signal?: AbortSignal }): Promise<Run<unknown>>
 }
 
 /** What a scheduler works with. */
@@ -164,7 +171,11 @@ export class RunScheduler implements Scheduler {
       },
       skip: () => this.#skip(job),
       operations: (runId) => [journal.completion(parent, { runId, session, role }, clock.now())],
-      deliver: (runId, outcome) => this.#deliver({ runId, session, role, parent, outcome }),
+      deliver: async (runId, outcome) => {
+        // Readers of the stream that keep up have its end first; others do not hold it up.
+        await nextTurn()
+        await this.#deliver({ runId, session, role, parent, outcome })
+      },
     }
   }
 

@@ -25,6 +25,7 @@ export function withDeadline(sessions: SessionStore, clock: Clock): SessionStore
   }
   return {
     get: (id) => within(() => sessions.get(id)),
+    describe: (id, description) => within(() => sessions.describe(id, description)),
     append: (id, entries) => within(() => sessions.append(id, entries)),
     messages: (id) => within(() => sessions.messages(id)),
   }

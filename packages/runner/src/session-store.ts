@@ -16,10 +16,8 @@ export interface SessionEntry {
   readonly message: Message
 }
 
-/** What is known of a session beside its transcript. */
-export interface Session {
-  /** Its name, given by whoever started its first run. */
-  readonly id: string
+/** What may be said of a session beside its transcript. */
+export interface SessionDescription {
   /** Stands in for a run's task when the session has no user message. */
   readonly title?: string
   /**
@@ -29,10 +27,18 @@ export interface Session {
   readonly metadata?: Readonly<Record<string, string>>
 }
 
+/** What is known of a session beside its transcript. */
+export interface Session extends SessionDescription {
+  /** Its name, given by whoever started its first run. */
+  readonly id: string
+}
+
 /** Keeps transcripts. A call that takes longer than half a minute counts as failed: `TIMEOUT`. */
 export interface SessionStore {
-  /** A session, or undefined before its first `append`. */
+  /** A session, or undefined before its first `append` or `describe`. */
   get(sessionId: string): Promise<Session | undefined>
+  /** Sets title or metadata, each that is given in place of the old one. Makes the session when it is new. */
+  describe(sessionId: string, description: SessionDescription): Promise<void>
   /**
    * Adds what is not there yet, in the given order, after what is there. Makes the session when it is new. All or
    * nothing; resolves when it is stored.
@@ -67,8 +73,17 @@ export function checkSessionId(id: string): void {
  */
 export function createMemorySessions(): SessionStore {
   const sessions = new Map<string, Map<string, Message>>()
+  const descriptions = new Map<string, SessionDescription>()
   return {
-    get: (id) => Promise.resolve(sessions.has(id) ? { id } : undefined),
+    get(id) {
+      const description = descriptions.get(id)
+      const isKnown = description !== undefined || sessions.has(id)
+      return Promise.resolve(isKnown ? { ...description, id } : undefined)
+    },
+    describe(id, description) {
+      descriptions.set(id, { ...descriptions.get(id), ...description })
+      return Promise.resolve()
+    },
     append(id, entries) {
       const session = sessions.get(id) ?? new Map<string, Message>()
       sessions.set(id, session)

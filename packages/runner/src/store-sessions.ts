@@ -2,16 +2,23 @@
  * Sessions in the runner's own database.
  *
  * ```text
+ * session          sessionId                               what was said of it
  * session_message  sessionId/position(12)                 the transcript, in order
  * session_source   sessionId/runId/epoch(6)/seq(10)       what is there already
  * ```
  */
 import { decodePayload, encodePayload, GreenroomError, parseEvent, type Message } from '@greenroom/proto'
 import type { Operation, Store } from '@greenroom/store'
-import { checkSessionId, type Session, type SessionEntry, type SessionStore } from './session-store.ts'
+import {
+  checkSessionId,
+  type Session,
+  type SessionDescription,
+  type SessionEntry,
+  type SessionStore,
+} from './session-store.ts'
 
 /** The collections that a store needs to hold sessions. */
-export const sessionCollections: readonly string[] = ['session_message', 'session_source']
+export const sessionCollections: readonly string[] = ['session', 'session_message', 'session_source']
 
 const digits = (value: number, count: number): string => String(value).padStart(count, '0')
 
@@ -30,7 +37,17 @@ export class StoreSessions implements SessionStore {
   /** See {@link SessionStore.get}. */
   async get(sessionId: string): Promise<Session | undefined> {
     const [known] = this.#store.scan('session_source', { prefix: prefixOf(sessionId), limit: 1 })
-    return Promise.resolve(known === undefined ? undefined : { id: sessionId })
+    const description = this.#describedAs(sessionId)
+    const isKnown = known !== undefined || description !== undefined
+    return Promise.resolve(isKnown ? { ...description, id: sessionId } : undefined)
+  }
+
+  /** See {@link SessionStore.describe}. */
+  async describe(sessionId: string, description: SessionDescription): Promise<void> {
+    checkSessionId(sessionId)
+    const { title, metadata } = { ...this.#describedAs(sessionId), ...description }
+    const meta = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) }
+    await this.#store.commit([{ put: 'session', key: sessionId, meta }])
   }
 
   /** See {@link SessionStore.append}. One at a time, so that what is appended twice at once is there once. */
@@ -44,6 +61,16 @@ export class StoreSessions implements SessionStore {
   async messages(sessionId: string): Promise<readonly Message[]> {
     const records = this.#store.scan('session_message', { prefix: prefixOf(sessionId) })
     return Promise.resolve(records.flatMap(({ body }) => (body === undefined ? [] : [messageOf(body)])))
+  }
+
+  #describedAs(sessionId: string): SessionDescription | undefined {
+    const meta = this.#store.get('session', sessionId)?.meta
+    if (meta === undefined) return undefined
+    const { title, metadata } = meta
+    return {
+      ...(typeof title === 'string' ? { title } : {}),
+      ...(isTexts(metadata) ? { metadata } : {}),
+    }
   }
 
   /** What {@link append} does, for a transaction that does more. */
@@ -66,6 +93,10 @@ export class StoreSessions implements SessionStore {
       ]
     })
   }
+}
+
+function isTexts(value: unknown): value is Readonly<Record<string, string>> {
+  return typeof value === 'object' && value !== null && Object.values(value).every((it) => typeof it === 'string')
 }
 
 function prefixOf(sessionId: string): string {

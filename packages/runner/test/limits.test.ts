@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createMemorySessions, type LimitOptions, type RunSpec, type SessionStore } from '../src/index.ts'
+import type { LimitOptions, RunSpec } from '../src/index.ts'
 import { Account, limitsOfSession, resolveLimits } from '../src/limits.ts'
 import { readAll, testRunner } from './fixtures/setup.ts'
 
@@ -67,19 +67,11 @@ test('what is left for the next attempt is what earlier ones did not use, never 
   expect(account.usage).toEqual({ rounds: 10, inputTokens: 2, outputTokens: 3, costUsd: 0.1 })
 })
 
-/** A session store whose sessions say how long their runs may take. */
-function sessionsWith(metadata: Readonly<Record<string, string>>): SessionStore {
-  const sessions = createMemorySessions()
-  return { ...sessions, get: (id) => Promise.resolve({ id, metadata }) }
-}
-
 test('limits travel to the executor: runner, role, session and run, in this order', async () => {
-  await using runner = await testRunner({
-    limits: { totalMs: 50_000, rounds: 9 },
-    sessions: sessionsWith({ 'watchdog.totalSecs': '40', 'watchdog.idleSecs': 'junk' }),
-  })
+  await using runner = await testRunner({ limits: { totalMs: 50_000, rounds: 9 } })
+  await runner.sessions.describe('s1', { metadata: { 'watchdog.totalSecs': '40', 'watchdog.idleSecs': 'junk' } })
   const limits = async (spec: Pick<RunSpec, 'limits'>): Promise<unknown> => {
-    const outcome = await runner.run({ role: 'spend', input: [], ...spec }).outcome
+    const outcome = await runner.run({ role: 'spend', input: [], session: 's1', ...spec }).outcome
     return outcome.status === 'completed' ? outcome.output : outcome
   }
   expect(await limits({})).toEqual({ ...defaults, totalMs: 40_000, rounds: 9 })

@@ -1,7 +1,16 @@
 import { expect, expectTypeOf, test } from 'vitest'
 import { codeOf, type JsonValue, type Outcome } from '@greenroom/proto'
 import { createMemoryBus } from '@greenroom/bus'
-import { createRunner, workerEntry, type RunnerOptions } from '../src/index.ts'
+import {
+  composeRunners,
+  createRunner,
+  workerEntry,
+  type AnyRunner,
+  type AnyScheduler,
+  type ComposableRunner,
+  type Run,
+  type RunnerOptions,
+} from '../src/index.ts'
 import { checkOptions } from '../src/config.ts'
 import { moduleOptions } from '../src/platform/process-launcher.ts'
 import { roles, testRunner, worker } from './fixtures/setup.ts'
@@ -44,6 +53,9 @@ test.each<[string, object]>([
   ['limits.costUsd', { limits: { costUsd: '1' } }],
   ['limits.rounds', { limits: { rounds: 1.5 } }],
   ['limits.tokens', { limits: { tokens: -1 } }],
+  ['admission.maxExecuting', { admission: { maxExecuting: 0 } }],
+  ['admission.maxProcesses', { admission: { maxProcesses: 0 } }],
+  ['roles.a.concurrency.limit', { roles: { a: { executor: 'a', concurrency: { limit: 0 } } } }],
   ['roles.a.secrets: "TOKEN"', { roles: { a: { executor: 'a', secrets: ['TOKEN'] } } }],
   ['roles.a.env', { roles: { a: { executor: 'a', env: ['A=B'] } } }],
   ['roles.a.limits.acceptColdMs', { roles: { a: { executor: 'a', limits: { acceptColdMs: -1 } } } }],
@@ -113,6 +125,24 @@ test('a worker gets the options by which modules are found, never an inspector',
     '--require',
     'y',
   ])
+})
+
+test('what takes any runner takes a typed one, several behind one door, and their schedulers', () => {
+  const serve = (runner: AnyRunner): Run<unknown> => runner.run({ role: 'echo' })
+  const schedule = (scheduler: AnyScheduler): Promise<Run<unknown>> => scheduler.enqueue({ role: 'echo' })
+  const compose = (runner: ComposableRunner): Run<unknown> => runner.run({ role: 'echo' })
+  const typed = async (): Promise<void> => {
+    const runner = await testRunner()
+    const runners: AnyRunner[] = [runner]
+    runners.push(await createRunner({ worker: new URL('file:///w.js'), roles: { any: { executor: 'thing' } } }))
+    serve(runner)
+    await schedule(runner.scheduler({ parent: 'p' }))
+    compose(composeRunners(runner))
+    compose(composeRunners(...([runner] as const)))
+    // @ts-expect-error no role has that name
+    await createRunner({ worker, roles: { add: { executor: 'add' } }, pool: { prewarm: { addr: 1 } } })
+  }
+  expect([typed, serve, schedule, compose].every((it) => typeof it === 'function')).toBe(true)
 })
 
 test('inputs and outputs are inferred from the worker entry', () => {

@@ -309,6 +309,17 @@ test('what a worker writes for a run can be read from the run, and the next run 
   expect(first.workerLog().toSorted()).toEqual(['to stderr', 'to stdout'])
 })
 
+test('with inspect no bound on time ends a run', async () => {
+  const limits = { acceptColdMs: 1, acceptWarmMs: 1, firstEventMs: 1, noProgressMs: 1, toolMs: 1, totalMs: 1 }
+  await using runner = await testRunner({ inspect: true, limits })
+  const run = runner.run({ role: 'tool' })
+  await firstData(run, 'pid')
+  // Longer than both sides take to look at their clocks.
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  expect(run.status().phase).toBe('running')
+  expect(await run.cancel('enough')).toMatchObject({ status: 'cancelled', reason: 'enough' })
+})
+
 test('with inspect each worker waits for a debugger and says where', async () => {
   const logger = keepingLogger()
   await using runner = await testRunner({ inspect: true, quiet: false, logger })

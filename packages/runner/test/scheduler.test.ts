@@ -168,6 +168,19 @@ test('a handler may wait for a run of its own, also when there is room for one p
   expect(followed).toMatchObject([{ status: 'completed' }])
 })
 
+test('a reader of the stream who keeps up sees a child’s end before its handler is called', async () => {
+  await using runner = await testRunner()
+  const order: string[] = []
+  const scheduler = runner.scheduler({ parent, onCompletion: () => void order.push('handler') })
+  const reading = (async () => {
+    for await (const event of scheduler) if (event.type === 'child-completed') order.push('stream')
+  })()
+  await scheduler.enqueue({ role: 'count', input: { count: 20, kind: 'entries' } })
+  await scheduler.drain()
+  await reading
+  expect(order).toEqual(['stream', 'handler'])
+})
+
 test('a reader of the stream who is behind when the runner closes gets what came so far, then the error', async () => {
   const runner = await testRunner()
   const scheduler = runner.scheduler({ parent })

@@ -7,14 +7,16 @@ import { createMemorySessions } from '../src/session-store.ts'
 test('a session store that does not answer is given half a minute for each call', async () => {
   const clock = createManualClock()
   const hangs = (): Promise<never> => new Promise(() => undefined)
-  const sessions = withDeadline({ get: hangs, append: hangs, messages: hangs }, clock)
-  const calls = [sessions.get('s'), sessions.append('s', []), sessions.messages('s')].map((call) => call.catch(codeOf))
+  const sessions = withDeadline({ get: hangs, describe: hangs, append: hangs, messages: hangs }, clock)
+  const calls = [sessions.get('s'), sessions.describe('s', {}), sessions.append('s', []), sessions.messages('s')].map(
+    (call) => call.catch(codeOf),
+  )
   let ended = 0
   for (const call of calls) void call.then(() => (ended += 1))
   await clock.advance(29_999)
   expect(ended).toBe(0)
   await clock.advance(1)
-  expect(await Promise.all(calls)).toEqual(['TIMEOUT', 'TIMEOUT', 'TIMEOUT'])
+  expect(await Promise.all(calls)).toEqual(['TIMEOUT', 'TIMEOUT', 'TIMEOUT', 'TIMEOUT'])
   expect(clock.timers).toEqual([])
 })
 

@@ -32,6 +32,21 @@ describe.each([
     expect(await sessions.get('s1')).toEqual({ id: 's1' })
   })
 
+  test('keep a title and metadata, which bound a session’s runs, each in place of the old one', async () => {
+    const sessions = create()
+    await sessions.describe('s1', { title: 'Release 1.0', metadata: { 'watchdog.totalSecs': '60', owner: 'ann' } })
+    expect(await sessions.get('s1')).toEqual({
+      id: 's1',
+      title: 'Release 1.0',
+      metadata: { 'watchdog.totalSecs': '60', owner: 'ann' },
+    })
+    expect(await sessions.messages('s1')).toEqual([])
+    await sessions.append('s1', [entry('r1', 0, 0, 'a')])
+    await sessions.describe('s1', { metadata: {} })
+    expect(await sessions.get('s1')).toEqual({ id: 's1', title: 'Release 1.0', metadata: {} })
+    expect(await sessions.get('s')).toBeUndefined()
+  })
+
   test('keep parts of content that they do not know', async () => {
     const sessions = create()
     const message = { role: 'assistant' as const, content: [{ type: 'image', data: 'abc', deep: { x: [1] } }] }

@@ -4,6 +4,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSeededRandom } from '@greenroom/bus/testing'
 import { createRunner, workerEntry, type Run } from '@greenroom/runner'
@@ -13,7 +14,9 @@ import type { executors } from './worker.ts'
 export interface FleetReport {
   readonly runs: number
   readonly outcomes: Readonly<Record<string, number>>
-  /** Runs whose outcome came more than once, or never. */
+  /** Outcomes in the journal. */
+  readonly recorded: number
+  /** Runs of which the journal does not say what their caller was told, with each attempt ended. */
   readonly odd: number
   readonly kills: number
   readonly pids: readonly number[]
@@ -61,8 +64,9 @@ const runner = await open('data')
 const outcomes: Record<string, number> = {}
 const pids = new Set<number>()
 const rssMb: number[] = []
+/** What each run's caller was told. */
+const told = new Map<string, string>()
 let kills = 0
-let odd = 0
 let started = 0
 
 /** Does something to it at a random moment. */
@@ -89,13 +93,10 @@ async function disturb(run: Run<unknown>): Promise<void> {
 
 async function one(): Promise<void> {
   const run = runner.run({ role: 'short', input: { ms: random.fraction() * 10, fails: random.fraction() < 0.05 } })
-  let ends = 0
-  void run.outcome.then(() => (ends += 1))
   const disturbing = disturb(run)
   const outcome = await run.outcome
   await disturbing
-  await run.outcome
-  if (ends !== 1) odd += 1
+  told.set(run.id, outcome.status)
   const { pid } = run.status().worker ?? {}
   if (pid !== undefined) pids.add(pid)
   const name = outcome.status === 'failed' ? outcome.code : outcome.status
@@ -123,9 +124,25 @@ const left = {
 }
 await runner.drain()
 const after = descriptors()
+
+/** What the journal says: the outcomes, and how many attempts of each run have no end. */
+function journal(): { readonly outcomes: ReadonlyMap<string, string>; readonly open: ReadonlySet<string> } {
+  using database = new DatabaseSync(join(folder, 'data', 'store.db'), { readOnly: true })
+  const rows = (sql: string): readonly Record<string, unknown>[] => database.prepare(sql).all()
+  const ended = rows(`SELECT key, meta ->> 'status' AS status FROM outcome`)
+  const open = rows(`SELECT substr(key, 1, instr(key, '/') - 1) AS run FROM attempt WHERE meta ->> 'end' IS NULL`)
+  return {
+    outcomes: new Map(ended.map(({ key, status }) => [String(key), String(status)])),
+    open: new Set(open.map(({ run }) => String(run))),
+  }
+}
+
+const { outcomes: recorded, open: unended } = journal()
+const odd = [...told].filter(([id, status]) => recorded.get(id) !== status || unended.has(id)).length
 process.send?.({
   runs: count,
   outcomes,
+  recorded: recorded.size,
   odd,
   kills,
   pids: [...pids],
