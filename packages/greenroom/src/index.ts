@@ -1,9 +1,8 @@
 /**
  * Greenroom: AI sub-agents as isolated, warm, supervised processes over a durable bus.
  *
- * What a first program needs, out of the packages that have more: `@greenroom/runner` (this side), `@greenroom/worker`
- * (the other side; here as `greenroom/worker`), `@greenroom/broker` and `@greenroom/bus` (in between),
- * `@greenroom/proto` (the words).
+ * All of `@greenroom/runner` (this side), and the words of `@greenroom/proto` that it uses. The other packages:
+ * `@greenroom/worker` (the other side; here as `greenroom/worker`), `@greenroom/broker` and `@greenroom/bus` (in between).
  *
  * @example
  * ```ts
@@ -43,31 +42,22 @@ export {
   errors,
   GreenroomError,
   isErrorCode,
+  type Bus,
+  type Clock,
   type ErrorCode,
+  type EventRange,
   type JsonValue,
+  type Limits,
+  type McpServer,
   type Message,
   type Outcome,
+  type Posture,
+  type Random,
   type ReadEvent,
   type Retry,
   type RunEvent,
+  type SteerMode,
+  type Timer,
+  type Usage,
 } from '@greenroom/proto'
-export {
-  composeRunners,
-  createRunner,
-  describeMiss,
-  explainReuse,
-  workerEntry,
-  type ChildEvent,
-  type Completion,
-  type CompositeRunner,
-  type Logger,
-  type PoolMiss,
-  type RoleOptions,
-  type Run,
-  type Runner,
-  type RunnerOptions,
-  type RunSpec,
-  type RunStatus,
-  type Scheduler,
-  type WorkerEntry,
-} from '@greenroom/runner'
+export * from '@greenroom/runner'

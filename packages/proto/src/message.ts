@@ -43,7 +43,7 @@ export interface Limits {
   readonly memoryMb?: number
 }
 
-/** What a run may do without asking. */
+/** What a run may do without asking. Handed to the executor and part of what workers are told apart by; enforced nowhere yet. */
 export interface Posture {
   /** Nothing is gated. */
   readonly bypass?: boolean

@@ -83,7 +83,7 @@ interface Tried {
  */
 export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const { plan, config, signal } = loop
-  const retry = new Retry(plan.retry, plan.idempotent, config.random)
+  const retry = new Retry(plan.retry, config.random)
   const account = new Account(plan.limits)
   const { runId } = plan.record
   /** The attempt that ended last, as far as it is not dealt with. */
@@ -92,7 +92,7 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
     await pause(loop, plan.delayMs)
     for (let epoch = 1; ; epoch += 1) {
       last = await tryOnce(loop, { runId, epoch }, account)
-      const afterMs = signal.aborted ? undefined : retry.after(judged(last))
+      const afterMs = signal.aborted ? undefined : retry.after(judged(last, plan))
       if (afterMs === undefined) return lastOf(loop, last, account)
       await giveUp(loop, last)
       last = { ...neverTried, ref: last.ref }
@@ -124,12 +124,16 @@ async function pause({ config, signal, onPhase }: AttemptLoop, ms: number): Prom
   }
 }
 
-function judged({ end, gone, outcome }: Tried): Judged {
-  if (end.how === 'unclaimed' && end.why === 'refused') return { outcome, claimed: false, blameless: 'refused' }
+function judged({ end, gone, outcome, lease }: Tried, { idempotent, need }: Plan): Judged {
+  // The role decides; where it says nothing, what the executor says of itself.
+  const served = lease?.worker.serves?.find(({ name }) => name === need.executor)
+  const mayStillRun = end.how === 'failed' || (end.how === 'lost' && end.mayStillRun)
+  const judgement = { outcome, idempotent: idempotent ?? served?.idempotent ?? false, mayStillRun }
+  if (end.how === 'unclaimed' && end.why === 'refused') return { ...judgement, claimed: false, blameless: 'refused' }
   const isLost = end.how === 'unclaimed' && (gone === undefined || wasLost(gone))
   // What could not be followed to its end may have been claimed.
   const claimed = end.how !== 'unclaimed' && end.how !== 'unplaced'
-  return { outcome, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
+  return { ...judgement, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
 }
 
 function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, { usage }: Account): LoopEnd {

@@ -150,7 +150,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
   check('inspect', inspect, isFlag, 'true or false')
   check('quiet', quiet, isFlag, 'true or false')
-  check('sessions', options.sessions, (it) => has(it, 'get', 'append', 'messages'), 'a session store')
+  check('sessions', options.sessions, (it) => has(it, 'get', 'describe', 'append', 'messages'), 'a session store')
   check('logger', options.logger, (it) => has(it, 'warn', 'output'), 'a logger')
   check('clock', clock, (it) => has(it, 'now', 'monotonic', 'timer'), 'a clock')
   check('random', random, (it) => has(it, 'fraction', 'id'), 'a source of chance')
@@ -259,7 +259,21 @@ function checkRoles(
         `one of the runner's secrets: add it to createRunner({ secrets })`,
       )
   }
+  checkConcurrency(roles)
   return new Map(Object.entries(roles))
+}
+
+/** Two limits for one key would let the larger one starve whoever has the smaller. */
+function checkConcurrency(roles: RunnerOptions['roles']): void {
+  const limitOf = new Map<string, number>()
+  for (const [name, { concurrency }] of Object.entries(roles)) {
+    if (concurrency === undefined) continue
+    const { key = name, limit } = concurrency
+    const known = limitOf.get(key)
+    if (known !== undefined && known !== limit)
+      throw bad(`roles.${name}.concurrency.limit`, `${known}, as for the other roles with the key "${key}"`)
+    limitOf.set(key, limit)
+  }
 }
 
 function checkRole(field: string, role: RoleOptions): void {
@@ -306,7 +320,8 @@ function isEntry(worker: RunnerOptions['worker']): worker is WorkerEntry {
 }
 
 function checkWorker({ worker, inspect }: RunnerOptions): Launcher {
-  if (!isObject(worker)) throw bad('worker', 'an entry file, a command or a launcher')
+  if (!isObject(worker))
+    throw bad('worker', "a file as new URL('./worker.ts', import.meta.url), { command: […] }, or a launcher")
   if (isLauncher(worker)) return worker
   if (isCommand(worker)) {
     if (!isTexts(worker.command) || worker.command.length === 0)

@@ -30,13 +30,16 @@ export interface RoleOptions<Executor extends string = string> {
   readonly env?: readonly string[]
   /** Bounds on each of its runs. = the runner's, each for itself */
   readonly limits?: LimitOptions
-  /** Whether its runs may have their effects twice: then `retry` holds for those that were lost in the middle, too. = false */
+  /** Whether its runs may have their effects twice: then `retry` holds for what was already begun, too. = as its executor says */
   readonly idempotent?: boolean
-  /** How often its runs are tried again when that may help. = one attempt */
+  /**
+   * How often its runs are tried again when that may help: after a failure that says `retry: 'later'` (an executor's own by
+   * `ctx.fail(code, message, { retry: 'later' })`) and after a timeout other than `total`. = one attempt
+   */
   readonly retry?: RetryOptions
   /** Bounds how many runs with the same key execute at a time. = no bound */
   readonly concurrency?: {
-    /** What they share. = the role's name */
+    /** What they share; roles with the same key have the same limit. = the role's name */
     readonly key?: string
     /** How many, at least 1. */
     readonly limit: number

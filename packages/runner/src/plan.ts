@@ -47,7 +47,8 @@ export interface Plan {
   readonly ticket: Ticket
   readonly delayMs: number
   readonly retry: RetryOptions
-  readonly idempotent: boolean
+  /** What the role says; undefined where it leaves that to the executor. */
+  readonly idempotent: boolean | undefined
   /** What the session gets before the run: the caller's messages and the assignment. */
   readonly sessionEntries: readonly SessionEntry[]
 }
@@ -111,7 +112,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     ticket: ticketOf(role, spec),
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
-    idempotent: role.idempotent ?? false,
+    idempotent: role.idempotent,
     limits: resolveLimits(
       config.limits,
       role.limits,

@@ -4,8 +4,9 @@
  * - *R1* What can still run is never tried again: there is no second attempt without proof that the first cannot run.
  * - *R2* An assignment that was withdrawn because its worker was killed or did not answer is tried once more at once, and
  *   one that a worker would not take as often as {@link maxRefusals}: neither is the run's fault.
- * - *R3* Else as often as the role's `retry` says, after a pause, and only what may help (`retry: 'later'`). What was
- *   claimed has had effects: it is tried again only for a run that is declared idempotent.
+ * - *R3* Else as often as the role's `retry` says, after a pause, and only what may help: a failure with `retry: 'later'`, a
+ *   timeout other than `total`. What was claimed has had effects: it is tried again only for a run that is declared
+ *   idempotent.
  */
 import { Backoff } from '@greenroom/bus'
 import type { Outcome, Random } from '@greenroom/proto'
@@ -25,6 +26,10 @@ export interface Tried {
   readonly outcome: Outcome
   /** Whether a worker had claimed it. */
   readonly claimed: boolean
+  /** Whether the run may have its effects twice. */
+  readonly idempotent: boolean
+  /** Whether nobody knows that it has stopped (R1). */
+  readonly mayStillRun: boolean
   /** Whether it says nothing about the run that it was withdrawn. */
   readonly blameless?: 'refused' | 'lost' | undefined
 }
@@ -35,7 +40,6 @@ export const maxRefusals = 10
 /** Decides about one run's attempts. See R1 to R3. */
 export class Retry {
   readonly #attempts: number
-  readonly #idempotent: boolean
   readonly #backoff: Backoff
   #counted = 0
   #refusals = 0
@@ -43,17 +47,15 @@ export class Retry {
 
   /**
    * @param options - the role's
-   * @param idempotent - whether the run may have its effects twice
    * @param random - for the jitter of the pauses
    */
-  constructor({ attempts = 1, backoffMs, maxBackoffMs }: RetryOptions, idempotent: boolean, random: Random) {
+  constructor({ attempts = 1, backoffMs, maxBackoffMs }: RetryOptions, random: Random) {
     this.#attempts = attempts
-    this.#idempotent = idempotent
     this.#backoff = new Backoff({ minMs: backoffMs ?? 1_000, maxMs: maxBackoffMs ?? 60_000 }, random)
   }
 
   /** How long to wait before the next attempt, in milliseconds; undefined when there is none. */
-  after({ outcome, claimed, blameless }: Tried): number | undefined {
+  after({ outcome, claimed, idempotent, mayStillRun, blameless }: Tried): number | undefined {
     if (blameless === 'refused' && this.#refusals < maxRefusals) {
       this.#refusals += 1
       return 0
@@ -63,12 +65,13 @@ export class Retry {
       return 0
     }
     this.#counted += 1
-    if (!mayHelp(outcome) || (claimed && !this.#idempotent) || this.#counted >= this.#attempts) return undefined
+    if (mayStillRun || !mayHelp(outcome) || (claimed && !idempotent) || this.#counted >= this.#attempts)
+      return undefined
     return this.#backoff.next()
   }
 }
 
 function mayHelp(outcome: Outcome): boolean {
-  if (outcome.status === 'timeout') return outcome.which === 'accept'
-  return outcome.status === 'failed' && outcome.retry === 'later' && outcome.mayStillRun !== true
+  if (outcome.status === 'timeout') return outcome.which !== 'total'
+  return outcome.status === 'failed' && outcome.retry === 'later'
 }

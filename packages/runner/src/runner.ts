@@ -13,7 +13,13 @@ import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './plac
 import { standardNeed } from './plan.ts'
 import { createPool, type PoolStats } from './pool/index.ts'
 import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
-import { RunScheduler, type AnyScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
+import {
+  RunScheduler,
+  type AnyScheduler,
+  type Scheduler,
+  type SchedulerOptions,
+  type SchedulerParts,
+} from './scheduler.ts'
 import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
 import { withDeadline } from './session-deadline.ts'
 import type { SessionStore } from './session-store.ts'
@@ -51,7 +57,7 @@ export type RoleTypes<Executors, R extends Roles<Executors>> = {
 
 /**
  * Runs roles. Leaving its `await using` block drains it: runs in progress may go on for the cancel grace, then they are
- * cancelled.
+ * cancelled. What takes any runner, whatever its roles, takes an {@link AnyRunner}.
  */
 export interface Runner<
   Executors = Readonly<Record<string, unknown>>,
@@ -83,7 +89,7 @@ export interface Runner<
   /** What it is doing now, and how much it did. */
   stats(): RunnerStats
   /**
-   * Takes no new runs, lets those in progress end, then closes. Readers do not hold runs back from then on: a reader
+   * Takes no new runs, lets those in progress end, drains its schedulers, then closes. Readers do not hold runs back from then on: a reader
    * that stopped sees `skipped` in place of the deltas that it did not take in time.
    *
    * @param options - `graceMs`: how long they may take before they are cancelled. = for ever
@@ -239,6 +245,7 @@ class LiveRunner implements Runner {
   readonly #home: AsyncDisposableStack
   /** Until they are settled. */
   readonly #runs = new Set<Execution>()
+  readonly #schedulers = new Set<RunScheduler>()
   #refusal: 'DRAINING' | 'CLOSED' | undefined
   #closing: Promise<void> | undefined
   readonly #closed = Promise.withResolvers<void>()
@@ -278,10 +285,11 @@ class LiveRunner implements Runner {
     checkScheduler(options)
     const { journal, sessions, config } = this.#around
     const { clock, random, logger } = config
-    return new RunScheduler(
-      { start: (spec, duty) => this.#start(spec, duty), journal, sessions, clock, random, logger },
-      options,
-    )
+    const start: SchedulerParts['start'] = (spec, duty) => this.#start(spec, duty)
+    const parts = { start, journal, sessions, clock, random, logger }
+    const scheduler: RunScheduler = new RunScheduler(parts, options, () => this.#schedulers.delete(scheduler))
+    this.#schedulers.add(scheduler)
+    return scheduler
   }
 
   #start(spec: TypedRunSpec<string, JsonValue | undefined>, duty?: Duty): Execution {
@@ -346,6 +354,7 @@ class LiveRunner implements Runner {
     const timer = config.clock.timer(leaveMs, late.resolve)
     await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
     timer.cancel()
+    for (const scheduler of this.#schedulers) scheduler.end()
     await this.#home.disposeAsync()
   }
 
@@ -353,8 +362,10 @@ class LiveRunner implements Runner {
     for (const run of this.#runs) void run.cancel(reason)
   }
 
+  /** Also what schedulers deliver from an earlier life. Their streams end. */
   async #allSettled(): Promise<void> {
     await Promise.all([...this.#runs].map((run) => run.settled))
+    await Promise.all([...this.#schedulers].map((scheduler) => scheduler.drain()))
   }
 
   #forget(run: Execution): void {

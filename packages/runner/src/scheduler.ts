@@ -69,7 +69,10 @@ export interface Scheduler<Executors = Readonly<Record<string, unknown>>, R exte
   ): Promise<Run<OutputOf<Executors[R[Role]['executor']]>>>
   /** Jobs that wait for their turn, in `enqueue` too. */
   readonly waiting: number
-  /** Takes no new jobs, waits until those it has are delivered, then ends the stream. Also the async disposer. */
+  /**
+   * Takes no new jobs, waits until those it has are delivered, then ends the stream. Also the async disposer. The runner's
+   * own `drain` and `close` do it too.
+   */
   drain(): Promise<void>
 }
 
@@ -109,8 +112,16 @@ export class RunScheduler implements Scheduler {
   #heartbeat: Timer | undefined
   #draining: Promise<void> | undefined
 
-  constructor(parts: SchedulerParts, options: SchedulerOptions) {
+  readonly #onDrained: () => void
+
+  /**
+   * @param parts - what it works with
+   * @param options - see {@link SchedulerOptions}
+   * @param onDrained - called when it will do nothing more
+   */
+  constructor(parts: SchedulerParts, options: SchedulerOptions, onDrained: () => void) {
     this.#parts = parts
+    this.#onDrained = onDrained
     this.#options = options
     this.#room = new Room(options.queue ?? 128)
     for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.#deliver(completion))
@@ -141,10 +152,16 @@ export class RunScheduler implements Scheduler {
     this.#draining ??= (async () => {
       this.#room.close(new GreenroomError('CLOSED', 'the scheduler takes no new jobs'))
       while (this.#pending.size > 0) await Promise.all(this.#pending)
-      this.#heartbeat?.cancel()
-      this.#stream.end()
+      this.end()
     })()
     return this.#draining
+  }
+
+  /** Its runner has closed: what is not delivered by now is delivered in the next life. */
+  end(): void {
+    this.#heartbeat?.cancel()
+    this.#stream.end()
+    this.#onDrained()
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChildEvent> {

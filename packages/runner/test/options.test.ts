@@ -56,6 +56,15 @@ test.each<[string, object]>([
   ['admission.maxExecuting', { admission: { maxExecuting: 0 } }],
   ['admission.maxProcesses', { admission: { maxProcesses: 0 } }],
   ['roles.a.concurrency.limit', { roles: { a: { executor: 'a', concurrency: { limit: 0 } } } }],
+  [
+    'roles.b.concurrency.limit',
+    {
+      roles: {
+        a: { executor: 'a', concurrency: { key: 'k', limit: 1 } },
+        b: { executor: 'a', concurrency: { key: 'k', limit: 2 } },
+      },
+    },
+  ],
   ['roles.a.secrets: "TOKEN"', { roles: { a: { executor: 'a', secrets: ['TOKEN'] } } }],
   ['roles.a.env', { roles: { a: { executor: 'a', env: ['A=B'] } } }],
   ['roles.a.limits.acceptColdMs', { roles: { a: { executor: 'a', limits: { acceptColdMs: -1 } } } }],

@@ -244,6 +244,14 @@ describe('a miss', () => {
     )
   })
 
+  test('in words is short when another role’s worker is all there is', () => {
+    const differences = [
+      { field: 'model', a: '1' },
+      { field: 'role', a: '2', b: '3' },
+    ]
+    expect(describeMiss({ why: 'differs', differences })).toBe('no worker of its role is free')
+  })
+
   test('names what only one side has', () => {
     expect(explainReuse({ role: '1', 'secret:A': '2' }, { role: '1' })).toEqual([{ field: 'secret:A', a: '2' }])
     expect(explainReuse({ role: '1' }, { role: '1' })).toEqual([])

@@ -99,6 +99,21 @@ test('an idempotent run whose worker was killed is tried again, and its outcome 
   expect(readFileSync(join(folder.path, 'mark'), 'utf8')).toBe('123')
 })
 
+test('an executor may say that it is idempotent; its role decides', async () => {
+  const retry = { attempts: 2, backoffMs: 1 }
+  await using runner = await createRunner({
+    worker,
+    roles: {
+      trusted: { executor: 'mortal', retry },
+      careful: { executor: 'mortal', retry, idempotent: false },
+    },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'trusted' }).outcome).toMatchObject({ status: 'completed' })
+  expect(await runner.run({ role: 'careful' }).outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
+})
+
 test('one that is not idempotent is not, and a failure that says never ends it', async () => {
   using folder = temporaryFolder()
   process.env['WORKER_MARK'] = join(folder.path, 'mark')

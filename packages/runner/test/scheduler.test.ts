@@ -309,6 +309,34 @@ test('closing ends what waits, whatever it waits for', async () => {
   expect(runner.stats()).toMatchObject({ executing: 0, queued: 0, processes: 0, runs: [] })
 })
 
+test.each(['drain', 'close'] as const)('%s of the runner ends the streams of its schedulers', async (how) => {
+  const runner = await testRunner()
+  const scheduler = runner.scheduler({ parent })
+  const reading = readStream(scheduler)
+  const run = await scheduler.enqueue({ role: 'echo', task: 'x' })
+  await run.outcome
+  await runner[how]()
+  expect((await reading).at(-1)).toMatchObject({ type: 'child-completed' })
+  await expect(scheduler.enqueue({ role: 'echo' })).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('a handler that never comes back keeps neither the runner from closing nor the stream from ending', async () => {
+  const runner = await testRunner()
+  const called = Promise.withResolvers<void>()
+  const scheduler = runner.scheduler({
+    parent,
+    onCompletion() {
+      called.resolve()
+      return new Promise(() => undefined)
+    },
+  })
+  const reading = readStream(scheduler)
+  await scheduler.enqueue({ role: 'echo', task: 'x' })
+  await called.promise
+  await runner.close()
+  expect((await reading).at(-1)).toMatchObject({ type: 'child-completed' })
+})
+
 test('what is no option is refused by name', async () => {
   await using runner = await testRunner()
   expect(() => runner.scheduler({ parent: 'a/b' })).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))

@@ -34,6 +34,7 @@ export function describeMiss(miss: PoolMiss): string {
     case 'busy':
       return 'every worker like it is in use'
     case 'differs':
+      if (miss.differences.some(({ field }) => field === 'role')) return 'no worker of its role is free'
       return `the free worker differs in ${miss.differences.map(said).join(', ')}`
   }
 }
