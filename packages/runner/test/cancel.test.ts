@@ -87,3 +87,10 @@ test('a run that was faster than its cancel is completed', async () => {
   expect(await run.cancel()).toMatchObject({ status: 'completed', output: { sum: 2 } })
   expect(run.status().phase).toBe('ended')
 })
+
+test('whatever a library throws when it is stopped, the run was cancelled', async () => {
+  await using runner = await testRunner()
+  const run = runner.run({ role: 'library' })
+  for await (const event of run) if (event.type === 'status') break
+  expect(await run.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
+})

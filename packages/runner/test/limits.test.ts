@@ -78,6 +78,18 @@ test('limits travel to the executor: runner, role, session and run, in this orde
   expect(await limits({ limits: { totalMs: 30_000, rounds: null } })).toEqual({ ...defaults, totalMs: 30_000 })
 })
 
+test('an executor that keeps the thread from its first line on is accepted, and bounded', async () => {
+  await using runner = await testRunner({ limits: { totalMs: 300 }, cancelGraceMs: 100 })
+  for (const warm of [false, true]) {
+    if (warm) await runner.run({ role: 'echo', task: 'x' }).outcome
+    const run = runner.run({ role: 'headlong' })
+    const before = performance.now()
+    expect(await run.outcome).toMatchObject({ status: 'timeout', which: 'total' })
+    // It would take 8 s.
+    expect(performance.now() - before).toBeLessThan(6_000)
+  }
+})
+
 test('limits of a run that are none are refused by name', async () => {
   await using runner = await testRunner()
   const spec: RunSpec<'echo'> = JSON.parse('{ "role": "echo", "task": "x", "limits": { "rounds": "many" } }')

@@ -48,17 +48,13 @@ export class RunFailure extends Error {
  * What an executor's throw means.
  *
  * @param error - what was thrown
- * @param signal - the run's signal: once it has aborted, its reason and any `AbortError` mean cancelled
+ * @param signal - the run's signal: once it has aborted, whatever is thrown means cancelled. Every library has an error of
+ *   its own for what it was made to stop; who means a failure says so by `ctx.fail`
  */
 export function endingOf(error: unknown, signal: AbortSignal): Ending {
-  const code = tableCode(error)
-  if (
-    signal.aborted &&
-    (error === signal.reason || code === 'ABORTED' || (error instanceof Error && error.name === 'AbortError'))
-  )
-    return { status: 'cancelled', reason: messageOf(signal.reason) }
   if (error instanceof RunFailure) return failed(error.code, error.message, error.retry)
-  return failed(code ?? 'EXECUTOR_ERROR', messageOf(error))
+  if (signal.aborted) return { status: 'cancelled', reason: messageOf(signal.reason) }
+  return failed(tableCode(error) ?? 'EXECUTOR_ERROR', messageOf(error))
 }
 
 /** Checked at run time too: executors may be JavaScript, and a terminal that the runner cannot read would be none. */

@@ -77,8 +77,8 @@ export interface ExecutorDefinition<In extends Schema = Schema, Out extends Sche
   /** Whether an attempt may be ended while it waits for children. = false */
   readonly suspendable?: boolean
   /**
-   * Does the work. Throwing ends the run as `failed EXECUTOR_ERROR`; throwing the reason of `ctx.signal`, or any
-   * `AbortError` once it has aborted, as `cancelled`.
+   * Does the work. Throwing ends the run as `failed EXECUTOR_ERROR`, or as `cancelled` once `ctx.signal` has aborted;
+   * `ctx.fail` ends it as it says.
    */
   run(
     request: RunRequest<In extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<In> : JsonValue | undefined>,

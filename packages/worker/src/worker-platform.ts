@@ -15,6 +15,10 @@ export interface WorkerPlatform {
   readonly loopLag?: () => number
   /** The process's resident memory, in MiB; without it, memory is not bounded from within. */
   readonly rssMb?: () => number
+  /**
+   * Resolves when what was published so far has left: an executor may keep the thread from its first line on. = at once
+   */
+  readonly sent?: () => Promise<void>
   /** Writes a line to the log. */
   readonly log: (line: string) => void
 }

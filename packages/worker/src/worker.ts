@@ -328,8 +328,9 @@ class Loop implements Worker {
       this.#shelf.drop(attempt.ref.runId)
       return free()
     }
-    const { pid, loopLag, rssMb } = this.#options.platform
+    const { pid, loopLag, rssMb, sent } = this.#options.platform
     this.#publish(attempt.replyTo, 'accepted', { ...attempt.ref, ...(pid === undefined ? {} : { pid }) })
+    await sent?.()
     const link = createLinkSender({
       peer: this.#peer,
       to: attempt.replyTo,

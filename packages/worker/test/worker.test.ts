@@ -4,6 +4,7 @@ import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceCh
 import { command, defineExecutor, echo, startWorker, type RunContext } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
+import { RunFailure } from '../src/ending.ts'
 import { openBench } from '../src/testing/bench.ts'
 import { createManualClock, settle } from '@greenroom/bus/testing'
 
@@ -357,17 +358,20 @@ describe('a cancel', () => {
     expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'not needed' })
   })
 
-  test('that the executor answers with a result ends it as cancelled all the same; another error leaves it failed', async () => {
-    const { executor, runs } = puppet({ slots: 2 })
+  test('that the executor answers with a result, or any error, ends it as cancelled; what it calls a failure is one', async () => {
+    const { executor, runs } = puppet({ slots: 3 })
     await using bench = await openBench({ it: executor })
-    const [one, two] = [await bench.run({ executor: 'it' }), await bench.run({ executor: 'it' })]
+    const run = () => bench.run({ executor: 'it' })
+    const all = [await run(), await run(), await run()] as const
     await settle()
-    await Promise.all([one.cancel('x'), two.cancel('x')])
+    await Promise.all(all.map((one) => one.cancel('x')))
     await settle()
     runs[0]?.end()
     runs[1]?.end(new Error('other'))
-    expect(await one.terminal).toMatchObject({ status: 'cancelled', reason: 'x' })
-    expect((await two.terminal).error?.code).toBe('EXECUTOR_ERROR')
+    runs[2]?.end(new RunFailure('MINE', 'half done', 'later'))
+    const [returned, threw, failed] = await Promise.all(all.map((one) => one.terminal))
+    expect([returned, threw]).toMatchObject(Array.from({ length: 2 }, () => ({ status: 'cancelled', reason: 'x' })))
+    expect(failed).toMatchObject({ status: 'failed', error: { code: 'MINE', retry: 'later' } })
   })
 
   test('is final after the grace, whatever the executor does: no event, no second terminal, no free slot', async () => {

@@ -26,6 +26,7 @@ export function systemPlatform(): WorkerPlatform {
     env: process.env,
     spawn: spawnGuarded,
     loopLag: lagMeter(),
+    sent: () => new Promise((resolve) => void setImmediate(resolve)),
     rssMb: () => Math.round(process.memoryUsage.rss() / 2 ** 20),
     log: writeLine,
   }
