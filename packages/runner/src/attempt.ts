@@ -22,8 +22,8 @@ import type { Lease, Pool, Release } from './pool/index.ts'
 import { Retry, type Tried as Judged } from './retry.ts'
 import type { RunPhase } from './run.ts'
 
-/** As the drive tells it, or that there was no worker. */
-type AttemptEnd = DrivenEnd | { readonly how: 'unplaced' }
+/** As the drive tells it, or why no worker was ever asked. */
+type AttemptEnd = DrivenEnd | { readonly how: 'unplaced'; readonly error: unknown }
 
 /** What an attempt loop works with. */
 export interface AttemptLoop {
@@ -100,13 +100,14 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
     }
   } catch (error) {
     // Before the first attempt, or between two.
-    return lastOf(loop, { ...last, outcome: signal.aborted ? cancelledBy(signal) : failedBy(error) }, account)
+    const outcome = last.end.how === 'unplaced' ? failedBy(error) : last.outcome
+    return lastOf(loop, { ...last, outcome: signal.aborted ? cancelledBy(signal) : outcome }, account)
   }
 }
 
 const neverTried = {
   lease: undefined,
-  end: { how: 'unplaced' },
+  end: { how: 'unplaced', error: undefined },
   gone: undefined,
   outcome: failed('INTERNAL', 'never tried'),
   record: undefined,
@@ -169,8 +170,15 @@ async function tryOnce(loop: AttemptLoop, ref: RunRef, account: Account): Promis
   try {
     lease = await loop.pool.acquire(plan.need, signal)
   } catch (error) {
-    const outcome = signal.aborted ? cancelledBy(signal) : failedBy(error)
-    return { ref, lease: undefined, end: { how: 'unplaced' }, gone: undefined, outcome, record: undefined }
+    const end = { how: 'unplaced', error } as const
+    return {
+      ref,
+      lease: undefined,
+      end,
+      gone: undefined,
+      outcome: outcomeAfter(end, undefined, signal),
+      record: undefined,
+    }
   }
   return await use(loop, ref, lease, account)
 }
@@ -194,7 +202,8 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
   if (release !== undefined) lease.release(release)
   const isGone = end.how === 'lost' || (end.how === 'unclaimed' && end.why === 'gone')
   const gone = isGone ? await worker.gone : undefined
-  const how = end.how === 'terminal' ? end.terminal.status : end.how
+  const untold = end.how === 'unplaced' ? 'unclaimed' : end.how
+  const how = end.how === 'terminal' ? end.terminal.status : untold
   const record: AttemptRecord = { ...started, end: { how, lastSeq, at: clock.now() } }
   const outcome = outcomeAfter(end, gone, loop.signal)
   // L1: before the permit is given back, so that the next run finds it.
@@ -203,8 +212,9 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
 }
 
 /** L3, but for what is decided later: who ended in order is retired once that is recorded. */
-function releaseAfter(end: DrivenEnd): Release | undefined {
+function releaseAfter(end: AttemptEnd): Release | undefined {
   if (end.how === 'terminal') return undefined
+  if (end.how === 'unplaced') return 'unused'
   if (end.how !== 'unclaimed') return 'kill'
   switch (end.why) {
     case 'refused':
@@ -225,11 +235,11 @@ async function follow(
   { worker, warm }: Lease<PlacedWorker>,
   record: AttemptRecord,
   account: Account,
-): Promise<{ readonly end: DrivenEnd; readonly lastSeq: number }> {
+): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
   try {
     await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record)]))
   } catch (error) {
-    return { end: signal.aborted ? { how: 'unclaimed', why: 'cancelled' } : { how: 'failed', error }, lastSeq: 0 }
+    return { end: { how: 'unplaced', error }, lastSeq: 0 }
   }
   const attempt = drive.start({
     run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
@@ -257,7 +267,8 @@ function cancelledBy(signal: AbortSignal): Outcome {
   return { status: 'cancelled', reason: String(signal.reason) }
 }
 
-function outcomeAfter(end: DrivenEnd, worker: WorkerEnd | undefined, signal: AbortSignal): Outcome {
+function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: AbortSignal): Outcome {
+  if (end.how === 'unplaced') return signal.aborted ? cancelledBy(signal) : failedBy(end.error)
   const never = end.how === 'terminal' || end.how === 'lost' ? end.eventsLost : undefined
   const eventsLost = never ?? (end.how === 'terminal' ? end.terminal.lost : undefined)
   if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)

@@ -427,7 +427,10 @@ function isMessage(value: unknown): value is Message {
   return isObject(value) && 'content' in value
 }
 
-/** Whether writing again may help; a session store of the caller's own is given the benefit of the doubt. */
+/**
+ * Whether writing again may help; a session store of the caller's own is given the benefit of the doubt, but for one that
+ * did not answer at all.
+ */
 function mayHelp(error: unknown): boolean {
   return isStoreError(error) ? error.retry === 'later' : codeOf(error) === undefined
 }

@@ -24,6 +24,13 @@ export class Room {
     return this.#taken + this.#callers.length
   }
 
+  /** Takes a place, if there is one. */
+  tryEnter(): boolean {
+    if (this.#closed !== undefined || this.#taken >= this.#size) return false
+    this.#taken += 1
+    return true
+  }
+
   /**
    * Takes a place, or waits for one.
    *
@@ -33,10 +40,7 @@ export class Room {
   async enter(signal: AbortSignal): Promise<void> {
     if (signal.aborted) throw new GreenroomError('ABORTED')
     if (this.#closed !== undefined) throw this.#closed
-    if (this.#taken < this.#size) {
-      this.#taken += 1
-      return
-    }
+    if (this.tryEnter()) return
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const caller: Caller = { enter: resolve, refuse: reject }
     this.#callers.push(caller)

@@ -92,7 +92,8 @@ export interface Runner<
    * Takes no new runs, lets those in progress end, drains its schedulers, then closes. Readers do not hold runs back from then on: a reader
    * that stopped sees `skipped` in place of the deltas that it did not take in time.
    *
-   * @param options - `graceMs`: how long they may take before they are cancelled. = for ever
+   * @param options - `graceMs`: how long runs may take before they are cancelled, and completion handlers before nobody
+   *   waits for them (a second more at least, after the last run). = for ever
    */
   drain(options?: { readonly graceMs?: number }): Promise<void>
   /** Cancels every run, ends every worker, closes. Idempotent. */
@@ -321,16 +322,27 @@ class LiveRunner implements Runner {
     this.#refusal ??= 'DRAINING'
     // Or a loop that nobody goes on with would keep the drain waiting for ever.
     for (const run of this.#runs) run.hurry()
-    const timer =
-      graceMs === undefined
-        ? undefined
-        : this.#around.config.clock.timer(graceMs, () => this.#cancelAll('the runner is draining'))
     using _alive = keepAlive()
-    await this.#allSettled()
-    timer?.cancel()
+    if (graceMs === undefined) await this.#allSettled()
+    else await this.#settledWithin(graceMs)
     this.#around.pool.close()
     await this.#around.placement.settled()
     await this.close()
+  }
+
+  /** Runs have the grace, and handlers that, or else a second after the last run. */
+  async #settledWithin(graceMs: number): Promise<void> {
+    const { clock } = this.#around.config
+    const settled = this.#allSettled()
+    const over = Promise.withResolvers<void>()
+    const timers = [
+      clock.timer(graceMs, () => {
+        this.#cancelAll('the runner is draining')
+        void this.#allEnded().then(() => timers.push(clock.timer(leaveMs, over.resolve)))
+      }),
+    ]
+    await Promise.race([settled, over.promise])
+    for (const timer of timers) timer.cancel()
   }
 
   close(): Promise<void> {
@@ -349,7 +361,7 @@ class LiveRunner implements Runner {
     this.#cancelAll('the runner was closed')
     pool.close()
     await placement.close()
-    await Promise.all([...this.#runs].map((run) => run.outcome))
+    await this.#allEnded()
     const late = Promise.withResolvers<void>()
     const timer = config.clock.timer(leaveMs, late.resolve)
     await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
@@ -360,6 +372,10 @@ class LiveRunner implements Runner {
 
   #cancelAll(reason: string): void {
     for (const run of this.#runs) void run.cancel(reason)
+  }
+
+  async #allEnded(): Promise<void> {
+    await Promise.all([...this.#runs].map((run) => run.outcome))
   }
 
   /** Also what schedulers deliver from an earlier life. Their streams end. */

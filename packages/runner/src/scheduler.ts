@@ -44,7 +44,8 @@ export interface SchedulerOptions {
   readonly parent: string
   /**
    * Called once for each job when its outcome is recorded. What it throws is logged, and the delivery counts: whoever
-   * wants it again has to keep it. After a crash it may be called a second time with the same `runId`.
+   * wants it again has to keep it. After a crash it may be called a second time with the same `runId`. It may wait for
+   * other runs, but not for a `drain` or `close`, which wait for it.
    */
   readonly onCompletion?: (completion: Completion) => void | Promise<void>
   /** How many jobs may wait for their turn; `enqueue` waits beyond. = 128 */
@@ -132,7 +133,8 @@ export class RunScheduler implements Scheduler {
   }
 
   async enqueue(spec: AnySpec, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Run> {
-    await this.#room.enter(signal ?? neverAborted)
+    // At once where there is room: who drains next has this job, too.
+    if (signal?.aborted === true || !this.#room.tryEnter()) await this.#enterLater(signal)
     // A caller in JavaScript may pass anything, and is told so by the run's outcome.
     const given = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     const job: Job = { spec: { ...given, session: given.session ?? this.#parts.random.id() } }
@@ -150,7 +152,7 @@ export class RunScheduler implements Scheduler {
 
   drain(): Promise<void> {
     this.#draining ??= (async () => {
-      this.#room.close(new GreenroomError('CLOSED', 'the scheduler takes no new jobs'))
+      this.#room.close(closed())
       while (this.#pending.size > 0) await Promise.all(this.#pending)
       this.end()
     })()
@@ -230,6 +232,13 @@ export class RunScheduler implements Scheduler {
 
   // ─── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+  async #enterLater(signal = neverAborted): Promise<void> {
+    await this.#room.enter(signal)
+    if (this.#draining === undefined) return
+    this.#room.leave()
+    throw closed()
+  }
+
   #track(work: Promise<void>): void {
     const pending = work.finally(() => this.#pending.delete(pending))
     this.#pending.add(pending)
@@ -248,4 +257,5 @@ export class RunScheduler implements Scheduler {
   }
 }
 
+const closed = (): GreenroomError => new GreenroomError('CLOSED', 'the scheduler takes no new jobs')
 const neverAborted = new AbortController().signal

@@ -56,9 +56,12 @@ function open(
   const processes: Process[] = []
   const live = new Set<Process>()
   const warnings: string[] = []
+  /** Folders for which nothing can be started. */
+  const fails = new Set<unknown>()
   const pool = createPool<PoolNeed, Process>({
     limits: { ...standard, ...limits },
-    spawn: () => {
+    spawn: ({ fixed }) => {
+      if (fails.has(fixed['workspace'])) throw new GreenroomError('SPEC_TOO_LARGE')
       const process = new Process(`p${processes.length}`, comesUp(), slots)
       processes.push(process)
       live.add(process)
@@ -77,7 +80,7 @@ function open(
     await clock.settle()
     return lease
   }
-  return { clock, pool, processes, warnings, need, use }
+  return { clock, pool, processes, warnings, need, use, fails }
 }
 
 /** A pool whose launcher throws. */
@@ -291,6 +294,16 @@ describe('room for a process', () => {
   })
 })
 
+test('a pool that was closed starts nothing, whoever asks or waits', async () => {
+  const { pool, need, processes, clock } = open({ maxProcesses: 1 })
+  await pool.acquire(need('/a'), never)
+  const waits = pool.acquire(need('/b'), never).catch(codeOf)
+  await clock.settle()
+  pool.close()
+  expect([await waits, await pool.acquire(need('/a'), never).catch(codeOf)]).toEqual(['CLOSED', 'CLOSED'])
+  expect(processes).toHaveLength(1)
+})
+
 describe('starts that fail', () => {
   test('are held back longer and longer, then refused at once, then tried once', async () => {
     let comesUp = false
@@ -409,6 +422,14 @@ describe('starts that fail', () => {
     gate.start('other').failed('no')
     gate.start('key').failed('no')
     expect(gate.delayOf('key')).toBe(100)
+
+    // But not while one is under way.
+    for (let n = 0; n < 4; n += 1) gate.start('key').failed('no')
+    await clock.advance(30_000)
+    gate.start('key')
+    await clock.advance(700_000)
+    gate.start('other').failed('no')
+    expect(() => gate.delayOf('key')).toThrow('one is being tried')
   })
 
   test('have one trial after the circuit was open, whatever becomes of starts from before', async () => {
@@ -535,6 +556,70 @@ describe('workers that are kept ready', () => {
     expect(processes).toHaveLength(1)
     await clock.advance(1_000)
     expect(processes).toHaveLength(2)
+  })
+
+  test('are more from when they are asked for, and none once the pool is closed', async () => {
+    const { pool, need, clock, processes } = open()
+    pool.keepReady('a', 1, () => Promise.resolve(need('/a')))
+    await clock.settle()
+    pool.keepReady('b', 1, () => Promise.resolve(need('/b')))
+    await clock.settle()
+    pool.keepReady('b', 2, () => Promise.resolve(need('/b')))
+    await clock.settle()
+    expect(processes).toHaveLength(3)
+    pool.close()
+    pool.keepReady('c', 1, () => Promise.resolve(need('/c')))
+    await clock.settle()
+    expect(processes).toHaveLength(3)
+    expect(clock.timers).toEqual([])
+  })
+
+  test('that were used start over at the shortest pause', async () => {
+    const { pool, need, clock, processes, use } = open()
+    pool.keepReady('r', 1, () => Promise.resolve(need()))
+    await clock.settle()
+    for (const ms of [1_000, 2_000]) {
+      processes.at(-1)?.end('killed by somebody')
+      await clock.advance(ms)
+    }
+    expect(processes).toHaveLength(3)
+    ;(await use()).release('retire')
+    await clock.settle()
+    processes.at(-1)?.end('killed by somebody')
+    await clock.advance(999)
+    expect(processes).toHaveLength(4)
+    await clock.advance(1)
+    expect(processes).toHaveLength(5)
+  })
+
+  test('make room for runs while they start, and that is no failed start; an equal one is waited for', async () => {
+    let comesUp = false
+    const { pool, need, clock, processes, use } = open({ maxProcesses: 1 }, () => comesUp)
+    pool.keepReady('r', 1, () => Promise.resolve(need('/a')))
+    await clock.settle()
+    const stop = new AbortController()
+    const waits = pool.acquire(need('/a'), stop.signal).catch(codeOf)
+    await clock.settle()
+    expect(processes[0]?.ending).toBeUndefined()
+    stop.abort()
+    expect(await waits).toBe('ABORTED')
+    comesUp = true
+    expect((await use('/b')).warm).toBe(false)
+    expect(processes.map(({ ending }) => ending)).toEqual(['retired', undefined])
+  })
+
+  test('have the room that a run did not need after all', async () => {
+    const { pool, need, clock, processes, use, fails } = open({ maxProcesses: 1 })
+    const lease = await use('/a')
+    pool.keepReady('r', 1, () => Promise.resolve(need('/a')))
+    fails.add('/bad')
+    const bad = pool.acquire(need('/bad'), never).catch(codeOf)
+    await clock.settle()
+    lease.release('kill')
+    expect(await bad).toBe('SPEC_TOO_LARGE')
+    await clock.settle()
+    expect(processes).toHaveLength(2)
+    expect(pool.stats()).toMatchObject({ idle: 1 })
   })
 
   test('wait for room that runs do not need', async () => {

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Outcome } from '@greenroom/proto'
 import { expect, test } from 'vitest'
-import { createRunner, type Roles, type Run, type RunnerOptions, type RunStatus } from '../src/index.ts'
+import {
+  createMemorySessions,
+  createRunner,
+  type Roles,
+  type Run,
+  type RunnerOptions,
+  type RunStatus,
+  type SessionStore,
+} from '../src/index.ts'
 import { firstData, isAlive, keepingLogger, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
 import type { TestExecutors } from './fixtures/setup.ts'
 
@@ -232,6 +240,23 @@ test('a run that is cancelled before its claim takes nothing from those that sha
   await sibling.cancel('enough')
   // It was never in doubt: a run that came to nothing says nothing about its worker.
   expect(await sibling.outcome).toMatchObject({ status: 'cancelled', reason: 'enough' })
+})
+
+test('a run that could not even be recorded takes nothing from those that share its worker', async () => {
+  const store = createMemorySessions()
+  const sessions: SessionStore = {
+    ...store,
+    append: (id, entries) => (id === 'torn' ? Promise.reject(new Error('store down')) : store.append(id, entries)),
+  }
+  await using runner = await testRunner({ sessions })
+  const sibling = runner.run({ role: 'shared' })
+  const pid = Number(await firstData(sibling, 'pid'))
+  const torn = runner.run({ role: 'shared', session: 'torn', task: 'x' })
+  expect(await torn.outcome).toMatchObject({ status: 'failed', message: 'store down' })
+  expect(torn.status().worker).toMatchObject({ pid, warm: true })
+  expect(await runner.run({ role: 'shared', limits: { totalMs: 1 } }).outcome).toMatchObject({ status: 'timeout' })
+  expect(isAlive(pid)).toBe(true)
+  expect(await sibling.cancel('enough')).toMatchObject({ status: 'cancelled', reason: 'enough' })
 })
 
 test('workers that hang at their start are not started again and again', { timeout: 30_000 }, async () => {

@@ -34,6 +34,21 @@ test('whose signal aborts leaves the line; a place that it was given just then g
   expect(await room.enter(stop.signal).catch(codeOf)).toBe('ABORTED')
 })
 
+test('who has left the line is not given a place any more', async () => {
+  const room = new Room(1)
+  await room.enter(idle)
+  const stop = new AbortController()
+  const stopped = room.enter(stop.signal).catch(codeOf)
+  const next = room.enter(idle)
+  stop.abort()
+  expect(await stopped).toBe('ABORTED')
+  expect(room.occupied).toBe(2)
+  room.leave()
+  await next
+  room.leave()
+  expect([room.occupied, room.tryEnter(), room.tryEnter()]).toEqual([0, true, false])
+})
+
 test('closing refuses who waits and who comes; places are given back all the same', async () => {
   const room = new Room(1)
   await room.enter(idle)

@@ -320,6 +320,26 @@ test.each(['drain', 'close'] as const)('%s of the runner ends the streams of its
   await expect(scheduler.enqueue({ role: 'echo' })).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
+test('a job that was enqueued before a drain is run before it, also when nobody waited for that', async () => {
+  await using runner = await testRunner()
+  const told: string[] = []
+  const scheduler = runner.scheduler({ parent, onCompletion: ({ runId }) => void told.push(runId) })
+  const enqueued = scheduler.enqueue({ role: 'echo', task: 'x' })
+  await scheduler.drain()
+  expect(told).toEqual([(await enqueued).id])
+})
+
+test('a drain with a grace does not wait for a handler that never comes back', async () => {
+  const runner = await testRunner()
+  const scheduler = runner.scheduler({ parent, onCompletion: () => new Promise(() => undefined) })
+  await (
+    await scheduler.enqueue({ role: 'echo', task: 'x' })
+  ).outcome
+  const before = performance.now()
+  await runner.drain({ graceMs: 100 })
+  expect(performance.now() - before).toBeLessThan(3 * 1_100)
+})
+
 test('a handler that never comes back keeps neither the runner from closing nor the stream from ending', async () => {
   const runner = await testRunner()
   const called = Promise.withResolvers<void>()

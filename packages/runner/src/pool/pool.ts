@@ -82,7 +82,7 @@ export interface Pool<Need extends PoolNeed, Worker extends PoolWorker> {
   /**
    * Gets a worker: one that fits, else a fresh one, when there is room for it.
    *
-   * @throws GreenroomError `WORKER_SPAWN_FAILED` while its circuit is open; what `spawn` throws; `ABORTED`
+   * @throws GreenroomError `WORKER_SPAWN_FAILED` while its circuit is open; what `spawn` throws; `ABORTED`, `CLOSED`
    */
   acquire(need: Need, signal: AbortSignal): Promise<Lease<Worker>>
   /** Keeps so many workers for a need ready, in the background; what is asked for again replaces what was. */

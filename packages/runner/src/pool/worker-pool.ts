@@ -84,23 +84,38 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
 
   async acquire(need: Need, signal: AbortSignal): Promise<Lease<Worker>> {
     const key = this.#keyOf(need)
-    for (;;) {
-      if (signal.aborted) throw new GreenroomError('ABORTED')
-      const wanted = this.#fingerprint(need.fixed, this.#served.get(need.executor))
-      const fitting = this.#fitting(wanted)
-      if (fitting !== undefined) {
-        this.#hits += 1
-        return this.#lease(fitting, true)
+    let wantsRoom = false
+    try {
+      for (;;) {
+        if (signal.aborted) throw new GreenroomError('ABORTED')
+        if (this.#closed) throw new GreenroomError('CLOSED', 'the pool was closed')
+        const wanted = this.#fingerprint(need.fixed, this.#served.get(need.executor))
+        const fitting = this.#fitting(wanted)
+        if (fitting !== undefined) {
+          this.#hits += 1
+          return this.#lease(fitting, true)
+        }
+        const delayMs = this.#gate.delayOf(this.#startKeyOf(need))
+        if (delayMs === 0 && this.#hasRoom(key)) return this.#fresh(need, key, wanted)
+        if (delayMs === 0 && !wantsRoom) {
+          wantsRoom = true
+          this.#wanting += 1
+        }
+        await this.#wait(signal, delayMs === 0 ? Infinity : delayMs)
       }
-      const delayMs = this.#gate.delayOf(this.#startKeyOf(need))
-      if (delayMs > 0) await this.#wait(signal, delayMs)
-      else if (this.#hasRoom()) return this.#fresh(need, key, wanted)
-      else await this.#waitForRoom(signal)
+    } finally {
+      if (wantsRoom) {
+        this.#wanting -= 1
+        // Without a lease the room is left to others.
+        this.#changed()
+      }
     }
   }
 
   keepReady(name: string, count: number, need: () => Promise<Need>): void {
+    if (this.#closed) return
     this.#reserves.keep(name, count, need)
+    this.#changed()
   }
 
   stats(): PoolStats {
@@ -165,12 +180,13 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
 
   // ─── starting one ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** B3; when there is none, it is made, once: the idle one that waited longest is ended. */
-  #hasRoom(): boolean {
+  /** B3; when there is none, it is made, once: the idle one that waited longest is ended, or one that others start. */
+  #hasRoom(key: string): boolean {
     const { limits, processes } = this.#options
     if (processes() < limits.maxProcesses) return true
     if (this.#entries.size < limits.maxProcesses) return false
-    const idle = [...this.#entries].find(({ leases }) => leases === 0)
+    const unused = [...this.#entries].filter(({ leases }) => leases === 0)
+    const idle = unused.find((entry) => entry.fingerprint !== undefined) ?? unused.find((entry) => entry.key !== key)
     if (idle !== undefined) this.#end(idle, 'evicted')
     return false
   }
@@ -306,6 +322,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
   #end(entry: Entry<Worker>, why: EndReason): void {
     entry.timer?.cancel()
     entry.trusted = false
+    entry.start.undecided()
     if (!this.#entries.delete(entry)) return
     this.#ended[why] += 1
     entry.worker.retire()
@@ -331,15 +348,6 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
   }
 
   // ─── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #waitForRoom(signal: AbortSignal): Promise<void> {
-    this.#wanting += 1
-    try {
-      await this.#wait(signal)
-    } finally {
-      this.#wanting -= 1
-    }
-  }
 
   /** Until something changed, the time is over, or the signal aborts. */
   async #wait(signal: AbortSignal, ms = Infinity): Promise<void> {
