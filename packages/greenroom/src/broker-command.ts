@@ -72,6 +72,8 @@ function optionsOf({
   json = false,
 }: BrokerCommand): BrokerOptions {
   const address = parseListenAddress(listen)
+  if ('socket' in address && (cert !== undefined || key !== undefined))
+    throw new GreenroomError('BAD_OPTIONS', `--cert and --key are for a TCP port: --listen ${listen} needs none`)
   const tls = certificate(cert, key)
   return {
     dir: data,
