@@ -59,6 +59,8 @@ export class Mailbox {
   readonly mortal = new Set<Message>()
   /** Whether what the owner holds changed since it was last written. */
   holdingChanged = false
+  /** When its newest message was stored, of those that this process saw. */
+  newestAt = 0
   readonly #held = new Set<Message>()
   #heldControl = 0
   #reserved = 0
@@ -159,6 +161,7 @@ export class Mailbox {
 
   #insert(message: Message): void {
     this.#stored = Math.max(this.#stored, message.seq)
+    this.newestAt = Math.max(this.newestAt, message.at)
     this.#volume.messages += 1
     if (message.body !== undefined) this.#volume.cached += message.size
     this.messages.set(message.id, message)

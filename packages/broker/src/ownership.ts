@@ -281,17 +281,9 @@ export class Ownership {
   }
 
   async #clear(mailbox: Mailbox): Promise<void> {
-    const { alarms, clock, courier, ledger, logger } = this.#parts
-    const messages = [...mailbox.messages.values()]
-    const isRun = ({ kind }: Message): boolean => kind === 'run'
+    const { alarms, ledger, logger } = this.#parts
     try {
-      await courier.tell(
-        mailbox,
-        messages.filter((message) => !isRun(message)),
-      )
-      const removals = messages.map((message) =>
-        remove(mailbox, message, isRun(message) ? 'withdrawn' : 'returned', clock.now()),
-      )
+      const removals = await this.#returnAll(mailbox)
       if (removals.length > 0) await ledger.carryOut(join(removals))
     } catch (error) {
       logger('warn', 'closed mailbox not cleared', { address: mailbox.address, error: String(error) })
@@ -299,22 +291,51 @@ export class Ownership {
     }
   }
 
+  /** Tells the senders of all that is in a mailbox and is no run; what is left is to remove it. */
+  async #returnAll(mailbox: Mailbox): Promise<Plan[]> {
+    const messages = [...mailbox.messages.values()]
+    const isRun = ({ kind }: Message): boolean => kind === 'run'
+    await this.#parts.courier.tell(
+      mailbox,
+      messages.filter((message) => !isRun(message)),
+    )
+    const at = this.#parts.clock.now()
+    return messages.map((message) => remove(mailbox, message, isRun(message) ? 'withdrawn' : 'returned', at))
+  }
+
   /**
-   * Deletes a named mailbox with all that is in it; its ids stay remembered.
+   * Deletes a mailbox that nobody has, with all that is in it (D8); its ids stay remembered.
    *
-   * @throws GreenroomError `FORBIDDEN` when it is not named or somebody has it, `COMMIT_UNKNOWN`
+   * @throws GreenroomError `UNKNOWN_MAILBOX`, `MAILBOX_IN_USE`, `COMMIT_UNKNOWN`
    */
   async delete(address: string): Promise<void> {
-    const { registry, ledger, clock } = this.#parts
-    const mailbox = registry.open(address)
+    const mailbox = this.#parts.registry.open(address)
     await this.#alone(mailbox, async () => {
-      if (mailbox.owner !== undefined || mailbox.record.lifetime === 'incarnation')
-        throw new GreenroomError('FORBIDDEN', `mailbox ${address} is not a named one, or somebody has it`)
-      const removals = [...mailbox.messages.values()].map((message) =>
-        remove(mailbox, message, 'withdrawn', clock.now()),
-      )
-      const operations: Operation[] = ['mailbox', 'holding'].map((name) => ({ delete: name, key: address }))
-      await ledger.carryOut(join([...removals, { operations, apply: () => mailbox.forget() }]))
+      if (!mailbox.recorded || mailbox.isClosed)
+        throw new GreenroomError('UNKNOWN_MAILBOX', `there is no mailbox ${address}`)
+      if (mailbox.owner !== undefined)
+        throw new GreenroomError('MAILBOX_IN_USE', `${mailbox.owner.incarnation} has the mailbox ${address}`)
+      await this.#delete(mailbox)
     })
+  }
+
+  /**
+   * Deletes a mailbox whose time is over, if nobody has it.
+   *
+   * @param before - a message that was stored later keeps it, in milliseconds since the epoch
+   * @throws GreenroomError `COMMIT_UNKNOWN`
+   */
+  async expire(address: string, before: number): Promise<void> {
+    const mailbox = this.#parts.registry.open(address)
+    await this.#alone(mailbox, async () => {
+      if (mailbox.recorded && !mailbox.isClosed && mailbox.owner === undefined && mailbox.newestAt < before)
+        await this.#delete(mailbox)
+    })
+  }
+
+  async #delete(mailbox: Mailbox): Promise<void> {
+    const removals = await this.#returnAll(mailbox)
+    const operations = ['mailbox', 'holding'].map((name): Operation => ({ delete: name, key: mailbox.address }))
+    await this.#parts.ledger.carryOut(join([...removals, { operations, apply: () => mailbox.forget() }]))
   }
 }

@@ -17,7 +17,7 @@
  * - *R1* A commit whose fate is unknown may leave a message that nobody was promised. It is repaired by the next commit,
  *   and harmless until then: a receipt of its id, or a later message of its id, overrules it.
  */
-import { parseClientHeader, type Presence } from '@greenroom/proto'
+import { parseClientHeader, type DeadLetter, type Presence } from '@greenroom/proto'
 import type { JsonObject, JsonValue, Schema, StoredRecord } from '@greenroom/store'
 import type { Message, MessageFacts, Return } from './message.ts'
 
@@ -158,6 +158,26 @@ export function historyMeta(history: readonly Return[]): JsonValue {
 /** Decodes a delivery. */
 export function deliveryRecord({ meta }: StoredRecord): DeliveryRecord {
   return { attempt: number(meta.attempt), notBefore: number(meta.notBefore), history: historyOf(meta.history) }
+}
+
+/** Decodes a dead letter, without its payload. */
+export function deadLetterOf(record: StoredRecord): DeadLetter {
+  const { id, kind, control, from, fromIncarnation, at, size } = messageFacts(record)
+  const [address] = splitKey(record.key)
+  const { seq, attempts, history } = record.meta
+  return {
+    address,
+    id,
+    kind,
+    ...(control && { control }),
+    from,
+    ...(fromIncarnation !== undefined && { fromIncarnation }),
+    seq: number(seq),
+    at,
+    size,
+    attempts: number(attempts),
+    history: historyOf(history),
+  }
 }
 
 /** Decodes a history. */

@@ -469,7 +469,7 @@ describe('who asks for too much', () => {
     client.socket.pause()
     const closed = once(client.socket, 'close')
     const before = broker.stats().connections
-    const ask = encodeFrame({ t: 'admin', req: 1, op: 'mailboxes' })
+    const ask = encodeFrame({ t: 'watch', req: 1, role: 'none' })
     while (broker.stats().connections === before) {
       for (let count = 0; count < 1_000 && client.socket.readyState === WebSocket.OPEN; count += 1)
         client.socket.send(ask)
