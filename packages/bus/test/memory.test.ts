@@ -3,13 +3,18 @@ import { applicable, createManualClock } from '@greenroom/bus/testing'
 import { describe, expect, test } from 'vitest'
 
 describe('the bus in memory keeps the contract', () => {
-  for (const { name, controls, run } of applicable({ capabilities: ['ttl', 'quotas'], controls: ['cut', 'advance'] }))
+  const able = {
+    capabilities: ['ttl', 'quotas', 'dead-letters'],
+    controls: ['cut', 'advance', 'operator', 'settings'],
+  } as const
+  for (const { name, controls, settings, run } of applicable(able))
     test(name, async () => {
       const clock = createManualClock()
       const ownsTime = controls?.includes('advance') === true
-      await using bus = createMemoryBus(ownsTime ? { clock } : {})
+      await using bus = createMemoryBus({ ...settings, ...(ownsTime ? { clock } : {}) })
       await run({
         bus: async () => bus.client(),
+        operator: async () => bus.operator,
         cut: async (address) => {
           bus.cut(address)
           setImmediate(() => bus.restore(address))
