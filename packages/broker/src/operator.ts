@@ -1,5 +1,12 @@
 /** What an operator may do: inside the process as a port, and by frames in `admin`. */
-import { GreenroomError, type DeadLetter, type LetterAddress, type MailboxState, type Operator } from '@greenroom/proto'
+import {
+  checkNames,
+  GreenroomError,
+  type DeadLetter,
+  type LetterAddress,
+  type MailboxState,
+  type Operator,
+} from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import type { DeadLetters } from './dead-letters.ts'
 import { allOf, pageLength, pageOf, type Page } from './list.ts'
@@ -65,10 +72,12 @@ export class CoreOperator implements Operator {
   }
 
   async deleteMailbox(address: string): Promise<void> {
+    checkNames(address)
     await this.#parts.ownership.delete(address)
   }
 
-  deadLetters(address?: string): Promise<readonly DeadLetter[]> {
+  async deadLetters(address?: string): Promise<readonly DeadLetter[]> {
+    if (address !== undefined) checkNames(address)
     return allOf(async (after) => this.#parts.letters.list(address, after))
   }
 
@@ -78,14 +87,17 @@ export class CoreOperator implements Operator {
   }
 
   async deadLetter({ address, id }: LetterAddress): Promise<{ letter: DeadLetter; payload: Uint8Array }> {
+    checkNames(address, undefined, id)
     return this.#parts.letters.show(address, id)
   }
 
-  async requeue(letter: LetterAddress): Promise<void> {
-    await this.#parts.letters.requeue(letter)
+  async requeue({ address, id }: LetterAddress): Promise<void> {
+    checkNames(address, undefined, id)
+    await this.#parts.letters.requeue({ address, id })
   }
 
   async purge({ address, id }: { readonly address: string; readonly id?: string }): Promise<number> {
+    checkNames(address, undefined, id)
     return this.#parts.letters.purge(address, id)
   }
 }

@@ -4,7 +4,15 @@
  * It does not come back when it is lost: every call that waits then, and every later one, fails with `CONNECT_FAILED`.
  * Asking again is safe.
  */
-import { encodeFrame, GreenroomError, limits, parseDeadLetter, parseMailboxState, systemClock } from '@greenroom/proto'
+import {
+  checkNames,
+  encodeFrame,
+  GreenroomError,
+  limits,
+  parseDeadLetter,
+  parseMailboxState,
+  systemClock,
+} from '@greenroom/proto'
 import type { Admin, BrokerHeader, DeadLetter, LetterAddress, MailboxState, Ok, Operator } from '@greenroom/proto'
 import { Connection, toError, type ConnectionOutcome } from './connection.ts'
 import type { ConnectOptions } from './connect.ts'
@@ -86,24 +94,29 @@ class SocketOperator implements ConnectedOperator {
   }
 
   async deleteMailbox(address: string): Promise<void> {
+    checkNames(address)
     await this.#ask({ t: 'delete', address })
   }
 
   async deadLetters(address?: string): Promise<readonly DeadLetter[]> {
+    if (address !== undefined) checkNames(address)
     const of = address === undefined ? {} : { address }
     return this.#list({ t: 'admin', op: 'dead-letters', ...of }, parseDeadLetter)
   }
 
   async deadLetter({ address, id }: LetterAddress): Promise<{ letter: DeadLetter; payload: Uint8Array }> {
+    checkNames(address, undefined, id)
     const { ok, payload } = await this.#ask({ t: 'admin', op: 'show', address, id })
     return { letter: parseDeadLetter(ok.rows?.[0]), payload }
   }
 
   async requeue({ address, id }: LetterAddress): Promise<void> {
+    checkNames(address, undefined, id)
     await this.#ask({ t: 'admin', op: 'requeue', address, id })
   }
 
   async purge({ address, id }: { readonly address: string; readonly id?: string }): Promise<number> {
+    checkNames(address, undefined, id)
     const { ok } = await this.#ask({ t: 'admin', op: 'purge', address, ...(id === undefined ? {} : { id }) })
     const [row] = ok.rows ?? []
     return typeof row === 'object' && row !== null && 'purged' in row ? Number(row.purged) : 0

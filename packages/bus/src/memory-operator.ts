@@ -1,5 +1,5 @@
 /** The operator of a bus in memory. */
-import { GreenroomError } from '@greenroom/proto'
+import { checkNames, GreenroomError } from '@greenroom/proto'
 import type { DeadLetter, LetterAddress, MailboxState, Operator } from '@greenroom/proto'
 import type { MemoryBroker } from './memory-broker.ts'
 import type { MemoryMailbox } from './memory-mailbox.ts'
@@ -17,6 +17,7 @@ export class MemoryOperator implements Operator {
   }
 
   async deleteMailbox(address: string): Promise<void> {
+    checkNames(address)
     const mailbox = this.#broker.mailboxes().find((one) => one.address === address)
     if (mailbox === undefined) throw new GreenroomError('UNKNOWN_MAILBOX', `there is no mailbox ${address}`)
     if (this.#broker.stateOf(mailbox).state !== 'free')
@@ -25,6 +26,7 @@ export class MemoryOperator implements Operator {
   }
 
   async deadLetters(address?: string): Promise<readonly DeadLetter[]> {
+    if (address !== undefined) checkNames(address)
     return this.#broker
       .withLetters()
       .filter((mailbox) => address === undefined || mailbox.address === address)
@@ -32,18 +34,21 @@ export class MemoryOperator implements Operator {
   }
 
   async deadLetter({ address, id }: LetterAddress): Promise<{ letter: DeadLetter; payload: Uint8Array }> {
+    checkNames(address, undefined, id)
     const { letter, message } =
       this.#find(address).dead.get(id) ?? unknown(`mailbox ${address} has no dead letter ${id}`)
     return { letter, payload: message.payload.slice() }
   }
 
   async requeue({ address, id }: LetterAddress): Promise<void> {
+    checkNames(address, undefined, id)
     const mailbox = this.#find(address)
     if (!mailbox.dead.has(id)) unknown(`mailbox ${address} has no dead letter ${id}`)
     this.#broker.requeue(mailbox, id)
   }
 
   async purge({ address, id }: { readonly address: string; readonly id?: string }): Promise<number> {
+    checkNames(address, undefined, id)
     const { dead } = this.#find(address)
     if (id === undefined) {
       const { size } = dead

@@ -180,6 +180,25 @@ export const letterCases: readonly BusCase[] = [
   },
   {
     ...twice,
+    name: 'what is no name is refused with BAD_OPTIONS',
+    async run(harness) {
+      const operator = await operatorOf(harness)
+      const bad = { code: 'BAD_OPTIONS' }
+      for (const letter of [
+        { address: '../b', id: 'poison' },
+        { address: 'b', id: 'poi/son' },
+      ]) {
+        await assert.rejects(operator.deadLetter(letter), bad)
+        await assert.rejects(operator.requeue(letter), bad)
+        await assert.rejects(operator.purge(letter), bad)
+      }
+      await assert.rejects(operator.purge({ address: '' }), bad)
+      await assert.rejects(operator.deadLetters('b/'), bad)
+      await assert.rejects(operator.deleteMailbox('b b'), bad)
+    },
+  },
+  {
+    ...twice,
     name: 'letters outlive the broker',
     needs: ['dead-letters', 'durable'],
     controls: [...twice.controls, 'restart'],
