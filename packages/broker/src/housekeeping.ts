@@ -85,8 +85,15 @@ class Housekeeping {
         ? { ...this.#at, after: last.key }
         : { collection: (this.#at.collection + 1) % collections.length, after: '' }
     if (isOfReceipts && this.#at.after === '') receipts.endWalk()
+    if (name === 'closed') this.#goOn(records)
     const forgotten = name === 'mailbox' ? await this.#expireMailboxes(old, before) : await this.#delete(name, old)
     return forgotten > page / 2 || !receipts.isReady
+  }
+
+  /** Deletes what a start did not find, since nothing is in it. */
+  #goOn(closed: readonly StoredRecord[]): void {
+    const { registry, ownership } = this.#parts
+    for (const { key, meta } of closed) if (meta.isLeaving === true) void ownership.clear(registry.open(key))
   }
 
   /** Says how many it were. */
@@ -101,7 +108,7 @@ class Housekeeping {
   async #delete(name: string, old: readonly StoredRecord[]): Promise<number> {
     const { store, registry } = this.#parts
     const isOver = ({ key, meta }: StoredRecord): boolean => {
-      if (name === 'closed') return registry.find(key) === undefined
+      if (name === 'closed') return registry.find(key) === undefined && meta.isLeaving !== true
       return name !== 'receipt' || meta.state !== 'dead' || !this.#hasLetter(key)
     }
     const over = old.filter(isOver)

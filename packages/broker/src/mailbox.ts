@@ -6,7 +6,7 @@
  * - *M3* Sequence numbers grow in the order of the reservations; those of failed commits are given again only when
  *   nothing else is being committed.
  */
-import type { Presence } from '@greenroom/proto'
+import { GreenroomError, type Presence } from '@greenroom/proto'
 import type { Consumer } from './consumer.ts'
 import type { Message } from './message.ts'
 import { ReadyQueue } from './ready-queue.ts'
@@ -41,6 +41,7 @@ const fresh: MailboxRecord = {
   incarnation: undefined,
   presence: undefined,
   closedAt: undefined,
+  isLeaving: false,
   next: 1,
 }
 
@@ -84,6 +85,15 @@ export class Mailbox {
 
   get isClosed(): boolean {
     return this.record.closedAt !== undefined
+  }
+
+  /**
+   * Refuses what would begin while it is being deleted, which goes on as soon as the disk lets it.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN`: the same call later works
+   */
+  checkStays(): void {
+    if (this.record.isLeaving) throw new GreenroomError('COMMIT_UNKNOWN', `mailbox ${this.address} is being deleted`)
   }
 
   /** Messages and reservations. */

@@ -13,6 +13,7 @@
  * - *W3* After a start all known incarnations are suspect; their grace begins then.
  * - *W4* A mailbox closes first and is cleared then: what is in a closed mailbox is as good as withdrawn, and is cleared
  *   later, or after a start, when it cannot be now.
+ * - *W5* Who is told that a message was not delivered is told the truth: also a mailbox that is deleted closes first.
  */
 import { GreenroomError, type Lifetime, type Presence } from '@greenroom/proto'
 import type { Operation } from '@greenroom/store'
@@ -78,6 +79,7 @@ export class Ownership {
   async #attach(mailbox: Mailbox, consumer: Consumer, request: AttachRequest): Promise<void> {
     const { ledger, clock } = this.#parts
     const { incarnation, lifetime, presence } = request
+    mailbox.checkStays()
     this.#checkRight(mailbox, request)
     const { owner, record } = mailbox
     const plans: Plan[] = []
@@ -214,6 +216,7 @@ export class Ownership {
   async fence(address: string, incarnation: string): Promise<void> {
     const mailbox = this.#parts.registry.open(address)
     await this.#alone(mailbox, async () => {
+      mailbox.checkStays()
       // In a closed mailbox everybody is gone.
       if (!mailbox.isClosed) await this.#parts.ledger.carryOut(this.#fencePlan(mailbox, incarnation))
       if (mailbox.isClosed) await this.#clear(mailbox)
@@ -263,13 +266,13 @@ export class Ownership {
   }
 
   /** A mailbox closes for ever. */
-  #closePlan(mailbox: Mailbox, incarnation: string): Plan {
+  #closePlan(mailbox: Mailbox, incarnation: string | undefined, isLeaving = false): Plan {
     const at = this.#parts.clock.now()
-    const change = { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: at } as const
+    const change = { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: at, isLeaving } as const
     return {
       operations: [
         { delete: 'mailbox', key: mailbox.address },
-        { put: 'closed', key: mailbox.address, meta: closedMeta(incarnation, at) },
+        { put: 'closed', key: mailbox.address, meta: closedMeta(incarnation, at, isLeaving) },
       ],
       apply: () => mailbox.restore({ ...mailbox.record, ...change, next: mailbox.next }),
     }
@@ -282,9 +285,12 @@ export class Ownership {
 
   async #clear(mailbox: Mailbox): Promise<void> {
     const { alarms, ledger, logger } = this.#parts
+    // One that was deleted meanwhile may be there anew.
+    if (!mailbox.isClosed) return
     try {
-      const removals = await this.#returnAll(mailbox)
-      if (removals.length > 0) await ledger.carryOut(join(removals))
+      const plans = await this.#returnAll(mailbox)
+      if (mailbox.record.isLeaving) plans.push(forgetPlan(mailbox))
+      if (plans.length > 0) await ledger.carryOut(join(plans))
     } catch (error) {
       logger('warn', 'closed mailbox not cleared', { address: mailbox.address, error: String(error) })
       alarms.set(retryMs, () => void this.clear(mailbox))
@@ -334,8 +340,15 @@ export class Ownership {
   }
 
   async #delete(mailbox: Mailbox): Promise<void> {
-    const removals = await this.#returnAll(mailbox)
-    const operations = ['mailbox', 'holding'].map((name): Operation => ({ delete: name, key: mailbox.address }))
-    await this.#parts.ledger.carryOut(join([...removals, { operations, apply: () => mailbox.forget() }]))
+    const isEmpty = mailbox.messages.size === 0
+    await this.#parts.ledger.carryOut(isEmpty ? forgetPlan(mailbox) : this.#closePlan(mailbox, undefined, true))
+    if (mailbox.isClosed) await this.#clear(mailbox)
   }
+}
+
+/** A mailbox is not there any more; the next message makes it anew. */
+function forgetPlan(mailbox: Mailbox): Plan {
+  const names = ['mailbox', 'closed', 'holding']
+  const operations = names.map((name): Operation => ({ delete: name, key: mailbox.address }))
+  return { operations, apply: () => mailbox.forget() }
 }

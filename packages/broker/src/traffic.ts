@@ -72,6 +72,7 @@ export class Traffic {
         )
       return { seq: known.seq, duplicate: true }
     }
+    mailbox.checkStays()
     if (mailbox.isClosed)
       throw new GreenroomError('MAILBOX_CLOSED', `mailbox ${mailbox.address} belonged to an incarnation that is gone`)
     if (isRefused) throw new GreenroomError('REVOKED', `message ${id} to ${mailbox.address} was revoked`)
@@ -190,7 +191,7 @@ export class Traffic {
     }
     const key = `${mailbox.address}/${id}`
     const receipt = ledger.receipt(mailbox.address, id)
-    if (receipt === undefined && mailbox.isClosed) return 'withdrawn'
+    if (receipt === undefined && mailbox.isClosed && !mailbox.record.isLeaving) return 'withdrawn'
     if (receipt !== undefined && receipt.state !== 'dead') return revocationOf(receipt)
     const tombstone: Operation = { put: 'receipt', key, meta: receiptMeta('revoked', clock.now()) }
     // A dead letter must not be requeued any more.
