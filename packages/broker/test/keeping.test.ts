@@ -83,6 +83,17 @@ describe('operators', () => {
     await expect(stranger).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
   })
 
+  test('learn at once that the broker is gone, or never was there', async () => {
+    await using broker = await createBroker({ listen: { port: 0 }, token, operatorToken })
+    const at = { url: broker.url ?? '', token: operatorToken }
+    await using operator = await connectOperator(at)
+    const asked = operator.mailboxes()
+    await Promise.all([expect(asked).rejects.toMatchObject({ code: 'CONNECT_FAILED' }), broker.close()])
+    await expect(operator.mailboxes()).rejects.toMatchObject({ code: 'CONNECT_FAILED' })
+    await expect(connectOperator(at)).rejects.toMatchObject({ code: 'CONNECT_FAILED' })
+    await expect(connectOperator({ ...at, url: 'http://nowhere' })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  })
+
   test('lists longer than a header go on in another one', async () => {
     await using broker = await createBroker({ listen: { port: 0 }, token, operatorToken })
     const { peer } = await attach(broker, 'sender')
