@@ -6,6 +6,7 @@ import {
   type LetterAddress,
   type MailboxState,
   type Operator,
+  type ShownLetter,
 } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import type { DeadLetters } from './dead-letters.ts'
@@ -86,7 +87,7 @@ export class CoreOperator implements Operator {
     return this.#parts.letters.list(address, after)
   }
 
-  async deadLetter({ address, id }: LetterAddress): Promise<{ letter: DeadLetter; payload: Uint8Array }> {
+  async deadLetter({ address, id }: LetterAddress): Promise<ShownLetter> {
     checkNames(address, undefined, id)
     return this.#parts.letters.show(address, id)
   }

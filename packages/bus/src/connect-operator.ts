@@ -13,7 +13,16 @@ import {
   parseMailboxState,
   systemClock,
 } from '@greenroom/proto'
-import type { Admin, BrokerHeader, DeadLetter, LetterAddress, MailboxState, Ok, Operator } from '@greenroom/proto'
+import type {
+  Admin,
+  BrokerHeader,
+  DeadLetter,
+  LetterAddress,
+  MailboxState,
+  Ok,
+  Operator,
+  ShownLetter,
+} from '@greenroom/proto'
 import { Connection, toError, type ConnectionOutcome } from './connection.ts'
 import type { ConnectOptions } from './connect.ts'
 import { parseEndpoint } from './endpoint.ts'
@@ -104,7 +113,7 @@ class SocketOperator implements ConnectedOperator {
     return this.#list({ t: 'admin', op: 'dead-letters', ...of }, parseDeadLetter)
   }
 
-  async deadLetter({ address, id }: LetterAddress): Promise<{ letter: DeadLetter; payload: Uint8Array }> {
+  async deadLetter({ address, id }: LetterAddress): Promise<ShownLetter> {
     checkNames(address, undefined, id)
     const { ok, payload } = await this.#ask({ t: 'admin', op: 'show', address, id })
     return { letter: parseDeadLetter(ok.rows?.[0]), payload }

@@ -1,6 +1,6 @@
 /** The operator of a bus in memory. */
 import { checkNames, GreenroomError } from '@greenroom/proto'
-import type { DeadLetter, LetterAddress, MailboxState, Operator } from '@greenroom/proto'
+import type { DeadLetter, LetterAddress, MailboxState, Operator, ShownLetter } from '@greenroom/proto'
 import type { MemoryBroker } from './memory-broker.ts'
 import type { MemoryMailbox } from './memory-mailbox.ts'
 
@@ -33,7 +33,7 @@ export class MemoryOperator implements Operator {
       .flatMap(({ dead }) => [...dead.values()].map(({ letter }) => letter).toSorted((a, b) => (a.id < b.id ? -1 : 1)))
   }
 
-  async deadLetter({ address, id }: LetterAddress): Promise<{ letter: DeadLetter; payload: Uint8Array }> {
+  async deadLetter({ address, id }: LetterAddress): Promise<ShownLetter> {
     checkNames(address, undefined, id)
     const { letter, message } =
       this.#find(address).dead.get(id) ?? unknown(`mailbox ${address} has no dead letter ${id}`)

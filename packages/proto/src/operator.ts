@@ -65,6 +65,14 @@ export interface DeadLetter {
   readonly history: readonly DeadLetterReturn[]
 }
 
+/** A dead letter and what it says. */
+export interface ShownLetter {
+  /** Its facts. */
+  readonly letter: DeadLetter
+  /** The bytes as they were sent. */
+  readonly payload: Uint8Array
+}
+
 /** Which dead letter. */
 export interface LetterAddress {
   /** The mailbox that it was in. */
@@ -95,7 +103,7 @@ export interface Operator {
    *
    * @throws GreenroomError `UNKNOWN_LETTER`
    */
-  deadLetter(letter: LetterAddress): Promise<{ readonly letter: DeadLetter; readonly payload: Uint8Array }>
+  deadLetter(letter: LetterAddress): Promise<ShownLetter>
   /**
    * Puts a dead letter back into its mailbox, behind what waits there, as if it had just come.
    *
