@@ -1,36 +1,49 @@
-/** The operators' frame: what `admin` asks for. */
+/** The operators' frames: what `admin` and `delete` ask for. */
 import { GreenroomError, type Admin } from '@greenroom/proto'
-import type { DeadLetters, Shown } from './dead-letters.ts'
-import { fitting } from './list.ts'
+import type { Page } from './list.ts'
+import type { CoreOperator } from './operator.ts'
+
+/** What an operator gets: rows, where the list goes on, and for `show` the payload. */
+export interface Shown {
+  readonly rows: readonly object[]
+  readonly next?: string
+  readonly payload?: Uint8Array
+}
 
 /**
- * Answers an `admin` frame. Rows that do not fit into its header are counted in a last row, `{more}`.
+ * Answers an `admin` frame.
  *
  * @throws GreenroomError `BAD_FRAME` when a field is missing, and what the operation throws
  */
-export async function administer(letters: DeadLetters, { op, address, id }: Admin): Promise<Shown> {
+export async function administer(operator: CoreOperator, { op, address, id, after }: Admin): Promise<Shown> {
   switch (op) {
     case 'mailboxes':
-      return fit(letters.mailboxes(address))
+      return address === undefined ? shown(operator.mailboxPage(after)) : { rows: [operator.mailbox(address)] }
     case 'dead-letters':
-      return fit(letters.list(address))
-    case 'show':
-      return letters.show(needed('address', address), needed('id', id))
+      return shown(operator.deadLetterPage(address, after))
+    case 'show': {
+      const { letter, payload } = await operator.deadLetter(letterAddress(address, id))
+      return { rows: [letter], payload }
+    }
     case 'requeue':
-      await letters.requeue(needed('address', address), needed('id', id))
+      await operator.requeue(letterAddress(address, id))
       return { rows: [] }
-    case 'purge':
-      await letters.purge(needed('address', address), id)
-      return { rows: [] }
+    case 'purge': {
+      const letters = { address: needed('address', address), ...(id !== undefined && { id }) }
+      return { rows: [{ purged: await operator.purge(letters) }] }
+    }
   }
+}
+
+function shown({ rows, next }: Page<object>): Shown {
+  return { rows, ...(next !== undefined && { next }) }
+}
+
+function letterAddress(address?: string, id?: string): { readonly address: string; readonly id: string } {
+  return { address: needed('address', address), id: needed('id', id) }
 }
 
 function needed(name: string, value: string | undefined): string {
   if (value === undefined) throw new GreenroomError('BAD_FRAME', `admin needs "${name}" here`)
   return value
-}
-
-function fit({ rows }: Shown): Shown {
-  const end = fitting(rows)
-  return end === rows.length ? { rows } : { rows: [...rows.slice(0, end), { more: rows.length - end }] }
 }

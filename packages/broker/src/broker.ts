@@ -1,5 +1,5 @@
 /** The broker: store, core, in-process bus and, when it listens, server, put together and taken apart again. */
-import { codeOf, GreenroomError, type Bus, type BusCapability, type Clock } from '@greenroom/proto'
+import { codeOf, GreenroomError, type Bus, type BusCapability, type Clock, type Operator } from '@greenroom/proto'
 import { createMemoryStore, isStoreError, openStore, type Store } from '@greenroom/store'
 import { Core } from './core.ts'
 import type { Counters } from './counters.ts'
@@ -8,6 +8,7 @@ import { resolveOptions, type BrokerLogger, type BrokerOptions, type ResolvedOpt
 import { atEndOfTick, inNextTurn } from './platform/defer.ts'
 import { startServer, tokenCheck, type Server } from './platform/server.ts'
 import { brokerSchema } from './records.ts'
+import type { Authority } from './session.ts'
 
 const drainGraceMs = 5_000
 
@@ -33,6 +34,8 @@ export interface BrokerStats extends Readonly<Counters> {
 export interface Broker extends AsyncDisposable {
   /** The bus inside this process: no socket, no encoding. */
   readonly bus: Bus
+  /** Looks into mailboxes, deletes them, and works on dead letters. */
+  readonly operator: Operator
   /** Where clients connect to: `ws://…`, `wss://…`, or `ws+unix://…`; undefined when it does not listen. */
   readonly url: string | undefined
   /** How things stand now. */
@@ -63,6 +66,7 @@ interface BrokerParts {
 
 class RunningBroker implements Broker {
   readonly bus: Bus
+  readonly operator: Operator
   readonly url: string | undefined
   readonly closed: Promise<void>
   readonly #parts: BrokerParts
@@ -73,6 +77,7 @@ class RunningBroker implements Broker {
   constructor(parts: BrokerParts) {
     this.#parts = parts
     this.bus = parts.bus
+    this.operator = parts.core.operator
     this.url = parts.server?.url
     this.closed = this.#end.promise
   }
@@ -156,9 +161,19 @@ function closeWith(store: Store, broker: RunningBroker, logger: BrokerLogger): v
   store.closed.then(() => end('it was closed'), end)
 }
 
+/** What each token gives; one that was not chosen nobody knows. */
+function authorities({ token, operatorToken, random }: ResolvedOptions): (shown: string) => Authority | undefined {
+  const isClient = tokenCheck(token ?? random.id())
+  const isOperator = tokenCheck(operatorToken ?? random.id())
+  return (shown) => {
+    const is = { client: isClient(shown), operator: isOperator(shown) }
+    return is.operator ? 'operator' : is.client ? 'client' : undefined
+  }
+}
+
 async function assemble(options: ResolvedOptions, store: Store, closeStore: () => Promise<void>): Promise<Broker> {
-  const { clock, logger, limits, partitionGraceMs, dedupeWindowMs, maxAttempts, listen, token, random } = options
-  const core = await Core.open({ store, clock, logger, limits, partitionGraceMs, dedupeWindowMs, maxAttempts })
+  const { clock, limits, dedupeWindowMs, listen, random } = options
+  const core = await Core.open({ ...options, store })
   const own: readonly BusCapability[] = [
     'ttl',
     'quotas',
@@ -176,11 +191,11 @@ async function assemble(options: ResolvedOptions, store: Store, closeStore: () =
   })
   // Behind a socket the broker outlives its clients: runs can be detached from them.
   const capabilities = [...own, 'detached']
-  const host = { core, options, brokerId: random.id(), capabilities, isToken: tokenCheck(token ?? random.id()) }
+  const host = { core, options, brokerId: random.id(), capabilities, authorityOf: authorities(options) }
   try {
     const server = listen && (await startServer(listen, host))
     const broker = new RunningBroker({ core, bus, clock, server, closeStore })
-    closeWith(store, broker, logger)
+    closeWith(store, broker, options.logger)
     return broker
   } catch (error) {
     core.stop()

@@ -4,7 +4,7 @@
  * ```text
  * session (a connection) ─┐             ┌─ Traffic    send ack claim nack revoke ─┐
  * in-process peer ────────┴─► Core ─────┼─ Ownership  attach lost leave fence     ├─► Ledger ─► store
- *        ▲                              ├─ DeadLetters, Housekeeping, Recovery    ─┘     │ committed
+ *        ▲                              ├─ Operator, Housekeeping, Recovery       ─┘     │ committed
  *        └───────── Consumer ◄──────────┴─ Courier ◄── Mailbox ◄── Plan.apply ◄──────────┘
  * ```
  */
@@ -18,6 +18,7 @@ import { DeadLetters } from './dead-letters.ts'
 import { keepHouse } from './housekeeping.ts'
 import { Ledger } from './ledger.ts'
 import type { Mailbox } from './mailbox.ts'
+import { CoreOperator } from './operator.ts'
 import type { BrokerLimits, BrokerLogger } from './options.ts'
 import { Ownership, type AttachRequest } from './ownership.ts'
 import { checkPresence, PresenceBoard, type Watcher } from './presence.ts'
@@ -34,6 +35,7 @@ export interface CoreOptions {
   readonly partitionGraceMs: number
   readonly dedupeWindowMs: number
   readonly maxAttempts: number
+  readonly mailboxTtlMs: number
 }
 
 /** A consumer's hold on its mailbox. Every call answers when it is on the disk, or rejects with a GreenroomError. */
@@ -55,7 +57,8 @@ export interface Attachment {
 export class Core {
   readonly counters: Counters = zeroCounters()
   readonly registry: Registry
-  readonly deadLetters: DeadLetters
+  /** What an operator may do. */
+  readonly operator: CoreOperator
   readonly presence = new PresenceBoard()
   readonly #ledger: Ledger
   readonly #courier: Courier
@@ -82,7 +85,8 @@ export class Core {
     this.#traffic = traffic
     this.#ownership = new Ownership({ ...parts, courier, traffic, presence: this.presence, partitionGraceMs })
     this.#parts = parts
-    this.deadLetters = new DeadLetters(parts, store, courier)
+    const letters = new DeadLetters({ ...parts, store, courier, limits })
+    this.operator = new CoreOperator({ store, registry: this.registry, ownership: this.#ownership, letters })
   }
 
   /**
@@ -92,10 +96,10 @@ export class Core {
    */
   static async open(options: CoreOptions): Promise<Core> {
     const core = new Core(options)
-    const { store, dedupeWindowMs } = options
-    const parts = { ...core.#parts, store, courier: core.#courier }
-    await recover({ ...parts, ownership: core.#ownership })
-    keepHouse({ ...parts, dedupeWindowMs })
+    const { store, dedupeWindowMs, mailboxTtlMs } = options
+    const parts = { ...core.#parts, store, courier: core.#courier, ownership: core.#ownership }
+    await recover(parts)
+    keepHouse({ ...parts, dedupeWindowMs, mailboxTtlMs })
     return core
   }
 
@@ -127,11 +131,6 @@ export class Core {
   /** Declares an incarnation gone; see `Ownership.fence`. */
   fence(address: string, incarnation: string): Promise<void> {
     return this.#ownership.fence(address, incarnation)
-  }
-
-  /** Deletes a named mailbox; see `Ownership.delete`. */
-  delete(address: string): Promise<void> {
-    return this.#ownership.delete(address)
   }
 
   /** Attaches a consumer; see `Ownership.attach` and {@link checkPresence}. */

@@ -20,6 +20,8 @@ export interface Counters {
   expired: number
   /** Incarnations that became gone. */
   gone: number
+  /** Connections that were cut since they did not read. */
+  slowConsumers: number
 }
 
 /** Counters at zero. */
@@ -34,5 +36,6 @@ export function zeroCounters(): Counters {
     quarantined: 0,
     expired: 0,
     gone: 0,
+    slowConsumers: 0,
   }
 }

@@ -1,112 +1,102 @@
-/** Dead letters and mailboxes for operators: list, show, requeue, purge. */
-import { GreenroomError } from '@greenroom/proto'
-import type { JsonObject, Operation, Store } from '@greenroom/store'
+/** Dead letters, for operators: list, show, requeue, purge. */
+import { GreenroomError, type DeadLetter, type LetterAddress } from '@greenroom/proto'
+import type { Operation, Store, StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
+import { pageLength, pageOf, type Page } from './list.ts'
 import type { Mailbox } from './mailbox.ts'
-import { messageFacts, splitKey } from './records.ts'
+import type { BrokerLimits } from './options.ts'
+import { checkRoom } from './quota.ts'
+import { deadLetterOf, messageFacts } from './records.ts'
 import { scanAll } from './recovery.ts'
 import { arrive } from './removal.ts'
 
-/** What an operator gets: rows of facts, and for `show` the payload. */
-export interface Shown {
-  readonly rows: readonly JsonObject[]
-  readonly payload?: Uint8Array
+/** What dead letters need. */
+export interface DeadLetterParts extends CoreParts {
+  readonly store: Store
+  readonly courier: Courier
+  readonly limits: BrokerLimits
 }
 
-/** The operators' side of the broker. */
+/** The letters of all mailboxes. */
 export class DeadLetters {
-  readonly #parts: CoreParts
-  readonly #store: Store
-  readonly #courier: Courier
+  readonly #parts: DeadLetterParts
 
-  constructor(parts: CoreParts, store: Store, courier: Courier) {
+  constructor(parts: DeadLetterParts) {
     this.#parts = parts
-    this.#store = store
-    this.#courier = courier
   }
 
-  /** Every mailbox that somebody has or something is in, or one: whose it is and how much is in it. */
-  mailboxes(address?: string): Shown {
-    const all = [...this.#parts.registry].filter((mailbox) => address === undefined || mailbox.address === address)
-    return { rows: all.map(rowOf) }
+  /** How many a mailbox has. */
+  count(address: string): number {
+    return this.#parts.store.count('dead', { prefix: `${address}/` })
   }
 
-  /** The dead letters of all mailboxes, or of one, without payloads. */
-  list(address?: string): Shown {
-    const range = address === undefined ? {} : { prefix: `${address}/` }
-    return {
-      rows: [...scanAll(this.#store, 'dead', range)].map(({ key, meta }) => ({ address: splitKey(key)[0], ...meta })),
-    }
+  /** A page of the letters of one mailbox, or of all, in the order of address and id. */
+  list(address: string | undefined, after: string | undefined): Page<DeadLetter> {
+    const records = this.#parts.store.scan('dead', {
+      ...(address !== undefined && { prefix: `${address}/` }),
+      ...(after !== undefined && { after }),
+      limit: pageLength,
+      bodies: false,
+    })
+    return pageOf(records.map((record) => [record.key, deadLetterOf(record)]))
   }
 
   /**
-   * One dead letter with its history and payload.
+   * One letter with its payload.
    *
-   * @throws GreenroomError `FORBIDDEN` when there is none
+   * @throws GreenroomError `UNKNOWN_LETTER`
    */
-  show(address: string, id: string): Shown {
+  show(address: string, id: string): { readonly letter: DeadLetter; readonly payload: Uint8Array } {
     const record = this.#find(address, id)
-    return { rows: [{ address, ...record.meta }], payload: record.body ?? new Uint8Array(0) }
+    return { letter: deadLetterOf(record), payload: record.body ?? new Uint8Array(0) }
   }
 
   /**
-   * Puts a dead letter back into its mailbox, as if it had just come.
+   * Puts a letter back into its mailbox, as if it had just come.
    *
-   * @throws GreenroomError `FORBIDDEN` when there is none, `STORAGE_FULL`, `COMMIT_UNKNOWN`
+   * @throws GreenroomError `UNKNOWN_LETTER`, `MAILBOX_FULL`, `MAILBOX_CLOSED`, `STORAGE_FULL`, `COMMIT_UNKNOWN`
    */
-  async requeue(address: string, id: string): Promise<void> {
-    const { ledger, clock, registry } = this.#parts
+  async requeue({ address, id }: LetterAddress): Promise<void> {
+    const { registry } = this.#parts
     const mailbox = registry.open(address)
-    const requeue = async (): Promise<void> => {
-      const { meta, body } = this.#find(address, id)
-      const facts = messageFacts({ key: id, meta })
-      const arrival = { ...facts, at: clock.now(), expiresAt: undefined, payload: body ?? new Uint8Array(0) }
-      // Two commits, for the reason that `Courier.tell` has; the first may have been made before.
-      if (!mailbox.messages.has(id))
-        await ledger.carryOut(this.#courier.andDeliver(mailbox, arrive(mailbox, arrival)), { reserve: true })
-      const key = `${address}/${id}`
-      await ledger.carryOut({
-        operations: [
-          { delete: 'dead', key },
-          { delete: 'receipt', key },
-        ],
-        apply() {},
-      })
+    await mailbox.turns.take([id], () => this.#requeue(mailbox, id)).finally(() => registry.tidy(mailbox))
+  }
+
+  async #requeue(mailbox: Mailbox, id: string): Promise<void> {
+    const { ledger, clock, limits, registry, courier } = this.#parts
+    const record = this.#find(mailbox.address, id)
+    const { key, body = new Uint8Array(0) } = record
+    const isDead = (ledger.receipt(mailbox.address, id)?.state ?? 'dead') === 'dead'
+    // Two commits, for the reason that `Courier.tell` has; the first may have been made before.
+    if (isDead && !mailbox.messages.has(id)) {
+      if (mailbox.isClosed) throw new GreenroomError('MAILBOX_CLOSED')
+      checkRoom(limits, registry.volume, mailbox, body.length)
+      const arrival = { ...messageFacts(record), at: clock.now(), expiresAt: undefined, payload: body }
+      await ledger.carryOut(courier.andDeliver(mailbox, arrive(mailbox, arrival)), { reserve: true })
     }
-    await mailbox.turns.take([id], requeue).finally(() => registry.tidy(mailbox))
+    const letter: Operation = { delete: 'dead', key }
+    await ledger.carryOut({ operations: isDead ? [letter, { delete: 'receipt', key }] : [letter], apply() {} })
   }
 
   /**
-   * Deletes one dead letter, or all of a mailbox.
+   * Deletes one letter, or all of a mailbox.
    *
-   * @throws GreenroomError `COMMIT_UNKNOWN`
+   * @returns how many
+   * @throws GreenroomError `UNKNOWN_LETTER` when there is none, `COMMIT_UNKNOWN`
    */
-  async purge(address: string, id?: string): Promise<void> {
+  async purge(address: string, id?: string): Promise<number> {
     const keys =
       id === undefined
-        ? [...scanAll(this.#store, 'dead', { prefix: `${address}/` })].map(({ key }) => key)
-        : [`${address}/${id}`]
-    const operations = keys.map((key): Operation => ({ delete: 'dead', key }))
-    if (operations.length > 0) await this.#parts.ledger.carryOut({ operations, apply() {} })
+        ? [...scanAll(this.#parts.store, 'dead', { prefix: `${address}/` })].map(({ key }) => key)
+        : [this.#find(address, id).key]
+    if (keys.length === 0) throw new GreenroomError('UNKNOWN_LETTER', `mailbox ${address} has no dead letters`)
+    await this.#parts.ledger.carryOut({ operations: keys.map((key) => ({ delete: 'dead', key })), apply() {} })
+    return keys.length
   }
 
-  #find(address: string, id: string): { readonly meta: JsonObject; readonly body?: Uint8Array } {
-    const record = this.#store.get('dead', `${address}/${id}`)
-    if (record === undefined) throw new GreenroomError('FORBIDDEN', `there is no dead letter ${id} of ${address}`)
+  #find(address: string, id: string): StoredRecord {
+    const record = this.#parts.store.get('dead', `${address}/${id}`)
+    if (record === undefined) throw new GreenroomError('UNKNOWN_LETTER', `mailbox ${address} has no dead letter ${id}`)
     return record
-  }
-}
-
-function rowOf(mailbox: Mailbox): JsonObject {
-  const { address, owner, record, isClosed } = mailbox
-  const owned = owner?.consumer === undefined ? 'suspect' : 'attached'
-  return {
-    address,
-    lifetime: record.lifetime,
-    incarnation: record.incarnation,
-    state: isClosed ? 'closed' : owner === undefined ? 'free' : owned,
-    messages: mailbox.count,
-    held: mailbox.held.size,
-    bytes: mailbox.bytes,
   }
 }

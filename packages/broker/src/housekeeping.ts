@@ -2,14 +2,16 @@
  * Housekeeping: what is over is forgotten.
  *
  * - Messages whose time to live is over.
- * - Receipts, ended incarnations, and mailboxes that are closed or that nobody has and nothing is in, `dedupeWindowMs`
- *   after they were written, never earlier.
+ * - Receipts, ended incarnations and closed mailboxes, `dedupeWindowMs` after they were written, never earlier; the receipt
+ *   of a dead letter not before the letter is gone, so that its id means one message only.
+ * - Mailboxes that nobody had or sent to for `mailboxTtlMs`, with what is in them (D8).
  *
  * It goes through the records a page at a time, so that it never holds the loop for long, and fills the filter of receipts
  * on its way.
  */
 import type { Operation, Store, StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
+import type { Ownership } from './ownership.ts'
 
 const everyMs = 10_000
 const page = 1_000
@@ -19,16 +21,14 @@ const collections = ['receipt', 'gone', 'mailbox', 'closed'] as const
 export interface HousekeepingParts extends CoreParts {
   readonly store: Store
   readonly courier: Courier
+  readonly ownership: Ownership
   readonly dedupeWindowMs: number
+  readonly mailboxTtlMs: number
 }
 
 /** Keeps house until the alarms are stopped. */
 export function keepHouse(parts: HousekeepingParts): void {
   new Housekeeping(parts).start()
-}
-
-function isOfMailboxes(collection: string): boolean {
-  return collection === 'mailbox' || collection === 'closed'
 }
 
 class Housekeeping {
@@ -70,24 +70,54 @@ class Housekeeping {
 
   /** Looks through one page; says whether it should go on soon: there was much to forget, or the filter is waited for. */
   async #forget(): Promise<boolean> {
-    const { store, clock, registry, dedupeWindowMs } = this.#parts
+    const { store, clock, dedupeWindowMs, mailboxTtlMs } = this.#parts
     const name = collections[this.#at.collection] ?? 'receipt'
     const { receipts } = this.#parts.ledger
     const isOfReceipts = name === 'receipt'
     if (isOfReceipts && this.#at.after === '' && receipts.beginWalk()) await store.commit([])
     const records = store.scan(name, { after: this.#at.after, limit: page, bodies: false })
     if (isOfReceipts) for (const { key } of records) receipts.find(key)
-    const before = clock.now() - dedupeWindowMs
-    const isOld = ({ key, meta: { at } }: StoredRecord): boolean =>
-      typeof at === 'number' && at < before && !(isOfMailboxes(name) && registry.find(key) !== undefined)
-    const old = records.filter(isOld)
+    const before = clock.now() - (name === 'mailbox' ? mailboxTtlMs : dedupeWindowMs)
+    const old = records.filter(({ meta: { at } }) => typeof at === 'number' && at < before)
     const last = records.at(-1)
     this.#at =
       last !== undefined && records.length === page
         ? { ...this.#at, after: last.key }
         : { collection: (this.#at.collection + 1) % collections.length, after: '' }
     if (isOfReceipts && this.#at.after === '') receipts.endWalk()
-    if (old.length > 0) await store.commit(old.map(({ key }): Operation => ({ delete: name, key })))
-    return old.length > page / 2 || !receipts.isReady
+    if (name === 'closed') this.#goOn(records)
+    const forgotten = name === 'mailbox' ? await this.#expireMailboxes(old, before) : await this.#delete(name, old)
+    return forgotten > page / 2 || !receipts.isReady
+  }
+
+  /** Deletes what a start did not find, since nothing is in it. */
+  #goOn(closed: readonly StoredRecord[]): void {
+    const { registry, ownership } = this.#parts
+    for (const { key, meta } of closed) if (meta.isLeaving === true) void ownership.clear(registry.open(key))
+  }
+
+  /** Says how many it were. */
+  async #expireMailboxes(old: readonly StoredRecord[], before: number): Promise<number> {
+    const { ownership, registry } = this.#parts
+    const unused = old.filter(({ key }) => registry.find(key)?.owner === undefined)
+    await Promise.all(unused.map(({ key }) => ownership.expire(key, before)))
+    return unused.length
+  }
+
+  /** Says how many it were. */
+  async #delete(name: string, old: readonly StoredRecord[]): Promise<number> {
+    const { store, registry } = this.#parts
+    const isOver = ({ key, meta }: StoredRecord): boolean => {
+      if (name === 'closed') return registry.find(key) === undefined && meta.isLeaving !== true
+      return name !== 'receipt' || meta.state !== 'dead' || !this.#hasLetter(key)
+    }
+    const over = old.filter(isOver)
+    if (over.length > 0) await store.commit(over.map(({ key }): Operation => ({ delete: name, key })))
+    return over.length
+  }
+
+  #hasLetter(key: string): boolean {
+    const [first] = this.#parts.store.scan('dead', { prefix: key, limit: 1, bodies: false })
+    return first?.key === key
   }
 }

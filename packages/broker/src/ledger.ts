@@ -164,8 +164,8 @@ export class Ledger implements Shelf {
   #repair(name: string, key: string): Operation {
     const mailbox = name === 'message' ? undefined : this.registry.find(key)
     if (mailbox?.recorded !== true || mailbox.isClosed !== (name === 'closed')) return { delete: name, key }
-    const { incarnation, closedAt } = mailbox.record
-    if (closedAt !== undefined) return { put: name, key, meta: closedMeta(incarnation, closedAt) }
+    const { incarnation, closedAt, isLeaving } = mailbox.record
+    if (closedAt !== undefined) return { put: name, key, meta: closedMeta(incarnation, closedAt, isLeaving) }
     return mailboxOperation(mailbox, this.#clock.now())
   }
 }

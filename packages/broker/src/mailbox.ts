@@ -6,7 +6,7 @@
  * - *M3* Sequence numbers grow in the order of the reservations; those of failed commits are given again only when
  *   nothing else is being committed.
  */
-import type { Presence } from '@greenroom/proto'
+import { GreenroomError, type Presence } from '@greenroom/proto'
 import type { Consumer } from './consumer.ts'
 import type { Message } from './message.ts'
 import { ReadyQueue } from './ready-queue.ts'
@@ -41,6 +41,7 @@ const fresh: MailboxRecord = {
   incarnation: undefined,
   presence: undefined,
   closedAt: undefined,
+  isLeaving: false,
   next: 1,
 }
 
@@ -59,6 +60,8 @@ export class Mailbox {
   readonly mortal = new Set<Message>()
   /** Whether what the owner holds changed since it was last written. */
   holdingChanged = false
+  /** When its newest message was stored, of those that this process saw. */
+  newestAt = 0
   readonly #held = new Set<Message>()
   #heldControl = 0
   #reserved = 0
@@ -82,6 +85,15 @@ export class Mailbox {
 
   get isClosed(): boolean {
     return this.record.closedAt !== undefined
+  }
+
+  /**
+   * Refuses what would begin while it is being deleted, which goes on as soon as the disk lets it.
+   *
+   * @throws GreenroomError `COMMIT_UNKNOWN`: the same call later works
+   */
+  checkStays(): void {
+    if (this.record.isLeaving) throw new GreenroomError('COMMIT_UNKNOWN', `mailbox ${this.address} is being deleted`)
   }
 
   /** Messages and reservations. */
@@ -159,6 +171,7 @@ export class Mailbox {
 
   #insert(message: Message): void {
     this.#stored = Math.max(this.#stored, message.seq)
+    this.newestAt = Math.max(this.newestAt, message.at)
     this.#volume.messages += 1
     if (message.body !== undefined) this.#volume.cached += message.size
     this.messages.set(message.id, message)

@@ -80,6 +80,11 @@ export interface BrokerOptions {
   readonly listen?: Listen
   /** What clients must show at the upgrade; at least 16 characters. Needed with `listen`. */
   readonly token?: string
+  /**
+   * What an operator shows instead, who may also look into mailboxes, delete them, and work on dead letters; at least 16
+   * characters, and another one. = nobody may, except by {@link Broker.operator}
+   */
+  readonly operatorToken?: string
   /** Origins that browsers may connect from. = none */
   readonly origins?: readonly string[]
   /** Some of the {@link BrokerLimits}. */
@@ -90,6 +95,11 @@ export interface BrokerOptions {
   readonly dedupeWindowMs?: number
   /** A message of a named mailbox that came back this often becomes a dead letter. = 16 */
   readonly maxAttempts?: number
+  /**
+   * A mailbox that nobody had or sent to for this long is deleted: its unclaimed runs are withdrawn, the senders of all
+   * else are told. At least `dedupeWindowMs`. = 604,800,000 (7 days)
+   */
+  readonly mailboxTtlMs?: number
   /** Commit in a thread, so that the loop is never blocked by the disk. = true */
   readonly thread?: boolean
   /** `normal` loses receipted messages at a power cut. For tests. = 'full' */
@@ -127,11 +137,13 @@ export interface ResolvedOptions {
   readonly store: Store | undefined
   readonly listen: Listen | undefined
   readonly token: string | undefined
+  readonly operatorToken: string | undefined
   readonly origins: ReadonlySet<string>
   readonly limits: BrokerLimits
   readonly partitionGraceMs: number
   readonly dedupeWindowMs: number
   readonly maxAttempts: number
+  readonly mailboxTtlMs: number
   readonly thread: boolean
   readonly synchronous: 'FULL' | 'NORMAL'
   readonly background: boolean
@@ -141,17 +153,24 @@ export interface ResolvedOptions {
 }
 
 const shortestToken = 16
+const weekMs = 7 * 24 * 60 * 60 * 1_000
 const loopback: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost'])
 
 function bad(message: string): GreenroomError {
   return new GreenroomError('BAD_OPTIONS', message)
 }
 
-function checkListen(listen: Listen, token: string | undefined): void {
-  if (token === undefined || token.length < shortestToken)
-    throw bad(`options.token must have at least ${shortestToken} characters when the broker listens`)
+function checkToken(name: 'token' | 'operatorToken', token: string): void {
+  if (token.length < shortestToken)
+    throw bad(`options.${name} must have at least ${shortestToken} characters when the broker listens`)
   if (!/^[\x21-\x7e]+$/.test(token))
-    throw bad('options.token must be printable ASCII without spaces: it travels in a header')
+    throw bad(`options.${name} must be printable ASCII without spaces: it travels in a header`)
+}
+
+function checkListen(listen: Listen, { token, operatorToken }: BrokerOptions): void {
+  checkToken('token', token ?? '')
+  if (operatorToken !== undefined) checkToken('operatorToken', operatorToken)
+  if (operatorToken === token) throw bad('options.operatorToken must be another one than options.token')
   if ('socket' in listen) {
     if (!listen.socket.startsWith('/')) throw bad('options.listen.socket must be an absolute path')
     return
@@ -174,21 +193,27 @@ function checkNumbers(numbers: Readonly<Record<string, number | undefined>>): vo
  * @throws GreenroomError `BAD_OPTIONS`, naming the field
  */
 export function resolveOptions(options: BrokerOptions): ResolvedOptions {
-  const { dir = null, store, listen, token, limits = {}, partitionGraceMs, dedupeWindowMs, maxAttempts } = options
+  const { dir = null, store, listen, token, operatorToken, limits = {} } = options
+  const { partitionGraceMs, maxAttempts, dedupeWindowMs = wireLimits.dedupeWindowMs } = options
+  const { mailboxTtlMs = Math.max(weekMs, dedupeWindowMs) } = options
   if (dir !== null && store !== undefined) throw bad('options.dir and options.store exclude each other')
-  if (listen !== undefined) checkListen(listen, token)
-  checkNumbers({ partitionGraceMs, dedupeWindowMs, maxAttempts })
+  if (listen !== undefined) checkListen(listen, options)
+  checkNumbers({ partitionGraceMs, dedupeWindowMs, maxAttempts, mailboxTtlMs })
+  if (mailboxTtlMs < dedupeWindowMs)
+    throw bad(`options.mailboxTtlMs must not be less than options.dedupeWindowMs, which is ${dedupeWindowMs}`)
   checkNumbers(Object.fromEntries(Object.entries(limits).map(([name, value]) => [`limits.${name}`, value])))
   return {
     dir,
     store,
     listen,
     token,
+    operatorToken,
     origins: new Set(options.origins),
     limits: { ...defaults, ...limits },
     partitionGraceMs: partitionGraceMs ?? wireLimits.partitionGraceMs,
-    dedupeWindowMs: dedupeWindowMs ?? wireLimits.dedupeWindowMs,
+    dedupeWindowMs,
     maxAttempts: maxAttempts ?? 16,
+    mailboxTtlMs,
     thread: options.thread ?? true,
     synchronous: options.synchronous === 'normal' ? 'NORMAL' : 'FULL',
     background: options.background ?? false,

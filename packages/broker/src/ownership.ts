@@ -13,6 +13,7 @@
  * - *W3* After a start all known incarnations are suspect; their grace begins then.
  * - *W4* A mailbox closes first and is cleared then: what is in a closed mailbox is as good as withdrawn, and is cleared
  *   later, or after a start, when it cannot be now.
+ * - *W5* Who is told that a message was not delivered is told the truth: also a mailbox that is deleted closes first.
  */
 import { GreenroomError, type Lifetime, type Presence } from '@greenroom/proto'
 import type { Operation } from '@greenroom/store'
@@ -78,6 +79,7 @@ export class Ownership {
   async #attach(mailbox: Mailbox, consumer: Consumer, request: AttachRequest): Promise<void> {
     const { ledger, clock } = this.#parts
     const { incarnation, lifetime, presence } = request
+    mailbox.checkStays()
     this.#checkRight(mailbox, request)
     const { owner, record } = mailbox
     const plans: Plan[] = []
@@ -214,6 +216,7 @@ export class Ownership {
   async fence(address: string, incarnation: string): Promise<void> {
     const mailbox = this.#parts.registry.open(address)
     await this.#alone(mailbox, async () => {
+      mailbox.checkStays()
       // In a closed mailbox everybody is gone.
       if (!mailbox.isClosed) await this.#parts.ledger.carryOut(this.#fencePlan(mailbox, incarnation))
       if (mailbox.isClosed) await this.#clear(mailbox)
@@ -263,13 +266,13 @@ export class Ownership {
   }
 
   /** A mailbox closes for ever. */
-  #closePlan(mailbox: Mailbox, incarnation: string): Plan {
+  #closePlan(mailbox: Mailbox, incarnation: string | undefined, isLeaving = false): Plan {
     const at = this.#parts.clock.now()
-    const change = { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: at } as const
+    const change = { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: at, isLeaving } as const
     return {
       operations: [
         { delete: 'mailbox', key: mailbox.address },
-        { put: 'closed', key: mailbox.address, meta: closedMeta(incarnation, at) },
+        { put: 'closed', key: mailbox.address, meta: closedMeta(incarnation, at, isLeaving) },
       ],
       apply: () => mailbox.restore({ ...mailbox.record, ...change, next: mailbox.next }),
     }
@@ -281,40 +284,71 @@ export class Ownership {
   }
 
   async #clear(mailbox: Mailbox): Promise<void> {
-    const { alarms, clock, courier, ledger, logger } = this.#parts
-    const messages = [...mailbox.messages.values()]
-    const isRun = ({ kind }: Message): boolean => kind === 'run'
+    const { alarms, ledger, logger } = this.#parts
+    // One that was deleted meanwhile may be there anew.
+    if (!mailbox.isClosed) return
     try {
-      await courier.tell(
-        mailbox,
-        messages.filter((message) => !isRun(message)),
-      )
-      const removals = messages.map((message) =>
-        remove(mailbox, message, isRun(message) ? 'withdrawn' : 'returned', clock.now()),
-      )
-      if (removals.length > 0) await ledger.carryOut(join(removals))
+      const plans = await this.#returnAll(mailbox)
+      if (mailbox.record.isLeaving) plans.push(forgetPlan(mailbox))
+      if (plans.length > 0) await ledger.carryOut(join(plans))
     } catch (error) {
       logger('warn', 'closed mailbox not cleared', { address: mailbox.address, error: String(error) })
       alarms.set(retryMs, () => void this.clear(mailbox))
     }
   }
 
+  /** Tells the senders of all that is in a mailbox and is no run; what is left is to remove it. */
+  async #returnAll(mailbox: Mailbox): Promise<Plan[]> {
+    const messages = [...mailbox.messages.values()]
+    const isRun = ({ kind }: Message): boolean => kind === 'run'
+    await this.#parts.courier.tell(
+      mailbox,
+      messages.filter((message) => !isRun(message)),
+    )
+    const at = this.#parts.clock.now()
+    return messages.map((message) => remove(mailbox, message, isRun(message) ? 'withdrawn' : 'returned', at))
+  }
+
   /**
-   * Deletes a named mailbox with all that is in it; its ids stay remembered.
+   * Deletes a mailbox that nobody has, with all that is in it (D8); its ids stay remembered.
    *
-   * @throws GreenroomError `FORBIDDEN` when it is not named or somebody has it, `COMMIT_UNKNOWN`
+   * @throws GreenroomError `UNKNOWN_MAILBOX`, `MAILBOX_IN_USE`, `COMMIT_UNKNOWN`
    */
   async delete(address: string): Promise<void> {
-    const { registry, ledger, clock } = this.#parts
-    const mailbox = registry.open(address)
+    const mailbox = this.#parts.registry.open(address)
     await this.#alone(mailbox, async () => {
-      if (mailbox.owner !== undefined || mailbox.record.lifetime === 'incarnation')
-        throw new GreenroomError('FORBIDDEN', `mailbox ${address} is not a named one, or somebody has it`)
-      const removals = [...mailbox.messages.values()].map((message) =>
-        remove(mailbox, message, 'withdrawn', clock.now()),
-      )
-      const operations: Operation[] = ['mailbox', 'holding'].map((name) => ({ delete: name, key: address }))
-      await ledger.carryOut(join([...removals, { operations, apply: () => mailbox.forget() }]))
+      if (!mailbox.recorded || mailbox.isClosed)
+        throw new GreenroomError('UNKNOWN_MAILBOX', `there is no mailbox ${address}`)
+      if (mailbox.owner !== undefined)
+        throw new GreenroomError('MAILBOX_IN_USE', `${mailbox.owner.incarnation} has the mailbox ${address}`)
+      await this.#delete(mailbox)
     })
   }
+
+  /**
+   * Deletes a mailbox whose time is over, if nobody has it.
+   *
+   * @param before - a message that was stored later keeps it, in milliseconds since the epoch
+   * @throws GreenroomError `COMMIT_UNKNOWN`
+   */
+  async expire(address: string, before: number): Promise<void> {
+    const mailbox = this.#parts.registry.open(address)
+    await this.#alone(mailbox, async () => {
+      if (mailbox.recorded && !mailbox.isClosed && mailbox.owner === undefined && mailbox.newestAt < before)
+        await this.#delete(mailbox)
+    })
+  }
+
+  async #delete(mailbox: Mailbox): Promise<void> {
+    const isEmpty = mailbox.messages.size === 0
+    await this.#parts.ledger.carryOut(isEmpty ? forgetPlan(mailbox) : this.#closePlan(mailbox, undefined, true))
+    if (mailbox.isClosed) await this.#clear(mailbox)
+  }
+}
+
+/** A mailbox is not there any more; the next message makes it anew. */
+function forgetPlan(mailbox: Mailbox): Plan {
+  const names = ['mailbox', 'closed', 'holding']
+  const operations = names.map((name): Operation => ({ delete: name, key: mailbox.address }))
+  return { operations, apply: () => mailbox.forget() }
 }

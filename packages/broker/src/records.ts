@@ -4,7 +4,7 @@
  * ```text
  * mailbox     address          an open one: whose it is, the next sequence number, when it was written
  * closed      address          one that is closed for ever: whose it was, since when; apart, so that a start need not
- *                              look at all that is over
+ *                              look at all that is over. Or one that is being deleted: only until nothing is in it
  * message     address/seq      facts + payload; never changed. It counts unless a receipt of its id exists (R1)
  * delivery    address/seq      only for messages that came back: attempt, history, not before
  * holding     address          named mailboxes: which messages their consumer holds; written along, never waited for
@@ -17,7 +17,7 @@
  * - *R1* A commit whose fate is unknown may leave a message that nobody was promised. It is repaired by the next commit,
  *   and harmless until then: a receipt of its id, or a later message of its id, overrules it.
  */
-import { parseClientHeader, type Presence } from '@greenroom/proto'
+import { parseClientHeader, type DeadLetter, type Presence } from '@greenroom/proto'
 import type { JsonObject, JsonValue, Schema, StoredRecord } from '@greenroom/store'
 import type { Message, MessageFacts, Return } from './message.ts'
 
@@ -35,6 +35,8 @@ export interface MailboxRecord {
   readonly presence: Presence | undefined
   /** Since when it is closed. */
   readonly closedAt: number | undefined
+  /** Whether it is closed only until it is cleared, to be forgotten then. */
+  readonly isLeaving: boolean
   /** Larger than every sequence number that was given. */
   readonly next: number
 }
@@ -89,14 +91,15 @@ export function mailboxMeta({ lifetime, incarnation, presence, next }: MailboxRe
 }
 
 /** Encodes a closed mailbox: no number is given in it any more. */
-export function closedMeta(incarnation: string | undefined, at: number): JsonObject {
-  return { incarnation, at }
+export function closedMeta(incarnation: string | undefined, at: number, isLeaving: boolean): JsonObject {
+  return { incarnation, at, isLeaving: isLeaving ? true : undefined }
 }
 
 /** Decodes a closed mailbox. */
 export function closedRecord({ meta }: StoredRecord): MailboxRecord {
   const incarnation = textOr(meta.incarnation)
-  return { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: number(meta.at), next: 1 }
+  const isLeaving = meta.isLeaving === true
+  return { lifetime: 'incarnation', incarnation, presence: undefined, closedAt: number(meta.at), isLeaving, next: 1 }
 }
 
 /** Decodes an open mailbox. */
@@ -107,6 +110,7 @@ export function mailboxRecord({ meta }: Pick<StoredRecord, 'meta'>): MailboxReco
     incarnation: textOr(meta.incarnation),
     presence: typeof meta.presence === 'string' ? presenceOf(meta.presence) : undefined,
     closedAt: undefined,
+    isLeaving: false,
     next: number(meta.next),
   }
 }
@@ -158,6 +162,26 @@ export function historyMeta(history: readonly Return[]): JsonValue {
 /** Decodes a delivery. */
 export function deliveryRecord({ meta }: StoredRecord): DeliveryRecord {
   return { attempt: number(meta.attempt), notBefore: number(meta.notBefore), history: historyOf(meta.history) }
+}
+
+/** Decodes a dead letter, without its payload. */
+export function deadLetterOf(record: StoredRecord): DeadLetter {
+  const { id, kind, control, from, fromIncarnation, at, size } = messageFacts(record)
+  const [address] = splitKey(record.key)
+  const { seq, attempts, history } = record.meta
+  return {
+    address,
+    id,
+    kind,
+    ...(control && { control }),
+    from,
+    ...(fromIncarnation !== undefined && { fromIncarnation }),
+    seq: number(seq),
+    at,
+    size,
+    attempts: number(attempts),
+    history: historyOf(history),
+  }
 }
 
 /** Decodes a history. */

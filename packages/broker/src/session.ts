@@ -42,9 +42,12 @@ export interface SessionHost {
   /** Fresh at each start of the broker. */
   readonly brokerId: string
   readonly capabilities: readonly string[]
-  /** Whether a token is the right one. */
-  readonly isToken: (token: string) => boolean
+  /** What a token gives; undefined when it is none. */
+  readonly authorityOf: (token: string) => Authority | undefined
 }
+
+/** Who speaks: a program, or a person who may do what operators may, too. */
+export type Authority = 'client' | 'operator'
 
 /** Pings without a sign of life after which a connection is cut. */
 const silentPings = 2
@@ -73,12 +76,15 @@ export class Session implements Consumer {
   #isLeaving = false
   #backlog: Waiting[] = []
   #silence = 0
+  #authority: Authority
 
-  constructor(transport: Transport, host: SessionHost) {
+  /** @param authority - by the token that was shown at the upgrade */
+  constructor(transport: Transport, host: SessionHost, authority: Authority) {
     const { clock, limits: own } = host.options
     this.#transport = transport
     this.#host = host
-    this.#outlet = new Outlet(transport, own, () => this.#fail('SLOW_CONSUMER'))
+    this.#authority = authority
+    this.#outlet = new Outlet(transport, own, () => this.#cutSlow())
     this.#gate = new Gate({
       clock,
       bytes: own.incomingBytes,
@@ -215,7 +221,7 @@ export class Session implements Consumer {
 
   /** Frames that need no mailbox of their own. Returns whether it was one. */
   #handleFree(header: ClientHeader, payload: Uint8Array): boolean {
-    const { core, isToken } = this.#host
+    const { core } = this.#host
     switch (header.t) {
       case 'send':
         this.#answer(header.req, this.#send(header, payload), payload.length)
@@ -230,7 +236,10 @@ export class Session implements Consumer {
         this.#answer(header.req, core.fence(header.address, header.incarnation))
         return true
       case 'delete':
-        this.#answer(header.req, core.delete(header.address))
+        this.#answer(
+          header.req,
+          this.#asOperator(() => core.operator.deleteMailbox(header.address)),
+        )
         return true
       case 'watch':
         this.#watch(header.req, header.role)
@@ -240,11 +249,13 @@ export class Session implements Consumer {
         this.#watches.delete(header.role)
         return true
       case 'admin':
-        this.#answer(header.req, administer(core.deadLetters, header))
+        this.#answer(
+          header.req,
+          this.#asOperator(() => administer(core.operator, header)),
+        )
         return true
       case 'renew':
-        if (!isToken(header.token)) throw new GreenroomError('UNAUTHORIZED')
-        this.#outlet.push({ t: 'ok', req: header.req })
+        this.#renew(header.req, header.token)
         return true
       case 'ping':
         this.#outlet.push({ t: 'pong' })
@@ -252,6 +263,18 @@ export class Session implements Consumer {
       default:
         return false
     }
+  }
+
+  async #asOperator<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#authority !== 'operator') throw new GreenroomError('FORBIDDEN', 'this is for operators')
+    return work()
+  }
+
+  #renew(req: number, token: string): void {
+    const authority = this.#host.authorityOf(token)
+    if (authority === undefined) throw new GreenroomError('UNAUTHORIZED')
+    this.#authority = authority
+    this.#outlet.push({ t: 'ok', req })
   }
 
   /** Frames of whoever attached. */
@@ -408,6 +431,15 @@ export class Session implements Consumer {
     this.#finish()
     this.#outlet.push({ t: 'error', code, message })
     this.#outlet.close(closeCode(code) ?? internalError, code)
+  }
+
+  /** The other side does not read: it may come back when it does. */
+  #cutSlow(): void {
+    if (this.#state === 'over') return
+    const { core, options } = this.#host
+    core.counters.slowConsumers += 1
+    options.logger('warn', 'slow consumer', { address: this.#attachment?.sender.address ?? anonymous.address })
+    this.#fail('SLOW_CONSUMER')
   }
 
   #finish(): void {

@@ -15,6 +15,7 @@ import type { Mailbox } from './mailbox.ts'
 import type { Message } from './message.ts'
 import type { BrokerLimits } from './options.ts'
 import { join, type Plan } from './plan.ts'
+import { checkRoom } from './quota.ts'
 import { receiptMeta, type Fate, type ReceiptRecord } from './records.ts'
 import { arrive, bury, comeBack, digestOf, remove } from './removal.ts'
 
@@ -59,7 +60,7 @@ export class Traffic {
   }
 
   async #send(mailbox: Mailbox, sender: Sender, outgoing: Outgoing, digest: string): Promise<Receipt> {
-    const { ledger, counters, clock } = this.#parts
+    const { ledger, counters, clock, registry } = this.#parts
     const { id, kind, payload, control = false, ttlMs } = outgoing
     const known = mailbox.messages.get(id) ?? ledger.receipt(mailbox.address, id)
     const isRefused = known !== undefined && 'state' in known && refusing.has(known.state)
@@ -71,10 +72,11 @@ export class Traffic {
         )
       return { seq: known.seq, duplicate: true }
     }
+    mailbox.checkStays()
     if (mailbox.isClosed)
       throw new GreenroomError('MAILBOX_CLOSED', `mailbox ${mailbox.address} belonged to an incarnation that is gone`)
     if (isRefused) throw new GreenroomError('REVOKED', `message ${id} to ${mailbox.address} was revoked`)
-    this.#checkRoom(mailbox, payload.length)
+    checkRoom(this.#limits, registry.volume, mailbox, payload.length)
     const at = clock.now()
     const { address: from, incarnation: fromIncarnation } = sender
     const expiresAt = ttlMs === undefined ? undefined : at + ttlMs
@@ -84,18 +86,6 @@ export class Traffic {
     await ledger.carryOut(this.#courier.andDeliver(mailbox, plan), { reserve: true })
     counters.sent += 1
     return { seq: plan.message.seq, duplicate: false }
-  }
-
-  #checkRoom(mailbox: Mailbox, size: number): void {
-    const { mailboxMessages, mailboxBytes, totalMessages, totalBytes } = this.#limits
-    const { messages, reserved, bytes } = this.#parts.registry.volume
-    if (mailbox.count + 1 > mailboxMessages || mailbox.bytes + size > mailboxBytes)
-      throw new GreenroomError(
-        'MAILBOX_FULL',
-        `mailbox ${mailbox.address} holds ${mailbox.count} messages of ${mailbox.bytes} bytes`,
-      )
-    if (messages + reserved + 1 > totalMessages || bytes + size > totalBytes)
-      throw new GreenroomError('MAILBOX_FULL', `the broker holds ${messages + reserved} messages of ${bytes} bytes`)
   }
 
   /**
@@ -201,7 +191,7 @@ export class Traffic {
     }
     const key = `${mailbox.address}/${id}`
     const receipt = ledger.receipt(mailbox.address, id)
-    if (receipt === undefined && mailbox.isClosed) return 'withdrawn'
+    if (receipt === undefined && mailbox.isClosed && !mailbox.record.isLeaving) return 'withdrawn'
     if (receipt !== undefined && receipt.state !== 'dead') return revocationOf(receipt)
     const tombstone: Operation = { put: 'receipt', key, meta: receiptMeta('revoked', clock.now()) }
     // A dead letter must not be requeued any more.

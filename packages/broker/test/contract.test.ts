@@ -1,5 +1,5 @@
 /** The bus contract, in the broker's process and over real sockets, with restarts on the same data. */
-import { connectBus } from '@greenroom/bus'
+import { connectBus, connectOperator } from '@greenroom/bus'
 import {
   applicable,
   createManualClock,
@@ -7,7 +7,7 @@ import {
   type BusHarness,
   type ManualClock,
 } from '@greenroom/bus/testing'
-import type { Bus, BusCapability } from '@greenroom/proto'
+import type { Bus, BusCapability, Operator } from '@greenroom/proto'
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -16,6 +16,9 @@ import { createBroker, type Broker, type BrokerOptions, type Listen } from '../s
 import { temporaryFolder } from './temporary-folder.ts'
 
 const token = 'a-token-of-enough-length'
+const operatorToken = 'an-operators-token'
+/** A clock that is moved leaves no time to answer pings. */
+const patient = { pingMs: 1_000_000_000 }
 const capabilities: readonly BusCapability[] = ['durable', 'ttl', 'quotas', 'dead-letters']
 
 /** Moves the clock in steps, and lets what became due reach the disk and the peers. */
@@ -34,16 +37,18 @@ describe('in the process of the broker the bus keeps the contract', () => {
   ] as const)
     describe(kind, () => {
       const able = dir === null ? capabilities.filter((name) => name !== 'durable') : capabilities
-      for (const { name, controls, run } of applicable({ capabilities: able, controls: ['advance'] }))
+      const controls = ['advance', 'operator', 'settings'] as const
+      for (const { name, controls: needed, settings, run } of applicable({ capabilities: able, controls }))
         test(name, async () => {
           using folder = temporaryFolder()
           const clock = createManualClock()
-          const ownsTime = controls?.includes('advance') === true
+          const ownsTime = needed?.includes('advance') === true
           await using broker = await createBroker({
+            ...settings,
             dir: dir && join(folder.path, dir),
             ...(ownsTime ? { clock } : {}),
           })
-          const harness: BusHarness = { bus: async () => broker.bus }
+          const harness: BusHarness = { bus: async () => broker.bus, operator: async () => broker.operator }
           await run(ownsTime ? { ...harness, advance: (ms) => advance(clock, ms) } : harness)
         })
     })
@@ -77,6 +82,12 @@ class SocketHarness implements BusHarness, AsyncDisposable {
     }
     this.#open.push(bus, relay)
     return bus
+  }
+
+  async operator(): Promise<Operator> {
+    const operator = await connectOperator({ url: this.#broker.url ?? '', token: operatorToken })
+    this.#open.push(operator)
+    return operator
   }
 
   async cut(address: string): Promise<void> {
@@ -146,18 +157,25 @@ class Relay {
   }
 }
 
-const controls: readonly BusControl[] = ['cut', 'restart', 'advance']
+const controls: readonly BusControl[] = ['cut', 'restart', 'advance', 'operator', 'settings']
 const kinds: readonly (readonly [string, (folder: string) => Listen])[] = [
   ['a unix socket', (folder) => ({ socket: join(folder, 'broker.sock') })],
   ['tcp', () => ({ port: 0 })],
 ]
 
 describe.for(kinds)('over %s the bus keeps the contract', ([, listen]) => {
-  for (const { name, controls: needed, run } of applicable({ capabilities, controls }))
+  for (const { name, controls: needed, settings, run } of applicable({ capabilities, controls }))
     test(name, async () => {
       using folder = temporaryFolder()
       const clock = needed?.includes('advance') === true ? createManualClock() : undefined
-      const options = { dir: join(folder.path, 'data'), listen: listen(folder.path), token, ...(clock && { clock }) }
+      const options = {
+        ...settings,
+        dir: join(folder.path, 'data'),
+        listen: listen(folder.path),
+        token,
+        operatorToken,
+        ...(clock && { clock, limits: { ...settings?.limits, ...patient } }),
+      }
       await using harness = await SocketHarness.start(options, clock)
       await run(harness)
     })

@@ -1,5 +1,6 @@
 /** Commits that fail: what clients are told, and that nothing is half done. */
-import type { Delivery } from '@greenroom/proto'
+import { createManualClock } from '@greenroom/bus/testing'
+import { codeOf, type Delivery } from '@greenroom/proto'
 import { createMemoryStore, type CommitFault, type MemoryStore } from '@greenroom/store'
 import { describe, expect, test } from 'vitest'
 import { brokerSchema, createBroker } from '../src/index.ts'
@@ -97,6 +98,58 @@ test('the same message twice at once is one message', async () => {
   const again = await Promise.all([peer.send({ ...message, id: 'm2' }), peer.send({ ...message, id: 'm2' })])
   expect(again.map(({ seq }) => seq)).toEqual([2, 2])
   expect(again.filter(({ duplicate }) => duplicate).length).toBe(1)
+})
+
+describe('a message of a mailbox that is deleted is delivered or returned, never both and never neither', () => {
+  const whens = [[], ['stored'], ['stored', 'stored']] as const
+  const cases = whens.flatMap((before) =>
+    (['fails', 'lies', 'limbo'] as const).map((fault) => [...before, fault] as const),
+  )
+  for (const restart of ['goes on', 'is restarted', 'loses its power'] as const)
+    test.for(cases)(`when commits end as %s, %s, %s and the broker then ${restart}`, async (ends) => {
+      const { store, faults } = fragile()
+      const clock = createManualClock()
+      let broker = await createBroker({ store, clock })
+      const returned: Delivery[] = []
+      const sender = {
+        address: 'sender',
+        incarnation: 's1',
+        lifetime: 'named',
+        onMessage: (message: Delivery) => void returned.push(message),
+      } as const
+      let peer = await broker.bus.attach(sender)
+      await peer.send({ to: 'inbox', id: 'm1', kind: 'note', payload })
+      faults.push(...ends)
+      await broker.operator
+        .deleteMailbox('inbox')
+        .catch((error: unknown) => expect(codeOf(error)).toBe('COMMIT_UNKNOWN'))
+      let left = store
+      if (restart !== 'goes on') {
+        faults.length = 0
+        left = restart === 'is restarted' ? store : store.powerCut()
+        await broker.close()
+        returned.length = 0
+        broker = await createBroker({ store: left, clock })
+        peer = await broker.bus.attach(sender)
+      }
+      const came: Delivery[] = []
+      const attaching = broker.bus.attach({
+        address: 'inbox',
+        incarnation: 'i1',
+        lifetime: 'named',
+        onMessage: (message) => came.push(message),
+      })
+      for (let round = 0; round < 20; round += 1) {
+        clock.jump(1_000)
+        for (let count = 0; count < 5; count += 1) await turn()
+      }
+      await attaching
+      const ids = [...came, ...returned].map(({ id, kind }) => (kind === 'undeliverable' ? 'returned' : id))
+      expect(ids).toHaveLength(1)
+      await peer.send({ to: 'inbox', id: 'm2', kind: 'note', payload })
+      while (came.at(-1)?.id !== 'm2') await turn()
+      await broker.close()
+    })
 })
 
 test('a broker whose store has ended ends too', async () => {

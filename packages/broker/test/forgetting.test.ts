@@ -143,10 +143,10 @@ test('numbers go on where they were when a mailbox is used again', async () => {
   }
 })
 
-test('after the dedupe window nothing of what is over is left on the disk', async () => {
+test('after the dedupe window nothing of what is over is left on the disk, and later no mailbox that nobody uses', async () => {
   const clock = createManualClock()
   await using store = createMemoryStore({ schema: brokerSchema })
-  await using broker = await createBroker({ store, clock, dedupeWindowMs: windowMs })
+  await using broker = await createBroker({ store, clock, dedupeWindowMs: windowMs, mailboxTtlMs: 4 * windowMs })
   for (let count = 0; count < 5; count += 1) await live(broker, `worker.${count}`)
   const runner = await broker.bus.attach({ address: 'runner', incarnation: 'r', lifetime: 'named' })
   await runner.send({ to: 'nobody', id: 'm1', kind: 'note', payload })
@@ -156,9 +156,14 @@ test('after the dedupe window nothing of what is over is left on the disk', asyn
   await passWindow(clock)
   await runner.drain()
   const left = (): object => Object.fromEntries(brokerSchema.collections.map((name) => [name, store.count(name)]))
-  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 1, mailbox: 2, closed: 0 })
+  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 1, mailbox: 3, closed: 0 })
   await passWindow(clock)
-  expect(left()).toMatchObject({ message: 1, receipt: 0, gone: 0, mailbox: 1, closed: 0 })
+  // Nobody came for m2: its sender's mailbox, which nobody has either, was told.
+  expect(left()).toMatchObject({ message: 1, gone: 0, mailbox: 1, closed: 0 })
+  expect(await broker.operator.mailboxes()).toMatchObject([{ address: 'runner', messages: 1 }])
+  for (let pass = 0; pass < 2; pass += 1) await passWindow(clock)
+  expect(new Set(Object.values(left()))).toEqual(new Set([0]))
+  expect(broker.stats()).toMatchObject({ mailboxes: 0, messages: 0, bytes: 0 })
 })
 
 test('what was taken back behind a message that nobody takes is not kept in memory', async () => {

@@ -4,15 +4,17 @@
  * While each of them does its worst, a bystander sends, receives and acks; it must lose nothing.
  */
 import { connectBus } from '@greenroom/bus'
-import { encodeFrame, errors, wire, type Delivery } from '@greenroom/proto'
+import { codeOf, encodeFrame, errors, wire, type Delivery } from '@greenroom/proto'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { createBroker, type Broker, type BrokerOptions } from '../src/index.ts'
 import { RawClient } from './raw-client.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
 const token = 'a-token-of-enough-length'
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -469,7 +471,7 @@ describe('who asks for too much', () => {
     client.socket.pause()
     const closed = once(client.socket, 'close')
     const before = broker.stats().connections
-    const ask = encodeFrame({ t: 'admin', req: 1, op: 'mailboxes' })
+    const ask = encodeFrame({ t: 'watch', req: 1, role: 'none' })
     while (broker.stats().connections === before) {
       for (let count = 0; count < 1_000 && client.socket.readyState === WebSocket.OPEN; count += 1)
         client.socket.send(ask)
@@ -477,7 +479,41 @@ describe('who asks for too much', () => {
     }
     client.socket.resume()
     await closed
+    expect(broker.stats().slowConsumers).toBe(1)
     await bystander.isUndisturbed()
+  })
+
+  test('who does not read what it consumes gets no more than its connection holds; its senders are told MAILBOX_FULL', async () => {
+    using folder = temporaryFolder()
+    const listen = { socket: join(folder.path, 'broker.sock') }
+    await using broker = await createBroker({
+      listen,
+      token,
+      limits: { mailboxBytes: 32 * 1024 * 1024, cacheBytes: 1024 },
+    })
+    const url = broker.url ?? ''
+    using deaf = await RawClient.attached(url, token, 'deaf', { credit: 10_000 })
+    deaf.socket.pause()
+    const payload = new Uint8Array(64 * 1024)
+    const sender = await broker.bus.attach({ address: 'sender', incarnation: 's', lifetime: 'named' })
+    let sent = 0
+    const isFull = async (): Promise<boolean> => {
+      const refused = await sender
+        .send({ to: 'deaf', id: `m${sent}`, kind: 'x', payload })
+        .catch((error: unknown) => codeOf(error))
+      if (typeof refused === 'string') expect(refused).toBe('MAILBOX_FULL')
+      else sent += 1
+      return typeof refused === 'string'
+    }
+    while (!(await isFull()));
+    expect(sent).toBe(512)
+    // A MiB at the session, and what the system takes for a socket that nobody reads.
+    expect(broker.stats().delivered * payload.length).toBeLessThan(4 * 1024 * 1024)
+    expect(broker.stats()).toMatchObject({ messages: 512, slowConsumers: 0 })
+    deaf.socket.resume()
+    await deaf.heard((header) => header.t === 'deliver' && header.seq === sent)
+    const seqs = deaf.headers.flatMap((header) => (header.t === 'deliver' ? [header.seq] : []))
+    expect(seqs).toEqual(Array.from({ length: sent }, (_, index) => index + 1))
   })
 
   test('live messages to who does not read are dropped, and counted', async () => {

@@ -47,8 +47,8 @@ export type ConnectionOutcome =
 
 /** What a connection tells. */
 export interface ConnectionEvents {
-  /** What to attach as. */
-  attach(): Attach
+  /** What to attach as; undefined for a connection that has no mailbox: it counts as attached with `welcome`. */
+  attach(): Attach | undefined
   attached(welcome: Welcome): void
   /** A frame of an attached connection; errors without `req` are not among them. */
   frame(header: BrokerHeader, payload: Uint8Array): void
@@ -166,12 +166,18 @@ export class Connection implements SocketEvents {
       this.#welcome = header
       this.#phase = 'attaching'
       this.#watchSilence(header.pingMs)
-      this.#outbox.push(encodeFrame(this.#events.attach()), true)
-    } else if (this.#phase === 'attaching' && header.t === 'ok' && this.#welcome !== undefined) {
-      this.#phase = 'attached'
-      this.#deadline.cancel()
-      this.#events.attached(this.#welcome)
-    } else this.#lose(`the broker said ${header.t} while ${this.#phase}`)
+      const attach = this.#events.attach()
+      if (attach === undefined) this.#attached(header)
+      else this.#outbox.push(encodeFrame(attach), true)
+    } else if (this.#phase === 'attaching' && header.t === 'ok' && this.#welcome !== undefined)
+      this.#attached(this.#welcome)
+    else this.#lose(`the broker said ${header.t} while ${this.#phase}`)
+  }
+
+  #attached(welcome: Welcome): void {
+    this.#phase = 'attached'
+    this.#deadline.cancel()
+    this.#events.attached(welcome)
   }
 
   #watchSilence(pingMs: number): void {

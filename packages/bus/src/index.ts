@@ -1,7 +1,7 @@
 /**
  * The bus as its users meet it: a WebSocket client, a bus in one process, and the link that carries a run's events.
  *
- * - `connect` the client of a broker, over the seam `socket` · `memory` the same rules over Maps, in one process
+ * - `connect` the client of a broker, `connect-operator` a person's, over the seam `socket` · `memory` the same rules over Maps, in one process
  * - `link-sender`, `link-receiver` the two ends of a run's event stream
  *
  * The port itself (`Bus`, `Peer`, `Delivery`, …) is in `@greenroom/proto`; the suite that every implementation of it
@@ -10,6 +10,7 @@
  * @packageDocumentation
  */
 export { Backoff, type BackoffOptions } from './backoff.ts'
+export { connectOperator, type ConnectedOperator, type ConnectOperatorOptions } from './connect-operator.ts'
 export { connectBus, type ConnectedBus, type ConnectOptions, type TokenSource } from './connect.ts'
 export {
   createLinkReceiver,

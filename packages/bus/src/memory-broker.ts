@@ -3,10 +3,13 @@
  *
  * Every mailbox has at most one *life*: the incarnation that consumes it now, attached or suspect. What is over is
  * remembered for the dedupe window (D9): in a closed mailbox everybody is gone, from an open one only who is named here.
+ * What time alone brings about (D8, D9) is noticed at the next call.
  */
 import { GreenroomError } from '@greenroom/proto'
 import type {
   Clock,
+  DeadLetterReturn,
+  MailboxState,
   Outgoing,
   PeerEnd,
   PeerOptions,
@@ -18,7 +21,7 @@ import type {
   Revocation,
   Timer,
 } from '@greenroom/proto'
-import { MemoryMailbox, type MailboxLimits, type Stored } from './memory-mailbox.ts'
+import { MemoryMailbox, type MailboxLimits, type Stored, type Volume } from './memory-mailbox.ts'
 
 /** A peer, as its broker sees it. Nothing of it is called while it calls the broker. */
 export interface MemoryConsumer {
@@ -38,6 +41,9 @@ export interface MemoryBrokerOptions {
   readonly clock: Clock
   readonly random: Random
   readonly partitionGraceMs: number
+  readonly mailboxTtlMs: number
+  /** Live bytes on their way to one peer beyond which they are dropped. */
+  readonly liveBytes: number
   readonly limits: MailboxLimits
   readonly defer: (task: () => void) => void
 }
@@ -60,6 +66,8 @@ export class MemoryBroker {
   readonly #replaced = new Map<string, number>()
   readonly #watchers = new Map<string, Set<MemoryConsumer>>()
   readonly #nacked = new Set<Timer>()
+  readonly #volume: Volume = { messages: 0, bytes: 0 }
+  #tidyAt = 0
 
   constructor(options: MemoryBrokerOptions) {
     this.options = options
@@ -78,13 +86,13 @@ export class MemoryBroker {
     if (again && (this.#replaced.has(key) || (present !== undefined && present.consumer.incarnation !== incarnation)))
       throw new GreenroomError('REPLACED')
     this.#replaced.delete(key)
+    mailbox.isThere = true
     mailbox.lifetime ??= options.lifetime
     if (mailbox.lifetime === 'incarnation') mailbox.owner = incarnation
     present?.grace?.cancel()
     if (present !== undefined && present.consumer !== consumer)
       this.#replace(present, present.consumer.incarnation === incarnation)
-    for (const stored of mailbox.held.values())
-      if (!again || !stored.seen) mailbox.giveBack(stored.message.id, { attempts: 0, delayed: false })
+    for (const stored of mailbox.held.values()) if (!again || !stored.seen) mailbox.redeliver(stored)
     const life: Life = { consumer, state: 'attached', presence, grace: undefined }
     this.#lives.set(address, life)
     this.#tell(life, present?.consumer.incarnation === incarnation ? present.presence?.role : undefined)
@@ -144,7 +152,8 @@ export class MemoryBroker {
 
   nack(consumer: MemoryConsumer, id: string, delayMs: number): void {
     const mailbox = this.#mailbox(consumer.address)
-    const stored = mailbox.giveBack(id, { attempts: 1, delayed: delayMs > 0 })
+    const why = this.#returned('nack', consumer.incarnation)
+    const stored = mailbox.giveBack(id, why, this.#now(), delayMs > 0)
     if (stored !== undefined && delayMs > 0) {
       const timer = this.options.clock.timer(delayMs, () => {
         this.#nacked.delete(timer)
@@ -200,7 +209,7 @@ export class MemoryBroker {
     readonly peers: number
     readonly watches: number
   } {
-    const open = [...this.#mailboxes.values()].filter((mailbox) => !mailbox.closed)
+    const open = this.mailboxes()
     return {
       mailboxes: open.length,
       messages: open.reduce((sum, mailbox) => sum + mailbox.size, 0),
@@ -228,13 +237,70 @@ export class MemoryBroker {
         ends.delete(key)
         if (ends === this.#closed) this.#mailboxes.delete(key)
       }
+    this.#tidy()
+  }
+
+  /** Looks through all mailboxes now and then: what nobody uses goes. */
+  #tidy(): void {
+    const { limits, mailboxTtlMs } = this.options
+    const now = this.#now()
+    if (now < this.#tidyAt) return
+    this.#tidyAt = now + limits.dedupeWindowMs / 16
+    for (const mailbox of this.#mailboxes.values()) {
+      if (mailbox.closed || this.#lives.has(mailbox.address)) continue
+      if (mailbox.isThere && now - mailbox.usedAt >= mailboxTtlMs) this.delete(mailbox)
+      if (mailbox.tidy(now)) this.#mailboxes.delete(mailbox.address)
+    }
+  }
+
+  /** Those that are open, in the order of their addresses. */
+  mailboxes(): readonly MemoryMailbox[] {
+    this.#forget()
+    return [...this.#mailboxes.values()]
+      .filter(({ closed, isThere }) => isThere && !closed)
+      .toSorted((a, b) => (a.address < b.address ? -1 : 1))
+  }
+
+  /** All that have dead letters, in the order of their addresses. */
+  withLetters(): readonly MemoryMailbox[] {
+    return [...this.#mailboxes.values()]
+      .filter(({ dead }) => dead.size > 0)
+      .toSorted((a, b) => (a.address < b.address ? -1 : 1))
+  }
+
+  /** One mailbox, whatever became of it. */
+  find(address: string): MemoryMailbox | undefined {
+    return this.#mailboxes.get(address)
+  }
+
+  /** How a mailbox stands now. */
+  stateOf(mailbox: MemoryMailbox): MailboxState {
+    const { address, lifetime, size, held, bytes, oldestAt, dead } = mailbox
+    const life = this.#lives.get(address)
+    return {
+      address,
+      ...(lifetime !== undefined && { lifetime }),
+      ...(life !== undefined && { incarnation: life.consumer.incarnation }),
+      state: life === undefined ? 'free' : life.state === 'attached' ? 'attached' : 'suspect',
+      messages: size,
+      held: held.size,
+      bytes,
+      ...(oldestAt !== undefined && { oldestAt }),
+      deadLetters: dead.size,
+    }
+  }
+
+  /** Puts a dead letter back, and delivers it when somebody is there. */
+  requeue(mailbox: MemoryMailbox, id: string): void {
+    mailbox.requeue(id, this.options.clock.now(), this.#now())
+    this.#pump(mailbox.address)
   }
 
   #mailbox(address: string): MemoryMailbox {
     this.#forget()
     let mailbox = this.#mailboxes.get(address)
     if (mailbox === undefined) {
-      mailbox = new MemoryMailbox(address, this.options.limits)
+      mailbox = new MemoryMailbox(address, this.options.limits, this.#volume)
       this.#mailboxes.set(address, mailbox)
     }
     return mailbox
@@ -247,9 +313,11 @@ export class MemoryBroker {
 
   #store(
     message: Outgoing,
-    { address, incarnation }: { readonly address: string; readonly incarnation: string },
+    { address, incarnation }: { readonly address: string; readonly incarnation: string | undefined },
+    always = false,
   ): Receipt {
-    return this.#mailbox(message.to).store(message, { address, incarnation }, this.options.clock.now(), this.#now())
+    const at = { wall: this.options.clock.now(), now: this.#now() }
+    return this.#mailbox(message.to).store(message, { address, incarnation }, at, always)
   }
 
   #pump(address: string): void {
@@ -269,7 +337,7 @@ export class MemoryBroker {
     const { consumer } = life
     if (!sameLife) {
       this.#remember(this.#replaced, keyOf(consumer))
-      this.#return(consumer.address)
+      this.#return(consumer, 'replaced')
       life.state = 'gone'
       this.#tell(life)
     }
@@ -287,26 +355,42 @@ export class MemoryBroker {
     if (mailbox.owner === incarnation) this.#close(mailbox, incarnation)
     else {
       this.#remember(this.#gone, keyOf(consumer))
-      this.#return(address)
+      this.#return(consumer, 'gone')
     }
     this.#tell(life)
     consumer.gone()
   }
 
-  #return(address: string): void {
+  #return({ address, incarnation }: MemoryConsumer, why: DeadLetterReturn['why']): void {
     const mailbox = this.#mailbox(address)
-    for (const id of mailbox.held.keys()) mailbox.giveBack(id, { attempts: 1, delayed: false })
+    mailbox.usedAt = this.#now()
+    for (const id of mailbox.held.keys()) mailbox.giveBack(id, this.#returned(why, incarnation), this.#now())
+  }
+
+  #returned(why: DeadLetterReturn['why'], by: string): DeadLetterReturn {
+    return { at: this.options.clock.now(), why, by }
   }
 
   #close(mailbox: MemoryMailbox, incarnation: string): void {
-    const { address } = mailbox
-    this.#remember(this.#closed, address)
-    for (const { message, sender } of mailbox.close(this.#now())) {
+    this.#remember(this.#closed, mailbox.address)
+    this.#returnToSenders(mailbox, incarnation, mailbox.close(this.#now()))
+  }
+
+  /** Deletes a mailbox that nobody has (D8). */
+  delete(mailbox: MemoryMailbox): void {
+    mailbox.isThere = false
+    mailbox.lifetime = undefined
+    this.#returnToSenders(mailbox, undefined, mailbox.clear(this.#now()))
+  }
+
+  #returnToSenders({ address }: MemoryMailbox, incarnation: string | undefined, left: readonly Stored[]): void {
+    for (const { message, sender } of left) {
       const home = this.#mailboxes.get(sender.address)
       if (home === undefined || home.closed || home.lifetime === undefined) continue
       const payload = new TextEncoder().encode(JSON.stringify({ to: address, id: message.id, kind: message.kind }))
       const id = `undeliverable-${this.options.random.id()}`
-      this.#store({ to: home.address, id, kind: 'undeliverable', payload, control: true }, { address, incarnation })
+      const notice = { to: home.address, id, kind: 'undeliverable', payload, control: true }
+      this.#store(notice, { address, incarnation }, true)
       this.#pump(home.address)
     }
   }

@@ -1,15 +1,15 @@
 /**
- * One mailbox in memory: rules D1 to D5 and D9 of PROTOCOL.md over Maps and two queues.
+ * One mailbox in memory: rules D1 to D5, D9 and D10 of PROTOCOL.md over Maps and two queues.
  *
  * ```text
  *            deliver            ack ─────► acked
  * ready ───────────────► held ─ claim ───► claimed
- *   ▲  ◄─── nack, gone ───┘
+ *   ▲  ◄─── nack, gone ───┘ ── too often ──► dead
  *   └── send      revoke, close: ready or held ──► withdrawn · time to live: ready ──► expired
  * ```
  */
 import { GreenroomError } from '@greenroom/proto'
-import type { Outgoing, Receipt, Revocation } from '@greenroom/proto'
+import type { DeadLetter, DeadLetterReturn, Outgoing, Receipt, Revocation } from '@greenroom/proto'
 import { createHash } from 'node:crypto'
 
 /** Who sends. */
@@ -26,6 +26,8 @@ export interface Stored {
   readonly at: number
   readonly expiresAt: number
   attempt: number
+  /** Its last returns. */
+  history: readonly DeadLetterReturn[]
   /** Whether the present connection's handler has seen it; what was held but not seen is delivered again. */
   seen: boolean
 }
@@ -35,7 +37,7 @@ interface Known {
   readonly seq: number
   /** Of kind and payload; empty for an id that was revoked before it came. */
   readonly digest: string
-  fate: 'present' | 'acked' | 'claimed' | 'withdrawn' | 'expired'
+  fate: 'present' | 'acked' | 'claimed' | 'withdrawn' | 'expired' | 'dead'
   claimer: string | undefined
   /** When its fate was decided. */
   since: number
@@ -45,8 +47,20 @@ interface Known {
 export interface MailboxLimits {
   readonly messages: number
   readonly bytes: number
+  readonly totalMessages: number
+  readonly totalBytes: number
   readonly dedupeWindowMs: number
+  readonly maxAttempts: number
 }
+
+/** How much is in all mailboxes. */
+export interface Volume {
+  messages: number
+  bytes: number
+}
+
+/** How many returns of a message are remembered. */
+const historyLength = 16
 
 type Lane = 'control' | 'data'
 
@@ -59,19 +73,39 @@ export class MemoryMailbox {
   owner: string | undefined
   closed = false
   readonly held = new Map<string, Stored>()
+  /** Those that came back too often, with the payload of each. */
+  readonly dead = new Map<string, { readonly letter: DeadLetter; readonly message: Outgoing }>()
+  /** Whether somebody attached or sent to it, and it was not deleted since. */
+  isThere = false
+  /** When its consumer last had it, or its last message was stored. */
+  usedAt = 0
   readonly #limits: MailboxLimits
   readonly #known = new Map<string, Known>()
   readonly #ready: Record<Lane, Stored[]> = { control: [], data: [] }
   readonly #delayed = new Set<Stored>()
   /** Those with a time to live. */
   readonly #mortal = new Set<Stored>()
+  readonly #volume: Volume
   #bytes = 0
   #forgetAt = 0
   #lastSeq = 0
 
-  constructor(address: string, limits: MailboxLimits) {
+  /** @param volume - counted up and down along */
+  constructor(address: string, limits: MailboxLimits, volume: Volume) {
     this.address = address
     this.#limits = limits
+    this.#volume = volume
+  }
+
+  /** Payload bytes of its messages. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** When its oldest message was stored, in milliseconds since the epoch. */
+  get oldestAt(): number | undefined {
+    const all = [...this.#all()]
+    return all.length === 0 ? undefined : Math.min(...all.map(({ at }) => at))
   }
 
   /** How many messages are in it, held ones included. */
@@ -79,8 +113,14 @@ export class MemoryMailbox {
     return this.#ready.control.length + this.#ready.data.length + this.#delayed.size + this.held.size
   }
 
-  /** D1, D2 */
-  store(message: Outgoing, sender: Sender, wall: number, now: number): Receipt {
+  /** D1, D2. What is stored `always` takes no quota: a notice is no one's to send again. */
+  store(
+    message: Outgoing,
+    sender: Sender,
+    at: { readonly wall: number; readonly now: number },
+    always = false,
+  ): Receipt {
+    const { wall, now } = at
     this.#forget(now)
     this.#expire(now)
     const digest = createHash('sha256').update(`${message.kind}\n`).update(message.payload).digest('base64')
@@ -91,18 +131,43 @@ export class MemoryMailbox {
     }
     if (this.closed) throw new GreenroomError('MAILBOX_CLOSED')
     if (known !== undefined) throw new GreenroomError('REVOKED')
-    const full = this.size >= this.#limits.messages || this.#bytes + message.payload.length > this.#limits.bytes
-    if (full) throw new GreenroomError('MAILBOX_FULL')
-    this.#lastSeq += 1
-    const seq = this.#lastSeq
+    if (!always) this.checkRoom(message.payload.length)
+    const seq = this.#nextSeq(now)
     this.#known.set(message.id, { seq, digest, fate: 'present', claimer: undefined, since: now })
-    this.#bytes += message.payload.length
     const expiresAt = message.ttlMs === undefined ? Number.POSITIVE_INFINITY : now + message.ttlMs
     const copy = { ...message, payload: message.payload.slice() }
-    const stored: Stored = { message: copy, seq, sender, at: wall, expiresAt, attempt: 1, seen: false }
+    const stored: Stored = { message: copy, seq, sender, at: wall, expiresAt, attempt: 1, history: [], seen: false }
     if (message.ttlMs !== undefined) this.#mortal.add(stored)
-    this.#enqueue(stored)
+    this.#arrive(stored)
     return { seq, duplicate: false }
+  }
+
+  /** @throws GreenroomError `MAILBOX_FULL` */
+  checkRoom(size: number): void {
+    const { messages, bytes, totalMessages, totalBytes } = this.#limits
+    if (this.size >= messages || this.#bytes + size > bytes)
+      throw new GreenroomError('MAILBOX_FULL', `mailbox ${this.address} holds ${this.size} messages`)
+    if (this.#volume.messages >= totalMessages || this.#volume.bytes + size > totalBytes)
+      throw new GreenroomError('MAILBOX_FULL', `the bus holds ${this.#volume.messages} messages`)
+  }
+
+  #nextSeq(now: number): number {
+    this.isThere = true
+    this.usedAt = now
+    this.#lastSeq += 1
+    return this.#lastSeq
+  }
+
+  #arrive(stored: Stored): void {
+    this.#weigh(1, stored)
+    this.#enqueue(stored)
+  }
+
+  #weigh(messages: 1 | -1, { message }: Stored): void {
+    const bytes = messages * message.payload.length
+    this.#bytes += bytes
+    this.#volume.messages += messages
+    this.#volume.bytes += bytes
   }
 
   /** D3: takes the next message that the credit allows, and holds it. */
@@ -138,15 +203,65 @@ export class MemoryMailbox {
   }
 
   /** D4: what a holder gives back, later when `delayed`; then {@link MemoryMailbox.ripen} makes it ready. */
-  giveBack(id: string, options: { readonly attempts: number; readonly delayed: boolean }): Stored | undefined {
+  giveBack(id: string, why: DeadLetterReturn, now: number, delayed = false): Stored | undefined {
     const stored = this.held.get(id)
     if (stored === undefined) return undefined
-    this.held.delete(id)
-    stored.attempt += options.attempts
-    stored.seen = false
-    if (options.delayed) this.#delayed.add(stored)
-    else this.#enqueue(stored)
+    stored.history = [...stored.history, why].slice(-historyLength)
+    if (this.lifetime === 'named' && stored.attempt >= this.#limits.maxAttempts) {
+      this.#bury(stored, now)
+      return undefined
+    }
+    stored.attempt += 1
+    this.#release(stored, delayed)
     return stored
+  }
+
+  /** What the holder never saw comes again, as if it had not been delivered (D6). */
+  redeliver(stored: Stored): void {
+    this.#release(stored, false)
+  }
+
+  #release(stored: Stored, delayed: boolean): void {
+    this.held.delete(stored.message.id)
+    stored.seen = false
+    if (delayed) this.#delayed.add(stored)
+    else this.#enqueue(stored)
+  }
+
+  #bury(stored: Stored, now: number): void {
+    const { message, sender, seq, at, attempt, history } = stored
+    this.#remove(stored, 'dead', now)
+    const letter: DeadLetter = {
+      address: this.address,
+      id: message.id,
+      kind: message.kind,
+      ...(message.control === true && { control: true }),
+      from: sender.address,
+      ...(sender.incarnation !== undefined && { fromIncarnation: sender.incarnation }),
+      seq,
+      at,
+      size: message.payload.length,
+      attempts: attempt,
+      history,
+    }
+    this.dead.set(message.id, { letter, message })
+  }
+
+  /** Puts a dead letter back, as if it had just come. */
+  requeue(id: string, wall: number, now: number): void {
+    const dead = this.dead.get(id)
+    const known = this.#known.get(id)
+    if (dead === undefined || known === undefined) return
+    if (this.closed) throw new GreenroomError('MAILBOX_CLOSED')
+    const { message, letter } = dead
+    this.checkRoom(message.payload.length)
+    const { from: address, fromIncarnation: incarnation } = letter
+    const seq = this.#nextSeq(now)
+    const fresh = { attempt: 1, history: [], seen: false, expiresAt: Number.POSITIVE_INFINITY }
+    this.dead.delete(id)
+    this.#known.delete(id)
+    this.#known.set(id, { ...known, seq, fate: 'present', since: now })
+    this.#arrive({ message, seq, sender: { address, incarnation }, at: wall, ...fresh })
   }
 
   /** The delay of a nack is over. */
@@ -165,13 +280,19 @@ export class MemoryMailbox {
     }
     const stored = this.#find(id)
     if (stored !== undefined) this.#remove(stored, 'withdrawn', now)
+    if (this.dead.delete(id)) known.fate = 'withdrawn'
     return known.fate === 'acked' || known.fate === 'claimed' ? 'claimed' : 'withdrawn'
   }
 
   /** D8: closes it; what is returned goes back to its senders. */
   close(now: number): Stored[] {
-    this.#expire(now)
     this.closed = true
+    return this.clear(now)
+  }
+
+  /** Takes everything out; what is returned goes back to its senders. */
+  clear(now: number): Stored[] {
+    this.#expire(now)
     const left = [...this.#all()].toSorted((a, b) => a.seq - b.seq)
     for (const stored of left) this.#remove(stored, 'withdrawn', now)
     return left.filter(({ message }) => message.kind !== 'run' && message.kind !== 'undeliverable')
@@ -207,7 +328,7 @@ export class MemoryMailbox {
       queue.splice(queue.indexOf(stored), 1)
     }
     this.#mortal.delete(stored)
-    this.#bytes -= stored.message.payload.length
+    this.#weigh(-1, stored)
     const known = this.#known.get(stored.message.id)
     if (known === undefined) return
     // Set anew, so that the oldest decision stands first.
@@ -215,12 +336,18 @@ export class MemoryMailbox {
     this.#known.set(stored.message.id, Object.assign(known, { fate, since: now }))
   }
 
+  /** Forgets what is over; says whether nothing is left to be remembered. */
+  tidy(now: number): boolean {
+    this.#forget(now)
+    return !this.isThere && this.#known.size === 0
+  }
+
   /** D9: nothing that is present or within the window is forgotten. Looked through now and then, not at every call. */
   #forget(now: number): void {
     if (now < this.#forgetAt) return
     this.#forgetAt = now + this.#limits.dedupeWindowMs / 16
     for (const [id, known] of this.#known) {
-      if (known.fate === 'present') continue
+      if (known.fate === 'present' || this.dead.has(id)) continue
       if (now - known.since < this.#limits.dedupeWindowMs) return
       this.#known.delete(id)
     }

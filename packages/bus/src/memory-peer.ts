@@ -44,6 +44,7 @@ export class MemoryPeer implements Peer, MemoryConsumer {
   /** Counts connections: what an earlier one was to hand over is dropped. */
   #connection = 0
   #draining: Promise<void> | undefined
+  #liveBytes = 0
 
   constructor(broker: MemoryBroker, options: PeerOptions, onEnd: (peer: MemoryPeer) => void) {
     this.#broker = broker
@@ -184,7 +185,11 @@ export class MemoryPeer implements Peer, MemoryConsumer {
 
   live(message: { readonly kind: string; readonly payload: Uint8Array }, from: MemoryConsumer): void {
     const { kind, payload } = message
-    this.#later(() => this.options.onLive?.({ kind, from: from.address, fromIncarnation: from.incarnation, payload }))
+    if (this.#liveBytes + payload.length > this.#broker.options.liveBytes) return
+    this.#later(
+      () => this.options.onLive?.({ kind, from: from.address, fromIncarnation: from.incarnation, payload }),
+      payload.length,
+    )
   }
 
   presence(change: PresenceChange): void {
@@ -259,9 +264,11 @@ export class MemoryPeer implements Peer, MemoryConsumer {
   }
 
   /** Tells a handler something, unless the connection over which it came is lost by then. */
-  #later(task: () => void): void {
+  #later(task: () => void, liveBytes = 0): void {
     const connection = this.#connection
+    this.#liveBytes += liveBytes
     this.#broker.options.defer(() => {
+      this.#liveBytes -= liveBytes
       if (this.#state === 'attached' && this.#connection === connection) this.#guard(task)
     })
   }

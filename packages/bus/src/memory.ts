@@ -2,13 +2,14 @@
  * The bus in one process: all rules of PROTOCOL.md over Maps, so that it also reads as their model.
  *
  * `memory` (here) the bus and its controls · `memory-peer` one peer · `memory-broker` mailboxes, lives, presence ·
- * `memory-mailbox` one mailbox
+ * `memory-mailbox` one mailbox · `memory-operator` what people may do
  */
 import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
-import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@greenroom/proto'
+import type { Bus, BusCapability, Clock, Operator, Peer, PeerOptions, Random } from '@greenroom/proto'
 import { aborted } from './abort.ts'
 import { checkNames } from '@greenroom/proto'
 import { MemoryBroker } from './memory-broker.ts'
+import { MemoryOperator } from './memory-operator.ts'
 import { MemoryPeer } from './memory-peer.ts'
 import { nextTurn } from './platform/tick.ts'
 
@@ -22,12 +23,22 @@ export interface MemoryBusOptions {
   readonly partitionGraceMs?: number
   /** How long ids, claims and revocations are remembered, in milliseconds. = 86,400,000 */
   readonly dedupeWindowMs?: number
-  /** Bounds on each mailbox; beyond them `MAILBOX_FULL`. */
+  /** A message of a named mailbox that came back this often becomes a dead letter. = 16 */
+  readonly maxAttempts?: number
+  /** A mailbox that nobody had or sent to for this long is deleted, in milliseconds. = 604,800,000 (7 days) */
+  readonly mailboxTtlMs?: number
+  /** Bounds; beyond the first four `MAILBOX_FULL`. */
   readonly limits?: {
     /** Messages that a mailbox may hold. = 100,000 */
     readonly mailboxMessages?: number
     /** Payload bytes that a mailbox may hold. = 256 MiB */
     readonly mailboxBytes?: number
+    /** Messages that all mailboxes may hold. = 1,000,000 */
+    readonly totalMessages?: number
+    /** Payload bytes that all mailboxes may hold. = 1 GiB */
+    readonly totalBytes?: number
+    /** Bytes of live messages on their way to one peer beyond which more are dropped. = 4 MiB */
+    readonly liveBytes?: number
   }
   /** Runs a task later, never at once, in the order of the calls. By default in the next turn of the event loop. */
   readonly defer?: (task: () => void) => void
@@ -58,6 +69,8 @@ export interface MemoryBus extends Bus {
   cut(address: string): void
   /** Lets the peer that was cut attach again, as a reconnecting client would. */
   restore(address: string): void
+  /** Looks into mailboxes, deletes them, and works on dead letters. */
+  readonly operator: Operator
   /** What is in it now. */
   stats(): MemoryBusStats
 }
@@ -82,17 +95,23 @@ export function createMemoryBus(options: MemoryBusOptions = {}): MemoryBus {
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
     partitionGraceMs: options.partitionGraceMs ?? limits.partitionGraceMs,
+    mailboxTtlMs: Math.max(options.mailboxTtlMs ?? weekMs, options.dedupeWindowMs ?? limits.dedupeWindowMs),
+    liveBytes: options.limits?.liveBytes ?? 4 * 1024 * 1024,
     limits: {
       messages: options.limits?.mailboxMessages ?? 100_000,
       bytes: options.limits?.mailboxBytes ?? 256 * 1024 * 1024,
+      totalMessages: options.limits?.totalMessages ?? 1_000_000,
+      totalBytes: options.limits?.totalBytes ?? 1024 * 1024 * 1024,
       dedupeWindowMs: options.dedupeWindowMs ?? limits.dedupeWindowMs,
+      maxAttempts: options.maxAttempts ?? 16,
     },
     defer: options.defer ?? nextTurn,
   })
   return new RootBus(broker)
 }
 
-const capabilities: ReadonlySet<BusCapability> = new Set<BusCapability>(['ttl', 'quotas'])
+const capabilities: ReadonlySet<BusCapability> = new Set<BusCapability>(['ttl', 'quotas', 'dead-letters'])
+const weekMs = 7 * 24 * 60 * 60 * 1_000
 
 class ClientBus implements Bus {
   readonly capabilities = capabilities
@@ -127,6 +146,7 @@ class ClientBus implements Bus {
 
 class RootBus implements MemoryBus {
   readonly capabilities = capabilities
+  readonly operator: Operator
   readonly #broker: MemoryBroker
   readonly #clients = new Set<ClientBus>()
   readonly #own: ClientBus
@@ -135,6 +155,7 @@ class RootBus implements MemoryBus {
 
   constructor(broker: MemoryBroker) {
     this.#broker = broker
+    this.operator = new MemoryOperator(broker)
     this.#own = new ClientBus(this)
     this.#clients.add(this.#own)
   }

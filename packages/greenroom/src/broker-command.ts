@@ -20,6 +20,8 @@ export interface BrokerCommand {
   readonly listen: string
   /** A file that holds the bearer token, closed to other users. */
   readonly tokenFile: string
+  /** A file that holds the operators' token, closed to other users. */
+  readonly operatorTokenFile?: string
   /** Files with certificate and key as PEM: serve `wss`. */
   readonly cert?: string
   readonly key?: string
@@ -66,19 +68,27 @@ function optionsOf({
   data,
   listen,
   tokenFile,
+  operatorTokenFile,
   cert,
   key,
   insecure = false,
   json = false,
 }: BrokerCommand): BrokerOptions {
   const address = parseListenAddress(listen)
+  if ('socket' in address && (cert !== undefined || key !== undefined))
+    throw new GreenroomError('BAD_OPTIONS', `--cert and --key are for a TCP port: --listen ${listen} needs none`)
   const tls = certificate(cert, key)
   return {
     dir: data,
     listen: 'socket' in address ? { socket: resolve(address.socket) } : { ...address, ...tls, insecure },
-    token: readGivenFile('--token-file', tokenFile, { secret: true }).trim(),
+    token: readToken('--token-file', tokenFile),
+    ...(operatorTokenFile !== undefined && { operatorToken: readToken('--operator-token-file', operatorTokenFile) }),
     logger: json ? logJson : logText,
   }
+}
+
+function readToken(flag: string, file: string): string {
+  return readGivenFile(flag, file, { secret: true }).trim()
 }
 
 function certificate(cert?: string, key?: string): { tls?: Certificate } {

@@ -8,6 +8,15 @@
 import { Command, CommanderError } from 'commander'
 import { codeOf } from '@greenroom/proto'
 import { runBroker, type BrokerCommand } from './broker-command.ts'
+import {
+  listDeadLetters,
+  purgeDeadLetters,
+  requeueDeadLetters,
+  showDeadLetter,
+  type LettersAccess,
+} from './dead-letters-command.ts'
+import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
+import { withAccess, type OperatorAccess } from './operator-access.ts'
 import { readVersion } from './platform/version.ts'
 
 function program(): Command {
@@ -21,7 +30,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters (see --help)`,
       )
     })
   greenroom
@@ -31,12 +40,46 @@ function program(): Command {
     .requiredOption('--data <dir>', 'the data folder; only one live broker may have it')
     .requiredOption('--listen <address>', 'HOST:PORT (port 0: any that is free), [IPv6]:PORT or unix:PATH')
     .requiredOption('--token-file <file>', 'holds the bearer token that clients show; closed to other users')
+    .option('--operator-token-file <file>', 'holds another one, for operators: see mailboxes and dead-letters')
     .option('--cert <file>', 'certificate as PEM: serve wss')
     .option('--key <file>', 'its key as PEM; closed to other users')
     .option('--insecure', 'listen off loopback without TLS all the same')
     .option('--json', 'write lines of JSON in place of text')
     .action((options: BrokerCommand) => runBroker(options))
+  addMailboxes(greenroom)
+  addDeadLetters(greenroom)
   return greenroom
+}
+
+function addMailboxes(greenroom: Command): void {
+  const mailboxes = withAccess(greenroom.command('mailboxes'))
+    .description('Lists the mailboxes of a broker: whose they are and what is in them.')
+    .action((access: OperatorAccess) => listMailboxes(access))
+  withAccess(mailboxes.command('delete <address>'))
+    .description('Deletes a mailbox that nobody has; what is in it returns to its senders.')
+    .action((address: string, _: object, command: Command) => deleteMailbox(address, command.optsWithGlobals()))
+}
+
+function addDeadLetters(greenroom: Command): void {
+  const letters: Command = greenroom
+    .command('dead-letters')
+    .description('Works on messages of named mailboxes that came back too often.')
+    .action(() => letters.error('what to do with them? There is: list, show, requeue, purge (see --help)'))
+    .allowExcessArguments()
+  withAccess(letters.command('list [address]'))
+    .description('Lists them: all, or those of one mailbox.')
+    .action((address: string | undefined, access: OperatorAccess) => listDeadLetters(address, access))
+  withAccess(letters.command('show <address> <id>'))
+    .description('Shows one with its history and payload.')
+    .action((address: string, id: string, access: OperatorAccess) => showDeadLetter(address, id, access))
+  withAccess(letters.command('requeue <address> [ids...]'))
+    .description('Puts them back into their mailbox, as if they had just come.')
+    .option('--all', 'all of this mailbox')
+    .action((address: string, ids: string[], access: LettersAccess) => requeueDeadLetters(address, ids, access))
+  withAccess(letters.command('purge <address> [ids...]'))
+    .description('Deletes them for good.')
+    .option('--all', 'all of this mailbox')
+    .action((address: string, ids: string[], access: LettersAccess) => purgeDeadLetters(address, ids, access))
 }
 
 function fail(error: unknown): void {

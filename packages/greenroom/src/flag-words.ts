@@ -3,6 +3,7 @@ import { codeOf, GreenroomError, type ErrorCode } from '@greenroom/proto'
 
 /** Options as the broker names them, and the flags that set them. */
 const flags: readonly (readonly [option: RegExp, flag: string])[] = [
+  [/\boptions\.operatorToken\b/, 'the token in --operator-token-file'],
   [/\boptions\.token\b/, 'the token in --token-file'],
   [/\boptions\.listen\.tls\b/, '--cert and --key'],
   [/\boptions\.listen\.(?:host|port|socket)\b/, '--listen'],

@@ -206,6 +206,11 @@ describe('what keeps it from starting is one line', () => {
       /^--listen 0\.0\.0\.0 is not loopback: give --cert and --key, or say --insecure$/,
       { listen: '0.0.0.0:0' },
     ],
+    [
+      'a certificate for a socket',
+      /^--cert and --key are for a TCP port: --listen unix:\S+ needs none/,
+      { listen: 'unix:/nowhere/bus', more: ['--cert', cli, '--key', 'token'] },
+    ],
     ['a socket in an open folder', /^--listen: .*0700: \/$/, { listen: 'unix:/bus' }],
   ])('%s: exit code 2, and the flag is named', async (_, said, { token: text, mode, data, listen, more = [] }) => {
     using at = place()
@@ -228,6 +233,20 @@ describe('what keeps it from starting is one line', () => {
       which === 'data'
         ? broker({ ...at, data: at.tokenFile }, '--listen', '127.0.0.1:0')
         : broker(at, '--listen', `unix:${at.tokenFile}/bus`)
+    const { code, line } = await failure(program)
+    expect(line.replace(/^greenroom: /, '')).toMatch(said)
+    expect(code).toBe(1)
+  })
+
+  test.runIf(process.platform === 'linux').each([
+    ['data', /^--data: .*\/proc\/none/],
+    ['socket', /^--listen: .*\/proc\/none/],
+  ] as const)('a %s folder that cannot be made: exit code 1 at once', async (which, said) => {
+    using at = place()
+    const program =
+      which === 'data'
+        ? broker({ ...at, data: '/proc/none/data' }, '--listen', '127.0.0.1:0')
+        : broker(at, '--listen', 'unix:/proc/none/bus')
     const { code, line } = await failure(program)
     expect(line.replace(/^greenroom: /, '')).toMatch(said)
     expect(code).toBe(1)

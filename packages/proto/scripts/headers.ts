@@ -55,7 +55,7 @@ export const clientHeaders: Every<ClientHeader> = {
   fence: { t: 'fence', req: 9, address: 'worker.w1', incarnation: 'Worker-incarnation-0001' },
   leave: { t: 'leave', req: 10 },
   delete: { t: 'delete', req: 11, address: 'runner.r1' },
-  admin: { t: 'admin', req: 12, op: 'requeue', address: 'runner.r1', id: 'terminal-run1-1' },
+  admin: { t: 'admin', req: 12, op: 'requeue', address: 'runner.r1', id: 'terminal-run1-1', after: 'runner.r1/a' },
   renew: { t: 'renew', req: 13, token: 'a-token' },
   ping: { t: 'ping' },
 }
@@ -80,6 +80,7 @@ export const brokerHeaders: Every<BrokerHeader> = {
     revoked: 'withdrawn',
     members: [change],
     rows: [{ address: 'runner.r1', messages: 3 }],
+    next: 'runner.r1',
   },
   error: { t: 'error', req: 2, code: 'MAILBOX_FULL', message: 'the mailbox "worker.w1" holds 10000 messages' },
   deliver: {
@@ -151,6 +152,7 @@ export function clientVectors(): FrameVector[] {
     ...(['mailboxes', 'dead-letters', 'show', 'purge'] as const).map((op) =>
       valid(`admin: ${op}`, { t: 'admin', req: 1, op }),
     ),
+    valid('admin: more of a list', { t: 'admin', req: 2, op: 'mailboxes', after: 'runner.r1' }),
   ]
 }
 
@@ -174,6 +176,7 @@ export function brokerVectors(): FrameVector[] {
     valid('ok: to a revoke of a claimed message', { t: 'ok', req: 2, revoked: 'claimed' }),
     valid('ok: to a revoke of a message never seen', { t: 'ok', req: 3, revoked: 'unknown' }),
     valid('ok: to a watch of a role that nobody has', { t: 'ok', req: 4, members: [] }),
+    valid('ok: to an admin that shows a dead letter', { t: 'ok', req: 5, rows: [] }, everyByte),
     valid('error: before a close', { t: 'error', code: 'REPLACED', message: 'another consumer attached' }),
     valid('error: a code of a newer version', { t: 'error', req: 5, code: 'NOT_YET_KNOWN', message: '' }),
     valid(

@@ -25,6 +25,8 @@ for (const [id, schema] of Object.entries(parts)) named.add(schema, { id })
 const documents: Readonly<Record<string, readonly [title: string, schema: z.ZodType]>> = {
   'client-header': ['The header of a frame from a client', flat.clientHeader],
   'broker-header': ['The header of a frame from a broker', flat.brokerHeader],
+  mailbox: ['A row of an operator’s list of mailboxes', flat.mailboxState],
+  'dead-letter': ['A row of an operator’s list of dead letters', flat.deadLetter],
   event: ['An event of a known type', flat.runEvent],
   outcome: ['How a run ended', z.discriminatedUnion('status', flat.outcome.options)],
   provision: ['The provisioning document', flat.provision],

@@ -168,7 +168,7 @@ export interface Leave {
   readonly req: number
 }
 
-/** Deletes a named mailbox with all that is in it. */
+/** Deletes a mailbox that nobody has, with all that is in it: for operators. */
 export interface Delete {
   readonly t: 'delete'
   /** The number under which the answer comes back. */
@@ -184,10 +184,12 @@ export interface Admin {
   readonly req: number
   /** What to list, show or do. */
   readonly op: 'mailboxes' | 'dead-letters' | 'show' | 'requeue' | 'purge'
-  /** The mailbox it is about; for `mailboxes`: all. */
+  /** The mailbox it is about; for lists: all. */
   readonly address?: string
-  /** The message it is about, for `show`, `requeue` and `purge`. */
+  /** The message it is about, for `show`, `requeue` and `purge`; for `purge`: all of the mailbox. */
   readonly id?: string
+  /** For lists: goes on after this {@link Ok.next}. */
+  readonly after?: string
 }
 
 /** Replaces the connection's token by a newer one. */
@@ -240,6 +242,8 @@ export interface Ok {
   readonly members?: readonly PresenceChange[]
   /** To {@link Admin}: the rows asked for. */
   readonly rows?: readonly unknown[]
+  /** To {@link Admin}: there are more rows, after this. */
+  readonly next?: string
 }
 
 /** The request failed; or, without `req`, why the broker is about to close the connection. */

@@ -5,7 +5,8 @@
  * - `frame` bytes ↔ header and payload · `header` bus frames · `handshake` versions and capabilities
  * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
- * - `bus` the bus port · `children` child runs · `presence` who is there · `usage` what was used, against its limits
+ * - `bus` the bus port · `operator` its operators' side · `children` child runs · `presence` who is there
+ * - `usage` what was used, against its limits
  * - `clock` time and chance as values · `stopwatch` time in which this process ran
  * - `check` what no bus takes
  * - `json` what JSON can say, and where a value is something else
@@ -27,6 +28,7 @@ export { isJson, jsonFlaw, placeOf, type JsonObject, type JsonValue } from './js
 export { limits, wire } from './limits.ts'
 export * from './message.ts'
 export { isId, isName } from './name.ts'
+export type * from './operator.ts'
 export { Outbox, type OutboxSink } from './outbox.ts'
 export type * from './outcome.ts'
 export {
@@ -36,7 +38,9 @@ export {
   knownEvents,
   parseBrokerHeader,
   parseClientHeader,
+  parseDeadLetter,
   parseEvent,
+  parseMailboxState,
   parseMessage,
   parseOutcome,
   parseProvision,

@@ -10,11 +10,13 @@ import type { RunEvent, WireEvent } from './event.ts'
 import { decodePayload, encodePayload } from './frame.ts'
 import type { BrokerHeader, ClientHeader } from './header.ts'
 import { kinds, type RunKind, type RunMessages } from './message.ts'
+import type { DeadLetter, MailboxState } from './operator.ts'
 import type { Outcome } from './outcome.ts'
 import type { Provision } from './provision.ts'
 import { runEvent } from './schemas/event.ts'
 import { brokerHeader, clientHeader } from './schemas/header.ts'
 import { runMessages } from './schemas/message.ts'
+import { deadLetter, mailboxState } from './schemas/operator.ts'
 import { outcome } from './schemas/outcome.ts'
 import { provision } from './schemas/provision.ts'
 
@@ -182,4 +184,24 @@ export function parseProvision(document: unknown): Provision {
  */
 export function parseOutcome(value: unknown): Outcome {
   return check(outcome, value, 'BAD_FRAME', 'the outcome')
+}
+
+/**
+ * Checks a row of an operator's list of mailboxes.
+ *
+ * @param row - one of `ok.rows`
+ * @throws GreenroomError `BAD_FRAME`
+ */
+export function parseMailboxState(row: unknown): MailboxState {
+  return check(mailboxState, row, 'BAD_FRAME', 'the mailbox')
+}
+
+/**
+ * Checks a row of an operator's list of dead letters.
+ *
+ * @param row - one of `ok.rows`
+ * @throws GreenroomError `BAD_FRAME`
+ */
+export function parseDeadLetter(row: unknown): DeadLetter {
+  return check(deadLetter, row, 'BAD_FRAME', 'the dead letter')
 }

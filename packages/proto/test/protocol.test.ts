@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { inlineSchema } from '../scripts/json-schema.ts'
 import { errors, kinds, limits, type RunKind } from '../src/index.ts'
-import { brokerHeader, clientHeader, provision, runEvent, runMessages } from '../src/schemas/index.ts'
+import {
+  brokerHeader,
+  clientHeader,
+  deadLetter,
+  mailboxState,
+  provision,
+  runEvent,
+  runMessages,
+} from '../src/schemas/index.ts'
 
 const text = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8')
 
@@ -66,6 +74,12 @@ describe('PROTOCOL.md', () => {
     expect(shapesIn('### Broker → client')).toEqual(tagged(brokerHeader.options, 't'))
   })
 
+  test('has the rows of an operator with the fields of their schemas', () => {
+    const [, mailbox, letter] = shapesOf(chapter('#### `admin`')).map(fieldsOf)
+    expect(mailbox).toEqual(schemaFields(mailboxState))
+    expect(letter).toEqual(schemaFields(deadLetter))
+  })
+
   test.each(['runner', 'worker'] as const)('has every message from the %s with the fields of its schema', (from) => {
     const sent = (Object.keys(kinds) as RunKind[]).filter((kind) => kinds[kind].from === from)
     const expected = new Map(sent.map((kind) => [kind, schemaFields(runMessages[kind], ['runId', 'epoch'])]))
@@ -100,6 +114,7 @@ describe('PROTOCOL.md', () => {
       'D7',
       'D8',
       'D9',
+      'D10',
       'R1',
       'R2',
       'R3',

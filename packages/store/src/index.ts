@@ -8,6 +8,7 @@
  *
  * @packageDocumentation
  */
+export { makeFolder } from './platform/folder.ts'
 export { openStore } from './platform/open.ts'
 export { createMemoryStore } from './memory-store.ts'
 export { isStoreError, StoreError, storeErrors } from './error.ts'

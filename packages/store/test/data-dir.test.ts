@@ -1,4 +1,5 @@
 /** The data folder: owner, modes, and what people can do with the file. */
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -82,4 +83,21 @@ test('options that make no sense are refused before anything is touched', async 
   const aborted = openStore({ dir, schema, signal: AbortSignal.abort('why') })
   await expect(aborted).rejects.toMatchObject({ code: 'ABORTED', cause: 'why' })
   expect(existsSync(dir)).toBe(false)
+})
+
+test.runIf(process.platform === 'linux')('a folder that cannot be made is an error at once', async () => {
+  // Where making it fails as if what is above it were missing, Node's own recursion never ends: hence a process to kill.
+  const open = `import { openStore } from '@greenroom/store'
+    await openStore({ dir: '/proc/none/data', schema: { version: 1, collections: [] } }).catch(({ code, message }) => console.log(code, message))`
+  const { stdout, signal } = spawnSync(
+    process.execPath,
+    ['--conditions=@greenroom/source', '--input-type=module', '-e', open],
+    {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      timeout: 10_000,
+    },
+  )
+  expect(signal).toBe(null)
+  expect(stdout).toMatch(/^IO_FAILED .*\/proc\/none/)
 })

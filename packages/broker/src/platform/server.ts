@@ -19,7 +19,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
 import type { Listen } from '../options.ts'
-import { Session, type SessionHost } from '../session.ts'
+import { Session, type Authority, type SessionHost } from '../session.ts'
 import { prepareSocketFile } from './socket-file.ts'
 import { BrokerWebSocket, webSocketTransport } from './websocket.ts'
 
@@ -147,14 +147,15 @@ class BrokerServer implements Server {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
     const { origin } = request.headers
+    const authority = this.#host.authorityOf(shownToken(request, offered))
     if (this.#isDraining) refuse(socket, '503 Service Unavailable')
-    else if (!this.#host.isToken(shownToken(request, offered))) refuse(socket, '401 Unauthorized')
+    else if (authority === undefined) refuse(socket, '401 Unauthorized')
     else if (origin !== undefined && !this.#host.options.origins.has(origin)) refuse(socket, '403 Forbidden')
     else if (!offered.includes(wire.protocol)) refuse(socket, '400 Bad Request')
-    else this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#serve(webSocket, socket))
+    else this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#serve(webSocket, socket, authority))
   }
 
-  #serve(webSocket: WebSocket, socket: Duplex): void {
+  #serve(webSocket: WebSocket, socket: Duplex, authority: Authority): void {
     webSocket.on('error', () => {})
     const { clock, limits, background } = this.#host.options
     if (background && socket instanceof Socket) socket.unref()
@@ -163,7 +164,7 @@ class BrokerServer implements Server {
       transport.close(errors.TOO_MANY_CONNECTIONS.close, 'TOO_MANY_CONNECTIONS')
       return
     }
-    const session = new Session(transport, this.#host)
+    const session = new Session(transport, this.#host, authority)
     this.#sessions.set(webSocket, session)
     webSocket.on('message', (data, isBinary) => {
       if (isBinary) session.receive(bytesOf(data))

@@ -1,6 +1,7 @@
 /** The file of a Unix socket: private, and not left over from a dead owner. */
 import { GreenroomError } from '@greenroom/proto'
-import { lstatSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { makeFolder } from '@greenroom/store'
+import { lstatSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 
@@ -27,7 +28,7 @@ function isAnswered(path: string): Promise<boolean> {
  */
 export async function prepareSocketFile(path: string): Promise<void> {
   const folder = dirname(path)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   const { mode } = statSync(folder)
   if ((mode & 0o077) !== 0)
     throw new GreenroomError('BAD_OPTIONS', `the folder of the socket must have mode 0700: ${folder}`)

@@ -91,7 +91,7 @@ export class World {
 
   /** Opens a core on the disk; its first commits, which clean up, are let through. */
   async #start(): Promise<void> {
-    const { limits, maxAttempts } = resolveOptions({ maxAttempts: 1_000, limits: { cacheBytes: 40 } })
+    const { limits, maxAttempts, mailboxTtlMs } = resolveOptions({ maxAttempts: 1_000, limits: { cacheBytes: 40 } })
     this.#core = undefined
     const opening = Core.open({
       store: this.#tamper(this.#disk),
@@ -101,6 +101,7 @@ export class World {
       partitionGraceMs: graceMs,
       dedupeWindowMs: 86_400_000,
       maxAttempts,
+      mailboxTtlMs,
     })
     await this.#calmly(() => void opening.then((core) => (this.#core = core)))
   }

@@ -1,18 +1,22 @@
 /**
- * The contract of the bus port: P1 to P7 of `@greenroom/proto`, D1 to D9, the live lane and presence of PROTOCOL.md.
+ * The contract of the bus port: P1 to P7 of `@greenroom/proto`, D1 to D10, the live lane and presence of PROTOCOL.md.
  *
  * `bus-case` what a case is · `durable-cases`, `claim-cases`, `life-cases`, `reconnect-cases`, `live-cases`,
- * `presence-cases`, `call-cases` the promises · `station` what a case sees of a peer
+ * `presence-cases`, `call-cases`, `quota-cases`, `window-cases`, `letter-cases`, `mailbox-cases` the promises · `station` what a case sees of a peer
  */
 import type { BusCapability } from '@greenroom/proto'
 import type { BusCase, BusControl } from './bus-case.ts'
 import { callCases } from './call-cases.ts'
 import { claimCases } from './claim-cases.ts'
 import { durableCases } from './durable-cases.ts'
+import { letterCases } from './letter-cases.ts'
 import { lifeCases } from './life-cases.ts'
 import { liveCases } from './live-cases.ts'
+import { mailboxCases } from './mailbox-cases.ts'
 import { presenceCases } from './presence-cases.ts'
+import { quotaCases } from './quota-cases.ts'
 import { reconnectCases } from './reconnect-cases.ts'
+import { windowCases } from './window-cases.ts'
 
 /**
  * Every promise of the bus port, on `node:assert` and bound to no test runner; see {@link applicable}.
@@ -38,6 +42,10 @@ export const busContract: readonly BusCase[] = [
   ...liveCases,
   ...presenceCases,
   ...callCases,
+  ...quotaCases,
+  ...windowCases,
+  ...letterCases,
+  ...mailboxCases,
 ]
 
 /**

@@ -230,17 +230,4 @@ export const durableCases: readonly BusCase[] = [
       }
     },
   },
-  {
-    name: 'a message whose time to live is over is not delivered',
-    needs: ['ttl'],
-    controls: ['advance'],
-    async run(harness) {
-      const a = await open(await harness.bus(), 'a')
-      await a.peer.send({ ...note('b', 'short'), ttlMs: 1000 })
-      await a.peer.send({ ...note('b', 'long'), ttlMs: 5000 })
-      await harness.advance?.(2000)
-      const b = await open(await harness.bus(), 'b')
-      assert.equal((await b.messages.next()).id, 'long')
-    },
-  },
 ]

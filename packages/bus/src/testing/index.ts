@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export type { BusCase, BusControl, BusHarness } from './bus-case.ts'
+export type { BusCase, BusControl, BusHarness, BusSettings } from './bus-case.ts'
 export { applicable, busContract } from './contract.ts'
 export { createFaultyProxy, type FaultyProxy, type FaultyProxyOptions } from './faulty-proxy.ts'
 export { createManualClock, settle, type ManualClock, type PendingTimer } from './manual-clock.ts'

@@ -1,5 +1,7 @@
 /** What a contract case sees of a peer: everything its handlers were told, in queues to wait on. */
-import type { Bus, Delivery, LiveMessage, Peer, PeerOptions, PeerState } from '@greenroom/proto'
+import assert from 'node:assert/strict'
+import type { Bus, Delivery, LiveMessage, Operator, Peer, PeerOptions, PeerState } from '@greenroom/proto'
+import type { BusHarness } from './bus-case.ts'
 
 /** Values in the order in which they came, each taken once. */
 export class Queue<T> {
@@ -75,6 +77,20 @@ export async function open(bus: Bus, address: string, options: Partial<PeerOptio
     onError: (error) => errors.push(error),
   })
   return { peer, messages, live, states, errors }
+}
+
+/** Lets time pass until something is so: what is forgotten, is so some time after it may be. */
+export async function eventually(harness: BusHarness, isSo: () => Promise<boolean>): Promise<void> {
+  for (let round = 0; round < 1000; round += 1) {
+    if (await isSo()) return
+    await harness.advance?.(10_000)
+  }
+  assert.fail('it never came')
+}
+
+/** The operator of a harness that has one. */
+export async function operatorOf(harness: BusHarness): Promise<Operator> {
+  return (await harness.operator?.()) ?? assert.fail('this harness has no operator')
 }
 
 /** A payload. */

@@ -94,6 +94,9 @@ export const leave = looseObject({ t: z.literal('leave'), req }) satisfies z.Zod
 /** See {@link header.Delete}. */
 export const deletion = looseObject({ t: z.literal('delete'), req, address: name }) satisfies z.ZodType<header.Delete>
 
+/** Where a list goes on. */
+const cursor = z.string().max(512)
+
 /** See {@link header.Admin}. */
 export const admin = looseObject({
   t: z.literal('admin'),
@@ -101,6 +104,7 @@ export const admin = looseObject({
   op: z.enum(['mailboxes', 'dead-letters', 'show', 'requeue', 'purge']),
   address: name.exactOptional(),
   id: id.exactOptional(),
+  after: cursor.exactOptional(),
 }) satisfies z.ZodType<header.Admin>
 
 /** See {@link header.Renew}. */
@@ -134,6 +138,7 @@ export const ok = looseObject({
   revoked: z.enum(['withdrawn', 'claimed', 'unknown']).exactOptional(),
   members: z.array(presenceChange).exactOptional(),
   rows: z.array(z.unknown()).exactOptional(),
+  next: cursor.exactOptional(),
 }) satisfies z.ZodType<header.Ok>
 
 /** See {@link header.ErrorFrame}. */

@@ -3,7 +3,8 @@ import { realpathSync, renameSync, rmSync } from 'node:fs'
 import { dirname, resolve, sep } from 'node:path'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../error.ts'
-import { makePrivateFile, syncDir, type DataDir } from './data-dir.ts'
+import { makePrivateFile, type DataDir } from './data-dir.ts'
+import { syncDir } from './folder.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 
 /** Pages of 8 KiB that are copied at a time. */

@@ -10,20 +10,11 @@
  * No code may open `store.db` or `owner.lock` other than through SQLite: POSIX drops all locks that a process holds on
  * a file when it closes any descriptor of that file.
  */
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { chmodSync, closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../error.ts'
+import { makeFolder, syncDir } from './folder.ts'
 import { isBusy, storeErrorOf } from './sqlite-error.ts'
 
 /**
@@ -38,26 +29,6 @@ export interface DataDir {
   readonly databasePath: string
   /** Lets the next owner in. Idempotent. */
   release(): void
-}
-
-/**
- * Makes the entries of a folder durable.
- *
- * @internal
- */
-export function syncDir(dir: string): void {
-  const descriptor = openSync(dir, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-function makeDir(dir: string): void {
-  const first = mkdirSync(dir, { recursive: true, mode: 0o700 })
-  if (first === undefined) return
-  for (let made = dir; made.length >= first.length; made = dirname(made)) syncDir(dirname(made))
 }
 
 /**
@@ -149,7 +120,7 @@ export function openDataDir(path: string): DataDir {
     lockHeld.close()
   }
   try {
-    makeDir(dir)
+    makeFolder(dir)
     held = lock(dir)
     writeOwner(dir)
     makePrivateFile(databasePath)

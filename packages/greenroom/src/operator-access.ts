@@ -1,0 +1,101 @@
+/** How an operator's command reaches a broker: a running one over its address, a stopped one by its data folder. */
+import { createBroker } from '@greenroom/broker'
+import { connectOperator } from '@greenroom/bus'
+import { codeOf, GreenroomError, type Operator } from '@greenroom/proto'
+import type { Command } from 'commander'
+import { inFlags } from './flag-words.ts'
+import { hasStore } from './platform/data-folder.ts'
+import { readGivenFile } from './platform/given-file.ts'
+
+/** What every operator's command is told. */
+export interface OperatorAccess {
+  /** Where a running broker listens. */
+  readonly url?: string
+  /** A file that holds the operators' token, closed to other users. */
+  readonly tokenFile?: string
+  /** A file with the certificate authority to trust, as PEM. */
+  readonly ca?: string
+  /** The data folder of a broker that does not run. */
+  readonly data?: string
+  /** Write one document of JSON in place of text. */
+  readonly json?: boolean
+}
+
+/** Adds the flags of {@link OperatorAccess} to a command. */
+export function withAccess(command: Command): Command {
+  return command
+    .allowExcessArguments(false)
+    .option('--url <url>', 'a running broker: what it said when it was ready (ws://…, wss://…, ws+unix://…)')
+    .option('--token-file <file>', "holds the operators' token (see: greenroom broker --operator-token-file)")
+    .option('--ca <file>', 'certificate authority as PEM, to trust instead of the public ones')
+    .option('--data <dir>', 'the data folder of a broker that does not run, in place of --url')
+    .option('--json', 'write one document of JSON')
+}
+
+/**
+ * Lets an operator work on a broker.
+ *
+ * @param access - which broker
+ * @param work - what to do there
+ * @throws GreenroomError `BAD_OPTIONS`, whatever keeps it from being reached, and what the work throws
+ */
+export async function asOperator<T>(access: OperatorAccess, work: (operator: Operator) => Promise<T>): Promise<T> {
+  const { url, data } = access
+  if ((url === undefined) === (data === undefined))
+    throw new GreenroomError('BAD_OPTIONS', 'which broker? Give --url with --token-file, or --data')
+  return data === undefined ? overAddress(url ?? '', access, work) : onFolder(data, access, work)
+}
+
+async function overAddress<T>(
+  url: string,
+  { tokenFile, ca }: OperatorAccess,
+  work: (operator: Operator) => Promise<T>,
+): Promise<T> {
+  if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--url goes together with --token-file')
+  const token = readGivenFile('--token-file', tokenFile, { secret: true }).trim()
+  const trusted = ca === undefined ? {} : { ca: readGivenFile('--ca', ca, { secret: false }) }
+  const connecting = connectOperator({ url, token, ...trusted })
+  await using operator = await connecting.catch((error: unknown) => {
+    throw notConnected(error, url)
+  })
+  try {
+    return await work(operator)
+  } catch (error) {
+    if (codeOf(error) !== 'FORBIDDEN') throw error
+    const said = "--token-file holds a client's token: give the one of greenroom broker --operator-token-file"
+    throw new GreenroomError('FORBIDDEN', said, { cause: error })
+  }
+}
+
+/** The same error, in the words of whoever typed flags. */
+function notConnected(error: unknown, url: string): unknown {
+  const code = codeOf(error)
+  if (code === 'UNAUTHORIZED')
+    return new GreenroomError(code, `--token-file: ${url} does not know this token`, { cause: error })
+  if (code === 'BAD_OPTIONS' && error instanceof Error)
+    return new GreenroomError(code, `--url: ${error.message}`, { cause: error })
+  return error
+}
+
+async function onFolder<T>(
+  data: string,
+  { tokenFile, ca }: OperatorAccess,
+  work: (operator: Operator) => Promise<T>,
+): Promise<T> {
+  if (tokenFile !== undefined || ca !== undefined)
+    throw new GreenroomError('BAD_OPTIONS', '--token-file and --ca go with --url: --data needs none')
+  if (!hasStore(data)) throw new GreenroomError('BAD_OPTIONS', `--data: there is no broker's data in ${data}`)
+  const broker = await createBroker({ dir: data }).catch((error: unknown) => {
+    throw inUse(inFlags(error))
+  })
+  try {
+    return await work(broker.operator)
+  } finally {
+    await broker.close()
+  }
+}
+
+function inUse(error: unknown): unknown {
+  if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) return error
+  return new GreenroomError('DATA_DIR_IN_USE', `${error.message} Ask it by --url.`, { cause: error })
+}
