@@ -3,7 +3,7 @@
  *
  * Later ones replace earlier ones, each for itself: defaults, the runner's, the role's, the session's, the run's.
  */
-import { addUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
+import { addUsage, greaterUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
 import type { Spent } from './drive/index.ts'
 import type { Session } from './session-store.ts'
 
@@ -134,11 +134,11 @@ export class Account {
    * Adds an attempt.
    *
    * @param spent - what it used as the runner saw it
-   * @param told - what its worker says that it used, which is more exact
+   * @param told - what its worker said at its end that it used; where that is less, what the runner saw counts
    */
   add(spent: Spent, told: Usage | undefined): void {
     this.#ms += spent.ms
     this.#outputBytes += spent.outputBytes
-    this.#usage = addUsage(this.#usage, told ?? spent.usage)
+    this.#usage = addUsage(this.#usage, greaterUsage(spent.usage, told ?? {}))
   }
 }

@@ -65,6 +65,9 @@ test('what is left for the next attempt is what earlier ones did not use, never 
   account.add({ ms: 700, usage: { rounds: 1 }, outputBytes: 40 }, { rounds: 9 })
   expect(account.left).toMatchObject({ totalMs: 0, rounds: 0, outputBytes: 0, tokens: 5 })
   expect(account.usage).toEqual({ rounds: 10, inputTokens: 2, outputTokens: 3, costUsd: 0.1 })
+  // Whatever its last words say, what it told was used.
+  account.add({ ms: 0, usage: { rounds: 5 }, outputBytes: 0 }, { rounds: 1, outputTokens: 1 })
+  expect(account.usage).toEqual({ rounds: 15, inputTokens: 2, outputTokens: 4, costUsd: 0.1 })
 })
 
 test('limits travel to the executor: runner, role, session and run, in this order', async () => {

@@ -1,5 +1,5 @@
 import { createManualClock, settle } from '@greenroom/bus/testing'
-import type { Limits } from '@greenroom/proto'
+import type { Limits, Usage } from '@greenroom/proto'
 import { defineExecutor, type Executor, type RunContext } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
 import { openBench, type BenchOptions } from '../src/testing/bench.ts'
@@ -28,6 +28,16 @@ async function run(
     [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose](),
   }
 }
+
+/** Tells some of what it uses on the way, and some at the end. */
+const returning = (told: Usage, usage: Usage): Executor =>
+  defineExecutor({
+    version: '1',
+    run: async (_request, ctx) => {
+      await ctx.spend(told)
+      return { usage }
+    },
+  })
 
 /** Waits for nothing but its end, and then some. */
 const deaf = (): Promise<void> => new Promise(() => undefined)
@@ -58,21 +68,41 @@ describe('what is spent', () => {
     expect(it.run.events).toEqual(uses.map((usage) => ({ type: 'usage', usage })))
   })
 
-  test('is summed up in the terminal, unless the executor says better', async () => {
-    await using summed = await run({}, async (ctx) => {
+  test('is summed up in the terminal', async () => {
+    await using it = await run({}, async (ctx) => {
       await ctx.spend({ inputTokens: 3, rounds: 1 })
       await ctx.emit({ type: 'usage', usage: { outputTokens: 4, rounds: 1 } })
     })
-    expect((await summed.terminal()).usage).toEqual({ inputTokens: 3, outputTokens: 4, rounds: 2 })
-    const itself = defineExecutor({
-      version: '1',
-      run: async (_request, ctx) => {
-        await ctx.spend({ rounds: 1 })
-        return { usage: { rounds: 7 } }
-      },
-    })
-    await using said = await run({}, itself)
-    expect((await said.terminal()).usage).toEqual({ rounds: 7 })
+    expect((await it.terminal()).usage).toEqual({ inputTokens: 3, outputTokens: 4, rounds: 2 })
+  })
+
+  test.for([
+    [{ rounds: 1 }, { rounds: 7 }, { rounds: 7 }],
+    [
+      { rounds: 7, inputTokens: 5 },
+      { rounds: 1, outputTokens: 2 },
+      { rounds: 7, inputTokens: 5, outputTokens: 2 },
+    ],
+    [{ rounds: 2 }, {}, { rounds: 2 }],
+  ] as const)('as told, %j, and as returned, %j, is of each the greater: %j', async ([told, usage, used]) => {
+    await using it = await run({}, returning(told, usage))
+    expect(await it.terminal()).toMatchObject({ status: 'completed', usage: used })
+  })
+
+  test.for([
+    [{ rounds: 2 }, { rounds: 2 }, undefined],
+    [{ rounds: 2 }, { rounds: 3 }, 'LIMIT_ROUNDS'],
+    [{ tokens: 10 }, { inputTokens: 6, outputTokens: 5 }, 'LIMIT_TOKENS'],
+    // Four of what was told, and seven of what was returned.
+    [{ tokens: 10 }, { inputTokens: 7 }, 'LIMIT_TOKENS'],
+    [{ costUsd: 0.3 }, { costUsd: 0.1 + 0.2 }, undefined],
+    [{ costUsd: 0.3 }, { costUsd: 0.31 }, 'LIMIT_COST'],
+  ] as const)('is held against %j also when it is only returned: %j ends as %s', async ([limits, usage, code]) => {
+    await using it = await run(limits, returning({ outputTokens: 4 }, usage))
+    const terminal = await it.terminal()
+    expect(terminal.status).toBe(code === undefined ? 'completed' : 'failed')
+    expect(terminal.error?.code).toBe(code)
+    expect(terminal.usage).toMatchObject({ outputTokens: 'outputTokens' in usage ? usage.outputTokens : 4 })
   })
 
   test('is in the terminal of a run that failed or was cancelled, too', async () => {
