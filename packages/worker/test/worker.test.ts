@@ -5,7 +5,7 @@ import { command, defineExecutor, echo, startWorker, type RunContext } from '@gr
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { RunFailure } from '../src/ending.ts'
-import { openBench } from '../src/testing/bench.ts'
+import { openBench, type Bench } from '../src/testing/bench.ts'
 import { createManualClock, settle } from '@greenroom/bus/testing'
 
 /** Hands its context out and ends when told. */
@@ -38,6 +38,17 @@ function slowClaims(bus: Bus, confirmed: Promise<void>): Bus {
     [Symbol.asyncDispose]: () => bus.close(),
   }
 }
+
+/** Sends one of the three parts of a run's history. */
+const sendHistory =
+  ({ runner, address }: Bench, runId: string) =>
+  (part: number, content: string) =>
+    runner.peer.send({
+      to: address,
+      id: `history-${runId}-1-${part}`,
+      kind: 'history',
+      payload: encodeMessage('history', { runId, epoch: 1, part, parts: 3, messages: [{ role: 'user', content }] }),
+    })
 
 const abortOf = ({ signal }: RunContext): Error =>
   signal.reason instanceof Error ? signal.reason : expect.fail('not aborted')
@@ -116,19 +127,7 @@ describe('a run', () => {
       },
     })
     await using bench = await openBench({ it: executor })
-    const send = (part: number, content: string) =>
-      bench.runner.peer.send({
-        to: bench.address,
-        id: `history-h1-1-${part}`,
-        kind: 'history',
-        payload: encodeMessage('history', {
-          runId: 'h1',
-          epoch: 1,
-          part,
-          parts: 3,
-          messages: [{ role: 'user', content }],
-        }),
-      })
+    const send = sendHistory(bench, 'h1')
     await Promise.all([send(2, 'two'), send(3, 'three'), send(1, 'one')])
     expect((await (await bench.run({ executor: 'it', runId: 'h1', historyParts: 3 })).terminal).status).toBe(
       'completed',
@@ -215,6 +214,29 @@ describe('a run', () => {
 })
 
 describe('a claim', () => {
+  test('may take longer than the parts of a history are kept: they came with their run', async () => {
+    const clock = createManualClock()
+    const seen: unknown[] = []
+    const executor = defineExecutor({
+      version: '1',
+      async run({ messages }) {
+        seen.push(messages.map(({ content }) => content))
+      },
+    })
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench(
+      { it: executor },
+      { clock, lingerMs: 1_000, between: (bus) => slowClaims(bus, confirmed.promise) },
+    )
+    for (const part of [1, 2, 3]) await sendHistory(bench, 'h1')(part, `part ${part}`)
+    const run = await bench.run({ executor: 'it', runId: 'h1', historyParts: 3 })
+    await settle()
+    await clock.advance(100_000)
+    confirmed.resolve()
+    expect(await run.terminal).toMatchObject({ status: 'completed' })
+    expect(seen).toEqual([['part 1', 'part 2', 'part 3']])
+  })
+
   test('that is not confirmed forgets the run, and refuses what was sent to it', async () => {
     const { executor, runs } = puppet()
     const confirmed = Promise.withResolvers<void>()
