@@ -608,6 +608,28 @@ describe('steering', () => {
     expect(run.events.at(-1)).toMatchObject({ type: 'message', message: { content: 'left' } })
   })
 
+  test('is left at once by whoever waits for it and leaves; the next text is for others', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const { steering } = first().ctx
+    const [leaving, staying] = [steering[Symbol.asyncIterator](), steering[Symbol.asyncIterator]()]
+    const waiting = leaving.next()
+    const next = staying.next()
+    expect(await leaving.return?.()).toEqual({ done: true, value: undefined })
+    expect(await waiting).toEqual({ done: true, value: undefined })
+    expect(await run.steer('left')).toBe('delivered')
+    expect(await next).toMatchObject({ value: { text: 'left' } })
+    expect(await leaving.next()).toEqual({ done: true, value: undefined })
+    await staying.return?.()
+    // Nobody waits any more.
+    expect(await run.steer('right')).toBe('queued')
+    first().end()
+    await run.terminal
+    expect(run.events).toMatchObject([{ type: 'message', message: { content: 'left' } }])
+  })
+
   test('after a cancel is refused, and whoever waits for it goes on', async () => {
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor })
