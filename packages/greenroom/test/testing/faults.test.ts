@@ -112,6 +112,41 @@ test('a worker that cannot be started ends the run, and the next one starts', as
   expect(await runner.run({ role: 'work' }).outcome).toMatchObject({ status: 'completed' })
 })
 
+test('every order counts each occasion from when it was given, also one at which another springs', async () => {
+  await using runner = await createTestRunner({ executors: { work: scripted([{ return: 1 }]) } })
+  runner.faults.kill('after claim')
+  runner.faults.kill('after claim', { after: 1 })
+  runner.faults.kill('after claim', { after: 3 })
+  const statuses: string[] = []
+  for (let n = 1; n <= 5; n += 1) statuses.push((await runner.run({ role: 'work' }).outcome).status)
+  expect(statuses).toEqual(['failed', 'failed', 'completed', 'failed', 'completed'])
+})
+
+test('of two orders that are due at once the first springs, the other at the next occasion', async () => {
+  await using runner = await createTestRunner({ executors: { work: scripted([{ return: 1 }]) } })
+  runner.faults.kill('after claim', { after: 1 })
+  runner.faults.kill('after claim', { after: 1 })
+  const statuses: string[] = []
+  for (let n = 1; n <= 4; n += 1) statuses.push((await runner.run({ role: 'work' }).outcome).status)
+  expect(statuses).toEqual(['completed', 'failed', 'failed', 'completed'])
+})
+
+test('orders of different kinds count the same occasions: a message that is lost, a commit that fails', async () => {
+  const messages = await suffer((faults) => {
+    faults.drop('events', { times: 2 })
+    faults.duplicate('events', { after: 1 })
+    faults.drop('events', { after: 3 })
+  })
+  expect(messages.happened).toEqual(['dropped events', 'dropped events', 'duplicated events', 'dropped events'])
+  const commits = await suffer((faults) => {
+    faults.commit('lies', { after: 5 })
+    faults.commit('full', { after: 4 })
+    faults.commit('fails', { after: 4 })
+  })
+  // At the fifth two are due, at the sixth the one that was given first.
+  expect(commits.happened).toEqual(['commit full', 'commit lies', 'commit fails'])
+})
+
 test("the runner's own connection may be lost for a while", async () => {
   const clock = createManualClock()
   const { executors } = counting()
