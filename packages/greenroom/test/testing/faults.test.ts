@@ -79,6 +79,22 @@ test('a delayed message arrives after its delay, and those behind it with it, in
   expect(runner.faults.happened).toEqual(['delayed events'])
 })
 
+test.each([
+  [1_500, 5_000, 6_000],
+  [5_000, 1_500, 2_500],
+])('of two delays, %d ms and a second later %d ms, the last one decides', async (one, two, releasedMs) => {
+  const clock = createManualClock()
+  const { executors } = counting()
+  await using runner = await createTestRunner({ executors, clock })
+  runner.faults.delay('events', one)
+  runner.faults.delay('events', two)
+  const run = runner.run({ role: 'work' })
+  await clock.advance(releasedMs - 100)
+  expect(run.status().events).toBe(0)
+  await clock.advance(100)
+  expect(run.status().events).toBe(Math.floor(releasedMs / 1_000) + 1)
+})
+
 describe('a worker killed at a moment', () => {
   const moments: readonly [Moment, string, number[]][] = [
     ['start', 'completed', [2]],
