@@ -9,8 +9,8 @@ import type { Session } from './session-store.ts'
 
 /**
  * Bounds on a run, those of {@link Limits}. Defaults: `acceptWarmMs` 10,000, `acceptColdMs` and `firstEventMs` 60,000,
- * `noProgressMs` 900,000, `totalMs` 3,600,000; nothing else is bounded. 0 is zero; null is none, also where there is a
- * default.
+ * `noProgressMs` 900,000, `totalMs` 3,600,000; nothing else is bounded. At most 9,007,199,254,740,991; 0 is zero; null is
+ * none, also where there is a default.
  */
 export type LimitOptions = { readonly [Limit in keyof Limits]?: Limits[Limit] | null }
 
@@ -36,6 +36,8 @@ const known: Readonly<Record<keyof Limits, boolean>> = {
   outputBytes: true,
   memoryMb: false,
 }
+/** Beyond it numbers have gaps, and what is left of a limit would be none. */
+const most = Number.MAX_SAFE_INTEGER
 const names = Object.keys(known).filter((name): name is keyof Limits => Object.hasOwn(known, name))
 
 /**
@@ -54,9 +56,10 @@ export function checkLimits(field: string, limits: unknown): void {
     const limit = names.find((one) => one === name)
     if (limit === undefined) throw bad(`${field}: "${name}"`, `one of ${names.join(', ')}`)
     if (value === undefined || value === null) continue
-    const isValid = known[limit] ? Number.isSafeInteger(value) : Number.isFinite(value)
-    if (!isValid || typeof value !== 'number' || value < 0)
-      throw bad(`${field}.${name}`, `a ${known[limit] ? 'whole ' : ''}number of at least 0, or null for no limit`)
+    const isValid =
+      typeof value === 'number' && value >= 0 && value <= most && (!known[limit] || Number.isInteger(value))
+    if (!isValid)
+      throw bad(`${field}.${name}`, `a ${known[limit] ? 'whole ' : ''}number from 0 to ${most}, or null for no limit`)
   }
 }
 
@@ -126,7 +129,7 @@ export class Account {
       ...(rounds === undefined ? {} : { rounds: Math.ceil(minus(rounds, used)) }),
       ...(tokens === undefined ? {} : { tokens: Math.ceil(minus(tokens, inputTokens + outputTokens)) }),
       ...(costUsd === undefined ? {} : { costUsd: minus(costUsd, cost) }),
-      ...(outputBytes === undefined ? {} : { outputBytes: minus(outputBytes, this.#outputBytes) }),
+      ...(outputBytes === undefined ? {} : { outputBytes: Math.max(0, outputBytes - this.#outputBytes) }),
     }
   }
 

@@ -244,6 +244,12 @@ test('what is told is bounded, the last words included', async () => {
   await last.send('terminal', { ...ref, status: 'completed', lastSeq: 0, output: 'much too long' })
   expect(await last.attempt.ended).toMatchObject({ how: 'terminal', tripped: { code: 'LIMIT_OUTPUT' } })
 
+  for (const nothing of [{}, { text: '' }, { output: null, text: '' }]) {
+    await using silent = await executing({ outputBytes: 0 })
+    await silent.send('terminal', { ...ref, status: 'completed', lastSeq: 0, ...nothing })
+    expect(await silent.attempt.ended).not.toHaveProperty('tripped')
+  }
+
   await using enough = await executing({ outputBytes: 15 })
   await enough.send('terminal', { ...ref, status: 'completed', lastSeq: 0, output: 'short' })
   expect(await enough.attempt.ended).not.toHaveProperty('tripped')

@@ -121,8 +121,9 @@ export class Meter {
     return failure === undefined ? ending : withUsage(failure, used)
   }
 
-  #excess({ output, text }: Ending & { readonly status: 'completed' }, used: Usage): Ending | undefined {
-    if (this.#bytes + this.#bytesOf([output ?? null, text]) > this.#most)
+  #excess({ output = null, text }: Ending & { readonly status: 'completed' }, used: Usage): Ending | undefined {
+    const bytes = output === null && text === '' ? 0 : this.#bytesOf([output, text])
+    if (this.#bytes + bytes > this.#most)
       return failed('LIMIT_OUTPUT', `with its result it told more than ${this.#most} bytes`)
     const code = exceededLimit(this.#options.limits, used)
     return code === undefined ? undefined : failed(code, `it used ${JSON.stringify(used)}`)

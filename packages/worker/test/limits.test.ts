@@ -190,14 +190,30 @@ describe('output', () => {
     expect(await it.terminal()).toMatchObject({ status: 'failed', lastSeq: 3, error: { code: 'LIMIT_OUTPUT' } })
   })
 
+  const last = JSON.stringify([null, 'done']).length
   test.for([
-    [3 * size, 'failed'],
-    [3 * size + JSON.stringify([null, '']).length, 'completed'],
-  ] as const)('of at most %i bytes, result included, is %s', async ([outputBytes, status]) => {
-    await using it = await run({ outputBytes }, async (ctx) => {
-      for (let n = 0; n < 3; n += 1) await ctx.emit(event)
+    ['done', 3 * size + last - 1, 'failed'],
+    ['done', 3 * size + last, 'completed'],
+    // A result that says nothing is no output.
+    ['', 3 * size, 'completed'],
+  ] as const)('of three events and the last words "%s" within %i bytes is %s', async ([text, outputBytes, status]) => {
+    const talker = defineExecutor({
+      version: '1',
+      run: async (_request, ctx) => {
+        for (let n = 0; n < 3; n += 1) await ctx.emit(event)
+        return { text }
+      },
     })
+    await using it = await run({ outputBytes }, talker)
     expect((await it.terminal()).status).toBe(status)
+  })
+
+  test('may be none: who says nothing completes without any, and who says null', async () => {
+    await using silent = await run({ outputBytes: 0 }, () => Promise.resolve())
+    expect(await silent.terminal()).toMatchObject({ status: 'completed' })
+    const nothing = defineExecutor({ version: '1', run: () => Promise.resolve({ output: null, text: '' }) })
+    await using polite = await run({ outputBytes: 0 }, nothing)
+    expect(await polite.terminal()).toMatchObject({ status: 'completed' })
   })
 
   test('of a single word is too much where there may be none', async () => {

@@ -53,8 +53,8 @@ export class Meter {
   }
 
   /** This is how it ended: its last words are output, too, and may say that it used more than it told on the way. */
-  terminal({ status, output, text, usage = {} }: Terminal): void {
-    if (output !== undefined || text !== undefined) this.#weigh([output ?? null, text ?? ''])
+  terminal({ status, output = null, text = '', usage = {} }: Terminal): void {
+    if (output !== null || text !== '') this.#weigh([output, text])
     if (status === 'completed') this.#judge(greaterUsage(this.#usage, usage))
   }
 
