@@ -807,6 +807,29 @@ describe('coming and going', () => {
     expect(await bench.worker.closed).toMatchObject({ why: 'idle' })
   })
 
+  test('a worker is not idle while an executor that ignored its cancel still holds its slot', async () => {
+    const clock = createManualClock()
+    const { executor, first } = puppet()
+    await using bench = await openBench(
+      { it: executor },
+      { clock, cancelGraceMs: 100, lingerMs: 1_000, idleMs: 10_000 },
+    )
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    await run.cancel('not needed')
+    await clock.advance(100)
+    expect(await run.terminal).toMatchObject({ status: 'cancelled' })
+    let left = false
+    void bench.worker.closed.then(() => (left = true))
+    await clock.advance(100_000)
+    expect([left, bench.worker.freeSlots]).toEqual([false, 0])
+    first().end()
+    await clock.advance(9_999)
+    expect([left, bench.worker.freeSlots]).toEqual([false, 1])
+    await clock.advance(1)
+    expect(await bench.worker.closed).toMatchObject({ why: 'idle' })
+  })
+
   test('a fenced worker aborts its runs at once and says nothing more', async () => {
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor })
