@@ -85,8 +85,7 @@ test('what it tells is of all runners together', async () => {
 test('the workers of all runners are counted together, also those that were lost', async () => {
   const [one, two] = [await echoing(), await adding()]
   await using both = composeRunners(one, two)
-  for (const runner of [one, two]) {
-    const run = runner.run({ role: 'wait' })
+  for (const run of [one.run({ role: 'wait' }), two.run({ role: 'wait' })]) {
     process.kill(Number(await firstData(run, 'pid')), 'SIGKILL')
     expect(await run.outcome).toMatchObject({ code: 'WORKER_LOST' })
   }
