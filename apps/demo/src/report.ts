@@ -81,10 +81,10 @@ function childReport(child: Child): ChildReport {
 export function markdown(root: string, tree: Tree, children: readonly Child[]): string {
   const found = foundBy(children)
   const total = totalOf(found)
-  const failed = children.filter((child) => child.problem !== undefined)
   const sections = [
     `# Survey of ${code(root)}`,
-    ...partial(failed, children, tree),
+    ...partial(children, tree),
+    ...earlier(children),
     `${number(total.files)} files, ${number(total.lines)} lines, ${number(total.bytes)} bytes.`,
     '## Languages',
     table(
@@ -114,12 +114,29 @@ export function markdown(root: string, tree: Tree, children: readonly Child[]): 
   return `${sections.join('\n\n')}\n`
 }
 
-function partial(failed: readonly Child[], children: readonly Child[], tree: Tree): string[] {
+/** What is not counted, if anything is not. */
+function partial(children: readonly Child[], tree: Tree): string[] {
+  const last = lastPass(children)
+  const failed = last.filter(({ problem }) => problem !== undefined)
   if (failed.length === 0) return []
   const counted = totalOf(foundBy(children)).files
-  const scope = `${failed.length} of ${children.length} children did not complete; ${number(counted)} of ${number(tree.files.length)} files are counted.`
+  const which = last.length < children.length ? ` of pass ${last.at(-1)?.pass}` : ''
+  const scope = `${failed.length} of ${last.length} children${which} did not complete; ${number(counted)} of ${number(tree.files.length)} files are counted.`
   const each = failed.map(({ number: child, problem = '' }) => `- surveyor ${child}: ${text(problem)}`)
   return [`**Partial:** ${scope}`, each.join('\n')]
+}
+
+/** What went wrong before the pass that is reported. */
+function earlier(children: readonly Child[]): string[] {
+  const reported = children.at(-1)?.pass
+  const before = children.filter(({ pass }) => pass !== reported)
+  const failed = before.filter(({ problem }) => problem !== undefined)
+  if (failed.length === 0) return []
+  const scope = `${failed.length} of ${before.length} children of earlier passes did not complete; what follows is of pass ${reported} alone.`
+  const each = failed.map(
+    ({ number: child, pass, problem = '' }) => `- surveyor ${child}, in pass ${pass}: ${text(problem)}`,
+  )
+  return [scope, each.join('\n')]
 }
 
 function todoSection({ todos, todoCount }: Finding): string[] {
@@ -145,19 +162,27 @@ function childRow(child: Child): string[] {
   ]
 }
 
-/** What warm workers save, where there were some. */
+/** What warm workers save: by runs that completed, over files that were counted both ways. */
 function warmth(children: readonly Child[]): string[] {
-  const rows = children.map(childReport)
-  const cold = rows.filter(({ worker }) => !worker.warm).map(({ ms }) => ms)
-  const warm = rows.filter(({ worker }) => worker.warm).map(({ ms }) => ms)
-  if (warm.length === 0 || cold.length === 0) return []
-  return [
-    `${warm.length} of ${rows.length} runs found a warm worker: ${number(median(warm))} ms (median), against ${number(median(cold))} ms with a fresh one.`,
-  ]
+  const isWarm = (child: Child): boolean => child.status().worker?.warm ?? false
+  const completed = children.filter(({ problem }) => problem === undefined)
+  const hasBoth = ({ share }: Child): boolean =>
+    new Set(completed.filter((child) => child.share === share).map(isWarm)).size === 2
+  const compared = completed.filter(hasBoth)
+  const ms = (warm: boolean): number[] =>
+    compared.filter((child) => isWarm(child) === warm).map((child) => child.status().ms)
+  const [warm, fresh] = [ms(true), ms(false)]
+  const count = children.filter(isWarm).length
+  if (count === 0) return []
+  const comparison = ` The same files took ${number(median(warm))} ms with it, ${number(median(fresh))} ms with a fresh one (medians of ${warm.length} and ${fresh.length} completed runs; by the second time the files may be in the system's cache, too).`
+  return [`${count} of ${children.length} runs found a warm worker.${compared.length === 0 ? '' : comparison}`]
 }
 
+/** The middle value, or the mean of the two in the middle; in whole ones. */
 function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+  const sorted = values.toSorted((a, b) => a - b)
+  const [low = 0, high = low] = sorted.slice(Math.ceil(sorted.length / 2) - 1, Math.floor(sorted.length / 2) + 1)
+  return Math.round((low + high) / 2)
 }
 
 // --- Markdown ---------------------------------------------------------------------------------------------

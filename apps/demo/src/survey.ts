@@ -26,7 +26,9 @@ export interface Child {
   readonly number: number
   /** In which pass over the tree it worked, from 1. */
   readonly pass: number
-  /** How many files it was given. */
+  /** Which share of the files it was given, from 1: the same files in every pass. */
+  readonly share: number
+  /** How many files that are. */
   readonly listed: number
   /** How many files it is through with. */
   done: number
@@ -77,13 +79,14 @@ export async function survey({ root, tree, children, repeat, signal, ...hooks }:
 
   const shares = shareOut(tree.files, children)
   const all: Child[] = []
-  const work = async (pass: number, waiting: Iterable<(typeof shares)[number]>): Promise<void> => {
-    for (const files of waiting) {
+  const work = async (pass: number, waiting: Iterable<[number, (typeof shares)[number]]>): Promise<void> => {
+    for (const [at, files] of waiting) {
       if (signal.aborted) return
       const run = runner.run({ role: 'surveyor', task: 'Count these files', input: { root, files }, signal })
       const child: Child = {
         number: all.length + 1,
         pass,
+        share: at + 1,
         listed: files.length,
         done: 0,
         finding: nothing(),
@@ -94,7 +97,7 @@ export async function survey({ root, tree, children, repeat, signal, ...hooks }:
     }
   }
   for (let pass = 1; pass <= repeat; pass += 1) {
-    const waiting = shares.values()
+    const waiting = shares.entries()
     await Promise.all(Array.from({ length: children }, () => work(pass, waiting)))
   }
   return all

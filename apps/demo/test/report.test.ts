@@ -11,23 +11,41 @@ const found: Finding = {
   todoCount: 1,
 }
 
-function child(number: number, finding: Finding, problem?: string): Child {
+interface Placing {
+  readonly pass?: number
+  readonly share?: number
+  readonly warm?: boolean
+  readonly ms?: number
+}
+
+function child(
+  number: number,
+  finding: Finding,
+  problem?: string,
+  { pass = 1, share = number, warm = false, ms = 12.6 }: Placing = {},
+): Child {
   const status = {
     runId: `run-${number}`,
     role: 'surveyor',
     session: `run-${number}`,
     phase: 'ended' as const,
     placement: { kind: 'local' as const, host: 'here' },
-    worker: { address: 'worker.1', pid: 4711, warm: false, miss: { why: 'first' as const } },
+    worker: {
+      address: 'worker.1',
+      pid: 4711,
+      warm,
+      ...(!warm && { miss: { why: 'first' as const } }),
+    },
     attempts: 1,
     events: 3,
     startedAt: 0,
-    ms: 12.6,
+    ms,
     status: problem === undefined ? ('completed' as const) : ('failed' as const),
   }
   return {
     number,
-    pass: 1,
+    pass,
+    share,
     listed: 2,
     done: 2,
     finding,
@@ -91,6 +109,55 @@ test('what is missing is said', () => {
   expect(text).toContain('## Not readable: counted with their bytes, but no lines\n\n- `locked`')
   expect(text).toContain('## Gone before they were read: not counted\n\n- `gone`')
   expect(text).toContain('## Not accessible: not counted\n\n- `cave`')
+})
+
+test('what an earlier pass lacks is not said of the last one, which is reported', () => {
+  const text = markdown('/x', tree, [
+    child(1, found),
+    child(2, merge([]), 'WORKER_LOST: killed'),
+    child(3, found, undefined, { pass: 2 }),
+    child(4, merge([]), undefined, { pass: 2 }),
+  ])
+  expect(text).not.toContain('Partial')
+  expect(text).toContain(
+    '1 of 2 children of earlier passes did not complete; what follows is of pass 2 alone.\n\n' +
+      '- surveyor 2, in pass 1: WORKER\\_LOST: killed\n\n2 files, 1,234 lines, 56,789 bytes.',
+  )
+})
+
+test('what the last pass lacks is said of it, whatever earlier ones found', () => {
+  const text = markdown('/x', tree, [
+    child(1, found),
+    child(2, merge([])),
+    child(3, merge([]), undefined, { pass: 2 }),
+    child(4, merge([]), 'WORKER_LOST: killed', { pass: 2 }),
+  ])
+  expect(text).toContain('**Partial:** 1 of 2 children of pass 2 did not complete; 0 of 2 files are counted.')
+  expect(text).not.toContain('earlier')
+})
+
+test('warm workers are compared with fresh ones by completed runs over the same files', () => {
+  const warm = { pass: 2, warm: true }
+  const text = markdown('/x', tree, [
+    child(1, found, undefined, { share: 1, ms: 1_000 }),
+    child(2, found, undefined, { share: 2, ms: 2_000 }),
+    child(3, merge([]), 'WORKER_LOST: killed', { share: 3, ms: 5 }),
+    child(4, found, undefined, { ...warm, share: 1, ms: 400 }),
+    child(5, found, undefined, { ...warm, share: 2, ms: 600 }),
+    // Nothing to compare it with: the fresh one was killed.
+    child(6, found, undefined, { ...warm, share: 3, ms: 90_000 }),
+    // And this one did not complete itself.
+    child(7, merge([]), 'TIMEOUT: total', { ...warm, share: 1, ms: 70_000 }),
+  ])
+  expect(text).toContain('4 of 7 runs found a warm worker.')
+  expect(text).toContain('500 ms with it, 1,500 ms with a fresh one')
+  expect(text).toContain('medians of 2 and 2 completed runs')
+})
+
+test('runs over different files are not compared', () => {
+  const text = markdown('/x', tree, [child(1, found), child(2, found, undefined, { warm: true })])
+  expect(text).toContain('1 of 2 runs found a warm worker.')
+  expect(text).not.toContain('median')
 })
 
 test('long lists are cut and say so', () => {

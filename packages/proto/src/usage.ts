@@ -4,9 +4,14 @@ import type { Usage } from './outcome.ts'
 
 const fields = ['inputTokens', 'outputTokens', 'costUsd', 'rounds'] as const
 
-/** A sum of amounts such as 0.1 and 0.2 is not to exceed 0.3. */
-function sumOf(a: number, b: number): number {
-  return Math.round((a + b) * 1e9) / 1e9
+/** Exact to a billionth: a sum of amounts such as 0.1 and 0.2 is not to exceed 0.3. */
+function merge(a: Usage, b: Usage, pick: (a: number, b: number) => number): Usage {
+  const merged: { -readonly [Field in keyof Usage]: Usage[Field] } = {}
+  for (const field of fields) {
+    if (a[field] !== undefined || b[field] !== undefined)
+      merged[field] = Math.round(pick(a[field] ?? 0, b[field] ?? 0) * 1e9) / 1e9
+  }
+  return merged
 }
 
 /**
@@ -17,11 +22,18 @@ function sumOf(a: number, b: number): number {
  * @returns the sum, exact to a billionth; what neither says is not there
  */
 export function addUsage(a: Usage, b: Usage): Usage {
-  const sum: { -readonly [Field in keyof Usage]: Usage[Field] } = {}
-  for (const field of fields) {
-    if (a[field] !== undefined || b[field] !== undefined) sum[field] = sumOf(a[field] ?? 0, b[field] ?? 0)
-  }
-  return sum
+  return merge(a, b, (before, since) => before + since)
+}
+
+/**
+ * What was used for certain, by two accounts of the same: nobody can say afterwards that it was less than was told.
+ *
+ * @param a - one account
+ * @param b - the other
+ * @returns the greater of each field, exact to a billionth; what neither says is not there
+ */
+export function greaterUsage(a: Usage, b: Usage): Usage {
+  return merge(a, b, Math.max)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { addUsage, exceededLimit } from '../src/index.ts'
+import { addUsage, exceededLimit, greaterUsage } from '../src/index.ts'
 
 test('what was used adds up; what nobody said is not there', () => {
   expect(addUsage({}, {})).toEqual({})
@@ -8,6 +8,15 @@ test('what was used adds up; what nobody said is not there', () => {
     inputTokens: 3,
     outputTokens: 3,
     costUsd: 0.5,
+  })
+})
+
+test('of two accounts of the same use the greater counts, field by field; what neither says is not there', () => {
+  expect(greaterUsage({}, {})).toEqual({})
+  expect(greaterUsage({ rounds: 3, inputTokens: 0 }, { rounds: 2, costUsd: 0.1 + 0.2 })).toEqual({
+    rounds: 3,
+    inputTokens: 0,
+    costUsd: 0.3,
   })
 })
 

@@ -3,14 +3,14 @@
  *
  * Later ones replace earlier ones, each for itself: defaults, the runner's, the role's, the session's, the run's.
  */
-import { addUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
+import { addUsage, greaterUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
 import type { Spent } from './drive/index.ts'
 import type { Session } from './session-store.ts'
 
 /**
  * Bounds on a run, those of {@link Limits}. Defaults: `acceptWarmMs` 10,000, `acceptColdMs` and `firstEventMs` 60,000,
- * `noProgressMs` 900,000, `totalMs` 3,600,000; nothing else is bounded. 0 is zero; null is none, also where there is a
- * default.
+ * `noProgressMs` 900,000, `totalMs` 3,600,000; nothing else is bounded. At most 9,007,199,254,740,991; 0 is zero; null is
+ * none, also where there is a default.
  */
 export type LimitOptions = { readonly [Limit in keyof Limits]?: Limits[Limit] | null }
 
@@ -36,6 +36,8 @@ const known: Readonly<Record<keyof Limits, boolean>> = {
   outputBytes: true,
   memoryMb: false,
 }
+/** Beyond it numbers have gaps, and what is left of a limit would be none. */
+const most = Number.MAX_SAFE_INTEGER
 const names = Object.keys(known).filter((name): name is keyof Limits => Object.hasOwn(known, name))
 
 /**
@@ -54,9 +56,10 @@ export function checkLimits(field: string, limits: unknown): void {
     const limit = names.find((one) => one === name)
     if (limit === undefined) throw bad(`${field}: "${name}"`, `one of ${names.join(', ')}`)
     if (value === undefined || value === null) continue
-    const isValid = known[limit] ? Number.isSafeInteger(value) : Number.isFinite(value)
-    if (!isValid || typeof value !== 'number' || value < 0)
-      throw bad(`${field}.${name}`, `a ${known[limit] ? 'whole ' : ''}number of at least 0, or null for no limit`)
+    const isValid =
+      typeof value === 'number' && value >= 0 && value <= most && (!known[limit] || Number.isInteger(value))
+    if (!isValid)
+      throw bad(`${field}.${name}`, `a ${known[limit] ? 'whole ' : ''}number from 0 to ${most}, or null for no limit`)
   }
 }
 
@@ -126,7 +129,7 @@ export class Account {
       ...(rounds === undefined ? {} : { rounds: Math.ceil(minus(rounds, used)) }),
       ...(tokens === undefined ? {} : { tokens: Math.ceil(minus(tokens, inputTokens + outputTokens)) }),
       ...(costUsd === undefined ? {} : { costUsd: minus(costUsd, cost) }),
-      ...(outputBytes === undefined ? {} : { outputBytes: minus(outputBytes, this.#outputBytes) }),
+      ...(outputBytes === undefined ? {} : { outputBytes: Math.max(0, outputBytes - this.#outputBytes) }),
     }
   }
 
@@ -134,11 +137,11 @@ export class Account {
    * Adds an attempt.
    *
    * @param spent - what it used as the runner saw it
-   * @param told - what its worker says that it used, which is more exact
+   * @param told - what its worker said at its end that it used; where that is less, what the runner saw counts
    */
   add(spent: Spent, told: Usage | undefined): void {
     this.#ms += spent.ms
     this.#outputBytes += spent.outputBytes
-    this.#usage = addUsage(this.#usage, told ?? spent.usage)
+    this.#usage = addUsage(this.#usage, greaterUsage(spent.usage, told ?? {}))
   }
 }

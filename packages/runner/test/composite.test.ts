@@ -82,6 +82,17 @@ test('what it tells is of all runners together', async () => {
   await waiting.cancel()
 })
 
+test('the workers of all runners are counted together, also those that were lost', async () => {
+  const [one, two] = [await echoing(), await adding()]
+  await using both = composeRunners(one, two)
+  for (const run of [one.run({ role: 'wait' }), two.run({ role: 'wait' })]) {
+    process.kill(Number(await firstData(run, 'pid')), 'SIGKILL')
+    expect(await run.outcome).toMatchObject({ code: 'WORKER_LOST' })
+  }
+  await both.run({ role: 'echo', task: 'hi' }).outcome
+  expect(both.stats().pool).toMatchObject({ idle: 1, misses: { first: 3 }, ended: { gone: 2, closed: 0 } })
+})
+
 test('drain reaches every runner: nothing new, and runs in progress have the grace', async () => {
   const [one, two] = [await echoing(), await adding()]
   const both = composeRunners(one, two)

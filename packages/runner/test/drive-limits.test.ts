@@ -205,6 +205,33 @@ test('what is used is summed up and bounded, whatever the worker makes of it', a
   expect(await it.attempt.ended).toMatchObject({ how: 'lost', tripped: { code: 'LIMIT_ROUNDS' } })
 })
 
+test.for([
+  [{ rounds: 3 }, { rounds: 3 }, undefined],
+  [{ rounds: 3 }, { rounds: 4 }, 'LIMIT_ROUNDS'],
+  // Two of what was told, and nine of what was not.
+  [{ tokens: 10 }, { outputTokens: 9 }, 'LIMIT_TOKENS'],
+  [{ costUsd: 0.5 }, { costUsd: 0.6 }, 'LIMIT_COST'],
+] as const)(
+  'with %j what its last words say that it used counts as well: %j ends as %s',
+  async ([limits, said, code]) => {
+    await using it = await executing(limits)
+    it.publish('events', { ...ref, first: 1, events: [{ type: 'usage', usage: { inputTokens: 2 } }] })
+    await until(() => it.events.length === 1)
+    await it.send('terminal', { ...ref, status: 'completed', lastSeq: 1, usage: said })
+    const { tripped } = await it.attempt.ended
+    expect(tripped?.code).toBe(code)
+  },
+)
+
+test('what its last words say that it used after a cancel does not make a failure of it', async () => {
+  const stop = new AbortController()
+  await using it = await executing({ rounds: 3 }, { signal: stop.signal })
+  stop.abort('enough')
+  await it.told()
+  await it.send('terminal', { ...ref, status: 'cancelled', reason: 'enough', lastSeq: 0, usage: { rounds: 4 } })
+  expect(await it.attempt.ended).not.toHaveProperty('tripped')
+})
+
 test('what is told is bounded, the last words included', async () => {
   const { length } = JSON.stringify(delta)
   await using it = await executing({ outputBytes: 2 * length })
@@ -216,6 +243,12 @@ test('what is told is bounded, the last words included', async () => {
   await using last = await executing({ outputBytes: 10 })
   await last.send('terminal', { ...ref, status: 'completed', lastSeq: 0, output: 'much too long' })
   expect(await last.attempt.ended).toMatchObject({ how: 'terminal', tripped: { code: 'LIMIT_OUTPUT' } })
+
+  for (const nothing of [{}, { text: '' }, { output: null, text: '' }]) {
+    await using silent = await executing({ outputBytes: 0 })
+    await silent.send('terminal', { ...ref, status: 'completed', lastSeq: 0, ...nothing })
+    expect(await silent.attempt.ended).not.toHaveProperty('tripped')
+  }
 
   await using enough = await executing({ outputBytes: 15 })
   await enough.send('terminal', { ...ref, status: 'completed', lastSeq: 0, output: 'short' })

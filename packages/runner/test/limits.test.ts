@@ -38,6 +38,12 @@ test.for([
   expect(limitsOfSession({ id: 's', metadata })).toEqual(ms === undefined ? {} : { totalMs: ms, noProgressMs: ms })
 })
 
+test('what is left of a large output is a whole number of bytes', () => {
+  const account = new Account({ outputBytes: 1e12 })
+  account.add({ ms: 0, usage: {}, outputBytes: 14 }, undefined)
+  expect(account.left).toEqual({ outputBytes: 999_999_999_986 })
+})
+
 test('what is left for the next attempt is what earlier ones did not use, never less than nothing', () => {
   const account = new Account({
     totalMs: 1_000,
@@ -65,6 +71,9 @@ test('what is left for the next attempt is what earlier ones did not use, never 
   account.add({ ms: 700, usage: { rounds: 1 }, outputBytes: 40 }, { rounds: 9 })
   expect(account.left).toMatchObject({ totalMs: 0, rounds: 0, outputBytes: 0, tokens: 5 })
   expect(account.usage).toEqual({ rounds: 10, inputTokens: 2, outputTokens: 3, costUsd: 0.1 })
+  // Whatever its last words say, what it told was used.
+  account.add({ ms: 0, usage: { rounds: 5 }, outputBytes: 0 }, { rounds: 1, outputTokens: 1 })
+  expect(account.usage).toEqual({ rounds: 15, inputTokens: 2, outputTokens: 4, costUsd: 0.1 })
 })
 
 test('limits travel to the executor: runner, role, session and run, in this order', async () => {
@@ -90,14 +99,33 @@ test('an executor that keeps the thread from its first line on is accepted, and 
   }
 })
 
-test('limits of a run that are none are refused by name', async () => {
+test.for([
+  ['{ "rounds": "many" }', 'limits.rounds must be a whole number from 0 to 9007199254740991, or null for no limit'],
+  ['{ "totalMs": 1e300 }', 'limits.totalMs must be a number from 0 to 9007199254740991, or null for no limit'],
+  ['{ "costUsd": -1 }', 'limits.costUsd must be a number from 0 to 9007199254740991, or null for no limit'],
+] as const)('limits of a run that are none are refused by name: %s', async ([limits, message]) => {
   await using runner = await testRunner()
-  const spec: RunSpec<'echo'> = JSON.parse('{ "role": "echo", "task": "x", "limits": { "rounds": "many" } }')
-  expect(await runner.run(spec).outcome).toMatchObject({
-    status: 'failed',
-    code: 'BAD_OPTIONS',
-    message: 'limits.rounds must be a whole number of at least 0, or null for no limit',
-  })
+  const spec: RunSpec<'echo'> = JSON.parse(`{ "role": "echo", "task": "x", "limits": ${limits} }`)
+  expect(await runner.run(spec).outcome).toMatchObject({ status: 'failed', code: 'BAD_OPTIONS', message })
+})
+
+test('the greatest limits that there may be are limits', async () => {
+  await using runner = await testRunner()
+  const most = Number.MAX_SAFE_INTEGER
+  const limits: LimitOptions = {
+    acceptWarmMs: most,
+    acceptColdMs: most,
+    firstEventMs: most,
+    noProgressMs: most,
+    totalMs: most,
+    toolMs: most,
+    rounds: most,
+    tokens: most,
+    costUsd: most,
+    outputBytes: most,
+    memoryMb: most,
+  }
+  expect(await runner.run({ role: 'echo', task: 'x', limits }).outcome).toMatchObject({ status: 'completed' })
 })
 
 test.for([

@@ -8,6 +8,7 @@
  */
 import type { LinkSender } from '@greenroom/bus'
 import {
+  greaterUsage,
   GreenroomError,
   isJson,
   jsonFlaw,
@@ -142,7 +143,7 @@ export class Attempt {
     const work = this.#work(messages).finally(this.#settle)
     const ending = await Promise.race([work, this.#graceOver.promise])
     this.end()
-    return withUsage(this.#verdict ?? ending, ending.usage ?? this.#meter.used)
+    return withUsage(this.#verdict ?? ending, greaterUsage(this.#meter.used, ending.usage ?? {}))
   }
 
   /** Ends all that is tied to it: the inbox, programs, calls that wait. */

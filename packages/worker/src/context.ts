@@ -43,7 +43,8 @@ export interface RunContext {
   /**
    * Texts that were sent to the run, in order. What is taken here is in the transcript, as a message of the user; what
    * is not taken before the run ends is put there by the runner, for the session's next run. The sender is told
-   * `delivered` when this was waiting for it, else `queued`. Ends with the run, or when it is cancelled.
+   * `delivered` when this was waiting for it, else `queued`. Ends with the run, or when it is cancelled; leaving it
+   * (`break`, `return()`) waits for nothing.
    */
   readonly steering: AsyncIterable<SteeringText>
   /**

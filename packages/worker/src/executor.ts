@@ -41,7 +41,10 @@ export interface RunRequest<Input = unknown> {
 export interface RunExtras {
   /** The final words. = '' */
   readonly text?: string
-  /** What it used. */
+  /**
+   * What all of it used. Of each field the greater counts, of this and of what {@link RunContext.spend} was told; more
+   * than the run's limits allow ends it as failed. = what was told
+   */
   readonly usage?: Usage
 }
 

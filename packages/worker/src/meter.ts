@@ -9,6 +9,7 @@
 import {
   addUsage,
   exceededLimit,
+  greaterUsage,
   GreenroomError,
   Stopwatch,
   type Clock,
@@ -107,16 +108,25 @@ export class Meter {
   }
 
   /**
-   * Judges how the executor ended: its last words are output, too.
+   * Judges how the executor ended: its last words are output, too, and what it says there that it used may be more than
+   * it told on the way.
    *
    * @param ending - as the executor has it
+   * @returns that, or the failure that it is because of a limit
    */
   judge(ending: Ending): Ending {
     if (ending.status !== 'completed') return ending
-    const bytes = this.#bytesOf([ending.output ?? null, ending.text])
-    if (this.#bytes + bytes <= this.#most) return ending
-    const failure = failed('LIMIT_OUTPUT', `with its result it told more than ${this.#most} bytes`)
-    return withUsage(failure, ending.usage)
+    const used = greaterUsage(this.#used, ending.usage ?? {})
+    const failure = this.#excess(ending, used)
+    return failure === undefined ? ending : withUsage(failure, used)
+  }
+
+  #excess({ output = null, text }: Ending & { readonly status: 'completed' }, used: Usage): Ending | undefined {
+    const bytes = output === null && text === '' ? 0 : this.#bytesOf([output, text])
+    if (this.#bytes + bytes > this.#most)
+      return failed('LIMIT_OUTPUT', `with its result it told more than ${this.#most} bytes`)
+    const code = exceededLimit(this.#options.limits, used)
+    return code === undefined ? undefined : failed(code, `it used ${JSON.stringify(used)}`)
   }
 
   get #most(): number {

@@ -8,6 +8,7 @@
  *   the run ends was not taken, and the runner puts it into the transcript.
  * - *I3* After `close` nothing is taken: what comes is refused.
  * - *I4* Before `open` it is not certain that there will be an executor: nothing is said yet.
+ * - *I5* Leaving waits for nothing, not even for a text that is being waited for: the next one is for others.
  */
 import type { SteerReceipt } from '@greenroom/proto'
 import type { SteeringText } from './context.ts'
@@ -27,12 +28,20 @@ export interface SteeringInboxOptions {
   readonly isHeldUp: () => boolean
 }
 
-/** See I1 to I4. */
+/** Somebody who waits for a text; undefined is the end. */
+interface Taker {
+  readonly iterator: AsyncIterator<SteeringText, undefined>
+  readonly take: (steering: Steering | undefined) => void
+}
+
+const done = { done: true, value: undefined } as const
+
+/** See I1 to I5. */
 export class SteeringInbox implements AsyncIterable<SteeringText> {
   readonly #options: SteeringInboxOptions
   #waiting: Steering[] = []
-  /** Wakes whoever waits for a text, each for one. */
-  #takers: (() => void)[] = []
+  /** Each gets one text; while there is one, no text waits. */
+  #takers: Taker[] = []
   #state: 'new' | 'open' | 'closed' = 'new'
 
   /** @param options - see {@link SteeringInboxOptions} */
@@ -47,10 +56,10 @@ export class SteeringInbox implements AsyncIterable<SteeringText> {
    */
   push(steering: Steering): void {
     if (this.#state === 'closed') return steering.settle('not-live')
+    const taker = this.#takers.shift()
+    if (taker !== undefined) return taker.take(steering)
     this.#waiting.push(steering)
-    const wake = this.#takers.shift()
-    if (wake !== undefined) wake()
-    else if (this.#state === 'open') steering.settle('queued')
+    if (this.#state === 'open') steering.settle('queued')
   }
 
   /** There is an executor, which had its chance to take what is here. */
@@ -64,20 +73,45 @@ export class SteeringInbox implements AsyncIterable<SteeringText> {
   close(): void {
     this.#state = 'closed'
     for (const steering of this.#waiting.splice(0)) steering.settle('not-live')
-    for (const wake of this.#takers.splice(0)) wake()
+    for (const { take } of this.#takers.splice(0)) take(undefined)
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<SteeringText> {
-    while (true) {
-      const steering = this.#waiting.shift()
-      if (steering !== undefined) {
-        if (await this.#take(steering)) yield { text: steering.text, mode: steering.mode }
-      } else if (this.#state === 'closed') return
-      else await new Promise<void>((resolve) => void this.#takers.push(resolve))
+  [Symbol.asyncIterator](): AsyncIterableIterator<SteeringText, undefined> {
+    let isOpen = true
+    const iterator: AsyncIterableIterator<SteeringText, undefined> = {
+      next: async () => {
+        while (isOpen) {
+          const steering = this.#waiting.shift() ?? (await this.#arrival(iterator))
+          if (steering === undefined) break
+          if (await this.#take(steering)) return { done: false, value: { text: steering.text, mode: steering.mode } }
+        }
+        return done
+      },
+      // Not a generator's: that one would wait until its `next` has come back (I5).
+      return: () => {
+        isOpen = false
+        const leaving = this.#takers.filter((taker) => taker.iterator === iterator)
+        this.#takers = this.#takers.filter((taker) => taker.iterator !== iterator)
+        for (const { take } of leaving) take(undefined)
+        return Promise.resolve(done)
+      },
+      [Symbol.asyncIterator]: () => iterator,
     }
+    return iterator
+  }
+
+  /** The next text; undefined at the end. */
+  #arrival(iterator: Taker['iterator']): Promise<Steering | undefined> {
+    if (this.#state === 'closed') return Promise.resolve(undefined)
+    return new Promise((take) => void this.#takers.push({ iterator, take }))
   }
 
   async #take(steering: Steering): Promise<boolean> {
+    // It was on its way here when the inbox was closed (I3).
+    if (this.#state === 'closed') {
+      steering.settle('not-live')
+      return false
+    }
     try {
       const recorded = this.#options.record(steering)
       if (this.#options.isHeldUp()) steering.settle('queued')

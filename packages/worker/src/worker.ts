@@ -25,6 +25,7 @@ import {
   type Clock,
   type Delivery,
   type LiveMessage,
+  type Message,
   type Peer,
   type PeerEnd,
   type Presence,
@@ -318,14 +319,14 @@ class Loop implements Worker {
     return new Attempt({ run, executor, secrets: provision.secrets ?? {}, cancelGraceMs, clock: this.#clock, platform })
   }
 
-  async #perform(attempt: Attempt, { run }: Order, delivery: Delivery): Promise<void> {
+  async #perform(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {
     const free = (): void => {
       this.#busy -= 1
       this.#changed()
     }
-    if (run === undefined || !(await this.#claim(delivery))) {
+    const messages = this.#messagesOf(order)
+    if (!(await this.#claim(delivery))) {
       attempt.end()
-      this.#shelf.drop(attempt.ref.runId)
       return free()
     }
     const { pid, loopLag, rssMb, sent } = this.#options.platform
@@ -339,7 +340,6 @@ class Loop implements Worker {
       ...(loopLag === undefined ? {} : { loopLag }),
       ...(rssMb === undefined ? {} : { rssMb }),
     })
-    const messages = run.historyParts === undefined ? (run.messages ?? []) : this.#shelf.take(run, run.historyParts)
     const ending = await attempt.execute(messages, link)
     this.#changed()
     void attempt.settled.then(free)
@@ -347,6 +347,11 @@ class Loop implements Worker {
     // W4.
     await this.#within(this.#lingerMs, attempt.acknowledged)
     link.close()
+  }
+
+  /** Taken as the run arrives, since its claim may take longer than parts are kept; undefined when one is missing. */
+  #messagesOf({ run, ref }: Order): readonly Message[] | undefined {
+    return run?.historyParts === undefined ? (run?.messages ?? []) : this.#shelf.take(ref, run.historyParts)
   }
 
   /** R2: the right to start. */

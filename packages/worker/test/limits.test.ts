@@ -1,5 +1,5 @@
 import { createManualClock, settle } from '@greenroom/bus/testing'
-import type { Limits } from '@greenroom/proto'
+import type { Limits, Usage } from '@greenroom/proto'
 import { defineExecutor, type Executor, type RunContext } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
 import { openBench, type BenchOptions } from '../src/testing/bench.ts'
@@ -28,6 +28,16 @@ async function run(
     [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose](),
   }
 }
+
+/** Tells some of what it uses on the way, and some at the end. */
+const returning = (told: Usage, usage: Usage): Executor =>
+  defineExecutor({
+    version: '1',
+    run: async (_request, ctx) => {
+      await ctx.spend(told)
+      return { usage }
+    },
+  })
 
 /** Waits for nothing but its end, and then some. */
 const deaf = (): Promise<void> => new Promise(() => undefined)
@@ -58,21 +68,41 @@ describe('what is spent', () => {
     expect(it.run.events).toEqual(uses.map((usage) => ({ type: 'usage', usage })))
   })
 
-  test('is summed up in the terminal, unless the executor says better', async () => {
-    await using summed = await run({}, async (ctx) => {
+  test('is summed up in the terminal', async () => {
+    await using it = await run({}, async (ctx) => {
       await ctx.spend({ inputTokens: 3, rounds: 1 })
       await ctx.emit({ type: 'usage', usage: { outputTokens: 4, rounds: 1 } })
     })
-    expect((await summed.terminal()).usage).toEqual({ inputTokens: 3, outputTokens: 4, rounds: 2 })
-    const itself = defineExecutor({
-      version: '1',
-      run: async (_request, ctx) => {
-        await ctx.spend({ rounds: 1 })
-        return { usage: { rounds: 7 } }
-      },
-    })
-    await using said = await run({}, itself)
-    expect((await said.terminal()).usage).toEqual({ rounds: 7 })
+    expect((await it.terminal()).usage).toEqual({ inputTokens: 3, outputTokens: 4, rounds: 2 })
+  })
+
+  test.for([
+    [{ rounds: 1 }, { rounds: 7 }, { rounds: 7 }],
+    [
+      { rounds: 7, inputTokens: 5 },
+      { rounds: 1, outputTokens: 2 },
+      { rounds: 7, inputTokens: 5, outputTokens: 2 },
+    ],
+    [{ rounds: 2 }, {}, { rounds: 2 }],
+  ] as const)('as told, %j, and as returned, %j, is of each the greater: %j', async ([told, usage, used]) => {
+    await using it = await run({}, returning(told, usage))
+    expect(await it.terminal()).toMatchObject({ status: 'completed', usage: used })
+  })
+
+  test.for([
+    [{ rounds: 2 }, { rounds: 2 }, undefined],
+    [{ rounds: 2 }, { rounds: 3 }, 'LIMIT_ROUNDS'],
+    [{ tokens: 10 }, { inputTokens: 6, outputTokens: 5 }, 'LIMIT_TOKENS'],
+    // Four of what was told, and seven of what was returned.
+    [{ tokens: 10 }, { inputTokens: 7 }, 'LIMIT_TOKENS'],
+    [{ costUsd: 0.3 }, { costUsd: 0.1 + 0.2 }, undefined],
+    [{ costUsd: 0.3 }, { costUsd: 0.31 }, 'LIMIT_COST'],
+  ] as const)('is held against %j also when it is only returned: %j ends as %s', async ([limits, usage, code]) => {
+    await using it = await run(limits, returning({ outputTokens: 4 }, usage))
+    const terminal = await it.terminal()
+    expect(terminal.status).toBe(code === undefined ? 'completed' : 'failed')
+    expect(terminal.error?.code).toBe(code)
+    expect(terminal.usage).toMatchObject({ outputTokens: 'outputTokens' in usage ? usage.outputTokens : 4 })
   })
 
   test('is in the terminal of a run that failed or was cancelled, too', async () => {
@@ -160,14 +190,30 @@ describe('output', () => {
     expect(await it.terminal()).toMatchObject({ status: 'failed', lastSeq: 3, error: { code: 'LIMIT_OUTPUT' } })
   })
 
+  const last = JSON.stringify([null, 'done']).length
   test.for([
-    [3 * size, 'failed'],
-    [3 * size + JSON.stringify([null, '']).length, 'completed'],
-  ] as const)('of at most %i bytes, result included, is %s', async ([outputBytes, status]) => {
-    await using it = await run({ outputBytes }, async (ctx) => {
-      for (let n = 0; n < 3; n += 1) await ctx.emit(event)
+    ['done', 3 * size + last - 1, 'failed'],
+    ['done', 3 * size + last, 'completed'],
+    // A result that says nothing is no output.
+    ['', 3 * size, 'completed'],
+  ] as const)('of three events and the last words "%s" within %i bytes is %s', async ([text, outputBytes, status]) => {
+    const talker = defineExecutor({
+      version: '1',
+      run: async (_request, ctx) => {
+        for (let n = 0; n < 3; n += 1) await ctx.emit(event)
+        return { text }
+      },
     })
+    await using it = await run({ outputBytes }, talker)
     expect((await it.terminal()).status).toBe(status)
+  })
+
+  test('may be none: who says nothing completes without any, and who says null', async () => {
+    await using silent = await run({ outputBytes: 0 }, () => Promise.resolve())
+    expect(await silent.terminal()).toMatchObject({ status: 'completed' })
+    const nothing = defineExecutor({ version: '1', run: () => Promise.resolve({ output: null, text: '' }) })
+    await using polite = await run({ outputBytes: 0 }, nothing)
+    expect(await polite.terminal()).toMatchObject({ status: 'completed' })
   })
 
   test('of a single word is too much where there may be none', async () => {

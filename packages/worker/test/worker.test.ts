@@ -5,7 +5,7 @@ import { command, defineExecutor, echo, startWorker, type RunContext } from '@gr
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { RunFailure } from '../src/ending.ts'
-import { openBench } from '../src/testing/bench.ts'
+import { openBench, type Bench } from '../src/testing/bench.ts'
 import { createManualClock, settle } from '@greenroom/bus/testing'
 
 /** Hands its context out and ends when told. */
@@ -38,6 +38,17 @@ function slowClaims(bus: Bus, confirmed: Promise<void>): Bus {
     [Symbol.asyncDispose]: () => bus.close(),
   }
 }
+
+/** Sends one of the three parts of a run's history. */
+const sendHistory =
+  ({ runner, address }: Bench, runId: string) =>
+  (part: number, content: string) =>
+    runner.peer.send({
+      to: address,
+      id: `history-${runId}-1-${part}`,
+      kind: 'history',
+      payload: encodeMessage('history', { runId, epoch: 1, part, parts: 3, messages: [{ role: 'user', content }] }),
+    })
 
 const abortOf = ({ signal }: RunContext): Error =>
   signal.reason instanceof Error ? signal.reason : expect.fail('not aborted')
@@ -116,19 +127,7 @@ describe('a run', () => {
       },
     })
     await using bench = await openBench({ it: executor })
-    const send = (part: number, content: string) =>
-      bench.runner.peer.send({
-        to: bench.address,
-        id: `history-h1-1-${part}`,
-        kind: 'history',
-        payload: encodeMessage('history', {
-          runId: 'h1',
-          epoch: 1,
-          part,
-          parts: 3,
-          messages: [{ role: 'user', content }],
-        }),
-      })
+    const send = sendHistory(bench, 'h1')
     await Promise.all([send(2, 'two'), send(3, 'three'), send(1, 'one')])
     expect((await (await bench.run({ executor: 'it', runId: 'h1', historyParts: 3 })).terminal).status).toBe(
       'completed',
@@ -215,6 +214,29 @@ describe('a run', () => {
 })
 
 describe('a claim', () => {
+  test('may take longer than the parts of a history are kept: they came with their run', async () => {
+    const clock = createManualClock()
+    const seen: unknown[] = []
+    const executor = defineExecutor({
+      version: '1',
+      async run({ messages }) {
+        seen.push(messages.map(({ content }) => content))
+      },
+    })
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench(
+      { it: executor },
+      { clock, lingerMs: 1_000, between: (bus) => slowClaims(bus, confirmed.promise) },
+    )
+    for (const part of [1, 2, 3]) await sendHistory(bench, 'h1')(part, `part ${part}`)
+    const run = await bench.run({ executor: 'it', runId: 'h1', historyParts: 3 })
+    await settle()
+    await clock.advance(100_000)
+    confirmed.resolve()
+    expect(await run.terminal).toMatchObject({ status: 'completed' })
+    expect(seen).toEqual([['part 1', 'part 2', 'part 3']])
+  })
+
   test('that is not confirmed forgets the run, and refuses what was sent to it', async () => {
     const { executor, runs } = puppet()
     const confirmed = Promise.withResolvers<void>()
@@ -586,6 +608,28 @@ describe('steering', () => {
     expect(run.events.at(-1)).toMatchObject({ type: 'message', message: { content: 'left' } })
   })
 
+  test('is left at once by whoever waits for it and leaves; the next text is for others', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const { steering } = first().ctx
+    const [leaving, staying] = [steering[Symbol.asyncIterator](), steering[Symbol.asyncIterator]()]
+    const waiting = leaving.next()
+    const next = staying.next()
+    expect(await leaving.return?.()).toEqual({ done: true, value: undefined })
+    expect(await waiting).toEqual({ done: true, value: undefined })
+    expect(await run.steer('left')).toBe('delivered')
+    expect(await next).toMatchObject({ value: { text: 'left' } })
+    expect(await leaving.next()).toEqual({ done: true, value: undefined })
+    await staying.return?.()
+    // Nobody waits any more.
+    expect(await run.steer('right')).toBe('queued')
+    first().end()
+    await run.terminal
+    expect(run.events).toMatchObject([{ type: 'message', message: { content: 'left' } }])
+  })
+
   test('after a cancel is refused, and whoever waits for it goes on', async () => {
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor })
@@ -759,6 +803,29 @@ describe('coming and going', () => {
     ).terminal
     await clock.advance(9_999)
     expect(bench.worker.freeSlots).toBe(256)
+    await clock.advance(1)
+    expect(await bench.worker.closed).toMatchObject({ why: 'idle' })
+  })
+
+  test('a worker is not idle while an executor that ignored its cancel still holds its slot', async () => {
+    const clock = createManualClock()
+    const { executor, first } = puppet()
+    await using bench = await openBench(
+      { it: executor },
+      { clock, cancelGraceMs: 100, lingerMs: 1_000, idleMs: 10_000 },
+    )
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    await run.cancel('not needed')
+    await clock.advance(100)
+    expect(await run.terminal).toMatchObject({ status: 'cancelled' })
+    let left = false
+    void bench.worker.closed.then(() => (left = true))
+    await clock.advance(100_000)
+    expect([left, bench.worker.freeSlots]).toEqual([false, 0])
+    first().end()
+    await clock.advance(9_999)
+    expect([left, bench.worker.freeSlots]).toEqual([false, 1])
     await clock.advance(1)
     expect(await bench.worker.closed).toMatchObject({ why: 'idle' })
   })

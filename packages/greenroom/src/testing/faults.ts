@@ -33,7 +33,10 @@ const steps: Readonly<Record<Moment, string>> = {
   'after terminal': 'send terminal done',
 }
 
-/** Orders what is to go wrong. All of it counts from when it is ordered. */
+/**
+ * Orders what is to go wrong. Each order counts all its occasions from when it is given, those too at which another one
+ * takes effect. Of orders that are due at once the first one given does; a message may be delayed and doubled.
+ */
 export interface Faults {
   /** Loses live messages of a kind on the way: their sender does not know. */
   drop(kind: LiveKind, options?: FaultOptions): void
@@ -78,8 +81,10 @@ export interface FaultTools {
   readonly connection: { cut(): void; restore(): void }
 }
 
+const commits = ['fails', 'lies', 'full'] as const
+
 interface Order {
-  /** What is to happen, and at what; the same two strings are asked for at each occasion. */
+  /** What is to happen, and at what: the occasion; that of a commit is any commit. */
   readonly what: string
   readonly at: string
   readonly forMs: number
@@ -158,20 +163,28 @@ export class FaultBoard implements Faults {
 
   /** What a commit of the database comes to. */
   readonly onCommit = (): CommitFault | undefined => {
-    for (const how of ['fails', 'lies', 'full'] as const) if (this.#springs('commit', how)) return { outcome: how }
-    return undefined
+    const isMeant = ({ what }: Order): boolean => what === 'commit'
+    this.#count(isMeant)
+    const at = this.#spring(isMeant)?.at
+    const outcome = commits.find((how) => how === at)
+    return outcome === undefined ? undefined : { outcome }
   }
 
   /** Whether a worker may not be started. */
-  readonly onSpawn = (): Error | undefined =>
-    this.#springs('refused', 'spawn') ? new Error('no worker can be started: injected fault') : undefined
+  readonly onSpawn = (): Error | undefined => {
+    this.#count(isAt('spawn'))
+    return this.#springs('refused', 'spawn') ? new Error('no worker can be started: injected fault') : undefined
+  }
 
   /** Looks into a worker's bus. */
   readonly ofWorker = (worker: InProcessWorker): BusObserver => ({
     ...this.ofSender(),
     onStep: (name) => {
-      for (const [moment, step] of Object.entries(steps))
-        if (step === name && this.#springs('killed', moment)) worker.kill()
+      for (const [moment, step] of Object.entries(steps)) {
+        if (step !== name) continue
+        this.#count(isAt(moment))
+        if (this.#springs('killed', moment)) worker.kill()
+      }
     },
   })
 
@@ -183,8 +196,9 @@ export class FaultBoard implements Faults {
 
   /** As after a lost message or on a slow line, the sender is told nothing. */
   #publish(line: object, { kind }: LiveOutgoing, pass: () => boolean): boolean {
+    this.#count(isAt(kind))
     if (this.#springs('dropped', kind)) return true
-    const delay = this.#spring('delayed', kind)
+    const delay = this.#spring(isOrder('delayed', kind))
     if (delay !== undefined) this.#jam(line, delay.forMs)
     const send = this.#springs('duplicated', kind) ? () => pass() && pass() : pass
     const jam = this.#jams.get(line)
@@ -211,20 +225,33 @@ export class FaultBoard implements Faults {
     this.#orders.push({ what, at, forMs, times, after, chance })
   }
 
-  #springs(what: string, at: string): boolean {
-    return this.#spring(what, at) !== undefined
+  /** Something happens that may go wrong. */
+  #count(isMeant: (order: Order) => boolean): void {
+    for (const order of this.#orders) if (isMeant(order)) order.after -= 1
   }
 
-  /** The order whose time has come, if one has. */
-  #spring(what: string, at: string): Order | undefined {
-    for (const order of this.#orders) {
-      if (order.what !== what || order.at !== at || order.times <= 0) continue
-      order.after -= 1
-      if (order.after >= 0 || this.#tools.random.fraction() >= order.chance) continue
-      order.times -= 1
-      this.happened.push(`${what} ${at}`)
-      return order
-    }
-    return undefined
+  #springs(what: string, at: string): boolean {
+    return this.#spring(isOrder(what, at)) !== undefined
+  }
+
+  /** The first order whose time has come, if one has. */
+  #spring(isMeant: (order: Order) => boolean): Order | undefined {
+    const order = this.#orders.find(
+      (one) => isMeant(one) && one.times > 0 && one.after < 0 && this.#tools.random.fraction() < one.chance,
+    )
+    if (order === undefined) return undefined
+    order.times -= 1
+    this.happened.push(`${order.what} ${order.at}`)
+    return order
   }
 }
+
+const isAt =
+  (at: string) =>
+  (order: Order): boolean =>
+    order.at === at
+
+const isOrder =
+  (what: string, at: string) =>
+  (order: Order): boolean =>
+    order.what === what && order.at === at

@@ -79,6 +79,22 @@ test('a delayed message arrives after its delay, and those behind it with it, in
   expect(runner.faults.happened).toEqual(['delayed events'])
 })
 
+test.each([
+  [1_500, 5_000, 6_000],
+  [5_000, 1_500, 2_500],
+])('of two delays, %d ms and a second later %d ms, the last one decides', async (one, two, releasedMs) => {
+  const clock = createManualClock()
+  const { executors } = counting()
+  await using runner = await createTestRunner({ executors, clock })
+  runner.faults.delay('events', one)
+  runner.faults.delay('events', two)
+  const run = runner.run({ role: 'work' })
+  await clock.advance(releasedMs - 100)
+  expect(run.status().events).toBe(0)
+  await clock.advance(100)
+  expect(run.status().events).toBe(Math.floor(releasedMs / 1_000) + 1)
+})
+
 describe('a worker killed at a moment', () => {
   const moments: readonly [Moment, string, number[]][] = [
     ['start', 'completed', [2]],
@@ -110,6 +126,41 @@ test('a worker that cannot be started ends the run, and the next one starts', as
     message: expect.stringContaining('no worker can be started: injected fault'),
   })
   expect(await runner.run({ role: 'work' }).outcome).toMatchObject({ status: 'completed' })
+})
+
+test('every order counts each occasion from when it was given, also one at which another springs', async () => {
+  await using runner = await createTestRunner({ executors: { work: scripted([{ return: 1 }]) } })
+  runner.faults.kill('after claim')
+  runner.faults.kill('after claim', { after: 1 })
+  runner.faults.kill('after claim', { after: 3 })
+  const statuses: string[] = []
+  for (let n = 1; n <= 5; n += 1) statuses.push((await runner.run({ role: 'work' }).outcome).status)
+  expect(statuses).toEqual(['failed', 'failed', 'completed', 'failed', 'completed'])
+})
+
+test('of two orders that are due at once the first springs, the other at the next occasion', async () => {
+  await using runner = await createTestRunner({ executors: { work: scripted([{ return: 1 }]) } })
+  runner.faults.kill('after claim', { after: 1 })
+  runner.faults.kill('after claim', { after: 1 })
+  const statuses: string[] = []
+  for (let n = 1; n <= 4; n += 1) statuses.push((await runner.run({ role: 'work' }).outcome).status)
+  expect(statuses).toEqual(['completed', 'failed', 'failed', 'completed'])
+})
+
+test('orders of different kinds count the same occasions: a message that is lost, a commit that fails', async () => {
+  const messages = await suffer((faults) => {
+    faults.drop('events', { times: 2 })
+    faults.duplicate('events', { after: 1 })
+    faults.drop('events', { after: 3 })
+  })
+  expect(messages.happened).toEqual(['dropped events', 'dropped events', 'duplicated events', 'dropped events'])
+  const commits = await suffer((faults) => {
+    faults.commit('lies', { after: 5 })
+    faults.commit('full', { after: 4 })
+    faults.commit('fails', { after: 4 })
+  })
+  // At the fifth two are due, at the sixth the one that was given first.
+  expect(commits.happened).toEqual(['commit full', 'commit lies', 'commit fails'])
 })
 
 test("the runner's own connection may be lost for a while", async () => {

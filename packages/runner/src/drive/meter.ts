@@ -2,6 +2,7 @@
 import {
   addUsage,
   exceededLimit,
+  greaterUsage,
   type Limits,
   type RunEvent,
   type Terminal,
@@ -51,9 +52,10 @@ export class Meter {
     }
   }
 
-  /** This is how it ended: its last words are output, too. */
-  terminal({ output, text }: Terminal): void {
-    if (output !== undefined || text !== undefined) this.#weigh([output ?? null, text ?? ''])
+  /** This is how it ended: its last words are output, too, and may say that it used more than it told on the way. */
+  terminal({ status, output = null, text = '', usage = {} }: Terminal): void {
+    if (output !== null || text !== '') this.#weigh([output, text])
+    if (status === 'completed') this.#judge(greaterUsage(this.#usage, usage))
   }
 
   /** So much memory its worker has, in MiB. */
@@ -64,8 +66,12 @@ export class Meter {
 
   #spend(usage: Usage): void {
     this.#usage = addUsage(this.#usage, usage)
-    const code = exceededLimit(this.#limits, this.#usage)
-    if (code !== undefined) this.#onExceeded({ code, message: `it used ${JSON.stringify(this.#usage)}` })
+    this.#judge(this.#usage)
+  }
+
+  #judge(used: Usage): void {
+    const code = exceededLimit(this.#limits, used)
+    if (code !== undefined) this.#onExceeded({ code, message: `it used ${JSON.stringify(used)}` })
   }
 
   #weigh(value: unknown): void {
