@@ -12,9 +12,9 @@ import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
-import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive } from './drive/index.ts'
+import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive, Spent } from './drive/index.ts'
 import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
-import type { AttemptRecord, Journal } from './journal.ts'
+import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { Account } from './limits.ts'
 import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
@@ -39,6 +39,10 @@ export interface AttemptLoop {
   readonly signal: AbortSignal
   /** Resolves when the run is recorded: nothing is sent before. */
   readonly begun: Promise<void>
+  /** Its attempts of an earlier life of the runner, in order. */
+  readonly earlier: OpenRun['attempts']
+  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
+  readonly isGone: (record: AttemptRecord) => Promise<boolean>
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
   readonly flushed: () => Promise<void>
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'queued'>) => void
@@ -83,15 +87,22 @@ interface Tried {
  */
 export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const { plan, config, signal } = loop
-  const retry = new Retry(plan.retry, config.random)
-  const account = new Account(plan.limits)
   const { runId } = plan.record
+  const before = loop.earlier.at(-1)
+  const account = new Account(plan.limits)
   /** The attempt that ended last, as far as it is not dealt with. */
-  let last: Tried = { ...neverTried, ref: { runId, epoch: 1 } }
+  let last: Tried = { ...neverTried, ref: { runId, epoch: before?.epoch ?? 1 } }
+  const orphan = before?.end === undefined ? before : undefined
+  let epoch = orphan?.epoch ?? (before?.epoch ?? 0) + 1
+  const ended = loop.earlier.filter(({ end }) => end !== undefined)
+  const retry = new Retry(plan.retry, config.random, ended.length)
   try {
-    await pause(loop, plan.delayMs)
-    for (let epoch = 1; ; epoch += 1) {
-      last = await tryOnce(loop, { runId, epoch }, account)
+    for (const attempt of ended) account.add(nothing, loop.journal.usageOf({ runId, epoch: attempt.epoch }))
+    if (before === undefined) await pause(loop, plan.delayMs)
+    for (;;) {
+      if (orphan?.epoch === epoch) last = await settle(loop, orphan, account)
+      else last = await tryOnce(loop, { runId, epoch }, account)
+      epoch += 1
       const afterMs = signal.aborted ? undefined : retry.after(judged(last, plan))
       if (afterMs === undefined) return lastOf(loop, last, account)
       await giveUp(loop, last)
@@ -103,6 +114,41 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
     const outcome = last.end.how === 'unplaced' ? failedBy(error) : last.outcome
     return lastOf(loop, { ...last, outcome: signal.aborted ? cancelledBy(signal) : outcome }, account)
   }
+}
+
+/** What cannot be known of an attempt of an earlier life. */
+const nothing: Spent = { ms: 0, usage: {}, outputBytes: 0 }
+
+/** An attempt that an earlier life of the runner left without an end. */
+async function settle(loop: AttemptLoop, attempt: OpenRun['attempts'][number], account: Account): Promise<Tried> {
+  const { plan, drive, journal, signal, config } = loop
+  const { epoch, lastSeq, ...record } = attempt
+  const ref = { runId: plan.record.runId, epoch }
+  const { address, incarnation, startedAt } = record
+  const end = await drive.settle({
+    ref,
+    worker: { address, incarnation, gone: () => loop.isGone(record) },
+    startedAt,
+    lastSeq,
+    kept: () => journal.keptTerminal(ref),
+    signal,
+  })
+  const terminal = end.how === 'terminal' ? end.terminal : undefined
+  account.add(nothing, terminal?.usage ?? journal.usageOf(ref))
+  const over = { how: terminal?.status ?? end.how, lastSeq: terminal?.lastSeq ?? lastSeq, at: config.clock.now() }
+  const outcome = outcomeOfOrphan(end, plan, signal)
+  return { ref, lease: undefined, end, gone: undefined, outcome, record: { ...record, end: over } }
+}
+
+function outcomeOfOrphan(end: DrivenEnd, { idempotent = false }: Plan, signal: AbortSignal): Outcome {
+  // Nobody cancelled it: its worker did, when it had lost its runner.
+  if (end.how === 'terminal' && end.terminal.status === 'cancelled')
+    return failed('WORKER_LOST', 'its worker stopped it when its runner had ended', { mayStillRun: false })
+  if (end.how !== 'lost') return outcomeAfter(end, undefined, signal)
+  const { mayStillRun } = end
+  // Only what may have its effects twice is as good as lost.
+  if (idempotent && !mayStillRun) return failed('WORKER_LOST', 'its runner ended', { mayStillRun })
+  return failed('OUTCOME_UNKNOWN', 'its runner ended while a worker had it', { mayStillRun })
 }
 
 const neverTried = {

@@ -6,9 +6,9 @@
  *   learns to do, since a member that was left out would be left out silently. Schedulers stay with the members: what one
  *   has to deliver is in its member's database.
  */
-import { GreenroomError, type Outcome } from '@greenroom/proto'
+import { codeOf, GreenroomError, type Outcome } from '@greenroom/proto'
 import type { EndReason, PoolStats } from './pool/index.ts'
-import type { Run, TypedRunSpec } from './run.ts'
+import type { Run, StartOptions, TypedRunSpec } from './run.ts'
 import type { AnyRoleTypes, AnyRunner, Runner, RunnerStats } from './runner.ts'
 import type { SessionStore } from './session-store.ts'
 
@@ -31,13 +31,18 @@ export type ComposedRoles<Members extends readonly ComposableRunner[]> = Members
 /** Several runners behind one door. Leaving its `await using` block disposes of each of them. */
 export interface CompositeRunner<Types extends AnyRoleTypes = AnyRoleTypes> extends Omit<
   Runner,
-  'run' | 'scheduler' | 'sessions' | '~roles'
+  'run' | 'start' | 'scheduler' | 'sessions' | '~roles'
 > {
   /**
    * Starts a run with the first member that handles it. Never throws; see {@link Runner.run}. The outcome of a role that
    * none has is `UNKNOWN_ROLE`, naming those that there are; the first member keeps the record of it.
    */
   run<Role extends keyof Types & string>(spec: TypedRunSpec<Role, Types[Role]['input']>): Run<Types[Role]['output']>
+  /** Starts a run and waits until that is recorded; see {@link Runner.start}. A key is one member's. */
+  start<Role extends keyof Types & string>(
+    spec: TypedRunSpec<Role, Types[Role]['input']>,
+    options?: StartOptions,
+  ): Promise<Run<Types[Role]['output']>>
   /**
    * The transcripts of the member that handles a role. A session is one member's: the same name at another member is
    * another session.
@@ -92,6 +97,18 @@ export function composeRunners(...runners: readonly ComposableRunner[]): Composi
       const run = first.run(spec)
       return explained(run, `no role "${run.status().role}"; there are: ${roles().join(', ')}`)
     },
+    start: (spec, options) => (memberOf(spec) ?? first).start(spec, options),
+    async attach(runId, options) {
+      for (const runner of runners) {
+        try {
+          return await runner.attach(runId, options)
+        } catch (error) {
+          if (codeOf(error) !== 'UNKNOWN_RUN') throw error
+        }
+      }
+      throw new GreenroomError('UNKNOWN_RUN', `no run ${runId}`)
+    },
+    resume: async () => (await Promise.all(runners.map((runner) => runner.resume()))).flat(),
     get roles() {
       return roles()
     },

@@ -4,6 +4,8 @@ import type { Operation } from '@greenroom/store'
 
 /** A run's duty to whoever ordered it. */
 export interface Duty {
+  /** Whom it is for: is told in another life of the runner, too. */
+  readonly parent: string
   /** Whether it is bounded elsewhere how many of its kind wait to be let in. */
   readonly exempt: boolean
   /** Called once it waits no more: it executes, or is over. Perhaps more than once. */

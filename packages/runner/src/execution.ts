@@ -30,11 +30,11 @@ import type { Config } from './config.ts'
 import type { Attempt, Drive } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import { failedBy } from './ending.ts'
-import { attemptOperation, type Journal } from './journal.ts'
+import { attemptOperation, type AttemptRecord, type Journal, type OpenRun, type StartKey } from './journal.ts'
 import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
-import { Feed } from './reader.ts'
+import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
 import type { SessionEntry, SessionStore } from './session-store.ts'
@@ -51,6 +51,8 @@ export interface Surroundings {
   readonly placement: Placement
   readonly pool: Pool<WorkerNeed, PlacedWorker>
   readonly admission: Admission
+  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
+  readonly isGone: (record: AttemptRecord) => Promise<boolean>
 }
 
 type Spec = RunSpec & { readonly input?: JsonValue | undefined }
@@ -59,6 +61,18 @@ interface Steer {
   readonly text: string
   readonly mode: SteerMode
   readonly settle: (status: SteerStatus | Promise<SteerStatus>) => void
+}
+
+/** What is special about an execution. */
+export interface ExecutionOptions {
+  /** Why it is not even tried. */
+  readonly refusal?: GreenroomError | undefined
+  /** What whoever ordered it wants. */
+  readonly duty?: Duty | undefined
+  /** What an earlier life of the runner left of it. */
+  readonly earlier?: OpenRun
+  /** By which it is found when it is started again. */
+  readonly start?: StartKey
 }
 
 /** How many messages of a transcript are moved at a time. */
@@ -76,6 +90,9 @@ export class Execution implements Run {
   readonly #spec: Spec
   readonly #refusal: GreenroomError | undefined
   readonly #duty: Duty | undefined
+  readonly #earlier: OpenRun | undefined
+  readonly #start: StartKey | undefined
+  readonly #durable = Promise.withResolvers<void>()
   readonly #session: string
   readonly #feed: Feed
   readonly #recorder: Recorder
@@ -90,28 +107,28 @@ export class Execution implements Run {
   #lease: Lease<PlacedWorker> | undefined
   #log: LogPart | undefined
   #attempt: Attempt | undefined
-  #attempts = 0
+  #attempts: number
   #ms: number | undefined
   #status: Outcome['status'] | undefined
   /** The number of the last text that came too late. */
   #lateSeq = 0
 
-  /** @param more - why it is not even tried; what whoever ordered it wants */
-  constructor(
-    around: Surroundings,
-    spec: Spec,
-    more: { readonly refusal?: GreenroomError | undefined; readonly duty?: Duty | undefined } = {},
-  ) {
+  /** @param more - see {@link ExecutionOptions} */
+  constructor(around: Surroundings, spec: Spec, more: ExecutionOptions = {}) {
     const { clock, random } = around.config
+    const { earlier } = more
     this.#around = around
     this.#refusal = more.refusal
     this.#duty = more.duty
     this.#spec = isObject(spec) ? spec : { role: String(spec) }
-    this.id = random.id()
+    this.#earlier = earlier
+    this.#start = more.start
+    this.id = earlier?.record.runId ?? random.id()
     this.#session = this.#spec.session ?? this.id
-    this.#startedAt = clock.now()
-    this.#startedTicks = clock.monotonic()
-    this.#feed = new Feed(this.id, around.journal)
+    this.#startedAt = earlier?.record.startedAt ?? clock.now()
+    this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
+    this.#attempts = earlier?.attempts.length ?? 0
+    this.#feed = new Feed(this.id, around.journal, earlier?.attempts)
     this.#recorder = new Recorder({
       runId: this.id,
       journal: around.journal,
@@ -122,13 +139,25 @@ export class Execution implements Run {
         around.ownSessions?.operations(this.#session, messageEntry(ref, seq, event)) ?? [],
       onBroken: (error) => this.#attempt?.break(error),
     })
+    if (earlier !== undefined) this.#recorder.messages.push(...around.journal.messagePlaces(this.id))
+    this.#durable.promise.catch(() => undefined)
     const lived = this.#live()
     this.outcome = lived.then(({ outcome }) => outcome)
     this.settled = lived.then((end) => this.#settle(end))
   }
 
+  /** Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be. */
+  get durable(): Promise<void> {
+    return this.#durable.promise
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<ReadEvent, undefined> {
     return this.#feed.read()
+  }
+
+  /** Reads from the event after that one on. */
+  read(after: ReadAfter | undefined): AsyncIterator<ReadEvent, undefined> {
+    return this.#feed.read(after)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -194,6 +223,8 @@ export class Execution implements Run {
     this.#log?.end()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
+    if (recorded) this.#durable.resolve()
+    else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
     this.#status = end.outcome.status
     this.#ms = this.#elapsed()
     this.#phase = 'ended'
@@ -230,7 +261,8 @@ export class Execution implements Run {
       using _following = this.#followSignal()
       if (this.#refusal !== undefined) throw this.#refusal
       if (signal.aborted) throw new GreenroomError('ABORTED')
-      const why = await untilAbort(signal, this.#duty?.skip() ?? Promise.resolve(undefined))
+      const skip = this.#earlier === undefined ? this.#duty?.skip() : undefined
+      const why = await untilAbort(signal, skip ?? Promise.resolve(undefined))
       if (why !== undefined) return this.#over({ status: 'skipped', why })
       return await this.#tryAll(await this.#plan())
     } catch (error) {
@@ -253,6 +285,7 @@ export class Execution implements Run {
       session: this.#session,
       spec: this.#spec,
       startedAt: this.#startedAt,
+      isResumed: this.#earlier !== undefined,
       config,
       sessions,
       replyTo: drive.peer.address,
@@ -263,7 +296,7 @@ export class Execution implements Run {
   #tryAll(plan: Plan): Promise<LoopEnd> {
     const { config, journal, drive, pool, admission } = this.#around
     const begun = this.#begin(plan)
-    begun.catch(() => undefined)
+    begun.then(this.#durable.resolve, () => undefined)
     return runAttempts({
       plan,
       pool,
@@ -273,6 +306,8 @@ export class Execution implements Run {
       admission,
       signal: this.#abort.signal,
       begun,
+      earlier: this.#earlier?.attempts ?? [],
+      isGone: this.#around.isGone,
       record: (epoch, first, events) => {
         this.#recorder.record(epoch, first, events)
         for (const event of events) this.#noteTaken(event)
@@ -314,8 +349,10 @@ export class Execution implements Run {
 
   /** Records the run, after its session has what it was asked to do. */
   async #begin({ record, sessionEntries }: Plan): Promise<void> {
+    if (this.#earlier !== undefined) return
     const also = await this.#sessionOperations(sessionEntries)
-    await this.#around.journal.begin(record, also)
+    const parent = this.#duty?.parent
+    await this.#around.journal.begin(parent === undefined ? record : { ...record, parent }, also, this.#start)
   }
 
   /** Gives entries to the session: as operations for the transaction at hand, or at once where it is kept elsewhere. */

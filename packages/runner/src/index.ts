@@ -4,13 +4,13 @@
  * Data goes one way: *plan* (what to do, as values) → *placement* (a worker process) → *drive* (one attempt over the
  * bus) → outcome → journal → caller.
  *
- * - `runner` the door: owns bus, journal, sessions · `composite` several behind one door · `run` one execution, as its caller holds it · `options` what can
+ * - `runner` the door · `live-runner` owns runs and schedulers · `assembly` puts the parts together · `composite` several behind one door · `run` one execution, as its caller holds it · `options` what can
  *   be asked for · `entry` the worker's file and the types of its executors
  * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
  *   there is another one · `ending` outcome, sessions, journal
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
- * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `reader` reading a run, late or live
+ * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `reader` reading a run, late or live · `past-run` one that has ended
  * - `limits` the bounds of a run, and what is left of them · `room` places that are waited for
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
@@ -35,7 +35,17 @@ export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifferenc
 export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
 export type { LimitOptions } from './limits.ts'
 export type { RetryOptions } from './retry.ts'
-export type { Run, RunPhase, RunSpec, RunStatus, SteerStatus, TypedRunSpec } from './run.ts'
+export type { ReadAfter } from './reader.ts'
+export type {
+  AttachOptions,
+  Run,
+  RunPhase,
+  RunSpec,
+  StartOptions,
+  RunStatus,
+  SteerStatus,
+  TypedRunSpec,
+} from './run.ts'
 export type { AnyScheduler, Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
 export {

@@ -4,32 +4,52 @@
  * ```text
  * runner   self                     who this runner is on the bus
  * run      runId                    what was asked for
+ * open     runId                    that it has no outcome yet
+ * start    digest of a key          which run an idempotency key started
  * attempt  runId/epoch(6)           where it was tried, and how that ended
  * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON
+ * terminal runId/epoch(6)           a worker's last word that came when nobody followed the attempt
  * outcome  runId                    how it ended, once; the body is its JSON
  * completion  parent/runId          that a parent is to be told, or was, of a child's end
  * ```
  *
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
  * - *J2* An outcome, its attempt's end and the last of its session's messages are one transaction.
+ * - *J3* A run is open from the transaction that records it to the one that records its outcome.
  */
 import {
+  addUsage,
   decodePayload,
   encodePayload,
   parseEvent,
+  parseMessage,
   parseOutcome,
+  type Delivery,
   type JsonValue,
   type Outcome,
   type RunEvent,
   type RunRef,
+  type Usage,
   type WireEvent,
 } from '@greenroom/proto'
 import type { Operation, Store, StoredRecord } from '@greenroom/store'
+import type { KeptTerminal } from './drive/index.ts'
+import type { LimitOptions } from './limits.ts'
 import type { Completion } from './scheduler.ts'
 import type { ChildRun } from './parent-stream.ts'
 
 /** The collections that a store needs to hold a journal. */
-export const journalCollections: readonly string[] = ['runner', 'run', 'attempt', 'entry', 'outcome', 'completion']
+export const journalCollections: readonly string[] = [
+  'runner',
+  'run',
+  'open',
+  'start',
+  'attempt',
+  'entry',
+  'terminal',
+  'outcome',
+  'completion',
+]
 
 /** What was asked for. Nothing secret. */
 export type RunRecord = {
@@ -42,6 +62,27 @@ export type RunRecord = {
   readonly model?: string
   /** When, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** Waits so long from then on, in milliseconds. */
+  readonly delayMs?: number
+  readonly priority?: number
+  readonly limits?: LimitOptions
+  /** The parent that is told of its end. */
+  readonly parent?: string
+}
+
+/** An idempotency key: a start with the same one and the same content is the same start. */
+export interface StartKey {
+  /** Of the key. */
+  readonly key: string
+  /** Of what was asked for. */
+  readonly digest: string
+}
+
+/** A run without an outcome, as an earlier life of the runner left it. */
+export interface OpenRun {
+  readonly record: RunRecord
+  /** In order. */
+  readonly attempts: readonly (AttemptRecord & { readonly epoch: number; readonly lastSeq: number })[]
 }
 
 /** An attempt: with `end` once it is over. */
@@ -82,8 +123,20 @@ export class Journal {
   }
 
   /** Records what was asked for. Refused with `STORAGE_FULL` when little space is left. */
-  begin(run: RunRecord, also: readonly Operation[]): Promise<void> {
-    return this.#store.commit([...also, { put: 'run', key: run.runId, meta: run }], { reserve: true })
+  begin(run: RunRecord, also: readonly Operation[], start?: StartKey): Promise<void> {
+    const { runId } = run
+    const operations: Operation[] = [
+      { put: 'run', key: runId, meta: run },
+      { put: 'open', key: runId, meta: {} },
+    ]
+    if (start !== undefined) operations.push({ put: 'start', key: start.key, meta: { runId, digest: start.digest } })
+    return this.#store.commit([...also, ...operations], { reserve: true })
+  }
+
+  /** The run that an idempotency key started, and the digest of what was asked for. */
+  started(key: string): { readonly runId: string; readonly digest: string } | undefined {
+    const { runId, digest } = this.#store.get('start', key)?.meta ?? {}
+    return typeof runId === 'string' && typeof digest === 'string' ? { runId, digest } : undefined
   }
 
   /** Records where an attempt is tried. */
@@ -98,8 +151,78 @@ export class Journal {
 
   /** Records the end: see J2. */
   finish(ref: RunRef, outcome: Outcome, at: number, also: readonly Operation[]): Promise<void> {
-    const meta = { status: outcome.status, epoch: ref.epoch, at }
-    return this.#store.commit([...also, { put: 'outcome', key: ref.runId, meta, body: encodePayload(outcome) }])
+    const { runId, epoch } = ref
+    const meta = { status: outcome.status, epoch, at }
+    return this.#store.commit([
+      ...also,
+      { put: 'outcome', key: runId, meta, body: encodePayload(outcome) },
+      { delete: 'open', key: runId },
+      ...this.#terminalsOf(runId).map(({ key }): Operation => ({ delete: 'terminal', key })),
+    ])
+  }
+
+  /** What was asked for; undefined for a run that is not there. */
+  run(runId: string): RunRecord | undefined {
+    const meta = this.#store.get('run', runId)?.meta
+    return isRunRecord(meta) ? meta : undefined
+  }
+
+  /** The runs without an outcome (J3), in no order. */
+  openRuns(): OpenRun[] {
+    return this.#store.scan('open').flatMap(({ key }) => this.openRun(key) ?? [])
+  }
+
+  /** One of them; undefined when it is not there, or has ended. */
+  openRun(runId: string): OpenRun | undefined {
+    const record = this.#store.get('open', runId) === undefined ? undefined : this.run(runId)
+    return record === undefined ? undefined : { record, attempts: this.attempts(runId) }
+  }
+
+  /** The attempts of a run, in order, each with the number of its last entry. */
+  attempts(runId: string): OpenRun['attempts'] {
+    return this.#store.scan('attempt', { prefix: `${runId}/` }).flatMap(({ key, meta }) => {
+      const epoch = Number(key.slice(-6))
+      return isAttemptRecord(meta) ? [{ ...meta, epoch, lastSeq: this.#lastSeq({ runId, epoch }) }] : []
+    })
+  }
+
+  #lastSeq(ref: RunRef): number {
+    const range = { prefix: `${epochKey(ref)}/`, reverse: true, limit: 1, bodies: false }
+    return Number(this.#store.scan('entry', range)[0]?.key.slice(-10) ?? 0)
+  }
+
+  /** What an attempt's `usage` entries add up to; undefined when there are none. */
+  usageOf(ref: RunRef): Usage | undefined {
+    const entries = this.#store.scan('entry', { prefix: `${epochKey(ref)}/`, bodies: false })
+    const used = entries.filter(({ meta }) => meta['type'] === 'usage')
+    const usages = used.flatMap(({ key }) => usageIn(this.#store.get('entry', key)))
+    return usages.length === 0 ? undefined : usages.reduce(addUsage)
+  }
+
+  /** Where the messages of a run's transcript stand. */
+  messagePlaces(runId: string): { readonly epoch: number; readonly seq: number }[] {
+    return this.#store
+      .scan('entry', { prefix: `${runId}/`, bodies: false })
+      .filter(({ meta }) => meta['type'] === 'message')
+      .map(({ key }) => ({ epoch: Number(key.slice(-17, -11)), seq: Number(key.slice(-10)) }))
+  }
+
+  /** Keeps the terminal of an attempt that nobody follows, until its run has an outcome; undefined when it has one. */
+  keepTerminal(ref: RunRef, { from, fromIncarnation, payload }: Delivery): Promise<void> | undefined {
+    if (this.#store.get('open', ref.runId) === undefined) return undefined
+    return this.#store.commit([{ put: 'terminal', key: epochKey(ref), meta: { from, fromIncarnation }, body: payload }])
+  }
+
+  /** What {@link keepTerminal} kept. */
+  keptTerminal(ref: RunRef): KeptTerminal | undefined {
+    const { meta, body } = this.#store.get('terminal', epochKey(ref)) ?? {}
+    const { from, fromIncarnation } = meta ?? {}
+    if (body === undefined || typeof from !== 'string' || typeof fromIncarnation !== 'string') return undefined
+    return { from, fromIncarnation, terminal: parseMessage('terminal', decodePayload(body)) }
+  }
+
+  #terminalsOf(runId: string): StoredRecord[] {
+    return this.#store.scan('terminal', { prefix: `${runId}/`, bodies: false })
   }
 
   /** What notes, together with an outcome, that a parent has to be told. */
@@ -124,6 +247,12 @@ export class Journal {
       if (typeof session !== 'string' || typeof role !== 'string') return []
       return [{ runId, session, role, parent, outcome }]
     })
+  }
+
+  /** When it did, in milliseconds since the epoch. */
+  endedAt(runId: string): number | undefined {
+    const at = this.#store.get('outcome', runId)?.meta['at']
+    return typeof at === 'number' ? at : undefined
   }
 
   /** How a run ended; undefined when it has not. */
@@ -171,6 +300,33 @@ export function entryOperation(
   event: RunEvent | WireEvent,
 ): Operation & { readonly body: Uint8Array } {
   return { put: 'entry', key: entryKey(ref, seq), meta: { type: event.type }, body: encodePayload(event) }
+}
+
+/** What was written by this code; anything else is as if it were not there. */
+function isRunRecord(meta: unknown): meta is RunRecord {
+  return hasTexts(meta, 'runId', 'role', 'session', 'task', 'workspace')
+}
+
+function isAttemptRecord(meta: unknown): meta is AttemptRecord {
+  return hasTexts(meta, 'address', 'incarnation', 'host')
+}
+
+function hasTexts(value: unknown, ...fields: readonly string[]): boolean {
+  return isObject(value) && fields.every((field) => typeof Reflect.get(value, field) === 'string')
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function usageIn(record: StoredRecord | undefined): Usage[] {
+  const event = record === undefined ? undefined : parseEvent(eventOf(record))
+  return event !== undefined && isUsage(event) ? [event.usage] : []
+}
+
+/** {@link parseEvent} has checked it; this only tells the compiler. */
+function isUsage(event: RunEvent | WireEvent): event is RunEvent & { type: 'usage' } {
+  return event.type === 'usage'
 }
 
 function isWireEvent(value: unknown): value is WireEvent {

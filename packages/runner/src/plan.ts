@@ -59,6 +59,8 @@ export interface PlanRequest {
   readonly session: string
   readonly spec: RunSpec & { readonly input?: JsonValue | undefined }
   readonly startedAt: number
+  /** Whether its session has what it was asked to do already: it was planned in an earlier life of the runner. */
+  readonly isResumed: boolean
   readonly config: Config
   readonly sessions: SessionStore
   /** The runner's mailbox. */
@@ -81,10 +83,9 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const task =
     spec.task ??
     textOf(said.findLast((message) => message.role === 'user') ?? { role: 'user', content: known?.title ?? '' })
-  const added: Message[] = [
-    ...(spec.messages ?? []),
-    ...(spec.task === undefined ? [] : [{ role: 'user' as const, content: spec.task }]),
-  ]
+  const added: Message[] = request.isResumed
+    ? []
+    : [...(spec.messages ?? []), ...(spec.task === undefined ? [] : [{ role: 'user' as const, content: spec.task }])]
   const model = spec.model ?? role.model
   const what = {
     task,
@@ -93,7 +94,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     ...(model === undefined ? {} : { model }),
   }
   return {
-    record: { runId, role: spec.role, session, startedAt, ...what },
+    record: { runId, role: spec.role, session, startedAt, ...what, ...orderOf(spec) },
     need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), what),
     assignment: {
       runId,
@@ -184,6 +185,15 @@ function roleOf({ spec, config }: PlanRequest): RoleOptions {
   const role = config.roles.get(spec.role)
   if (role !== undefined) return role
   throw new GreenroomError('UNKNOWN_ROLE', `no role "${spec.role}"; there are: ${[...config.roles.keys()].join(', ')}`)
+}
+
+/** What of an order does not follow from its role, for another life of the runner. */
+function orderOf({ delayMs, priority, limits: bounds }: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limits'> {
+  return {
+    ...(delayMs === undefined ? {} : { delayMs }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(bounds === undefined ? {} : { limits: bounds }),
+  }
 }
 
 function ticketOf(role: RoleOptions, spec: RunSpec): Ticket {

@@ -44,6 +44,14 @@ interface Position {
   seq: number
 }
 
+/** An event's place in its run: that of the last one that a reader has seen. */
+export interface ReadAfter {
+  /** Which attempt. */
+  readonly epoch: number
+  /** Its number there. */
+  readonly seq: number
+}
+
 function isReadable(event: (RunEvent | WireEvent | Skipped) & Position): event is ReadEvent & Position {
   return typeof event.type === 'string'
 }
@@ -76,9 +84,20 @@ export class Feed {
   #ended = false
   #change = Promise.withResolvers<void>()
 
-  constructor(runId: string, journal: Journal) {
+  /**
+   * @param runId - whose
+   * @param journal - has its entries
+   * @param earlier - its attempts of an earlier life of the runner, each with the number of its last entry
+   */
+  constructor(
+    runId: string,
+    journal: Journal,
+    earlier: readonly { readonly epoch: number; readonly lastSeq: number }[] = [],
+  ) {
     this.#runId = runId
     this.#journal = journal
+    for (const { epoch, lastSeq } of earlier) this.#lasts.set(epoch, lastSeq)
+    this.#epoch = Math.max(0, ...this.#lasts.keys()) + 1
   }
 
   /** The present attempt's last event. */
@@ -99,7 +118,7 @@ export class Feed {
    */
   begin(epoch: number, release: (upTo: number) => void): void {
     if (epoch !== this.#epoch) {
-      this.#lasts.set(this.#epoch, this.last)
+      if (this.#first > 1 || this.#buffer.length > 0) this.#lasts.set(this.#epoch, this.last)
       this.#drop(this.#buffer.length)
       this.#epoch = epoch
       this.#first = 1
@@ -132,9 +151,15 @@ export class Feed {
     this.#wake()
   }
 
-  /** Reads from the first event on. Leaving the loop lets go. */
-  read(): AsyncIterableIterator<ReadEvent, undefined> {
-    const position: Position = { epoch: 1, seq: 0 }
+  /**
+   * Reads. Leaving the loop lets go.
+   *
+   * @param after - from the one after this on. = from the first
+   */
+  read(after: ReadAfter = { epoch: 1, seq: 0 }): AsyncIterableIterator<ReadEvent, undefined> {
+    // Who has seen more than there is waits for what comes next.
+    const position: Position =
+      after.epoch > this.#epoch ? { epoch: this.#epoch, seq: this.last } : { epoch: after.epoch, seq: after.seq }
     const caughtUp: ReadEvent[] = []
     let open = true
     let wasFull = false

@@ -41,15 +41,17 @@ export const maxRefusals = 10
 export class Retry {
   readonly #attempts: number
   readonly #backoff: Backoff
-  #counted = 0
+  #counted: number
   #refusals = 0
   #losses = 0
 
   /**
    * @param options - the role's
    * @param random - for the jitter of the pauses
+   * @param counted - attempts that were made before. = 0
    */
-  constructor({ attempts = 1, backoffMs, maxBackoffMs }: RetryOptions, random: Random) {
+  constructor({ attempts = 1, backoffMs, maxBackoffMs }: RetryOptions, random: Random, counted = 0) {
+    this.#counted = counted
     this.#attempts = attempts
     this.#backoff = new Backoff({ minMs: backoffMs ?? 1_000, maxMs: maxBackoffMs ?? 60_000 }, random)
   }

@@ -2,6 +2,7 @@
 import type { PoolMiss } from './pool/index.ts'
 import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
 import type { LimitOptions } from './limits.ts'
+import type { ReadAfter } from './reader.ts'
 
 /** What to run, but for its input. */
 export interface RunSpec<Role extends string = string> {
@@ -25,6 +26,21 @@ export interface RunSpec<Role extends string = string> {
   readonly limits?: LimitOptions
   /** Cancels the run when it aborts. */
   readonly signal?: AbortSignal
+}
+
+/** A run that may be started again by whoever does not know whether it was. */
+export interface StartOptions {
+  /**
+   * Names the start, for whoever starts it again after a crash: the same key gives the first run, in whichever life of
+   * the runner. With another order it is refused with `ID_CONFLICT`.
+   */
+  readonly idempotencyKey?: string
+}
+
+/** Where to go on reading a run. */
+export interface AttachOptions {
+  /** The last event that was read; reading goes on after it. = from the first */
+  readonly after?: ReadAfter
 }
 
 /** What to run, with the input that the role's executor takes. */

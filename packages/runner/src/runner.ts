@@ -1,29 +1,15 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
-import { GreenroomError, type JsonValue, type PeerState } from '@greenroom/proto'
-import { Admission } from './admission.ts'
-import { checkOptions, checkScheduler, type Config } from './config.ts'
-import { createDrive } from './drive/index.ts'
-import type { Duty } from './duty.ts'
+import { assemble } from './assembly.ts'
+import { checkOptions } from './config.ts'
+import { LiveRunner } from './live-runner.ts'
 import type { InputOf, OutputOf } from './entry.ts'
-import { Execution, type Surroundings } from './execution.ts'
-import { openHome, type Home } from './home.ts'
-import { Journal } from './journal.ts'
+import { openHome } from './home.ts'
 import type { Roles, RunnerOptions } from './options.ts'
-import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
-import { standardNeed } from './plan.ts'
-import { createPool, type PoolStats } from './pool/index.ts'
-import { hostName, keepAlive, workerEnvironment } from './platform/surroundings.ts'
-import {
-  RunScheduler,
-  type AnyScheduler,
-  type Scheduler,
-  type SchedulerOptions,
-  type SchedulerParts,
-} from './scheduler.ts'
-import type { Run, RunSpec, RunStatus, TypedRunSpec } from './run.ts'
-import { withDeadline } from './session-deadline.ts'
+import { type PoolStats } from './pool/index.ts'
+import { keepAlive } from './platform/surroundings.ts'
+import { type AnyScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
+import type { AttachOptions, Run, RunSpec, RunStatus, StartOptions, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
-import { StoreSessions } from './store-sessions.ts'
 
 /** Counters since the runner was created. */
 export interface RunnerStats {
@@ -73,6 +59,34 @@ export interface Runner<
   run<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
   ): Run<OutputOf<Executors[R[Role]['executor']]>>
+  /**
+   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`).
+   *
+   * @param spec - as for `run`
+   * @param options - see {@link StartOptions}
+   * @throws GreenroomError `ID_CONFLICT`, `BAD_OPTIONS`, `OUTCOME_UNKNOWN` when it could not be recorded; `DRAINING`, `CLOSED`
+   */
+  start<Role extends keyof R & string>(
+    spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
+    options?: StartOptions,
+  ): Promise<Run<OutputOf<Executors[R[Role]['executor']]>>>
+  /**
+   * A run by its id, of this life of the runner or an earlier one: its entries from the first one on, then what follows,
+   * and its outcome. One that an earlier life left open goes on, as by `resume`.
+   *
+   * @param runId - its id
+   * @param options - see {@link AttachOptions}
+   * @throws GreenroomError `UNKNOWN_RUN`, `BAD_OPTIONS`, `DRAINING`, `CLOSED`
+   */
+  attach(runId: string, options?: AttachOptions): Promise<Run>
+  /**
+   * Goes on with every run that an earlier life of the runner left open. What had not begun is begun; what had ended has
+   * its outcome; of what was in a worker's hands and left no word the outcome is `OUTCOME_UNKNOWN`, unless it may have its
+   * effects twice. Schedulers do it for their own jobs.
+   *
+   * @throws GreenroomError `DRAINING`, `CLOSED`
+   */
+  resume(): Promise<readonly Run[]>
   /**
    * Runs a parent's children in the background, each with one outcome record and one delivery.
    *
@@ -129,9 +143,11 @@ export type AnyRoleTypes = Readonly<
  * }
  * ```
  */
-export interface AnyRunner extends Omit<Runner, 'run' | 'scheduler' | '~roles'> {
+export interface AnyRunner extends Omit<Runner, 'run' | 'start' | 'scheduler' | '~roles'> {
   /** Starts a run; see {@link Runner.run}. */
   run(spec: TypedRunSpec<string, unknown>): Run<unknown>
+  /** Starts a run and waits until that is recorded; see {@link Runner.start}. */
+  start(spec: TypedRunSpec<string, unknown>, options?: StartOptions): Promise<Run<unknown>>
   /** Runs a parent's children; see {@link Runner.scheduler}. */
   scheduler(options: SchedulerOptions): AnyScheduler
   /** Never there: carries the types of its roles. */
@@ -168,226 +184,6 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
   using _alive = keepAlive()
   await using opening = new AsyncDisposableStack()
   const home = opening.use(await openHome(config))
-  const around = await settleIn(config, home)
+  const around = await assemble(config, home)
   return new LiveRunner(around, opening.move())
-}
-
-/** Puts the parts together. */
-async function settleIn(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
-  const { clock, random, logger, dataDir } = config
-  const journal = new Journal(store)
-  const id = await journal.identity(random.id())
-  const onError = (error: unknown): void => logger.warn('a message was dropped', { error: String(error) })
-  const onState = (state: PeerState): void => {
-    if (state === 'lost') logger.warn('the connection to the bus was lost; runs wait until it is back')
-    if (state === 'attached') logger.warn('the connection to the bus is back')
-  }
-  const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError }
-  const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
-  const placement = createLocalPlacement({
-    launcher: config.launcher,
-    peer: drive.peer,
-    bus: address,
-    presenceRole: `worker-of.${id}`,
-    environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
-    cancelGraceMs: config.cancelGraceMs,
-    partitionGraceMs: config.partitionGraceMs,
-    host: hostName,
-    clock,
-    random,
-    logger,
-  })
-  const pool = createPool<WorkerNeed, PlacedWorker>({
-    limits: { ...config.pool, maxProcesses: config.admission.maxProcesses },
-    spawn: (need) => placement.acquire(need),
-    processes: () => placement.processes,
-    isCurrent: ({ fixed }) => {
-      try {
-        const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
-        return fixed['launcher'] === program && fixed['bundle'] === bundle
-      } catch {
-        // Nobody can tell what it would start now: the next run will say why.
-        return false
-      }
-    },
-    clock,
-    random,
-    warn: (message, fields) => logger.warn(message, fields),
-  })
-  for (const [role, count = 0] of Object.entries(config.pool.prewarm))
-    pool.keepReady(role, count, () => standardNeed(config, role))
-  const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission) }
-  if (config.sessions !== undefined)
-    return { ...parts, sessions: withDeadline(config.sessions, clock), ownSessions: undefined }
-  const ownSessions = new StoreSessions(store)
-  return { ...parts, sessions: ownSessions, ownSessions }
-}
-
-/** Attaching waits for a broker for ever; whoever creates a runner wants to know that there is none. */
-async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const late = new AbortController()
-  const timer = clock.timer(partitionGraceMs, () => late.abort())
-  try {
-    return await attach(late.signal)
-  } catch (cause) {
-    if (!late.signal.aborted || !(cause instanceof Error)) throw cause
-    throw new GreenroomError('CONNECT_FAILED', `not attached for ${partitionGraceMs} ms: ${cause.message}`, { cause })
-  } finally {
-    timer.cancel()
-  }
-}
-
-/** How long leaving may take when the broker, or a completion handler, does not answer. */
-const leaveMs = 1_000
-
-class LiveRunner implements Runner {
-  readonly closed: Promise<void>
-  readonly #around: Surroundings
-  readonly #home: AsyncDisposableStack
-  /** Until they are settled. */
-  readonly #runs = new Set<Execution>()
-  readonly #schedulers = new Set<RunScheduler>()
-  #refusal: 'DRAINING' | 'CLOSED' | undefined
-  #closing: Promise<void> | undefined
-  readonly #closed = Promise.withResolvers<void>()
-  #started = 0
-  /** While there are runs. */
-  #alive: Disposable | undefined
-
-  constructor(around: Surroundings, home: AsyncDisposableStack) {
-    this.#around = around
-    this.#home = home
-    this.closed = this.#closed.promise
-    void around.drive.closed.then(({ code, message }) => {
-      if (this.#closing !== undefined) return undefined
-      around.config.logger.warn('the runner lost its place on the bus and closes', { code, message })
-      return this.close()
-    })
-  }
-
-  get roles(): readonly string[] {
-    return [...this.#around.config.roles.keys()]
-  }
-
-  shouldHandle(spec: Pick<RunSpec, 'role'>): boolean {
-    // A caller in JavaScript may pass anything, and is told so by the run's outcome.
-    return this.#around.config.roles.has(spec?.role)
-  }
-
-  get sessions(): SessionStore {
-    return this.#around.sessions
-  }
-
-  run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
-    return this.#start(spec)
-  }
-
-  scheduler(options: SchedulerOptions): Scheduler {
-    checkScheduler(options)
-    const { journal, sessions, config } = this.#around
-    const { clock, random, logger } = config
-    const start: SchedulerParts['start'] = (spec, duty) => this.#start(spec, duty)
-    const parts = { start, journal, sessions, clock, random, logger }
-    const scheduler: RunScheduler = new RunScheduler(parts, options, () => this.#schedulers.delete(scheduler))
-    this.#schedulers.add(scheduler)
-    return scheduler
-  }
-
-  #start(spec: TypedRunSpec<string, JsonValue | undefined>, duty?: Duty): Execution {
-    const refusal = this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal)
-    const run = new Execution(this.#around, spec, { refusal, duty })
-    this.#started += 1
-    this.#runs.add(run)
-    this.#alive ??= keepAlive()
-    void run.settled.then(() => this.#forget(run))
-    return run
-  }
-
-  stats(): RunnerStats {
-    const { drive, placement, pool, admission } = this.#around
-    const runs = [...this.#runs].map((run) => run.status()).filter(({ phase }) => phase !== 'ended')
-    return {
-      runs,
-      started: this.#started,
-      ended: this.#started - runs.length,
-      processes: placement.processes,
-      pool: pool.stats(),
-      executing: admission.executing,
-      queued: admission.waiting,
-      strayMessages: drive.strayMessages,
-    }
-  }
-
-  async drain({ graceMs }: { readonly graceMs?: number } = {}): Promise<void> {
-    this.#refusal ??= 'DRAINING'
-    // Or a loop that nobody goes on with would keep the drain waiting for ever.
-    for (const run of this.#runs) run.hurry()
-    using _alive = keepAlive()
-    if (graceMs === undefined) await this.#allSettled()
-    else await this.#settledWithin(graceMs)
-    this.#around.pool.close()
-    await this.#around.placement.settled()
-    await this.close()
-  }
-
-  /** Runs have the grace, and handlers that, or else a second after the last run. */
-  async #settledWithin(graceMs: number): Promise<void> {
-    const { clock } = this.#around.config
-    const settled = this.#allSettled()
-    const over = Promise.withResolvers<void>()
-    const timers = [
-      clock.timer(graceMs, () => {
-        this.#cancelAll('the runner is draining')
-        void this.#allEnded().then(() => timers.push(clock.timer(leaveMs, over.resolve)))
-      }),
-    ]
-    await Promise.race([settled, over.promise])
-    for (const timer of timers) timer.cancel()
-  }
-
-  close(): Promise<void> {
-    this.#refusal = 'CLOSED'
-    this.#closing ??= this.#close().finally(this.#closed.resolve)
-    return this.#closing
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.drain({ graceMs: this.#around.config.cancelGraceMs })
-  }
-
-  async #close(): Promise<void> {
-    const { drive, placement, pool, config } = this.#around
-    using _alive = keepAlive()
-    this.#cancelAll('the runner was closed')
-    pool.close()
-    await placement.close()
-    await this.#allEnded()
-    const late = Promise.withResolvers<void>()
-    const timer = config.clock.timer(leaveMs, late.resolve)
-    await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
-    timer.cancel()
-    for (const scheduler of this.#schedulers) scheduler.end()
-    await this.#home.disposeAsync()
-  }
-
-  #cancelAll(reason: string): void {
-    for (const run of this.#runs) void run.cancel(reason)
-  }
-
-  async #allEnded(): Promise<void> {
-    await Promise.all([...this.#runs].map((run) => run.outcome))
-  }
-
-  /** Also what schedulers deliver from an earlier life. Their streams end. */
-  async #allSettled(): Promise<void> {
-    await Promise.all([...this.#runs].map((run) => run.settled))
-    await Promise.all([...this.#schedulers].map((scheduler) => scheduler.drain()))
-  }
-
-  #forget(run: Execution): void {
-    this.#runs.delete(run)
-    if (this.#runs.size > 0) return
-    this.#alive?.[Symbol.dispose]()
-    this.#alive = undefined
-  }
 }

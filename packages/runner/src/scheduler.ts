@@ -15,7 +15,7 @@
 import { GreenroomError, type Clock, type JsonValue, type Outcome, type Random, type Timer } from '@greenroom/proto'
 import type { Duty } from './duty.ts'
 import type { InputOf, OutputOf } from './entry.ts'
-import type { Journal } from './journal.ts'
+import type { Journal, OpenRun } from './journal.ts'
 import type { Logger } from './launcher.ts'
 import { ParentStream, type ChildEvent } from './parent-stream.ts'
 import type { Roles } from './options.ts'
@@ -86,6 +86,10 @@ export interface AnyScheduler extends Omit<Scheduler, 'enqueue'> {
 /** What a scheduler works with. */
 export interface SchedulerParts {
   readonly start: (spec: AnySpec, duty: Duty) => Run & { readonly settled: Promise<void> }
+  /** A parent's runs that an earlier life left open, and that nobody goes on with yet. */
+  readonly openRuns: (parent: string) => readonly OpenRun[]
+  /** Goes on with one. */
+  readonly resume: (earlier: OpenRun, duty: Duty) => Run & { readonly settled: Promise<void> }
   readonly journal: Journal
   readonly sessions: SessionStore
   readonly clock: Clock
@@ -125,7 +129,13 @@ export class RunScheduler implements Scheduler {
     this.#onDrained = onDrained
     this.#options = options
     this.#room = new Room(options.queue ?? 128)
-    for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.#deliver(completion))
+    for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.deliver(completion))
+    for (const earlier of parts.openRuns(options.parent)) this.#goOn(earlier)
+  }
+
+  /** Whom it tells. */
+  get parent(): string {
+    return this.#options.parent
   }
 
   get waiting(): number {
@@ -138,13 +148,25 @@ export class RunScheduler implements Scheduler {
     // A caller in JavaScript may pass anything, and is told so by the run's outcome.
     const given = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     const job: Job = { spec: { ...given, session: given.session ?? this.#parts.random.id() } }
-    const run = this.#parts.start(job.spec, this.#dutyOf(job))
+    return this.#follow(job, this.#parts.start(job.spec, this.#dutyOf(job)))
+  }
+
+  /** A job of an earlier life (D1): it is in, whoever else waits. */
+  #goOn(earlier: OpenRun): void {
+    const { role, session } = earlier.record
+    const job: Job = { spec: { role, session } }
+    if (!this.#live.has(session)) this.#live.set(session, job)
+    this.#follow(job, this.#parts.resume(earlier, { ...this.#dutyOf(job), admitted: () => undefined }))
+  }
+
+  #follow(job: Job, run: Run & { readonly settled: Promise<void> }): Run {
+    const { role, session } = job.spec
     job.run = run
-    this.#stream.add(run, { runId: run.id, role: given.role, session: job.spec.session })
+    this.#stream.add(run, { runId: run.id, role, session })
     this.#beat()
     void run.outcome.then(() => {
       this.#stream.remove(run)
-      if (this.#live.get(job.spec.session) === job) this.#live.delete(job.spec.session)
+      if (this.#live.get(session) === job) this.#live.delete(session)
     })
     this.#track(run.settled)
     return run
@@ -182,6 +204,7 @@ export class RunScheduler implements Scheduler {
     const { parent } = this.#options
     let waits = true
     return {
+      parent,
       exempt: true,
       admitted: () => {
         if (!waits) return
@@ -193,7 +216,7 @@ export class RunScheduler implements Scheduler {
       deliver: async (runId, outcome) => {
         // Readers of the stream that keep up have its end first; others do not hold it up.
         await nextTurn()
-        await this.#deliver({ runId, session, role, parent, outcome })
+        await this.deliver({ runId, session, role, parent, outcome })
       },
     }
   }
@@ -210,8 +233,8 @@ export class RunScheduler implements Scheduler {
       : "there is nothing to do: the last message is not the user's"
   }
 
-  /** D2 */
-  async #deliver(completion: Completion): Promise<void> {
+  /** Tells the parent (D2). */
+  async deliver(completion: Completion): Promise<void> {
     const { journal, clock, logger } = this.#parts
     const { parent, runId } = completion
     try {

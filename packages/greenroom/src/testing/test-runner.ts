@@ -117,6 +117,9 @@ export async function createTestRunner(
   }
   return {
     run: (spec) => runner.run(spec),
+    start: (spec, startOptions) => runner.start(spec, startOptions),
+    attach: (runId, attachOptions) => runner.attach(runId, attachOptions),
+    resume: () => runner.resume(),
     scheduler: (schedulerOptions) => runner.scheduler(schedulerOptions),
     roles: runner.roles,
     shouldHandle: (spec) => runner.shouldHandle(spec),

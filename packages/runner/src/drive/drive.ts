@@ -15,7 +15,9 @@ import { residentMb } from '../platform/memory.ts'
 import { whenDrained } from '../platform/turn.ts'
 import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
 import type { LimiterSeams } from './limiter.ts'
-import { LiveRegistry } from './live-registry.ts'
+import { keyOf, LiveRegistry } from './live-registry.ts'
+import { Orphan, type OrphanOptions } from './orphan.ts'
+import type { UntrippedEnd } from './attempt-end.ts'
 
 /** What a drive is made of. */
 export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
@@ -33,6 +35,8 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   readonly onState?: (state: PeerState) => void
   /** Learns what could not be read. */
   readonly onError: (error: unknown) => void
+  /** Takes the terminal of an attempt that nobody follows, if it is wanted later: it is acknowledged when that is done. */
+  readonly onStrayTerminal?: (ref: RunRef, delivery: Delivery) => Promise<void> | undefined
 }
 
 /** Drives attempts over the bus. */
@@ -43,6 +47,12 @@ export interface Drive {
   readonly strayMessages: number
   /** Hands an assignment to a worker and follows it to its end. */
   start(options: AttemptOptions): Attempt
+  /**
+   * Finds out what became of an attempt that an earlier life of the runner left without an end.
+   *
+   * @throws GreenroomError `ABORTED`; what the bus rejects with
+   */
+  settle(options: OrphanOptions): Promise<UntrippedEnd>
   /** Resolves when the mailbox is closed for good; attempts in progress have then failed. */
   readonly closed: Promise<PeerEnd>
   /** Leaves the bus. */
@@ -63,11 +73,15 @@ function isRef(value: unknown): value is RunRef {
 /** Leads what arrives in the runner's mailbox to the attempts in progress. */
 class Dispatch {
   readonly live = new LiveRegistry()
+  /** By {@link keyOf}. */
+  readonly orphans = new Map<string, Orphan>()
+  readonly #onStrayTerminal: NonNullable<DriveOptions['onStrayTerminal']>
   readonly #address: string
   readonly #onError: (error: unknown) => void
   #strays = 0
 
-  constructor({ address, onError }: Pick<DriveOptions, 'address' | 'onError'>) {
+  constructor({ address, onError, onStrayTerminal }: Pick<DriveOptions, 'address' | 'onError' | 'onStrayTerminal'>) {
+    this.#onStrayTerminal = onStrayTerminal ?? (() => undefined)
     this.#address = address
     this.#onError = onError
   }
@@ -78,8 +92,29 @@ class Dispatch {
   }
 
   readonly onMessage = (delivery: Delivery): void => {
+    if (this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) return
+    if (delivery.kind === 'terminal' && this.#keep(delivery)) return
     // What nobody waits for, and what cannot be read, must not fill the mailbox.
-    if (!this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) acknowledge(delivery)
+    acknowledge(delivery)
+  }
+
+  /** A terminal of an attempt that an earlier life left: whether somebody wants it. */
+  #keep(delivery: Delivery): boolean {
+    try {
+      const content = decodePayload(delivery.payload)
+      if (!isRef(content)) return false
+      const orphan = this.orphans.get(keyOf(content))
+      if (orphan?.owns(delivery) === true) {
+        orphan.durable(delivery, content)
+        return true
+      }
+      const kept = this.#onStrayTerminal(content, delivery)
+      kept?.then(() => acknowledge(delivery), this.#onError)
+      return kept !== undefined
+    } catch (error) {
+      this.#onError(error)
+      return false
+    }
   }
 
   readonly onLive = (message: LiveMessage): void => {
@@ -93,7 +128,7 @@ class Dispatch {
       const attempt = isRef(content) ? this.live.find(content, message) : undefined
       if (attempt !== undefined) hand(attempt, content)
       else if (isRef(content) && message.kind === 'marker' && message.from === this.#address)
-        this.live.named(content)?.marked()
+        (this.live.named(content) ?? this.orphans.get(keyOf(content)))?.marked()
       else this.#strays += 1
       return attempt !== undefined
     } catch (error) {
@@ -143,6 +178,16 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
       const entry = live.register(attempt)
       void attempt.ended.then(() => entry[Symbol.dispose]())
       return attempt
+    },
+    async settle(orphanOptions) {
+      const orphan = new Orphan(peer, options.clock, orphanOptions)
+      const key = keyOf(orphan.ref)
+      dispatch.orphans.set(key, orphan)
+      try {
+        return await orphan.settle()
+      } finally {
+        dispatch.orphans.delete(key)
+      }
     },
     drain: () => peer.drain(),
   }

@@ -6,6 +6,7 @@
 export { createDrive, type Drive, type DriveOptions } from './drive.ts'
 export type { Attempt, AttemptOptions, DrivenWorker } from './attempt.ts'
 export type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
+export type { KeptTerminal, OrphanOptions, OrphanWorker } from './orphan.ts'
 export type { LimiterSeams, Spent, Trip, Tripped } from './limiter.ts'
 export type { Exceeded } from './meter.ts'
 export type { WatchdogName } from './watchdog.ts'

@@ -54,6 +54,6 @@ export class LiveRegistry implements Iterable<Attempt> {
 }
 
 /** The epoch first: it is a number, so no run id can look like another pair. */
-function keyOf({ runId, epoch }: RunRef): string {
+export function keyOf({ runId, epoch }: RunRef): string {
   return `${epoch} ${runId}`
 }

@@ -1,0 +1,148 @@
+/**
+ * An orphan: an attempt that an earlier life of the runner left without an end. Finds out what became of it.
+ *
+ * ```text
+ * revoke ─┬─ withdrawn ─────────────► unclaimed: nothing ran
+ *         └─ claimed (or forgotten) ► wait for its process' end ─► fence ─► what it stored ─┬─► its terminal
+ *                                                                                          └─► lost
+ * ```
+ *
+ * - *O1* Whatever its worker stored in the runner's mailbox was stored before it was fenced, so it is delivered before a
+ *   message that the runner sends to itself after that.
+ * - *O2* A broker that does not know the assignment any more proves nothing once it may have forgotten a claim.
+ */
+import {
+  codeOf,
+  encodePayload,
+  limits,
+  parseMessage,
+  type Clock,
+  type Delivery,
+  type EventRange,
+  type LiveMessage,
+  type Peer,
+  type RunRef,
+  type Terminal,
+} from '@greenroom/proto'
+import { untilAbort } from '../abort.ts'
+import { runMessageId } from './assignment.ts'
+import type { UntrippedEnd } from './attempt-end.ts'
+
+/** A worker of an earlier life. */
+export interface OrphanWorker {
+  /** Its mailbox. */
+  readonly address: string
+  /** Its life. */
+  readonly incarnation: string
+  /** Resolves when its process cannot do anything any more: with false when nobody knows. */
+  readonly gone: () => Promise<boolean>
+}
+
+/** A terminal that came before anybody asked for it. */
+export interface KeptTerminal {
+  readonly from: string
+  readonly fromIncarnation: string
+  readonly terminal: Terminal
+}
+
+/** What is known of an orphan. */
+export interface OrphanOptions {
+  readonly ref: RunRef
+  readonly worker: OrphanWorker
+  /** When it was started, in milliseconds since the epoch. */
+  readonly startedAt: number
+  /** The last of its events that is stored. */
+  readonly lastSeq: number
+  /** Its terminal, where it came before. */
+  readonly kept: () => KeptTerminal | undefined
+  /** Ends the waiting. */
+  readonly signal: AbortSignal
+}
+
+/** See O1 and O2. */
+export class Orphan {
+  readonly ref: RunRef
+  readonly #peer: Peer
+  readonly #clock: Clock
+  readonly #options: OrphanOptions
+  readonly #marked = Promise.withResolvers<void>()
+  #held: Terminal | undefined
+  #acknowledge: () => void = () => undefined
+
+  constructor(peer: Peer, clock: Clock, options: OrphanOptions) {
+    this.#peer = peer
+    this.#clock = clock
+    this.#options = options
+    this.ref = options.ref
+  }
+
+  /** Whether a message with this sender is its worker's. */
+  owns({ from, fromIncarnation }: Pick<LiveMessage, 'from' | 'fromIncarnation'>): boolean {
+    const { worker } = this.#options
+    return from === worker.address && fromIncarnation === worker.incarnation
+  }
+
+  /** Its worker's terminal. */
+  durable(delivery: Delivery, content: unknown): void {
+    this.#held ??= parseMessage('terminal', content)
+    this.#acknowledge = () => void delivery.ack().catch(() => undefined)
+  }
+
+  /** The message that the runner sent to itself came back (O1). */
+  marked(): void {
+    this.#marked.resolve()
+  }
+
+  /**
+   * Finds out.
+   *
+   * @throws GreenroomError `ABORTED`; what the bus rejects with
+   */
+  async settle(): Promise<UntrippedEnd> {
+    const { worker, signal, kept } = this.#options
+    const { address, incarnation } = worker
+    const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
+    if (revoked === 'withdrawn' || (revoked === 'unknown' && !this.#mayBeForgotten()))
+      return { how: 'unclaimed', why: 'gone' }
+    const isGone = await untilAbort(signal, worker.gone())
+    await untilAbort(signal, this.#peer.fence({ address, incarnation }))
+    await this.#mark()
+    const before = kept()
+    if (before !== undefined && this.owns(before)) this.#held ??= before.terminal
+    if (this.#held !== undefined) return this.#ended(this.#held)
+    return { how: 'lost', mayStillRun: !isGone }
+  }
+
+  #ended(terminal: Terminal): UntrippedEnd {
+    return {
+      how: 'terminal',
+      terminal,
+      ...this.#missing(terminal.lastSeq),
+      confirm: () => undefined,
+      acknowledge: () => this.#acknowledge(),
+    }
+  }
+
+  /** What nobody can vouch for any more: deltas are not stored, so some of it may have been read. */
+  #missing(last: number): { eventsLost?: EventRange } {
+    const first = this.#options.lastSeq + 1
+    return last < first ? {} : { eventsLost: { first, last } }
+  }
+
+  /** O2 */
+  #mayBeForgotten(): boolean {
+    return this.#clock.now() - this.#options.startedAt > limits.dedupeWindowMs / 2
+  }
+
+  async #mark(): Promise<void> {
+    const { signal } = this.#options
+    const { runId, epoch } = this.ref
+    const payload = encodePayload(this.ref)
+    const marker = { to: this.#peer.address, id: `orphan-${runId}-${epoch}-${this.#peer.incarnation}`, kind: 'marker' }
+    await this.#peer.send({ ...marker, control: true, payload }, { signal }).catch((error: unknown) => {
+      // It was sent before, in this life.
+      if (codeOf(error) !== 'ID_CONFLICT') throw error
+    })
+    await untilAbort(signal, this.#marked.promise)
+  }
+}

@@ -1,0 +1,271 @@
+/** The runner at work: owns its runs and schedulers, and ends them. */
+import { decodePayload, encodePayload, GreenroomError, isJson, type JsonValue } from '@greenroom/proto'
+import { checkScheduler } from './config.ts'
+import type { Duty } from './duty.ts'
+import { Execution, type ExecutionOptions, type Surroundings } from './execution.ts'
+import type { OpenRun, StartKey } from './journal.ts'
+import { digestOf } from './pool/fingerprint.ts'
+import { keepAlive } from './platform/surroundings.ts'
+import { pastRun, runFrom } from './past-run.ts'
+import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
+import type { AttachOptions, Run, RunSpec, StartOptions, TypedRunSpec } from './run.ts'
+import type { SessionStore } from './session-store.ts'
+import type { Runner, RunnerStats } from './runner.ts'
+
+/** How long leaving may take when the broker, or a completion handler, does not answer. */
+const leaveMs = 1_000
+
+/** See {@link Runner}. */
+export class LiveRunner implements Runner {
+  readonly closed: Promise<void>
+  readonly #around: Surroundings
+  readonly #home: AsyncDisposableStack
+  /** Until they are settled. */
+  readonly #runs = new Set<Execution>()
+  readonly #schedulers = new Set<RunScheduler>()
+  /** Starts by key that are not recorded yet. */
+  readonly #starts = new Map<string, { readonly runId: string; readonly digest: string }>()
+  #refusal: 'DRAINING' | 'CLOSED' | undefined
+  #closing: Promise<void> | undefined
+  readonly #closed = Promise.withResolvers<void>()
+  #started = 0
+  /** While there are runs. */
+  #alive: Disposable | undefined
+
+  constructor(around: Surroundings, home: AsyncDisposableStack) {
+    this.#around = around
+    this.#home = home
+    this.closed = this.#closed.promise
+    void around.drive.closed.then(({ code, message }) => {
+      if (this.#closing !== undefined) return undefined
+      around.config.logger.warn('the runner lost its place on the bus and closes', { code, message })
+      return this.close()
+    })
+  }
+
+  get roles(): readonly string[] {
+    return [...this.#around.config.roles.keys()]
+  }
+
+  shouldHandle(spec: Pick<RunSpec, 'role'>): boolean {
+    // A caller in JavaScript may pass anything, and is told so by the run's outcome.
+    return this.#around.config.roles.has(spec?.role)
+  }
+
+  get sessions(): SessionStore {
+    return this.#around.sessions
+  }
+
+  run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
+    return this.#start(spec)
+  }
+
+  scheduler(options: SchedulerOptions): Scheduler {
+    checkScheduler(options)
+    const { journal, sessions, config } = this.#around
+    const { clock, random, logger } = config
+    const start: SchedulerParts['start'] = (spec, duty) => this.#start(spec, { duty })
+    const resume: SchedulerParts['resume'] = (earlier, duty) => this.#resume(earlier, duty)
+    const openRuns: SchedulerParts['openRuns'] = (parent) =>
+      this.#openRuns().filter(({ record }) => record.parent === parent)
+    const parts = { start, openRuns, resume, journal, sessions, clock, random, logger }
+    const scheduler: RunScheduler = new RunScheduler(parts, options, () => this.#schedulers.delete(scheduler))
+    this.#schedulers.add(scheduler)
+    return scheduler
+  }
+
+  async start(spec: TypedRunSpec<string, JsonValue | undefined>, { idempotencyKey }: StartOptions = {}): Promise<Run> {
+    this.#checkOpen()
+    if (idempotencyKey === undefined) return durable(this.#start(spec))
+    if (typeof idempotencyKey !== 'string' || idempotencyKey === '')
+      throw new GreenroomError('BAD_OPTIONS', 'idempotencyKey must be a text')
+    const start = startKey(idempotencyKey, spec)
+    const known = this.#starts.get(start.key) ?? this.#around.journal.started(start.key)
+    if (known === undefined) {
+      const run = this.#start(spec, { start })
+      // Until it is recorded it is known here only.
+      this.#starts.set(start.key, { runId: run.id, digest: start.digest })
+      return durable(run).finally(() => this.#starts.delete(start.key))
+    }
+    if (known.digest !== start.digest)
+      throw new GreenroomError('ID_CONFLICT', `"${idempotencyKey}" started another order: run ${known.runId}`)
+    return this.attach(known.runId)
+  }
+
+  async attach(runId: string, { after }: AttachOptions = {}): Promise<Run> {
+    checkAfter(after)
+    const { journal } = this.#around
+    const live = [...this.#runs].find((run) => run.id === runId)
+    if (live !== undefined) return runFrom(live, () => live.read(after))
+    const record = journal.run(runId)
+    const outcome = journal.outcome(runId)
+    if (record !== undefined && outcome !== undefined) return Promise.resolve(pastRun(journal, record, outcome, after))
+    const open = journal.openRun(runId)
+    if (open === undefined) throw new GreenroomError('UNKNOWN_RUN', `no run ${runId}`)
+    this.#checkOpen()
+    const run = this.#resume(open)
+    return runFrom(run, () => run.read(after))
+  }
+
+  async resume(): Promise<readonly Run[]> {
+    this.#checkOpen()
+    return Promise.resolve(this.#openRuns().map((run) => this.#resume(run)))
+  }
+
+  /** What an earlier life left open, and nobody goes on with yet. */
+  #openRuns(): OpenRun[] {
+    const live = new Set([...this.#runs].map(({ id }) => id))
+    return this.#around.journal.openRuns().filter(({ record }) => !live.has(record.runId))
+  }
+
+  /** Goes on with a run of an earlier life; its parent, if it has one, is told by its scheduler, now or later. */
+  #resume(earlier: OpenRun, duty?: Duty): Execution {
+    const { runId: _runId, startedAt, delayMs = 0, parent, ...spec } = earlier.record
+    const leftMs = Math.max(0, startedAt + delayMs - this.#around.config.clock.now())
+    const told = duty ?? (parent === undefined ? undefined : this.#dutyTo(parent, earlier))
+    return this.#start({ ...spec, delayMs: leftMs }, { earlier, duty: told })
+  }
+
+  #dutyTo(parent: string, { record }: OpenRun): Duty {
+    const { journal, config } = this.#around
+    const child = { runId: record.runId, session: record.session, role: record.role }
+    return {
+      parent,
+      exempt: true,
+      admitted: () => undefined,
+      skip: () => Promise.resolve(undefined),
+      operations: () => [journal.completion(parent, child, config.clock.now())],
+      deliver: async (_runId, outcome) => {
+        const scheduler = [...this.#schedulers].find((one) => one.parent === parent)
+        await scheduler?.deliver({ ...child, parent, outcome })
+      },
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#refusal !== undefined) throw new GreenroomError(this.#refusal)
+  }
+
+  #start(spec: TypedRunSpec<string, JsonValue | undefined>, more: ExecutionOptions = {}): Execution {
+    const refusal = this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal)
+    const run = new Execution(this.#around, spec, { ...more, refusal })
+    this.#started += 1
+    this.#runs.add(run)
+    this.#alive ??= keepAlive()
+    void run.settled.then(() => this.#forget(run))
+    return run
+  }
+
+  stats(): RunnerStats {
+    const { drive, placement, pool, admission } = this.#around
+    const runs = [...this.#runs].map((run) => run.status()).filter(({ phase }) => phase !== 'ended')
+    return {
+      runs,
+      started: this.#started,
+      ended: this.#started - runs.length,
+      processes: placement.processes,
+      pool: pool.stats(),
+      executing: admission.executing,
+      queued: admission.waiting,
+      strayMessages: drive.strayMessages,
+    }
+  }
+
+  async drain({ graceMs }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#refusal ??= 'DRAINING'
+    // Or a loop that nobody goes on with would keep the drain waiting for ever.
+    for (const run of this.#runs) run.hurry()
+    using _alive = keepAlive()
+    if (graceMs === undefined) await this.#allSettled()
+    else await this.#settledWithin(graceMs)
+    this.#around.pool.close()
+    await this.#around.placement.settled()
+    await this.close()
+  }
+
+  /** Runs have the grace, and handlers that, or else a second after the last run. */
+  async #settledWithin(graceMs: number): Promise<void> {
+    const { clock } = this.#around.config
+    const settled = this.#allSettled()
+    const over = Promise.withResolvers<void>()
+    const timers = [
+      clock.timer(graceMs, () => {
+        this.#cancelAll('the runner is draining')
+        void this.#allEnded().then(() => timers.push(clock.timer(leaveMs, over.resolve)))
+      }),
+    ]
+    await Promise.race([settled, over.promise])
+    for (const timer of timers) timer.cancel()
+  }
+
+  close(): Promise<void> {
+    this.#refusal = 'CLOSED'
+    this.#closing ??= this.#close().finally(this.#closed.resolve)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain({ graceMs: this.#around.config.cancelGraceMs })
+  }
+
+  async #close(): Promise<void> {
+    const { drive, placement, pool, config } = this.#around
+    using _alive = keepAlive()
+    this.#cancelAll('the runner was closed')
+    pool.close()
+    await placement.close()
+    await this.#allEnded()
+    const late = Promise.withResolvers<void>()
+    const timer = config.clock.timer(leaveMs, late.resolve)
+    await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
+    timer.cancel()
+    for (const scheduler of this.#schedulers) scheduler.end()
+    await this.#home.disposeAsync()
+  }
+
+  #cancelAll(reason: string): void {
+    for (const run of this.#runs) void run.cancel(reason)
+  }
+
+  async #allEnded(): Promise<void> {
+    await Promise.all([...this.#runs].map((run) => run.outcome))
+  }
+
+  /** Also what schedulers deliver from an earlier life. Their streams end. */
+  async #allSettled(): Promise<void> {
+    await Promise.all([...this.#runs].map((run) => run.settled))
+    await Promise.all([...this.#schedulers].map((scheduler) => scheduler.drain()))
+  }
+
+  #forget(run: Execution): void {
+    this.#runs.delete(run)
+    if (this.#runs.size > 0) return
+    this.#alive?.[Symbol.dispose]()
+    this.#alive = undefined
+  }
+}
+
+/** A run, once it is recorded. */
+async function durable(run: Execution): Promise<Run> {
+  await run.durable
+  return run
+}
+
+/** Keys may be anything; the journal's are short and plain. */
+function startKey(key: string, spec: RunSpec): StartKey {
+  const { signal: _signal, ...order } = isObject(spec) ? spec : {}
+  const plain: unknown = decodePayload(encodePayload(order))
+  return { key: digestOf(key, startDomain), digest: digestOf(isJson(plain) ? plain : null, startDomain) }
+}
+
+function isObject(value: unknown): value is RunSpec {
+  return typeof value === 'object' && value !== null
+}
+
+const startDomain = 'greenroom start'
+
+function checkAfter(after: AttachOptions['after']): void {
+  const isPlace = (value: unknown): boolean => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+  if (after === undefined || (isPlace(after?.epoch) && isPlace(after?.seq) && after.epoch > 0)) return
+  throw new GreenroomError('BAD_OPTIONS', 'after must be an event, or its epoch and seq')
+}

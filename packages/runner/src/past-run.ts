@@ -1,0 +1,63 @@
+/** Runs as they are read later: one that has ended, out of the journal, and one in progress from some event on. */
+import type { Outcome, ReadEvent } from '@greenroom/proto'
+import type { Journal, RunRecord } from './journal.ts'
+import { Feed, type ReadAfter } from './reader.ts'
+import type { Run } from './run.ts'
+
+/**
+ * A run that has ended.
+ *
+ * @param journal - knows it
+ * @param record - what was asked for
+ * @param outcome - how it ended
+ * @param after - its readers begin with the event after that one
+ */
+export function pastRun(journal: Journal, record: RunRecord, outcome: Outcome, after: ReadAfter | undefined): Run {
+  const { runId, role, session, startedAt } = record
+  const attempts = journal.attempts(runId)
+  const ended = Promise.resolve(outcome)
+  return {
+    id: runId,
+    outcome: ended,
+    send: () => Promise.resolve('not-live'),
+    cancel: () => ended,
+    workerLog: () => [],
+    status: () => ({
+      runId,
+      role,
+      session,
+      phase: 'ended',
+      attempts: attempts.length,
+      events: attempts.at(-1)?.end?.lastSeq ?? 0,
+      startedAt,
+      ms: (journal.endedAt(runId) ?? startedAt) - startedAt,
+      status: outcome.status,
+    }),
+    [Symbol.asyncIterator]() {
+      const feed = new Feed(runId, journal, attempts)
+      const reader = feed.read(after)
+      feed.end()
+      return reader
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+}
+
+/**
+ * A run in progress whose readers begin later.
+ *
+ * @param run - the run
+ * @param read - opens a reader
+ */
+export function runFrom(run: Run, read: () => AsyncIterator<ReadEvent, undefined>): Run {
+  return {
+    id: run.id,
+    outcome: run.outcome,
+    send: (text, options) => run.send(text, options),
+    cancel: (reason) => run.cancel(reason),
+    workerLog: () => run.workerLog(),
+    status: () => run.status(),
+    [Symbol.asyncIterator]: read,
+    [Symbol.asyncDispose]: () => run[Symbol.asyncDispose](),
+  }
+}

@@ -1,0 +1,190 @@
+/** A runner that is killed with runs in flight, and its next life. */
+import { createBroker } from '@greenroom/broker'
+import type { Outcome, ReadEvent } from '@greenroom/proto'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { createRunner, type Completion } from '../src/index.ts'
+import { crashRoles } from './fixtures/crash-roles.ts'
+import { isAlive, readAll, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
+
+const token = 'a-token-of-some-length'
+
+interface Told {
+  readonly ids: Readonly<Record<string, readonly string[]>>
+  readonly pids: readonly number[]
+}
+
+/** Starts the program, and waits until all its runs are where they are to be. */
+async function crashing(folder: string, url?: string): Promise<Told & { kill(): Promise<void> }> {
+  const program = fork(
+    new URL('fixtures/crashing-program.ts', import.meta.url),
+    [join(folder, 'data'), folder, ...(url === undefined ? [] : [url])],
+    { execArgv: ['--conditions=@greenroom/source'] },
+  )
+  const exited = once(program, 'exit')
+  const [told]: unknown[] = await Promise.race([
+    once(program, 'message'),
+    exited.then(() => Promise.reject(new Error('the program ended by itself'))),
+  ])
+  const kill = async (): Promise<void> => {
+    program.kill('SIGKILL')
+    await exited
+  }
+  return { ...(told as Told), kill }
+}
+
+/** The next life, and how each kind of run ended in it. */
+async function nextLife(folder: string, { ids }: Told, url?: string) {
+  await using runner = await createRunner({
+    worker,
+    roles: crashRoles,
+    dataDir: join(folder, 'data'),
+    quiet: true,
+    logger: { warn: () => undefined, output: () => undefined },
+    ...(url === undefined ? {} : { bus: { url, token } }),
+  })
+  const completions: Completion[] = []
+  const scheduler = runner.scheduler({ parent: 'p', onCompletion: (one) => void completions.push(one) })
+  await runner.resume()
+  expect(await runner.resume()).toEqual([])
+  const outcomes: Record<string, Outcome<unknown>[]> = {}
+  const events: Record<string, ReadEvent[][]> = {}
+  for (const [name, some] of Object.entries(ids)) {
+    const runs = await Promise.all(some.map((id) => runner.attach(id)))
+    outcomes[name] = await Promise.all(runs.map((run) => run.outcome))
+    events[name] = await Promise.all(runs.map(readAll))
+  }
+  await scheduler.drain()
+  expect(await runner.resume()).toEqual([])
+  const { stats } = { stats: runner.stats() }
+  expect(stats).toMatchObject({ executing: 0, queued: 0, runs: [] })
+  return { outcomes, events, completions }
+}
+
+const all = (count: number, outcome: object): object[] => Array.from({ length: count }, () => outcome)
+const shown = (events: readonly ReadEvent[]): string[] =>
+  events.map((event) => (event.type === 'skipped' ? 'skipped' : `${event.epoch}/${event.seq} ${event.type}`))
+
+test(
+  'a runner killed with twenty runs in flight: each has its one right outcome in the next life',
+  { timeout: 60_000 },
+  async () => {
+    using folder = temporaryFolder()
+    const program = await crashing(folder.path)
+    await program.kill()
+    writeFileSync(join(folder.path, 'start'), '')
+    const { outcomes, events, completions } = await nextLife(folder.path, program)
+    const unknown = { status: 'failed', code: 'OUTCOME_UNKNOWN', mayStillRun: false, retry: 'never' }
+    expect(outcomes).toMatchObject({
+      // Its embedded broker died with it: no worker could leave a word.
+      terminal: all(4, unknown),
+      again: all(3, { status: 'completed', output: 2 }),
+      waiting: all(4, unknown),
+      tool: all(3, unknown),
+      unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
+      queued: [0, 1, 2].map((n) => ({ status: 'completed', text: `queued ${n}` })),
+      child: [{ status: 'completed', text: 'child' }],
+    })
+    expect(program.pids.filter(isAlive)).toEqual([])
+    for (const one of events['waiting'] ?? []) expect(shown(one)).toEqual(['1/1 message', '1/2 data'])
+    for (const one of events['again'] ?? [])
+      expect(shown(one)).toEqual(['1/1 message', '1/2 data', '2/1 message', '2/2 data', '2/3 message'])
+    expect(completions).toMatchObject([
+      { runId: program.ids['child']?.[0], parent: 'p', outcome: { status: 'completed' } },
+    ])
+  },
+)
+
+test(
+  'at a broker of its own a worker\u2019s last word waits for the next life, and is its outcome',
+  { timeout: 60_000 },
+  async () => {
+    using folder = temporaryFolder()
+    const broker = await createBroker({
+      dir: join(folder.path, 'broker'),
+      listen: { socket: join(folder.path, 'bus.sock') },
+      token,
+      partitionGraceMs: 30_000,
+    })
+    const { url = '' } = broker
+    const program = await crashing(folder.path, url)
+    const before = broker.stats().messages
+    writeFileSync(join(folder.path, 'terminal'), '')
+    await until(() => broker.stats().messages >= before + 4, 'the terminals at the broker')
+    await program.kill()
+    await until(() => !program.pids.some(isAlive), 'the end of its workers')
+    writeFileSync(join(folder.path, 'start'), '')
+    const { outcomes, events } = await nextLife(folder.path, program, url)
+    const stopped = { status: 'failed', code: 'WORKER_LOST', mayStillRun: false }
+    expect(outcomes).toMatchObject({
+      terminal: all(4, { status: 'completed', output: 1, text: 'done' }),
+      again: all(3, { status: 'completed', output: 2 }),
+      waiting: all(4, stopped),
+      unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
+      queued: [0, 1, 2].map((n) => ({ status: 'completed', text: `queued ${n}` })),
+      child: [{ status: 'completed', text: 'child' }],
+    })
+    for (const one of events['again'] ?? [])
+      expect(shown(one).slice(0, 3)).toEqual(['1/1 message', '1/2 data', '2/1 message'])
+    await until(() => broker.stats().messages === 0, 'an empty bus')
+    await broker.close()
+  },
+)
+
+test('a run is attached to by its id, from any event on, while it runs and after', async () => {
+  using folder = temporaryFolder()
+  let id = ''
+  {
+    await using runner = await testRunner({ dataDir: folder.path })
+    const run = await runner.start({ role: 'count', input: { count: 5, kind: 'entries' } })
+    id = run.id
+    await run.outcome
+    const again = await runner.attach(id, { after: { epoch: 1, seq: 3 } })
+    expect(shown(await readAll(again))).toEqual(['1/4 data', '1/5 data'])
+    const live = await runner.start({ role: 'wait' })
+    const attached = await runner.attach(live.id, { after: { epoch: 1, seq: 1 } })
+    for await (const event of attached) {
+      expect(event).toMatchObject({ type: 'data', name: 'pid', seq: 2 })
+      break
+    }
+    expect(attached.status()).toMatchObject({ runId: live.id, phase: 'running' })
+    expect(await attached.cancel('enough')).toMatchObject({ status: 'cancelled' })
+  }
+  await using runner = await testRunner({ dataDir: folder.path })
+  const past = await runner.attach(id)
+  expect(shown(await readAll(past))).toEqual([1, 2, 3, 4, 5].map((seq) => `1/${seq} data`))
+  expect(await past.outcome).toMatchObject({ status: 'completed', output: 5 })
+  expect(past.status()).toMatchObject({ runId: id, role: 'count', phase: 'ended', attempts: 1, status: 'completed' })
+  expect(shown(await readAll(await runner.attach(id, { after: { epoch: 9, seq: 9 } })))).toEqual([])
+  await expect(runner.attach('nobody')).rejects.toMatchObject({ code: 'UNKNOWN_RUN' })
+  const after: never = JSON.parse('{ "epoch": 0, "seq": 1 }') as never
+  await expect(runner.attach(id, { after })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+})
+
+test('an idempotency key starts one run, in whichever life; with another order it is refused', async () => {
+  using folder = temporaryFolder()
+  const spec = { role: 'add', input: { a: 1, b: 2 } } as const
+  const options = { idempotencyKey: 'order 17: \u00fc' }
+  let id = ''
+  {
+    await using runner = await testRunner({ dataDir: folder.path })
+    const [one, two] = await Promise.all([runner.start(spec, options), runner.start(spec, options)])
+    id = one.id
+    expect(two.id).toBe(id)
+    expect(await one.outcome).toMatchObject({ status: 'completed', output: { sum: 3 } })
+    expect((await runner.start(spec, { idempotencyKey: 'order 18' })).id).not.toBe(id)
+  }
+  await using runner = await testRunner({ dataDir: folder.path })
+  const again = await runner.start(spec, options)
+  expect([again.id, await again.outcome]).toMatchObject([id, { status: 'completed', output: { sum: 3 } }])
+  await expect(runner.start({ role: 'add', input: { a: 1, b: 3 } }, options)).rejects.toMatchObject({
+    code: 'ID_CONFLICT',
+    message: expect.stringContaining(id),
+  })
+  await expect(runner.start(spec, { idempotencyKey: '' })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  await runner.close()
+  await expect(runner.start(spec)).rejects.toMatchObject({ code: 'CLOSED' })
+})
