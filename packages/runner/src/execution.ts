@@ -13,13 +13,11 @@ import {
   codeOf,
   GreenroomError,
   type JsonValue,
-  type Message,
   type Outcome,
   type ReadEvent,
   type RunEvent,
   type RunRef,
   type SteerMode,
-  type SteerReceipt,
   type WireEvent,
 } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
@@ -38,6 +36,7 @@ import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
 import type { SessionEntry, SessionStore } from './session-store.ts'
+import { isMessage, Steering, type Steer } from './steering.ts'
 import type { StoreSessions } from './store-sessions.ts'
 
 /** What executions work with: the runner's parts. */
@@ -56,12 +55,6 @@ export interface Surroundings {
 }
 
 type Spec = RunSpec & { readonly input?: JsonValue | undefined }
-
-interface Steer {
-  readonly text: string
-  readonly mode: SteerMode
-  readonly settle: (status: SteerStatus | Promise<SteerStatus>) => void
-}
 
 /** What is special about an execution. */
 export interface ExecutionOptions {
@@ -99,8 +92,8 @@ export class Execution implements Run {
   readonly #abort = new AbortController()
   readonly #startedAt: number
   readonly #startedTicks: number
-  /** Texts that have no entry yet (X2). */
-  readonly #steers = new Map<string, Steer>()
+  /** X2 */
+  readonly #steering = new Steering()
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
@@ -179,11 +172,8 @@ export class Execution implements Run {
 
   send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
     if (this.#phase === 'ending' || this.#phase === 'ended') return this.outcome.then(() => this.#appendLate(text))
-    const { promise, resolve } = Promise.withResolvers<SteerStatus>()
-    const steerId = this.#around.config.random.id()
-    this.#steers.set(steerId, { text, mode, settle: resolve })
-    if (this.#attempt?.isAccepted === true) this.#attempt.steer(steerId, text, mode)
-    return promise
+    const carrier = this.#attempt?.isAccepted === true ? this.#attempt : undefined
+    return this.#steering.send(this.#around.config.random.id(), text, mode, carrier)
   }
 
   workerLog(): readonly string[] {
@@ -310,7 +300,7 @@ export class Execution implements Run {
       isGone: this.#around.isGone,
       record: (epoch, first, events) => {
         this.#recorder.record(epoch, first, events)
-        for (const event of events) this.#noteTaken(event)
+        for (const event of events) this.#steering.noteTaken(event)
       },
       flushed: () => this.#recorder.flushed(),
       exempt: this.#duty?.exempt ?? false,
@@ -334,11 +324,10 @@ export class Execution implements Run {
       hooks: {
         onAccepted: () => {
           this.#enter('running')
-          // Not before: a worker knows no run that it has not claimed.
-          for (const [id, { text, mode }] of this.#steers) this.#attempt?.steer(id, text, mode)
+          if (this.#attempt !== undefined) this.#steering.handOver(this.#attempt)
         },
         onTerminal: () => this.#feed.hurry('attempt'),
-        onSteerReceipt: (receipt) => this.#onReceipt(receipt),
+        onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
       },
     })
   }
@@ -364,25 +353,11 @@ export class Execution implements Run {
     return []
   }
 
-  #onReceipt({ steerId, status }: SteerReceipt): void {
-    // What was refused is settled with what got no receipt at all (X2).
-    if (status !== 'not-live') this.#steers.get(steerId)?.settle(status)
-  }
-
-  /** A worker that took a text names its entry after it. */
-  #noteTaken(event: RunEvent | WireEvent): void {
-    if (event.type !== 'message' || !isMessage(event.message) || event.message.id === undefined) return
-    const steer = this.#steers.get(event.message.id)
-    this.#steers.delete(event.message.id)
-    steer?.settle(steer.mode === 'now' ? 'delivered' : 'queued')
-  }
-
   /** Whether it was recorded. */
   async #record(end: LoopEnd): Promise<boolean> {
-    const late = [...this.#steers]
-    this.#steers.clear()
+    const late = this.#steering.close()
     const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
-    for (const [, { text, settle }] of late) {
+    for (const { text, settle } of late) {
       const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text)
       // Who was told `queued` hears no more of it.
       kept.catch(() => undefined)
@@ -391,11 +366,11 @@ export class Execution implements Run {
     return recorded
   }
 
-  async #finish({ ref, outcome }: LoopEnd, late: readonly (readonly [id: string, Steer])[]): Promise<void> {
+  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<void> {
     const { journal, config } = this.#around
     const entries = await this.#moveTranscript()
     this.#lateSeq = this.#feed.last
-    const all = [...entries, ...late.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
+    const all = [...entries, ...late.map(({ id, text }) => this.#lateEntry(ref, id, text))]
     const also = [...this.#ends, ...(await this.#sessionOperations(all)), ...(this.#duty?.operations(this.id) ?? [])]
     await journal.finish(ref, outcome, config.clock.now(), also)
   }
@@ -457,11 +432,6 @@ function isObject(value: unknown): value is object {
 /** A `message` event as what a session takes. */
 function messageEntry(ref: RunRef, seq: number, event: RunEvent | WireEvent): SessionEntry[] {
   return event.type === 'message' && isMessage(event.message) ? [{ ...ref, seq, message: event.message }] : []
-}
-
-/** The journal's reader has checked it; this only tells the compiler. */
-function isMessage(value: unknown): value is Message {
-  return isObject(value) && 'content' in value
 }
 
 /**
