@@ -15,6 +15,7 @@ import {
   showDeadLetter,
   type LettersAccess,
 } from './dead-letters-command.ts'
+import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
 import { readVersion } from './platform/version.ts'
@@ -30,7 +31,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, gc, mailboxes, dead-letters (see --help)`,
       )
     })
   greenroom
@@ -46,6 +47,16 @@ function program(): Command {
     .option('--insecure', 'listen off loopback without TLS all the same')
     .option('--json', 'write lines of JSON in place of text')
     .action((options: BrokerCommand) => runBroker(options))
+  greenroom
+    .command('gc')
+    .allowExcessArguments(false)
+    .description(
+      'Forgets the runs of a data folder that ended long ago; transcripts stay. No runner may have the folder.',
+    )
+    .requiredOption('--data <dir>', "a runner's data folder")
+    .requiredOption('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d')
+    .option('--json', 'write JSON in place of text')
+    .action((options: GcCommand) => runGc(options))
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   return greenroom

@@ -28,6 +28,7 @@ export interface Config {
   readonly bus: Bus | BusAddress | undefined
   readonly dataDir: string | null
   readonly openStore: RunnerOptions['openStore']
+  readonly retentionMs: number | null
   readonly sessions: SessionStore | undefined
   readonly secrets: ReadonlyMap<string, SecretSource>
   readonly env: readonly string[]
@@ -48,6 +49,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   bus: true,
   dataDir: true,
   openStore: true,
+  retentionMs: true,
   sessions: true,
   secrets: true,
   env: true,
@@ -143,6 +145,8 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     random = systemRandom,
   } = options
   if (dataDir !== null) check('dataDir', dataDir, isText, 'a path, or null for none')
+  const { retentionMs = null } = options
+  if (retentionMs !== null) check('retentionMs', retentionMs, isMs, 'a number of milliseconds, or null for ever')
   check('openStore', options.openStore, (it) => typeof it === 'function', 'a function that opens a store')
   check('env', env, isVariables, 'a list of names of environment variables')
   checkLimits('limits', options.limits)
@@ -162,6 +166,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     bus: checkBus(options),
     dataDir,
     openStore: options.openStore,
+    retentionMs,
     sessions: options.sessions,
     secrets,
     env,

@@ -9,19 +9,7 @@
  *   database; a session store of the caller's own gets them at the end.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
  */
-import {
-  codeOf,
-  GreenroomError,
-  type JsonValue,
-  type Message,
-  type Outcome,
-  type ReadEvent,
-  type RunEvent,
-  type RunRef,
-  type SteerMode,
-  type SteerReceipt,
-  type WireEvent,
-} from '@greenroom/proto'
+import { codeOf, GreenroomError, type JsonValue, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
@@ -37,7 +25,9 @@ import type { Lease, Pool } from './pool/index.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
-import type { SessionEntry, SessionStore } from './session-store.ts'
+import type { SessionStore } from './session-store.ts'
+import { Steering, type Steer } from './steering.ts'
+import { Transcript } from './transcript.ts'
 import type { StoreSessions } from './store-sessions.ts'
 
 /** What executions work with: the runner's parts. */
@@ -57,12 +47,6 @@ export interface Surroundings {
 
 type Spec = RunSpec & { readonly input?: JsonValue | undefined }
 
-interface Steer {
-  readonly text: string
-  readonly mode: SteerMode
-  readonly settle: (status: SteerStatus | Promise<SteerStatus>) => void
-}
-
 /** What is special about an execution. */
 export interface ExecutionOptions {
   /** Why it is not even tried. */
@@ -75,8 +59,6 @@ export interface ExecutionOptions {
   readonly start?: StartKey
 }
 
-/** How many messages of a transcript are moved at a time. */
-const page = 256
 const retryMs = 200
 const recordTries = 10
 
@@ -96,11 +78,12 @@ export class Execution implements Run {
   readonly #session: string
   readonly #feed: Feed
   readonly #recorder: Recorder
+  readonly #transcript: Transcript
   readonly #abort = new AbortController()
   readonly #startedAt: number
   readonly #startedTicks: number
-  /** Texts that have no entry yet (X2). */
-  readonly #steers = new Map<string, Steer>()
+  /** X2 */
+  readonly #steering = new Steering()
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
@@ -110,8 +93,6 @@ export class Execution implements Run {
   #attempts: number
   #ms: number | undefined
   #status: Outcome['status'] | undefined
-  /** The number of the last text that came too late. */
-  #lateSeq = 0
 
   /** @param more - see {@link ExecutionOptions} */
   constructor(around: Surroundings, spec: Spec, more: ExecutionOptions = {}) {
@@ -129,14 +110,15 @@ export class Execution implements Run {
     this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
     this.#feed = new Feed(this.id, around.journal, earlier?.attempts)
+    const { journal, sessions, ownSessions } = around
+    this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions })
     this.#recorder = new Recorder({
       runId: this.id,
       journal: around.journal,
       feed: this.#feed,
       clock,
       signal: this.#abort.signal,
-      transcribe: (ref, seq, event) =>
-        around.ownSessions?.operations(this.#session, messageEntry(ref, seq, event)) ?? [],
+      transcribe: (ref, seq, event) => this.#transcript.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
     })
     if (earlier !== undefined) this.#recorder.messages.push(...around.journal.messagePlaces(this.id))
@@ -179,11 +161,8 @@ export class Execution implements Run {
 
   send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
     if (this.#phase === 'ending' || this.#phase === 'ended') return this.outcome.then(() => this.#appendLate(text))
-    const { promise, resolve } = Promise.withResolvers<SteerStatus>()
-    const steerId = this.#around.config.random.id()
-    this.#steers.set(steerId, { text, mode, settle: resolve })
-    if (this.#attempt?.isAccepted === true) this.#attempt.steer(steerId, text, mode)
-    return promise
+    const carrier = this.#attempt?.isAccepted === true ? this.#attempt : undefined
+    return this.#steering.send(this.#around.config.random.id(), text, mode, carrier)
   }
 
   workerLog(): readonly string[] {
@@ -310,7 +289,7 @@ export class Execution implements Run {
       isGone: this.#around.isGone,
       record: (epoch, first, events) => {
         this.#recorder.record(epoch, first, events)
-        for (const event of events) this.#noteTaken(event)
+        for (const event of events) this.#steering.noteTaken(event)
       },
       flushed: () => this.#recorder.flushed(),
       exempt: this.#duty?.exempt ?? false,
@@ -334,11 +313,10 @@ export class Execution implements Run {
       hooks: {
         onAccepted: () => {
           this.#enter('running')
-          // Not before: a worker knows no run that it has not claimed.
-          for (const [id, { text, mode }] of this.#steers) this.#attempt?.steer(id, text, mode)
+          if (this.#attempt !== undefined) this.#steering.handOver(this.#attempt)
         },
         onTerminal: () => this.#feed.hurry('attempt'),
-        onSteerReceipt: (receipt) => this.#onReceipt(receipt),
+        onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
       },
     })
   }
@@ -350,39 +328,16 @@ export class Execution implements Run {
   /** Records the run, after its session has what it was asked to do. */
   async #begin({ record, sessionEntries }: Plan): Promise<void> {
     if (this.#earlier !== undefined) return
-    const also = await this.#sessionOperations(sessionEntries)
+    const also = await this.#transcript.give(sessionEntries)
     const parent = this.#duty?.parent
     await this.#around.journal.begin(parent === undefined ? record : { ...record, parent }, also, this.#start)
   }
 
-  /** Gives entries to the session: as operations for the transaction at hand, or at once where it is kept elsewhere. */
-  async #sessionOperations(entries: readonly SessionEntry[]): Promise<Operation[]> {
-    const { ownSessions, sessions } = this.#around
-    if (entries.length === 0) return []
-    if (ownSessions !== undefined) return ownSessions.operations(this.#session, entries)
-    await sessions.append(this.#session, entries)
-    return []
-  }
-
-  #onReceipt({ steerId, status }: SteerReceipt): void {
-    // What was refused is settled with what got no receipt at all (X2).
-    if (status !== 'not-live') this.#steers.get(steerId)?.settle(status)
-  }
-
-  /** A worker that took a text names its entry after it. */
-  #noteTaken(event: RunEvent | WireEvent): void {
-    if (event.type !== 'message' || !isMessage(event.message) || event.message.id === undefined) return
-    const steer = this.#steers.get(event.message.id)
-    this.#steers.delete(event.message.id)
-    steer?.settle(steer.mode === 'now' ? 'delivered' : 'queued')
-  }
-
   /** Whether it was recorded. */
   async #record(end: LoopEnd): Promise<boolean> {
-    const late = [...this.#steers]
-    this.#steers.clear()
+    const late = this.#steering.close()
     const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
-    for (const [, { text, settle }] of late) {
+    for (const { text, settle } of late) {
       const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text)
       // Who was told `queued` hears no more of it.
       kept.catch(() => undefined)
@@ -391,42 +346,12 @@ export class Execution implements Run {
     return recorded
   }
 
-  async #finish({ ref, outcome }: LoopEnd, late: readonly (readonly [id: string, Steer])[]): Promise<void> {
+  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<void> {
     const { journal, config } = this.#around
-    const entries = await this.#moveTranscript()
-    this.#lateSeq = this.#feed.last
-    const all = [...entries, ...late.map(([id, { text }]) => this.#lateEntry(ref, id, text))]
-    const also = [...this.#ends, ...(await this.#sessionOperations(all)), ...(this.#duty?.operations(this.id) ?? [])]
+    const entries = await this.#transcript.move(this.#recorder.messages)
+    const all = [...entries, ...this.#transcript.late(ref, this.#feed.last, late)]
+    const also = [...this.#ends, ...(await this.#transcript.give(all)), ...(this.#duty?.operations(this.id) ?? [])]
     await journal.finish(ref, outcome, config.clock.now(), also)
-  }
-
-  /** Gives the run's messages to the session, but for the last page, which it returns. */
-  async #moveTranscript(): Promise<SessionEntry[]> {
-    const { messages } = this.#recorder
-    for (let at = 0; ; at += page) {
-      const entries = messages
-        .slice(at, at + page)
-        .flatMap(({ epoch, seq }) => this.#entryAt({ runId: this.id, epoch }, seq))
-      if (at + page >= messages.length) return entries
-      await this.#around.sessions.append(this.#session, entries)
-    }
-  }
-
-  #entryAt(ref: RunRef, seq: number): SessionEntry[] {
-    const [entry] = this.#around.journal.read(ref, seq - 1, seq + 1, 1)
-    return entry === undefined ? [] : messageEntry(ref, seq, entry.event)
-  }
-
-  /** A text that the run did not take, behind its events. */
-  #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {
-    this.#lateSeq += 1
-    return { runId, epoch, seq: this.#lateSeq, message: { id, role: 'user', content: text } }
-  }
-
-  async #appendLate(text: string): Promise<SteerStatus> {
-    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
-    await this.#around.sessions.append(this.#session, [this.#lateEntry(ref, this.#around.config.random.id(), text)])
-    return 'not-live'
   }
 
   async #persist(write: () => Promise<void>): Promise<boolean> {
@@ -445,6 +370,11 @@ export class Execution implements Run {
     }
   }
 
+  #appendLate(text: string): Promise<SteerStatus> {
+    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
+    return this.#transcript.appendLate(ref, this.#around.config.random.id(), text)
+  }
+
   #elapsed(): number {
     return Math.round(this.#around.config.clock.monotonic() - this.#startedTicks)
   }
@@ -452,16 +382,6 @@ export class Execution implements Run {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
-}
-
-/** A `message` event as what a session takes. */
-function messageEntry(ref: RunRef, seq: number, event: RunEvent | WireEvent): SessionEntry[] {
-  return event.type === 'message' && isMessage(event.message) ? [{ ...ref, seq, message: event.message }] : []
-}
-
-/** The journal's reader has checked it; this only tells the compiler. */
-function isMessage(value: unknown): value is Message {
-  return isObject(value) && 'content' in value
 }
 
 /**

@@ -32,7 +32,7 @@ import {
   type Usage,
   type WireEvent,
 } from '@greenroom/proto'
-import type { Operation, Store, StoredRecord } from '@greenroom/store'
+import type { KeyRange, Operation, Store, StoredRecord } from '@greenroom/store'
 import type { KeptTerminal } from './drive/index.ts'
 import type { LimitOptions } from './limits.ts'
 import type { Completion } from './scheduler.ts'
@@ -68,6 +68,8 @@ export type RunRecord = {
   readonly limits?: LimitOptions
   /** The parent that is told of its end. */
   readonly parent?: string
+  /** The digest of the idempotency key that started it. */
+  readonly startKey?: string
 }
 
 /** An idempotency key: a start with the same one and the same content is the same start. */
@@ -102,6 +104,9 @@ export interface StoredEntry {
   readonly event: RunEvent | WireEvent
 }
 
+/** How many entries one transaction removes. */
+const forgetAtOnce = 512
+
 const epochKey = ({ runId, epoch }: RunRef): string => `${runId}/${String(epoch).padStart(6, '0')}`
 const entryKey = (ref: RunRef, seq: number): string => `${epochKey(ref)}/${String(seq).padStart(10, '0')}`
 
@@ -125,8 +130,9 @@ export class Journal {
   /** Records what was asked for. Refused with `STORAGE_FULL` when little space is left. */
   begin(run: RunRecord, also: readonly Operation[], start?: StartKey): Promise<void> {
     const { runId } = run
+    const meta = start === undefined ? run : { ...run, startKey: start.key }
     const operations: Operation[] = [
-      { put: 'run', key: runId, meta: run },
+      { put: 'run', key: runId, meta },
       { put: 'open', key: runId, meta: {} },
     ]
     if (start !== undefined) operations.push({ put: 'start', key: start.key, meta: { runId, digest: start.digest } })
@@ -219,6 +225,38 @@ export class Journal {
     const { from, fromIncarnation } = meta ?? {}
     if (body === undefined || typeof from !== 'string' || typeof fromIncarnation !== 'string') return undefined
     return { from, fromIncarnation, terminal: parseMessage('terminal', decodePayload(body)) }
+  }
+
+  /** Runs that have ended, by id, and when. */
+  ended(after: string | undefined, limit: number): { readonly runId: string; readonly at: number }[] {
+    const range = { limit, bodies: false, ...(after === undefined ? {} : { after }) }
+    return this.#store
+      .scan('outcome', range)
+      .map(({ key, meta: { at } }) => ({ runId: key, at: typeof at === 'number' ? at : Infinity }))
+  }
+
+  /** Forgets a run that has ended, unless its parent was not told yet. */
+  async forget(runId: string): Promise<boolean> {
+    const { parent, startKey } = this.run(runId) ?? {}
+    const told = parent === undefined ? undefined : this.#store.get('completion', `${parent}/${runId}`)
+    if (told !== undefined && told.meta['deliveredAt'] === undefined) return false
+    const of = (collection: string, range: KeyRange & { readonly limit?: number }): Operation[] =>
+      this.#store.scan(collection, { ...range, bodies: false }).map(({ key }) => ({ delete: collection, key }))
+    const prefix = `${runId}/`
+    for (;;) {
+      const entries = of('entry', { prefix, limit: forgetAtOnce })
+      if (entries.length === 0) break
+      await this.#store.commit(entries)
+    }
+    await this.#store.commit([
+      ...of('attempt', { prefix }),
+      ...of('terminal', { prefix }),
+      { delete: 'run', key: runId },
+      ...(startKey === undefined ? [] : [{ delete: 'start', key: startKey }]),
+      ...(told === undefined ? [] : [{ delete: 'completion', key: told.key }]),
+      { delete: 'outcome', key: runId },
+    ])
+    return true
   }
 
   #terminalsOf(runId: string): StoredRecord[] {

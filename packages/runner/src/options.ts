@@ -121,6 +121,11 @@ export interface RunnerOptions<
    * Greenroom, without a semver promise.
    */
   readonly openStore?: (schema: Schema) => Store
+  /**
+   * How long a run stays in the journal after its end, in milliseconds: so long it can be attached to and its idempotency
+   * key is known. null: for ever. Transcripts stay. = null
+   */
+  readonly retentionMs?: number | null
   /** Where transcripts are kept. = the database in `dataDir` */
   readonly sessions?: SessionStore
   /** Values of secrets by name; a role's workers get those that the role names. */

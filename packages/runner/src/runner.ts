@@ -9,6 +9,7 @@ import { type PoolStats } from './pool/index.ts'
 import { keepAlive } from './platform/surroundings.ts'
 import { type AnyScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, RunStatus, StartOptions, TypedRunSpec } from './run.ts'
+import { Retention } from './retention.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** Counters since the runner was created. */
@@ -185,5 +186,8 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
   await using opening = new AsyncDisposableStack()
   const home = opening.use(await openHome(config))
   const around = await assemble(config, home)
+  const { retentionMs, clock, logger } = config
+  const warn = (error: unknown): void => logger.warn('old runs could not be forgotten', { error: String(error) })
+  if (retentionMs !== null) opening.use(new Retention(around.journal, clock, retentionMs, warn))
   return new LiveRunner(around, opening.move())
 }

@@ -40,14 +40,19 @@ export interface OrphanWorker {
 
 /** A terminal that came before anybody asked for it. */
 export interface KeptTerminal {
+  /** Whose it is. */
   readonly from: string
+  /** Which life of it. */
   readonly fromIncarnation: string
+  /** What it says. */
   readonly terminal: Terminal
 }
 
 /** What is known of an orphan. */
 export interface OrphanOptions {
+  /** Which attempt. */
   readonly ref: RunRef
+  /** Who had it. */
   readonly worker: OrphanWorker
   /** When it was started, in milliseconds since the epoch. */
   readonly startedAt: number

@@ -1,0 +1,117 @@
+/**
+ * Retention: runs that ended long ago leave the journal, with their attempts and entries. Transcripts stay: they are the
+ * sessions'.
+ *
+ * - *G1* A run leaves only when it has an outcome, and its parent, if it has one, was told.
+ * - *G2* Its outcome goes last: what was cut off in between is found again.
+ */
+import { GreenroomError, isErrorCode, systemClock, type Clock, type Timer } from '@greenroom/proto'
+import { isStoreError, openStore } from '@greenroom/store'
+import { Journal, journalCollections } from './journal.ts'
+import { nextTurn } from './platform/turn.ts'
+import { sessionCollections } from './store-sessions.ts'
+
+/** How often a runner looks, in milliseconds. */
+const everyMs = 3_600_000
+/** How many runs are looked at in a turn of the event loop. */
+const page = 64
+
+/** Keeps a journal within its retention. */
+export class Retention implements Disposable {
+  readonly #journal: Journal
+  readonly #clock: Clock
+  readonly #retentionMs: number
+  readonly #warn: (error: unknown) => void
+  #timer: Timer | undefined
+  #isOver = false
+
+  /**
+   * Starts to look, at once and every hour.
+   *
+   * @param journal - what it keeps small
+   * @param clock - measures ages
+   * @param retentionMs - how long a run stays after its end, in milliseconds
+   * @param warn - learns why it could not
+   */
+  constructor(journal: Journal, clock: Clock, retentionMs: number, warn: (error: unknown) => void) {
+    this.#journal = journal
+    this.#clock = clock
+    this.#retentionMs = retentionMs
+    this.#warn = warn
+    void this.#look()
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true
+    this.#timer?.cancel()
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await forgetRuns(this.#journal, this.#clock.now() - this.#retentionMs, () => this.#isOver)
+    } catch (error) {
+      if (!this.#isOver) this.#warn(error)
+    }
+    if (!this.#isOver) this.#timer = this.#clock.timer(everyMs, () => void this.#look(), { background: true })
+  }
+}
+
+/**
+ * Forgets runs (G1, G2), a page a turn of the event loop.
+ *
+ * @param journal - where from
+ * @param before - those that ended before that, in milliseconds since the epoch
+ * @param isOver - asked between pages
+ * @returns how many
+ */
+async function forgetRuns(journal: Journal, before: number, isOver: () => boolean): Promise<number> {
+  let forgotten = 0
+  let after: string | undefined
+  for (;;) {
+    const ended = journal.ended(after, page)
+    after = ended.at(-1)?.runId
+    for (const { runId, at } of ended) {
+      if (isOver()) return forgotten
+      if (at < before && (await journal.forget(runId))) forgotten += 1
+    }
+    if (after === undefined || isOver()) return forgotten
+    await nextTurn()
+  }
+}
+
+/** What {@link pruneJournal} did. */
+export interface Pruned {
+  /** How many runs left the journal. */
+  readonly runs: number
+}
+
+/**
+ * Forgets the runs of a data folder that ended long ago. No runner may have it.
+ *
+ * @param dataDir - the folder
+ * @param options - `olderThanMs`: how long ago they ended, in milliseconds; `clock`: = the system's
+ * @throws GreenroomError `BAD_OPTIONS`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`
+ *
+ * @example
+ * ```ts
+ * import { pruneJournal } from '@greenroom/runner'
+ *
+ * const { runs } = await pruneJournal('.greenroom', { olderThanMs: 30 * 24 * 3_600_000 })
+ * console.log(`${runs} runs forgotten`)
+ * ```
+ */
+export async function pruneJournal(
+  dataDir: string,
+  { olderThanMs, clock = systemClock }: { readonly olderThanMs: number; readonly clock?: Clock },
+): Promise<Pruned> {
+  if (!Number.isFinite(olderThanMs) || olderThanMs < 0)
+    throw new GreenroomError('BAD_OPTIONS', 'olderThanMs must be a number of milliseconds')
+  try {
+    const collections = [...journalCollections, ...sessionCollections]
+    await using store = await openStore({ dir: dataDir, schema: { version: 1, collections } })
+    return { runs: await forgetRuns(new Journal(store), clock.now() - olderThanMs, () => false) }
+  } catch (error) {
+    if (!isStoreError(error)) throw error
+    throw new GreenroomError(isErrorCode(error.code) ? error.code : 'STORE_DAMAGED', error.message, { cause: error })
+  }
+}

@@ -1,0 +1,71 @@
+/** Texts on their way to one run: whatever becomes of it, each is answered, and none is lost. */
+import type { Message, RunEvent, SteerMode, SteerReceipt, WireEvent } from '@greenroom/proto'
+import type { SteerStatus } from './run.ts'
+
+/** A text that has no entry in the transcript yet. */
+export interface Steer {
+  /** Names the text, and the entry that it becomes. */
+  readonly id: string
+  /** What is said. */
+  readonly text: string
+  /** When it is to be taken up. */
+  readonly mode: SteerMode
+  /** Answers its sender. */
+  readonly settle: (status: SteerStatus | Promise<SteerStatus>) => void
+}
+
+/** What takes texts to the worker: the present attempt. */
+interface Carrier {
+  steer(id: string, text: string, mode: SteerMode): void
+}
+
+/** The texts of one run. */
+export class Steering {
+  readonly #steers = new Map<string, Steer>()
+
+  /**
+   * Takes a text.
+   *
+   * @param id - names it
+   * @param text - what is said
+   * @param mode - when it is to be taken up
+   * @param carrier - the attempt whose worker has claimed the run, if there is one
+   * @returns where it got to
+   */
+  send(id: string, text: string, mode: SteerMode, carrier: Carrier | undefined): Promise<SteerStatus> {
+    const { promise, resolve } = Promise.withResolvers<SteerStatus>()
+    this.#steers.set(id, { id, text, mode, settle: resolve })
+    carrier?.steer(id, text, mode)
+    return promise
+  }
+
+  /** A worker has claimed the run: not before, since it knows no run that it has not claimed. */
+  handOver(carrier: Carrier): void {
+    for (const { id, text, mode } of this.#steers.values()) carrier.steer(id, text, mode)
+  }
+
+  /** What a worker did with one. What it refused is settled with what got no receipt at all, by {@link Steering.close}. */
+  receipt({ steerId, status }: SteerReceipt): void {
+    if (status !== 'not-live') this.#steers.get(steerId)?.settle(status)
+  }
+
+  /** An event of the run: a worker that took a text names its entry after it. */
+  noteTaken(event: RunEvent | WireEvent): void {
+    if (event.type !== 'message' || !isMessage(event.message) || event.message.id === undefined) return
+    const steer = this.#steers.get(event.message.id)
+    this.#steers.delete(event.message.id)
+    steer?.settle(steer.mode === 'now' ? 'delivered' : 'queued')
+  }
+
+  /** The run is over: what has no entry, in the order in which it came. */
+  close(): readonly Steer[] {
+    const late = [...this.#steers.values()]
+    this.#steers.clear()
+    return late
+  }
+}
+
+/** The door has checked it; this only tells the compiler. */
+export function isMessage(value: unknown): value is Message {
+  return typeof value === 'object' && value !== null && 'content' in value
+}
