@@ -9,7 +9,7 @@ import { Journal, type AttemptRecord } from './journal.ts'
 import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
 import { standardNeed } from './plan.ts'
 import { createPool } from './pool/index.ts'
-import { isSameProcess } from './platform/process-end.ts'
+import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
 import { withDeadline } from './session-deadline.ts'
 import { StoreSessions } from './store-sessions.ts'
@@ -78,10 +78,10 @@ const orphanMs = 5_000
 const lookMs = 50
 
 /** Waits for the process of an attempt of an earlier life; false when it does not end, or is out of sight. */
-async function hasEnded({ pid, host, startedAt }: AttemptRecord, { clock }: Config): Promise<boolean> {
+async function hasEnded({ pid, host, process: stamp }: AttemptRecord, { clock }: Config): Promise<boolean> {
   if (pid === undefined || host !== hostName) return false
   for (let waitedMs = 0; waitedMs <= orphanMs; waitedMs += lookMs) {
-    if (!(await isSameProcess(pid, startedAt))) return true
+    if (!isSameProcess(pid, stamp)) return true
     await new Promise<void>((resolve) => void clock.timer(lookMs, resolve))
   }
   return false

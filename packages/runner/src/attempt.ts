@@ -15,6 +15,7 @@ import type { Config } from './config.ts'
 import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive, Spent } from './drive/index.ts'
 import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
+import { outcomeOfLeftOver, type LeftOver } from './left-over.ts'
 import { Account } from './limits.ts'
 import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
@@ -41,8 +42,8 @@ export interface AttemptLoop {
   readonly begun: Promise<void>
   /** Its attempts of an earlier life of the runner, in order. */
   readonly earlier: OpenRun['attempts']
-  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
-  readonly isGone: (record: AttemptRecord) => Promise<boolean>
+  /** The last of them, when it was left without an end. */
+  readonly leftOver: LeftOver | undefined
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
   readonly flushed: () => Promise<void>
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'queued'>) => void
@@ -92,17 +93,23 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const account = new Account(plan.limits)
   /** The attempt that ended last, as far as it is not dealt with. */
   let last: Tried = { ...neverTried, ref: { runId, epoch: before?.epoch ?? 1 } }
-  const orphan = before?.end === undefined ? before : undefined
-  let epoch = orphan?.epoch ?? (before?.epoch ?? 0) + 1
+  let { leftOver } = loop
+  let epoch = (before?.epoch ?? 0) + 1
   const ended = loop.earlier.filter(({ end }) => end !== undefined)
   const retry = new Retry(plan.retry, config.random, ended.length)
   try {
-    for (const attempt of ended) account.add(nothing, loop.journal.usageOf({ runId, epoch: attempt.epoch }))
+    for (const attempt of ended) account.add(spentBy(attempt), loop.journal.usageOf({ runId, epoch: attempt.epoch }))
     if (before === undefined) await pause(loop, plan.delayMs)
     for (;;) {
-      if (orphan?.epoch === epoch) last = await settle(loop, orphan, account)
-      else last = await tryOnce(loop, { runId, epoch }, account)
-      epoch += 1
+      if (leftOver === undefined) {
+        last = await tryOnce(loop, { runId, epoch }, account)
+        epoch += 1
+      } else {
+        // How long it executed before its runner ended nobody knows.
+        account.add({ ms: 0, usage: {}, outputBytes: 0 }, leftOver.usage)
+        last = triedBefore(leftOver, plan, signal)
+        leftOver = undefined
+      }
       const afterMs = signal.aborted ? undefined : retry.after(judged(last, plan))
       if (afterMs === undefined) return lastOf(loop, last, account)
       await giveUp(loop, last)
@@ -116,39 +123,16 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   }
 }
 
-/** What cannot be known of an attempt of an earlier life. */
-const nothing: Spent = { ms: 0, usage: {}, outputBytes: 0 }
-
-/** An attempt that an earlier life of the runner left without an end. */
-async function settle(loop: AttemptLoop, attempt: OpenRun['attempts'][number], account: Account): Promise<Tried> {
-  const { plan, drive, journal, signal, config } = loop
-  const { epoch, lastSeq, ...record } = attempt
-  const ref = { runId: plan.record.runId, epoch }
-  const { address, incarnation, startedAt } = record
-  const end = await drive.settle({
-    ref,
-    worker: { address, incarnation, gone: () => loop.isGone(record) },
-    startedAt,
-    lastSeq,
-    kept: () => journal.keptTerminal(ref),
-    signal,
-  })
-  const terminal = end.how === 'terminal' ? end.terminal : undefined
-  account.add(nothing, terminal?.usage ?? journal.usageOf(ref))
-  const over = { how: terminal?.status ?? end.how, lastSeq: terminal?.lastSeq ?? lastSeq, at: config.clock.now() }
-  const outcome = outcomeOfOrphan(end, plan, signal)
-  return { ref, lease: undefined, end, gone: undefined, outcome, record: { ...record, end: over } }
+/** What is known of an attempt of an earlier life: no more time than that can have passed. */
+function spentBy({ startedAt, end }: AttemptRecord): Spent {
+  return { ms: Math.max(0, (end?.at ?? startedAt) - startedAt), usage: {}, outputBytes: 0 }
 }
 
-function outcomeOfOrphan(end: DrivenEnd, { idempotent = false }: Plan, signal: AbortSignal): Outcome {
-  // Nobody cancelled it: its worker did, when it had lost its runner.
-  if (end.how === 'terminal' && end.terminal.status === 'cancelled')
-    return failed('WORKER_LOST', 'its worker stopped it when its runner had ended', { mayStillRun: false })
-  if (end.how !== 'lost') return outcomeAfter(end, undefined, signal)
-  const { mayStillRun } = end
-  // Only what may have its effects twice is as good as lost.
-  if (idempotent && !mayStillRun) return failed('WORKER_LOST', 'its runner ended', { mayStillRun })
-  return failed('OUTCOME_UNKNOWN', 'its runner ended while a worker had it', { mayStillRun })
+/** An attempt that an earlier life of the runner left without an end. */
+function triedBefore(leftOver: LeftOver, { idempotent = false }: Plan, signal: AbortSignal): Tried {
+  const { ref, end, record } = leftOver
+  const outcome = outcomeOfLeftOver(leftOver, idempotent, signal) ?? outcomeAfter(end, undefined, signal)
+  return { ref, lease: undefined, end, gone: undefined, outcome, record }
 }
 
 const neverTried = {
@@ -240,6 +224,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
     warm,
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
+    ...(worker.process === undefined ? {} : { process: worker.process }),
   }
   const { end, lastSeq } = await follow(loop, ref, lease, started, account)
   // It may still run, and nobody looks after it any more: whoever else uses the worker loses it too.

@@ -103,7 +103,8 @@ export function composeRunners(...runners: readonly ComposableRunner[]): Composi
         try {
           return await runner.attach(runId, options)
         } catch (error) {
-          if (codeOf(error) !== 'UNKNOWN_RUN') throw error
+          // One that is closed must not hide what others have.
+          if (codeOf(error) !== 'UNKNOWN_RUN' && codeOf(error) !== 'CLOSED') throw error
         }
       }
       throw new GreenroomError('UNKNOWN_RUN', `no run ${runId}`)

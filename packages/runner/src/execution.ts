@@ -22,6 +22,7 @@ import { attemptOperation, type AttemptRecord, type Journal, type OpenRun, type 
 import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
+import { outcomeOfLeftOver, settleLeftOver, type LeftOver } from './left-over.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
@@ -92,6 +93,7 @@ export class Execution implements Run {
   #attempt: Attempt | undefined
   #attempts: number
   #ms: number | undefined
+  #isRecorded: boolean | undefined
   #status: Outcome['status'] | undefined
 
   /** @param more - see {@link ExecutionOptions} */
@@ -126,6 +128,11 @@ export class Execution implements Run {
     const lived = this.#live()
     this.outcome = lived.then(({ outcome }) => outcome)
     this.settled = lived.then((end) => this.#settle(end))
+  }
+
+  /** Whether its outcome could be recorded; undefined before its end. */
+  get isRecorded(): boolean | undefined {
+    return this.#isRecorded
   }
 
   /** Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be. */
@@ -202,6 +209,7 @@ export class Execution implements Run {
     this.#log?.end()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
+    this.#isRecorded = recorded
     if (recorded) this.#durable.resolve()
     else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
     this.#status = end.outcome.status
@@ -236,17 +244,40 @@ export class Execution implements Run {
 
   async #run(): Promise<LoopEnd> {
     const { signal } = this.#abort
+    if (this.#earlier !== undefined) return this.#goOn(this.#earlier)
     try {
       using _following = this.#followSignal()
       if (this.#refusal !== undefined) throw this.#refusal
       if (signal.aborted) throw new GreenroomError('ABORTED')
-      const skip = this.#earlier === undefined ? this.#duty?.skip() : undefined
-      const why = await untilAbort(signal, skip ?? Promise.resolve(undefined))
+      const why = await untilAbort(signal, this.#duty?.skip() ?? Promise.resolve(undefined))
       if (why !== undefined) return this.#over({ status: 'skipped', why })
-      return await this.#tryAll(await this.#plan())
+      return await this.#tryAll(await this.#plan(), undefined)
     } catch (error) {
       return this.#over(signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error))
     }
+  }
+
+  /** What an earlier life left is settled first: a plan is needed only for what follows. */
+  async #goOn(earlier: OpenRun): Promise<LoopEnd> {
+    const leftOver = await settleLeftOver(this.#around, earlier)
+    const { signal } = this.#abort
+    try {
+      if (this.#around.ownSessions === undefined) await untilAbort(signal, this.#retell())
+      return await this.#tryAll(await this.#plan(), leftOver)
+    } catch (error) {
+      const outcome = leftOver === undefined ? undefined : outcomeOfLeftOver(leftOver, false, signal)
+      const end = this.#over(
+        outcome ?? (signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error)),
+      )
+      if (leftOver === undefined) return end
+      this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
+      return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
+    }
+  }
+
+  /** What its earlier attempts said reaches a session store of the caller's own only now. */
+  async #retell(): Promise<void> {
+    await this.#transcript.give(await this.#transcript.move(this.#recorder.messages))
   }
 
   /** It ended without a worker that would have to know. */
@@ -272,7 +303,7 @@ export class Execution implements Run {
     return untilAbort(this.#abort.signal, planned)
   }
 
-  #tryAll(plan: Plan): Promise<LoopEnd> {
+  #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
     const { config, journal, drive, pool, admission } = this.#around
     const begun = this.#begin(plan)
     begun.then(this.#durable.resolve, () => undefined)
@@ -286,13 +317,14 @@ export class Execution implements Run {
       signal: this.#abort.signal,
       begun,
       earlier: this.#earlier?.attempts ?? [],
-      isGone: this.#around.isGone,
+      leftOver,
       record: (epoch, first, events) => {
         this.#recorder.record(epoch, first, events)
         for (const event of events) this.#steering.noteTaken(event)
       },
       flushed: () => this.#recorder.flushed(),
-      exempt: this.#duty?.exempt ?? false,
+      // It was let in before its runner ended.
+      exempt: this.#earlier !== undefined || (this.#duty?.exempt ?? false),
       onPhase: (phase) => {
         this.#lease = undefined
         this.#enter(phase)
@@ -349,7 +381,7 @@ export class Execution implements Run {
   async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<void> {
     const { journal, config } = this.#around
     const entries = await this.#transcript.move(this.#recorder.messages)
-    const all = [...entries, ...this.#transcript.late(ref, this.#feed.last, late)]
+    const all = [...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)]
     const also = [...this.#ends, ...(await this.#transcript.give(all)), ...(this.#duty?.operations(this.id) ?? [])]
     await journal.finish(ref, outcome, config.clock.now(), also)
   }

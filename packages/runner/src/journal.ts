@@ -93,6 +93,8 @@ export type AttemptRecord = {
   readonly incarnation: string
   readonly host: string
   readonly pid?: number
+  /** Tells that process from later ones with the same id, where the system says. */
+  readonly process?: string
   readonly warm: boolean
   readonly startedAt: number
   readonly end?: { readonly how: string; readonly lastSeq: number; readonly at: number }
@@ -216,7 +218,13 @@ export class Journal {
   /** Keeps the terminal of an attempt that nobody follows, until its run has an outcome; undefined when it has one. */
   keepTerminal(ref: RunRef, { from, fromIncarnation, payload }: Delivery): Promise<void> | undefined {
     if (this.#store.get('open', ref.runId) === undefined) return undefined
-    return this.#store.commit([{ put: 'terminal', key: epochKey(ref), meta: { from, fromIncarnation }, body: payload }])
+    const key = epochKey(ref)
+    const keep: Operation = { put: 'terminal', key, meta: { from, fromIncarnation }, body: payload }
+    return this.#store.commit([keep]).then(() => {
+      // Its run may have got its outcome meanwhile.
+      if (this.#store.get('open', ref.runId) !== undefined) return undefined
+      return this.#store.commit([{ delete: 'terminal', key }])
+    })
   }
 
   /** What {@link keepTerminal} kept. */

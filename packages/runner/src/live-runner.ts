@@ -1,5 +1,5 @@
 /** The runner at work: owns its runs and schedulers, and ends them. */
-import { decodePayload, encodePayload, GreenroomError, isJson, type JsonValue } from '@greenroom/proto'
+import { codeOf, decodePayload, encodePayload, GreenroomError, isJson, type JsonValue } from '@greenroom/proto'
 import { checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import { Execution, type ExecutionOptions, type Surroundings } from './execution.ts'
@@ -23,8 +23,15 @@ export class LiveRunner implements Runner {
   /** Until they are settled. */
   readonly #runs = new Set<Execution>()
   readonly #schedulers = new Set<RunScheduler>()
+  /** Resumed runs whose parent had no scheduler then, and that parent. */
+  readonly #orphaned = new Map<Execution, string>()
   /** Starts by key that are not recorded yet. */
-  readonly #starts = new Map<string, { readonly runId: string; readonly digest: string }>()
+  readonly #starts = new Map<
+    string,
+    { readonly runId: string; readonly digest: string; readonly recorded: Promise<Run> }
+  >()
+  /** Runs that ended and could not be recorded: the journal has them as open, and only the next life goes on with them. */
+  readonly #unrecorded = new Map<string, Execution>()
   #refusal: 'DRAINING' | 'CLOSED' | undefined
   #closing: Promise<void> | undefined
   readonly #closed = Promise.withResolvers<void>()
@@ -68,7 +75,9 @@ export class LiveRunner implements Runner {
     const resume: SchedulerParts['resume'] = (earlier, duty) => this.#resume(earlier, duty)
     const openRuns: SchedulerParts['openRuns'] = (parent) =>
       this.#openRuns().filter(({ record }) => record.parent === parent)
-    const parts = { start, openRuns, resume, journal, sessions, clock, random, logger }
+    const resumed: SchedulerParts['resumed'] = (parent) =>
+      [...this.#orphaned].filter(([, of]) => of === parent).map(([run]) => run)
+    const parts = { start, openRuns, resume, resumed, journal, sessions, clock, random, logger }
     const scheduler: RunScheduler = new RunScheduler(parts, options, () => this.#schedulers.delete(scheduler))
     this.#schedulers.add(scheduler)
     return scheduler
@@ -80,26 +89,32 @@ export class LiveRunner implements Runner {
     if (typeof idempotencyKey !== 'string' || idempotencyKey === '')
       throw new GreenroomError('BAD_OPTIONS', 'idempotencyKey must be a text')
     const start = startKey(idempotencyKey, spec)
-    const known = this.#starts.get(start.key) ?? this.#around.journal.started(start.key)
+    const starting = this.#starts.get(start.key)
+    const known = starting ?? this.#around.journal.started(start.key)
     if (known === undefined) {
       const run = this.#start(spec, { start })
-      // Until it is recorded it is known here only.
-      this.#starts.set(start.key, { runId: run.id, digest: start.digest })
-      return durable(run).finally(() => this.#starts.delete(start.key))
+      const recorded = durable(run).finally(() => this.#starts.delete(start.key))
+      // Until then it is known here only.
+      this.#starts.set(start.key, { runId: run.id, digest: start.digest, recorded })
+      return recorded
     }
     if (known.digest !== start.digest)
       throw new GreenroomError('ID_CONFLICT', `"${idempotencyKey}" started another order: run ${known.runId}`)
-    return this.attach(known.runId)
+    return starting?.recorded ?? this.attach(known.runId)
   }
 
   async attach(runId: string, { after }: AttachOptions = {}): Promise<Run> {
     checkAfter(after)
     const { journal } = this.#around
-    const live = [...this.#runs].find((run) => run.id === runId)
+    const live = [...this.#runs].find((run) => run.id === runId) ?? this.#unrecorded.get(runId)
     if (live !== undefined) return runFrom(live, () => live.read(after))
+    if (this.#refusal === 'CLOSED') throw new GreenroomError('CLOSED')
     const record = journal.run(runId)
     const outcome = journal.outcome(runId)
-    if (record !== undefined && outcome !== undefined) return Promise.resolve(pastRun(journal, record, outcome, after))
+    if (record !== undefined && outcome !== undefined) {
+      const send = (text: string): Promise<void> => this.#say(record.session, text)
+      return Promise.resolve(pastRun(journal, record, outcome, { after, send }))
+    }
     const open = journal.openRun(runId)
     if (open === undefined) throw new GreenroomError('UNKNOWN_RUN', `no run ${runId}`)
     this.#checkOpen()
@@ -112,9 +127,18 @@ export class LiveRunner implements Runner {
     return Promise.resolve(this.#openRuns().map((run) => this.#resume(run)))
   }
 
+  /** Adds a text to a session, after all that is there. */
+  #say(session: string, text: string): Promise<void> {
+    const { sessions, config } = this.#around
+    const [runId, id] = [config.random.id(), config.random.id()]
+    return sessions.append(session, [{ runId, epoch: 0, seq: 0, message: { id, role: 'user', content: text } }])
+  }
+
   /** What an earlier life left open, and nobody goes on with yet. */
   #openRuns(): OpenRun[] {
-    const live = new Set([...this.#runs].map(({ id }) => id))
+    // Whoever drains begins nothing.
+    if (this.#refusal !== undefined) return []
+    const live = new Set([...[...this.#runs].map(({ id }) => id), ...this.#unrecorded.keys()])
     return this.#around.journal.openRuns().filter(({ record }) => !live.has(record.runId))
   }
 
@@ -123,7 +147,9 @@ export class LiveRunner implements Runner {
     const { runId: _runId, startedAt, delayMs = 0, parent, ...spec } = earlier.record
     const leftMs = Math.max(0, startedAt + delayMs - this.#around.config.clock.now())
     const told = duty ?? (parent === undefined ? undefined : this.#dutyTo(parent, earlier))
-    return this.#start({ ...spec, delayMs: leftMs }, { earlier, duty: told })
+    const run = this.#start({ ...spec, delayMs: leftMs }, { earlier, duty: told })
+    if (duty === undefined && parent !== undefined) this.#orphaned.set(run, parent)
+    return run
   }
 
   #dutyTo(parent: string, { record }: OpenRun): Duty {
@@ -239,6 +265,8 @@ export class LiveRunner implements Runner {
 
   #forget(run: Execution): void {
     this.#runs.delete(run)
+    this.#orphaned.delete(run)
+    if (run.isRecorded === false) this.#unrecorded.set(run.id, run)
     if (this.#runs.size > 0) return
     this.#alive?.[Symbol.dispose]()
     this.#alive = undefined
@@ -254,8 +282,18 @@ async function durable(run: Execution): Promise<Run> {
 /** Keys may be anything; the journal's are short and plain. */
 function startKey(key: string, spec: RunSpec): StartKey {
   const { signal: _signal, ...order } = isObject(spec) ? spec : {}
-  const plain: unknown = decodePayload(encodePayload(order))
-  return { key: digestOf(key, startDomain), digest: digestOf(isJson(plain) ? plain : null, startDomain) }
+  return { key: digestOf(key, startDomain), digest: digestOf(plainOf(order), startDomain) }
+}
+
+/** @throws GreenroomError `INPUT_INVALID`, `SPEC_TOO_LARGE` */
+function plainOf(order: object): JsonValue {
+  try {
+    const plain: unknown = decodePayload(encodePayload(order))
+    return isJson(plain) ? plain : null
+  } catch (cause) {
+    const code = codeOf(cause) === 'FRAME_TOO_LARGE' ? 'SPEC_TOO_LARGE' : 'INPUT_INVALID'
+    throw new GreenroomError(code, cause instanceof Error ? cause.message : String(cause), { cause })
+  }
 }
 
 function isObject(value: unknown): value is RunSpec {

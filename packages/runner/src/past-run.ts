@@ -10,16 +10,21 @@ import type { Run } from './run.ts'
  * @param journal - knows it
  * @param record - what was asked for
  * @param outcome - how it ended
- * @param after - its readers begin with the event after that one
+ * @param options - `after`: its readers begin with the event after that one; `send`: adds a text to its session
  */
-export function pastRun(journal: Journal, record: RunRecord, outcome: Outcome, after: ReadAfter | undefined): Run {
+export function pastRun(
+  journal: Journal,
+  record: RunRecord,
+  outcome: Outcome,
+  { after, send }: { readonly after: ReadAfter | undefined; readonly send: (text: string) => Promise<void> },
+): Run {
   const { runId, role, session, startedAt } = record
   const attempts = journal.attempts(runId)
   const ended = Promise.resolve(outcome)
   return {
     id: runId,
     outcome: ended,
-    send: () => Promise.resolve('not-live'),
+    send: (text) => send(text).then(() => 'not-live'),
     cancel: () => ended,
     workerLog: () => [],
     status: () => ({

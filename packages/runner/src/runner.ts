@@ -61,11 +61,13 @@ export interface Runner<
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
   ): Run<OutputOf<Executors[R[Role]['executor']]>>
   /**
-   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`).
+   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`). One that could not even
+   * be planned or recorded has ended; its outcome says why, and its key is free again.
    *
    * @param spec - as for `run`
    * @param options - see {@link StartOptions}
-   * @throws GreenroomError `ID_CONFLICT`, `BAD_OPTIONS`, `OUTCOME_UNKNOWN` when it could not be recorded; `DRAINING`, `CLOSED`
+   * @throws GreenroomError `ID_CONFLICT`, `BAD_OPTIONS`, `INPUT_INVALID` or `SPEC_TOO_LARGE` (with a key), `OUTCOME_UNKNOWN` when
+   * neither it nor its end could be recorded; `DRAINING`, `CLOSED`
    */
   start<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
@@ -82,8 +84,8 @@ export interface Runner<
   attach(runId: string, options?: AttachOptions): Promise<Run>
   /**
    * Goes on with every run that an earlier life of the runner left open. What had not begun is begun; what had ended has
-   * its outcome; of what was in a worker's hands and left no word the outcome is `OUTCOME_UNKNOWN`, unless it may have its
-   * effects twice. Schedulers do it for their own jobs.
+   * its outcome; of what was in a worker's hands and left no word the outcome is `OUTCOME_UNKNOWN`, unless its role is
+   * `idempotent`. Schedulers do it for their own jobs.
    *
    * @throws GreenroomError `DRAINING`, `CLOSED`
    */

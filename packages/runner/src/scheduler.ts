@@ -85,17 +85,22 @@ export interface AnyScheduler extends Omit<Scheduler, 'enqueue'> {
 
 /** What a scheduler works with. */
 export interface SchedulerParts {
-  readonly start: (spec: AnySpec, duty: Duty) => Run & { readonly settled: Promise<void> }
+  readonly start: (spec: AnySpec, duty: Duty) => Followed
   /** A parent's runs that an earlier life left open, and that nobody goes on with yet. */
   readonly openRuns: (parent: string) => readonly OpenRun[]
+  /** Those that go on already, without it: their ends are delivered by it all the same. */
+  readonly resumed: (parent: string) => readonly Followed[]
   /** Goes on with one. */
-  readonly resume: (earlier: OpenRun, duty: Duty) => Run & { readonly settled: Promise<void> }
+  readonly resume: (earlier: OpenRun, duty: Duty) => Followed
   readonly journal: Journal
   readonly sessions: SessionStore
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
 }
+
+/** A run, and when all is done that follows its end. */
+type Followed = Run & { readonly settled: Promise<void> }
 
 type AnySpec = TypedRunSpec<string, JsonValue | undefined>
 
@@ -130,6 +135,10 @@ export class RunScheduler implements Scheduler {
     this.#options = options
     this.#room = new Room(options.queue ?? 128)
     for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.deliver(completion))
+    for (const run of parts.resumed(options.parent)) {
+      const { role, session } = run.status()
+      this.#follow(this.#occupy({ spec: { role, session } }), run)
+    }
     for (const earlier of parts.openRuns(options.parent)) this.#goOn(earlier)
   }
 
@@ -154,12 +163,17 @@ export class RunScheduler implements Scheduler {
   /** A job of an earlier life (D1): it is in, whoever else waits. */
   #goOn(earlier: OpenRun): void {
     const { role, session } = earlier.record
-    const job: Job = { spec: { role, session } }
-    if (!this.#live.has(session)) this.#live.set(session, job)
+    const job = this.#occupy({ spec: { role, session } })
     this.#follow(job, this.#parts.resume(earlier, { ...this.#dutyOf(job), admitted: () => undefined }))
   }
 
-  #follow(job: Job, run: Run & { readonly settled: Promise<void> }): Run {
+  #occupy(job: Job): Job {
+    const { session } = job.spec
+    if (!this.#live.has(session)) this.#live.set(session, job)
+    return job
+  }
+
+  #follow(job: Job, run: Followed): Run {
     const { role, session } = job.spec
     job.run = run
     this.#stream.add(run, { runId: run.id, role, session })

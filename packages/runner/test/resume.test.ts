@@ -184,6 +184,8 @@ test('an idempotency key starts one run, in whichever life; with another order i
     code: 'ID_CONFLICT',
     message: expect.stringContaining(id),
   })
+  const large = { role: 'echo', input: 'x'.repeat(9 * 2 ** 20) } as const
+  await expect(runner.start(large, { idempotencyKey: 'large' })).rejects.toMatchObject({ code: 'SPEC_TOO_LARGE' })
   await expect(runner.start(spec, { idempotencyKey: '' })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
   await runner.close()
   await expect(runner.start(spec)).rejects.toMatchObject({ code: 'CLOSED' })

@@ -2,6 +2,7 @@
 import {
   decodePayload,
   GreenroomError,
+  parseMessage,
   type Bus,
   type Clock,
   type Delivery,
@@ -16,7 +17,7 @@ import { whenDrained } from '../platform/turn.ts'
 import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
 import type { LimiterSeams } from './limiter.ts'
 import { keyOf, LiveRegistry } from './live-registry.ts'
-import { Orphan, type OrphanOptions } from './orphan.ts'
+import { Orphan, type KeptTerminal, type OrphanOptions } from './orphan.ts'
 import type { UntrippedEnd } from './attempt-end.ts'
 
 /** What a drive is made of. */
@@ -75,6 +76,8 @@ class Dispatch {
   readonly live = new LiveRegistry()
   /** By {@link keyOf}. */
   readonly orphans = new Map<string, Orphan>()
+  /** Terminals whose keeping is under way, or failed. */
+  readonly keeping = new Map<string, KeptTerminal>()
   readonly #onStrayTerminal: NonNullable<DriveOptions['onStrayTerminal']>
   readonly #address: string
   readonly #onError: (error: unknown) => void
@@ -109,8 +112,15 @@ class Dispatch {
         return true
       }
       const kept = this.#onStrayTerminal(content, delivery)
-      kept?.then(() => acknowledge(delivery), this.#onError)
-      return kept !== undefined
+      if (kept === undefined) return false
+      const { from, fromIncarnation = '' } = delivery
+      this.keeping.set(keyOf(content), { from, fromIncarnation, terminal: parseMessage('terminal', content) })
+      // One that could not be kept stays on the bus, and here until somebody wants it.
+      kept.then(() => {
+        this.keeping.delete(keyOf(content))
+        acknowledge(delivery)
+      }, this.#onError)
+      return true
     } catch (error) {
       this.#onError(error)
       return false
@@ -163,6 +173,7 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     },
     onError: options.onError,
   })
+  let settlings = 0
   const closed = peer.closed.then((end) => {
     for (const attempt of live) attempt.break(new GreenroomError(end.code, end.message))
     return end
@@ -180,8 +191,10 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
       return attempt
     },
     async settle(orphanOptions) {
-      const orphan = new Orphan(peer, options.clock, orphanOptions)
-      const key = keyOf(orphan.ref)
+      const key = keyOf(orphanOptions.ref)
+      const kept = (): KeptTerminal | undefined => dispatch.keeping.get(key) ?? orphanOptions.kept()
+      settlings += 1
+      const orphan = new Orphan(peer, options.clock, settlings, { ...orphanOptions, kept })
       dispatch.orphans.set(key, orphan)
       try {
         return await orphan.settle()

@@ -9,10 +9,10 @@
  *
  * - *O1* Whatever its worker stored in the runner's mailbox was stored before it was fenced, so it is delivered before a
  *   message that the runner sends to itself after that.
- * - *O2* A broker that does not know the assignment any more proves nothing once it may have forgotten a claim.
+ * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
+ *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
  */
 import {
-  codeOf,
   encodePayload,
   limits,
   parseMessage,
@@ -64,17 +64,22 @@ export interface OrphanOptions {
   readonly signal: AbortSignal
 }
 
+/** How its drive tells one settling of an attempt from another. */
+export type SettlingId = number
+
 /** See O1 and O2. */
 export class Orphan {
   readonly ref: RunRef
   readonly #peer: Peer
   readonly #clock: Clock
   readonly #options: OrphanOptions
+  readonly #id: SettlingId
   readonly #marked = Promise.withResolvers<void>()
   #held: Terminal | undefined
   #acknowledge: () => void = () => undefined
 
-  constructor(peer: Peer, clock: Clock, options: OrphanOptions) {
+  constructor(peer: Peer, clock: Clock, id: SettlingId, options: OrphanOptions) {
+    this.#id = id
     this.#peer = peer
     this.#clock = clock
     this.#options = options
@@ -107,8 +112,7 @@ export class Orphan {
     const { worker, signal, kept } = this.#options
     const { address, incarnation } = worker
     const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
-    if (revoked === 'withdrawn' || (revoked === 'unknown' && !this.#mayBeForgotten()))
-      return { how: 'unclaimed', why: 'gone' }
+    if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
     const isGone = await untilAbort(signal, worker.gone())
     await untilAbort(signal, this.#peer.fence({ address, incarnation }))
     await this.#mark()
@@ -135,19 +139,18 @@ export class Orphan {
   }
 
   /** O2 */
-  #mayBeForgotten(): boolean {
-    return this.#clock.now() - this.#options.startedAt > limits.dedupeWindowMs / 2
+  #mayHaveRun(): boolean {
+    const { startedAt, lastSeq, kept } = this.#options
+    const isForgotten = this.#clock.now() - startedAt > limits.dedupeWindowMs / 2
+    return isForgotten || lastSeq > 0 || this.#held !== undefined || kept() !== undefined
   }
 
   async #mark(): Promise<void> {
     const { signal } = this.#options
     const { runId, epoch } = this.ref
     const payload = encodePayload(this.ref)
-    const marker = { to: this.#peer.address, id: `orphan-${runId}-${epoch}-${this.#peer.incarnation}`, kind: 'marker' }
-    await this.#peer.send({ ...marker, control: true, payload }, { signal }).catch((error: unknown) => {
-      // It was sent before, in this life.
-      if (codeOf(error) !== 'ID_CONFLICT') throw error
-    })
+    const id = `orphan-${runId}-${epoch}-${this.#peer.incarnation}-${this.#id}`
+    await this.#peer.send({ to: this.#peer.address, id, kind: 'marker', control: true, payload }, { signal })
     await untilAbort(signal, this.#marked.promise)
   }
 }

@@ -21,6 +21,7 @@ import {
   type ServedExecutor,
 } from '@greenroom/proto'
 import type { Launched, Launcher, Logger, WorkerExit } from '../launcher.ts'
+import { processStamp } from '../platform/process-stamp.ts'
 import { Capture } from './capture.ts'
 import type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
 import { WorkerLog } from './worker-log.ts'
@@ -97,6 +98,7 @@ class LocalWorker implements PlacedWorker {
   readonly address: string
   readonly incarnation: string
   readonly pid: number | undefined
+  readonly process: string | undefined
   readonly attached: Promise<boolean>
   readonly log = new WorkerLog()
   readonly gone: Promise<WorkerEnd>
@@ -118,6 +120,7 @@ class LocalWorker implements PlacedWorker {
       env: options.environment(need.env),
     })
     this.pid = this.#process.pid
+    this.process = this.pid === undefined ? undefined : processStamp(this.pid)
     const { stdin, stdout, stderr } = this.#process
     const source = `${need.role}/${this.pid ?? '?'}`
     const output = (line: string): void => {

@@ -46,6 +46,8 @@ export interface PlacedWorker {
   readonly incarnation: string
   /** Its process id, where it has one on this machine. */
   readonly pid: number | undefined
+  /** Tells its process from later ones with the same id, where the system says. */
+  readonly process: string | undefined
   /** Resolves with true when it is attached to the bus, with false when it ended before. Never rejects. */
   readonly attached: Promise<boolean>
   /** What it serves; undefined before it is attached. */

@@ -1,0 +1,99 @@
+/**
+ * What an earlier life of the runner left of a run: its last attempt, without an end.
+ *
+ * - *O3* It is settled before anything else, whoever cancels meanwhile: what is not withdrawn or fenced may still execute.
+ * - *O4* Nobody waits for that longer than `partitionGraceMs`: then it may still run.
+ */
+import type { Outcome, RunRef, Usage } from '@greenroom/proto'
+import type { Config } from './config.ts'
+import type { Drive, UntrippedEnd } from './drive/index.ts'
+import { failed, outcomeOf } from './ending.ts'
+import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
+
+/** What a left-over attempt is settled with. */
+export interface LeftOverParts {
+  readonly drive: Drive
+  readonly journal: Journal
+  readonly config: Pick<Config, 'clock' | 'partitionGraceMs'>
+  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
+  readonly isGone: (record: AttemptRecord) => Promise<boolean>
+}
+
+/** A left-over attempt, settled. */
+export interface LeftOver {
+  readonly ref: RunRef
+  readonly end: UntrippedEnd
+  /** As it is to be recorded now. */
+  readonly record: AttemptRecord
+  readonly usage: Usage | undefined
+}
+
+/**
+ * Settles the last attempt of a run (O3, O4). Never rejects.
+ *
+ * @param parts - see {@link LeftOverParts}
+ * @param run - as it was left
+ * @returns undefined when its last attempt has an end, or there is none
+ */
+export async function settleLeftOver(
+  parts: LeftOverParts,
+  { record: run, attempts }: OpenRun,
+): Promise<LeftOver | undefined> {
+  const last = attempts.at(-1)
+  if (last === undefined || last.end !== undefined) return undefined
+  const { journal, config } = parts
+  const { epoch, lastSeq, ...record } = last
+  const ref = { runId: run.runId, epoch }
+  const end = await settled(parts, ref, record, lastSeq)
+  const terminal = end.how === 'terminal' ? end.terminal : undefined
+  const over = { how: terminal?.status ?? end.how, lastSeq: terminal?.lastSeq ?? lastSeq, at: config.clock.now() }
+  return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
+}
+
+async function settled(
+  { drive, journal, config, isGone }: LeftOverParts,
+  ref: RunRef,
+  record: AttemptRecord,
+  lastSeq: number,
+): Promise<UntrippedEnd> {
+  const { address, incarnation, startedAt } = record
+  const late = new AbortController()
+  const timer = config.clock.timer(config.partitionGraceMs, () => late.abort())
+  try {
+    return await drive.settle({
+      ref,
+      worker: { address, incarnation, gone: () => isGone(record) },
+      startedAt,
+      lastSeq,
+      kept: () => journal.keptTerminal(ref),
+      signal: late.signal,
+    })
+  } catch {
+    return { how: 'lost', mayStillRun: true }
+  } finally {
+    timer.cancel()
+  }
+}
+
+/**
+ * The outcome of a run whose last attempt was left over, as far as that decides it.
+ *
+ * @param leftOver - the attempt
+ * @param idempotent - whether the run may have its effects twice: then it is as good as lost
+ * @param signal - aborts when the caller has cancelled the run
+ * @returns undefined when nothing ran
+ */
+export function outcomeOfLeftOver({ end }: LeftOver, idempotent: boolean, signal: AbortSignal): Outcome | undefined {
+  const cancelled = { status: 'cancelled', reason: String(signal.reason) } as const
+  if (end.how === 'terminal') {
+    if (end.terminal.status !== 'cancelled') return outcomeOf(end.terminal, end.eventsLost)
+    // Nobody cancelled it before: its worker did, when it had lost its runner.
+    const stopped = failed('WORKER_LOST', 'its worker stopped it when its runner had ended', { mayStillRun: false })
+    return signal.aborted ? cancelled : stopped
+  }
+  if (end.how !== 'lost') return undefined
+  const { mayStillRun } = end
+  if (signal.aborted && !mayStillRun) return cancelled
+  if (idempotent && !mayStillRun) return failed('WORKER_LOST', 'its runner ended', { mayStillRun })
+  return failed('OUTCOME_UNKNOWN', 'its runner ended while a worker had it', { mayStillRun })
+}
