@@ -7,7 +7,7 @@ import { startCommitThread } from './commit-thread.ts'
 import { ownLoopCommitter, type Broken, type Committer } from './committer.ts'
 import { openDataDir } from './data-dir.ts'
 import { prepareDatabase } from './database.ts'
-import { reserveCheck } from './free-space.ts'
+import { defaultReserveBytes, reserveCheck } from './free-space.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 import { SqliteStore } from './sqlite-store.ts'
 import type { WriterSettings } from './writer.ts'
@@ -88,18 +88,18 @@ function startCommitter(
 export async function openStore(options: OpenOptions): Promise<Store> {
   checkOptions(options)
   checkSignal(options.signal)
-  const { schema, synchronous = 'FULL', reserveBytes = 64 * 1024 * 1024, busyTimeoutMs = 1_000 } = options
+  const { schema, synchronous = 'FULL', reserveBytes = defaultReserveBytes, busyTimeoutMs = 1_000 } = options
   const folder = openDataDir(options.dir)
   const names = new Names([...schema.collections])
   const settings = { path: folder.databasePath, collections: names.list, synchronous, busyTimeoutMs }
   let store: SqliteStore | undefined
   let committer: Committer | undefined
   try {
-    prepareDatabase(folder.databasePath, schema)
+    const restoredFrom = prepareDatabase(folder.databasePath, schema)
     committer = await startCommitter(options, settings, (error) => store?.fail(error))
     checkSignal(options.signal)
     const isBelowReserve = reserveCheck(folder.dir, reserveBytes, options.freeBytes)
-    store = new SqliteStore({ names, folder, committer, isBelowReserve })
+    store = new SqliteStore({ names, folder, committer, isBelowReserve, restoredFrom })
     return store
   } catch (error) {
     await committer?.close()
