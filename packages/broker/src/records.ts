@@ -10,8 +10,7 @@
  * holding     address          named mailboxes: which messages their consumer holds; written along, never waited for
  * receipt     address/id       what became of a message that is not there any more, or a tombstone
  * gone        address/incarnation   it may not come back, to a mailbox that is open
- * dead        address/id       dead letter: facts, history + payload
- * quarantine  address/seq      damaged: facts + what was read
+ * dead        address/id       dead letter: facts, history + payload; a damaged one, too
  * ```
  *
  * - *R1* A commit whose fate is unknown may leave a message that nobody was promised. It is repaired by the next commit,
@@ -24,7 +23,7 @@ import type { Message, MessageFacts, Return } from './message.ts'
 /** The collections of a broker's store, for `openStore`. */
 export const brokerSchema: Schema = {
   version: 1,
-  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead', 'quarantine'],
+  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead'],
 }
 
 /** What is stored of a mailbox. */
@@ -42,7 +41,7 @@ export interface MailboxRecord {
 }
 
 /** What became of an id. `revoked` is a tombstone: it was refused before it came. */
-export type Fate = 'acked' | 'claimed' | 'withdrawn' | 'revoked' | 'returned' | 'expired' | 'dead' | 'damaged'
+export type Fate = 'acked' | 'claimed' | 'withdrawn' | 'revoked' | 'returned' | 'expired' | 'dead'
 
 /** The receipt of an id. */
 export interface ReceiptRecord {
@@ -190,7 +189,7 @@ function historyOf(value: JsonValue | undefined): readonly Return[] {
     .filter(isObject)
     .map(({ at, why, by }) => ({
       at: number(at),
-      why: why === 'gone' || why === 'replaced' ? why : 'nack',
+      why: why === 'gone' || why === 'replaced' || why === 'damaged' ? why : 'nack',
       by: text(by),
     }))
 }
@@ -216,7 +215,6 @@ const fates: ReadonlySet<string> = new Set<Fate>([
   'returned',
   'expired',
   'dead',
-  'damaged',
 ])
 
 function isFate(value: JsonValue | undefined): value is Fate {
