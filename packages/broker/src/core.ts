@@ -99,9 +99,9 @@ export class Core {
   static async open(options: CoreOptions): Promise<Core> {
     const core = new Core(options)
     const { store, dedupeWindowMs, mailboxTtlMs } = options
-    const parts = { ...core.#parts, store, courier: core.#courier, ownership: core.#ownership }
+    const parts = { ...core.#parts, store, courier: core.#courier, ownership: core.#ownership, dedupeWindowMs }
     await recover(parts)
-    keepHouse({ ...parts, dedupeWindowMs, mailboxTtlMs })
+    keepHouse({ ...parts, mailboxTtlMs })
     return core
   }
 

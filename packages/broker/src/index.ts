@@ -3,7 +3,8 @@
  *
  * - `broker` puts it together · `options` what it is told
  * - `core` mailboxes over a store: `traffic` single messages, `ownership` whose a mailbox is, `courier` deliveries,
- *   `presence` who is there, `operator` and `dead-letters` for people, `quota`, `housekeeping`, `recovery`
+ *   `presence` who is there, `operator` and `dead-letters` for people, `quota`, `housekeeping`, `recovery`,
+ *   `new-life` after a restore
  * - `mailbox` one mailbox in memory · `turns` who may work on it now · `plan` a change · `ledger` the hand on the store ·
  *   `records` what stands in it
  * - `session` a connection's frames · `platform/server` its socket · `inprocess` the bus without one

@@ -11,6 +11,7 @@
  * receipt     address/id       what became of a message that is not there any more, or a tombstone
  * gone        address/incarnation   it may not come back, to a mailbox that is open
  * dead        address/id       dead letter: facts, history + payload; a damaged one, too
+ * life        restored         which backup the data was, and when a broker first started on it
  * ```
  *
  * - *R1* A commit whose fate is unknown may leave a message that nobody was promised. It is repaired by the next commit,
@@ -23,7 +24,7 @@ import type { Message, MessageFacts, Return } from './message.ts'
 /** The collections of a broker's store, for `openStore`. */
 export const brokerSchema: Schema = {
   version: 1,
-  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead'],
+  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead', 'life'],
 }
 
 /** What is stored of a mailbox. */
@@ -40,8 +41,11 @@ export interface MailboxRecord {
   readonly next: number
 }
 
-/** What became of an id. `revoked` is a tombstone: it was refused before it came. */
-export type Fate = 'acked' | 'claimed' | 'withdrawn' | 'revoked' | 'returned' | 'expired' | 'dead'
+/**
+ * What became of an id. `revoked` is a tombstone: it was refused before it came. `lost` is what a restored backup does not
+ * know (Z2, Z3): it may have been claimed.
+ */
+export type Fate = 'acked' | 'claimed' | 'withdrawn' | 'revoked' | 'returned' | 'expired' | 'dead' | 'lost'
 
 /** The receipt of an id. */
 export interface ReceiptRecord {
@@ -215,6 +219,7 @@ const fates: ReadonlySet<string> = new Set<Fate>([
   'returned',
   'expired',
   'dead',
+  'lost',
 ])
 
 function isFate(value: JsonValue | undefined): value is Fate {
@@ -231,4 +236,20 @@ export function receiptRecord({ meta }: StoredRecord): ReceiptRecord {
     digest: textOr(meta.digest),
     by: textOr(meta.by),
   }
+}
+
+/** On which backup a broker began a new life, and when. */
+export interface LifeRecord {
+  readonly backup: string
+  readonly at: number
+}
+
+/** Encodes a life. */
+export function lifeMeta({ backup, at }: LifeRecord): JsonObject {
+  return { backup, at }
+}
+
+/** Decodes a life. */
+export function lifeRecord({ meta }: StoredRecord): LifeRecord {
+  return { backup: text(meta.backup), at: number(meta.at) }
 }

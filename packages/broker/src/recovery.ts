@@ -8,6 +8,7 @@ import type { Operation, ScanRange, Store, StoredRecord } from '@greenroom/store
 import type { CoreParts, Courier } from './courier.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Message } from './message.ts'
+import { beginNewLife, lifeOf } from './new-life.ts'
 import type { Ownership } from './ownership.ts'
 import {
   deliveryRecord,
@@ -44,6 +45,7 @@ export interface RecoveryParts extends CoreParts {
   readonly store: Store
   readonly courier: Courier
   readonly ownership: Ownership
+  readonly dedupeWindowMs: number
 }
 
 /**
@@ -52,7 +54,9 @@ export interface RecoveryParts extends CoreParts {
  * @throws StoreError when it cannot be read, or the clean-up not be committed
  */
 export async function recover(parts: RecoveryParts): Promise<void> {
-  const { store, registry, ownership } = parts
+  const { store, registry, ownership, ledger, clock, dedupeWindowMs } = parts
+  const life = lifeOf(store, clock)
+  if (life !== undefined) ledger.unsureUntil = life.since + dedupeWindowMs
   await beginFilter(parts)
   for (const { key, ...stored } of scanAll(store, 'mailbox')) {
     const record = mailboxRecord(stored)
@@ -69,6 +73,7 @@ export async function recover(parts: RecoveryParts): Promise<void> {
     ownership.suspect(mailbox, owner)
   }
   if (leftOver.length > 0) await store.commit(leftOver)
+  if (life?.isNew === true) await beginNewLife(parts, life.since)
 }
 
 /** Where there is no receipt yet, the filter knows it at once; else it has to wait for housekeeping's first walk. */
