@@ -4,7 +4,7 @@
  * Only mailboxes that somebody has or something is in come into memory, and what is over is not even looked at. Payloads
  * are not read. A message that a commit of unknown fate left behind (R1) is cleared away here at the latest.
  */
-import type { Operation, ScanRange, Store, StoredRecord } from '@greenroom/store'
+import type { Inspection, Operation, ScanRange, Store, StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Message } from './message.ts'
@@ -24,7 +24,11 @@ import {
 const page = 1_000
 
 /** All records of a collection, without bodies, a page in memory at a time. */
-export function* scanAll(store: Store, collection: string, range: ScanRange = {}): Generator<StoredRecord> {
+export function* scanAll(
+  store: Pick<Store, 'scan'> | Pick<Inspection, 'scan'>,
+  collection: string,
+  range: ScanRange = {},
+): Generator<StoredRecord> {
   let after = range.after
   for (;;) {
     const records = store.scan(collection, {

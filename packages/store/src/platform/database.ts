@@ -128,3 +128,12 @@ export function prepareDatabase(path: string, schema: Schema): BackupMark | unde
     db.close()
   }
 }
+
+/**
+ * Bytes of pages that deleted records left.
+ *
+ * @internal
+ */
+export function reusableBytes(db: DatabaseSync): number {
+  return Number(pragma(db, 'freelist_count')) * Number(pragma(db, 'page_size'))
+}

@@ -8,7 +8,7 @@ import type { Schema } from '../schema.ts'
 import type { BackupMark, ScanRange, StoredRecord } from '../store.ts'
 import { readMark } from './backup-mark.ts'
 import { probeOwner, type FolderOwner } from './data-dir.ts'
-import { tableNames, verifiedVersion } from './database.ts'
+import { reusableBytes, tableNames, verifiedVersion } from './database.ts'
 import { defaultReserveBytes, freeBytesOf } from './free-space.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 import { Table } from './table.ts'
@@ -36,6 +36,8 @@ export interface Inspection extends Disposable {
   readonly restoredFrom: BackupMark | undefined
   /** The collections that are there. */
   readonly collections: readonly string[]
+  /** Bytes of pages that deleted records left, which new ones take first. */
+  readonly reusableBytes: number
   /**
    * What SQLite's own check finds wrong with pages and indexes, at most 20 lines; it reads all of the file. The content
    * of a body it cannot know.
@@ -65,6 +67,7 @@ class DatabaseInspection implements Inspection {
   readonly version: number
   readonly restoredFrom: BackupMark | undefined
   readonly collections: readonly string[]
+  readonly reusableBytes: number
   readonly #db: DatabaseSync
   readonly #path: string
 
@@ -75,6 +78,7 @@ class DatabaseInspection implements Inspection {
     this.version = verifiedVersion(db, path, schema)
     this.restoredFrom = readMark(db)
     this.collections = tableNames(db)
+    this.reusableBytes = reusableBytes(db)
   }
 
   problems(): readonly string[] {
