@@ -5,6 +5,7 @@ import { encodeBatch, Names } from '../operation.ts'
 import { isCollectionName, type MigrationTransaction, type Schema } from '../schema.ts'
 import type { BackupMark } from '../store.ts'
 import { backupId, readMark, storeId } from './backup-mark.ts'
+import { checkLog, countsCommits, createCommitCountSql } from './commit-count.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 import { createTableSql, Table } from './table.ts'
 
@@ -83,6 +84,7 @@ function migrationTransaction(db: DatabaseSync): MigrationTransaction {
 
 function migrate(db: DatabaseSync, version: number, schema: Schema): void {
   db.exec('BEGIN IMMEDIATE')
+  db.exec(createCommitCountSql)
   for (const name of schema.collections) db.exec(createTableSql(name))
   for (let from = Math.max(1, version); version > 0 && from < schema.version; from += 1) {
     const step = schema.migrations?.find((migration) => migration.from === from)
@@ -103,7 +105,9 @@ function migrate(db: DatabaseSync, version: number, schema: Schema): void {
 function isCurrent(db: DatabaseSync, version: number, schema: Schema): boolean {
   const there = new Set(tableNames(db))
   const isStore = pragma(db, 'application_id') === storeId
-  return isStore && version === schema.version && schema.collections.every((name) => there.has(name))
+  return (
+    isStore && countsCommits(db) && version === schema.version && schema.collections.every((name) => there.has(name))
+  )
 }
 
 /**
@@ -115,17 +119,19 @@ function isCurrent(db: DatabaseSync, version: number, schema: Schema): boolean {
  * @internal
  */
 export function prepareDatabase(path: string, schema: Schema): BackupMark | undefined {
-  const db = new DatabaseSync(path, { timeout: 5_000 })
+  let db: DatabaseSync | undefined
   try {
+    checkLog(path)
+    db = new DatabaseSync(path, { timeout: 5_000 })
     const version = verifiedVersion(db, path, schema)
     useWal(db, path)
     if (!isCurrent(db, version, schema)) migrate(db, version, schema)
     return readMark(db)
   } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK')
+    if (db?.isTransaction === true) db.exec('ROLLBACK')
     throw storeErrorOf(error, 'Opening the database', path)
   } finally {
-    db.close()
+    db?.close()
   }
 }
 

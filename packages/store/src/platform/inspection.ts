@@ -7,6 +7,7 @@ import { messageOf, StoreError } from '../error.ts'
 import type { Schema } from '../schema.ts'
 import type { BackupMark, ScanRange, StoredRecord } from '../store.ts'
 import { readMark } from './backup-mark.ts'
+import { checkLog, hasLog } from './commit-count.ts'
 import { probeOwner, type FolderOwner } from './data-dir.ts'
 import { reusableBytes, tableNames, verifiedVersion } from './database.ts'
 import { defaultReserveBytes, freeBytesOf } from './free-space.ts'
@@ -171,5 +172,11 @@ export function inspectFolder(dir: string): FolderState {
 export function inspectStore(dir: string, schema: Schema): Inspection {
   const { owner } = inspectFolder(dir)
   const path = join(resolve(dir), 'store.db')
-  return inspectDatabase(path, schema, owner === undefined && bytesOf(`${path}-wal`) === 0)
+  const isStill = owner === undefined
+  try {
+    if (isStill) checkLog(path)
+  } catch (error) {
+    throw storeErrorOf(error, 'Reading', path)
+  }
+  return inspectDatabase(path, schema, isStill && !hasLog(path))
 }
