@@ -15,7 +15,7 @@ export interface Shown {
  *
  * @throws GreenroomError `BAD_FRAME` when a field is missing, and what the operation throws
  */
-export async function administer(operator: CoreOperator, { op, address, id, after }: Admin): Promise<Shown> {
+export async function administer(operator: CoreOperator, { op, address, id, path, after }: Admin): Promise<Shown> {
   switch (op) {
     case 'mailboxes':
       return address === undefined ? shown(operator.mailboxPage(after)) : { rows: [operator.mailbox(address)] }
@@ -32,6 +32,8 @@ export async function administer(operator: CoreOperator, { op, address, id, afte
       const letters = { address: needed('address', address), ...(id !== undefined && { id }) }
       return { rows: [{ purged: await operator.purge(letters) }] }
     }
+    case 'backup':
+      return { rows: [await operator.backup(needed('path', path))] }
   }
 }
 

@@ -1,14 +1,16 @@
 /** The broker: store, core, in-process bus and, when it listens, server, put together and taken apart again. */
-import { codeOf, GreenroomError, type Bus, type BusCapability, type Clock, type Operator } from '@greenroom/proto'
-import { createMemoryStore, isStoreError, openStore, type Store } from '@greenroom/store'
+import { type Bus, type BusCapability, type Clock, type Operator } from '@greenroom/proto'
+import { createMemoryStore, openStore, type Store } from '@greenroom/store'
 import { Core } from './core.ts'
 import type { Counters } from './counters.ts'
 import { InprocessBus } from './inprocess.ts'
 import { resolveOptions, type BrokerLogger, type BrokerOptions, type ResolvedOptions } from './options.ts'
+import { backUp } from './platform/backup.ts'
 import { atEndOfTick, inNextTurn } from './platform/defer.ts'
 import { startServer, tokenCheck, type Server } from './platform/server.ts'
 import { brokerSchema } from './records.ts'
 import type { Authority } from './session.ts'
+import { fromStore } from './store-error.ts'
 
 const drainGraceMs = 5_000
 
@@ -145,9 +147,7 @@ async function storeOf({ dir, store, thread, synchronous }: ResolvedOptions): Pr
   try {
     return await openStore({ dir, schema: brokerSchema, thread, synchronous })
   } catch (error) {
-    const code = codeOf(error)
-    if (code === undefined || !isStoreError(error)) throw error
-    throw new GreenroomError(code, error.message, { cause: error })
+    throw fromStore(error)
   }
 }
 
@@ -173,7 +173,7 @@ function authorities({ token, operatorToken, random }: ResolvedOptions): (shown:
 
 async function assemble(options: ResolvedOptions, store: Store, closeStore: () => Promise<void>): Promise<Broker> {
   const { clock, limits, dedupeWindowMs, listen, random } = options
-  const core = await Core.open({ ...options, store })
+  const core = await Core.open({ ...options, store, backUp })
   const own: readonly BusCapability[] = [
     'ttl',
     'quotas',

@@ -18,7 +18,7 @@ import { DeadLetters } from './dead-letters.ts'
 import { keepHouse } from './housekeeping.ts'
 import { Ledger } from './ledger.ts'
 import type { Mailbox } from './mailbox.ts'
-import { CoreOperator } from './operator.ts'
+import { CoreOperator, type OperatorParts } from './operator.ts'
 import type { BrokerLimits, BrokerLogger } from './options.ts'
 import { Ownership, type AttachRequest } from './ownership.ts'
 import { checkPresence, PresenceBoard, type Watcher } from './presence.ts'
@@ -36,6 +36,8 @@ export interface CoreOptions {
   readonly dedupeWindowMs: number
   readonly maxAttempts: number
   readonly mailboxTtlMs: number
+  /** Writes a backup of the store. */
+  readonly backUp: OperatorParts['backUp']
 }
 
 /** A consumer's hold on its mailbox. Every call answers when it is on the disk, or rejects with a GreenroomError. */
@@ -67,7 +69,7 @@ export class Core {
   readonly #parts: CoreParts
 
   private constructor(options: CoreOptions) {
-    const { store, clock, logger, limits, partitionGraceMs, maxAttempts } = options
+    const { store, clock, logger, limits, partitionGraceMs, maxAttempts, backUp } = options
     this.#ledger = new Ledger(store, clock, limits.mailboxes)
     this.registry = this.#ledger.registry
     const parts: CoreParts = {
@@ -86,7 +88,7 @@ export class Core {
     this.#ownership = new Ownership({ ...parts, courier, traffic, presence: this.presence, partitionGraceMs })
     this.#parts = parts
     const letters = new DeadLetters({ ...parts, store, courier, limits })
-    this.operator = new CoreOperator({ store, registry: this.registry, ownership: this.#ownership, letters })
+    this.operator = new CoreOperator({ store, registry: this.registry, ownership: this.#ownership, letters, backUp })
   }
 
   /**
@@ -97,9 +99,9 @@ export class Core {
   static async open(options: CoreOptions): Promise<Core> {
     const core = new Core(options)
     const { store, dedupeWindowMs, mailboxTtlMs } = options
-    const parts = { ...core.#parts, store, courier: core.#courier, ownership: core.#ownership }
+    const parts = { ...core.#parts, store, courier: core.#courier, ownership: core.#ownership, dedupeWindowMs }
     await recover(parts)
-    keepHouse({ ...parts, dedupeWindowMs, mailboxTtlMs })
+    keepHouse({ ...parts, mailboxTtlMs })
     return core
   }
 

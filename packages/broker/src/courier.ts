@@ -1,8 +1,8 @@
 /**
  * The courier: hands out what waits.
  *
- * - *C1* A payload that was read back is checked against its digest; a damaged one is never delivered: it is moved to
- *   the quarantine, reported, and its sender is told.
+ * - *C1* A payload that was read back is checked against its digest; a damaged one is never delivered: it becomes a dead
+ *   letter, whatever its mailbox, is reported, and its sender is told.
  * - *C2* Payloads stay in memory until their first delivery, as far as the cache reaches; beyond it, and for every
  *   further delivery, they are read back.
  * - *C3* A message whose time is over is dropped instead of delivered.
@@ -17,9 +17,8 @@ import type { Mailbox } from './mailbox.ts'
 import type { Message } from './message.ts'
 import type { BrokerLogger } from './options.ts'
 import { join, type Plan } from './plan.ts'
-import { messageKey, messageMeta } from './records.ts'
 import type { Registry } from './registry.ts'
-import { digestOf, notice, noticeId, remove, undeliverable, type Arriving } from './removal.ts'
+import { bury, isWhole, notice, noticeId, remove, undeliverable, type Arriving } from './removal.ts'
 
 /** After a failed commit or read, it is tried again this much later. */
 const retryMs = 1_000
@@ -66,15 +65,16 @@ export class Courier {
   pump(mailbox: Mailbox): void {
     const { counters, ledger, clock } = this.#parts
     for (;;) {
-      const consumer = mailbox.owner?.consumer
-      if (consumer === undefined || this.#isStopped || !consumer.ready()) return
+      const { owner } = mailbox
+      const consumer = owner?.consumer
+      if (owner === undefined || consumer === undefined || this.#isStopped || !consumer.ready()) return
       const message = mailbox.take()
       if (message === undefined) return
       if (message.expiresAt !== undefined && message.expiresAt <= clock.now()) {
         this.expire(mailbox, message)
         continue
       }
-      const payload = this.#payload(mailbox, message)
+      const payload = this.#payload(mailbox, message, owner.incarnation)
       if (payload === undefined) continue
       mailbox.hold(message)
       if (mailbox.record.lifetime === 'named') ledger.noteHolding(mailbox)
@@ -114,7 +114,7 @@ export class Courier {
     })
   }
 
-  #payload(mailbox: Mailbox, message: Message): Uint8Array | undefined {
+  #payload(mailbox: Mailbox, message: Message, by: string): Uint8Array | undefined {
     if (message.body !== undefined) {
       const { body } = message
       mailbox.uncache(message)
@@ -129,27 +129,30 @@ export class Courier {
       return undefined
     }
     const body = record && (record.body ?? new Uint8Array(0))
-    if (body !== undefined && body.length === message.size && digestOf(body) === message.digest) return body
+    if (body !== undefined && isWhole(message, body)) return body
     mailbox.withhold(message)
-    this.#settle(mailbox, message, () => this.#examine(mailbox, message, record))
+    this.#settle(mailbox, message, () => this.#examine(mailbox, message, record, by))
     return undefined
   }
 
-  /** What is to become of a message that cannot be read back. */
-  async #examine(mailbox: Mailbox, message: Message, record: StoredRecord | undefined): Promise<Plan> {
+  /**
+   * What is to become of a message that cannot be read back.
+   *
+   * @param by - to whom it was to be delivered
+   */
+  async #examine(mailbox: Mailbox, message: Message, record: StoredRecord | undefined, by: string): Promise<Plan> {
     const { ledger, counters, clock, logger } = this.#parts
     const { address } = mailbox
     // A commit of unknown fate did remove it: nothing is damaged.
     if (record === undefined && ledger.receipt(address, message.id) !== undefined)
       return { operations: [], apply: () => mailbox.remove(message) }
-    const key = messageKey(address, message.seq)
-    const kept = { put: 'quarantine', key, meta: messageMeta(message), ...(record?.body && { body: record.body }) }
     const report = (): void => {
       counters.quarantined += 1
       logger('error', 'payload damaged', { address, id: message.id, seq: message.seq, kind: message.kind })
     }
     await this.tell(mailbox, [message])
-    return join([remove(mailbox, message, 'damaged', clock.now()), { operations: [kept], apply: report }])
+    const letter = bury(mailbox, message, { at: clock.now(), why: 'damaged', by }, record ?? {})
+    return join([letter, { operations: [], apply: report }])
   }
 
   /**

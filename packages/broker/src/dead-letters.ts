@@ -8,7 +8,7 @@ import type { BrokerLimits } from './options.ts'
 import { checkRoom } from './quota.ts'
 import { deadLetterOf, messageFacts } from './records.ts'
 import { scanAll } from './recovery.ts'
-import { arrive } from './removal.ts'
+import { arrive, isWhole } from './removal.ts'
 
 /** What dead letters need. */
 export interface DeadLetterParts extends CoreParts {
@@ -44,17 +44,18 @@ export class DeadLetters {
   /**
    * One letter with its payload.
    *
-   * @throws GreenroomError `UNKNOWN_LETTER`
+   * @throws GreenroomError `UNKNOWN_LETTER`, `PAYLOAD_DAMAGED`
    */
   show(address: string, id: string): { readonly letter: DeadLetter; readonly payload: Uint8Array } {
     const record = this.#find(address, id)
-    return { letter: deadLetterOf(record), payload: record.body ?? new Uint8Array(0) }
+    return { letter: deadLetterOf(record), payload: wholePayload(record) }
   }
 
   /**
    * Puts a letter back into its mailbox, as if it had just come.
    *
-   * @throws GreenroomError `UNKNOWN_LETTER`, `MAILBOX_FULL`, `MAILBOX_CLOSED`, `STORAGE_FULL`, `COMMIT_UNKNOWN`
+   * @throws GreenroomError `UNKNOWN_LETTER`, `PAYLOAD_DAMAGED`, `MAILBOX_FULL`, `MAILBOX_CLOSED`, `STORAGE_FULL`,
+   * `COMMIT_UNKNOWN`
    */
   async requeue({ address, id }: LetterAddress): Promise<void> {
     const { registry } = this.#parts
@@ -65,7 +66,8 @@ export class DeadLetters {
   async #requeue(mailbox: Mailbox, id: string): Promise<void> {
     const { ledger, clock, limits, registry, courier } = this.#parts
     const record = this.#find(mailbox.address, id)
-    const { key, body = new Uint8Array(0) } = record
+    const { key } = record
+    const body = wholePayload(record)
     const isDead = (ledger.receipt(mailbox.address, id)?.state ?? 'dead') === 'dead'
     // Two commits, for the reason that `Courier.tell` has; the first may have been made before.
     if (isDead && !mailbox.messages.has(id)) {
@@ -99,4 +101,16 @@ export class DeadLetters {
     if (record === undefined) throw new GreenroomError('UNKNOWN_LETTER', `mailbox ${address} has no dead letter ${id}`)
     return record
   }
+}
+
+/** @throws GreenroomError `PAYLOAD_DAMAGED` */
+function wholePayload(record: StoredRecord): Uint8Array {
+  const { body = new Uint8Array(0) } = record
+  const facts = messageFacts(record)
+  if (!isWhole(facts, body))
+    throw new GreenroomError(
+      'PAYLOAD_DAMAGED',
+      `the payload of dead letter ${facts.id} is damaged: it can only be purged`,
+    )
+  return body
 }

@@ -3,7 +3,8 @@
  *
  * - `broker` puts it together · `options` what it is told
  * - `core` mailboxes over a store: `traffic` single messages, `ownership` whose a mailbox is, `courier` deliveries,
- *   `presence` who is there, `operator` and `dead-letters` for people, `quota`, `housekeeping`, `recovery`
+ *   `presence` who is there, `operator` and `dead-letters` for people, `quota`, `housekeeping`, `recovery`,
+ *   `new-life` after a restore · `examination` of a data folder from outside
  * - `mailbox` one mailbox in memory · `turns` who may work on it now · `plan` a change · `ledger` the hand on the store ·
  *   `records` what stands in it
  * - `session` a connection's frames · `platform/server` its socket · `inprocess` the bus without one
@@ -11,6 +12,7 @@
  * @packageDocumentation
  */
 export { createBroker, type Broker, type BrokerStats } from './broker.ts'
+export { examineData, type Finding } from './examination.ts'
 export type { Counters } from './counters.ts'
 export type { BrokerLimits, BrokerLogger, BrokerOptions, Listen } from './options.ts'
 export { brokerSchema } from './records.ts'

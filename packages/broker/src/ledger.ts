@@ -42,6 +42,8 @@ export class Ledger implements Shelf {
   readonly receipts = new ReceiptFilter()
   /** Commits that failed or whose fate is unknown. */
   failures = 0
+  /** Until when what is not known may have happened all the same, in milliseconds since the epoch: see `new-life`. */
+  unsureUntil = 0
   readonly #store: Store
   readonly #clock: Clock
   /** Keys by collection: see L2. */
@@ -85,6 +87,11 @@ export class Ledger implements Shelf {
     }
     for (const { name, key } of doubts) this.#doubtful.get(name)?.delete(key)
     plan.apply()
+  }
+
+  /** Whether what is not known may have happened all the same. */
+  get isUnsure(): boolean {
+    return this.#clock.now() < this.unsureUntil
   }
 
   /** What a mailbox's consumer holds changed: see L3. */

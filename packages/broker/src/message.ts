@@ -17,8 +17,8 @@ type Place = 'ready' | 'held' | 'delayed' | 'withheld' | 'gone'
 export interface Return {
   /** In milliseconds since the epoch. */
   readonly at: number
-  readonly why: 'nack' | 'gone' | 'replaced'
-  /** The incarnation that had it. */
+  readonly why: 'nack' | 'gone' | 'replaced' | 'damaged'
+  /** The incarnation that had it, or was to get it. */
   readonly by: string
 }
 

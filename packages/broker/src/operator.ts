@@ -2,6 +2,7 @@
 import {
   checkNames,
   GreenroomError,
+  type BackupReceipt,
   type DeadLetter,
   type LetterAddress,
   type MailboxState,
@@ -21,6 +22,8 @@ export interface OperatorParts {
   readonly registry: Registry
   readonly ownership: Ownership
   readonly letters: DeadLetters
+  /** Writes a backup. */
+  readonly backUp: (store: Store, path: string) => Promise<BackupReceipt>
 }
 
 /** The operator inside the process. */
@@ -100,5 +103,10 @@ export class CoreOperator implements Operator {
   async purge({ address, id }: { readonly address: string; readonly id?: string }): Promise<number> {
     checkNames(address, undefined, id)
     return this.#parts.letters.purge(address, id)
+  }
+
+  async backup(path: string): Promise<BackupReceipt> {
+    const { backUp, store } = this.#parts
+    return backUp(store, path)
   }
 }

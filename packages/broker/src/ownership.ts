@@ -111,6 +111,7 @@ export class Ownership {
     if (record.lifetime !== undefined && record.lifetime !== lifetime)
       throw new GreenroomError('FORBIDDEN', `mailbox ${address} is of lifetime ${record.lifetime}`)
     if (record.incarnation === incarnation) return
+    if (again === true && this.#parts.ledger.isUnsure) throw fenced('was there before the data was restored')
     if (lifetime === 'incarnation' && record.incarnation !== undefined)
       throw fenced(`is not ${record.incarnation}, to whom the mailbox belongs`)
     if (again === true && (ending === 'replaced' || owner !== undefined))

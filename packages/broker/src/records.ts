@@ -10,8 +10,8 @@
  * holding     address          named mailboxes: which messages their consumer holds; written along, never waited for
  * receipt     address/id       what became of a message that is not there any more, or a tombstone
  * gone        address/incarnation   it may not come back, to a mailbox that is open
- * dead        address/id       dead letter: facts, history + payload
- * quarantine  address/seq      damaged: facts + what was read
+ * dead        address/id       dead letter: facts, history + payload; a damaged one, too
+ * life        restored         which backup the data was, and when a broker first started on it
  * ```
  *
  * - *R1* A commit whose fate is unknown may leave a message that nobody was promised. It is repaired by the next commit,
@@ -24,7 +24,7 @@ import type { Message, MessageFacts, Return } from './message.ts'
 /** The collections of a broker's store, for `openStore`. */
 export const brokerSchema: Schema = {
   version: 1,
-  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead', 'quarantine'],
+  collections: ['mailbox', 'closed', 'message', 'delivery', 'holding', 'receipt', 'gone', 'dead', 'life'],
 }
 
 /** What is stored of a mailbox. */
@@ -41,8 +41,11 @@ export interface MailboxRecord {
   readonly next: number
 }
 
-/** What became of an id. `revoked` is a tombstone: it was refused before it came. */
-export type Fate = 'acked' | 'claimed' | 'withdrawn' | 'revoked' | 'returned' | 'expired' | 'dead' | 'damaged'
+/**
+ * What became of an id. `revoked` is a tombstone: it was refused before it came. `lost` is what a restored backup does not
+ * know (Z2, Z3): it may have been claimed.
+ */
+export type Fate = 'acked' | 'claimed' | 'withdrawn' | 'revoked' | 'returned' | 'expired' | 'dead' | 'lost'
 
 /** The receipt of an id. */
 export interface ReceiptRecord {
@@ -190,7 +193,7 @@ function historyOf(value: JsonValue | undefined): readonly Return[] {
     .filter(isObject)
     .map(({ at, why, by }) => ({
       at: number(at),
-      why: why === 'gone' || why === 'replaced' ? why : 'nack',
+      why: why === 'gone' || why === 'replaced' || why === 'damaged' ? why : 'nack',
       by: text(by),
     }))
 }
@@ -216,7 +219,7 @@ const fates: ReadonlySet<string> = new Set<Fate>([
   'returned',
   'expired',
   'dead',
-  'damaged',
+  'lost',
 ])
 
 function isFate(value: JsonValue | undefined): value is Fate {
@@ -233,4 +236,20 @@ export function receiptRecord({ meta }: StoredRecord): ReceiptRecord {
     digest: textOr(meta.digest),
     by: textOr(meta.by),
   }
+}
+
+/** On which backup a broker began a new life, and when. */
+export interface LifeRecord {
+  readonly backup: string
+  readonly at: number
+}
+
+/** Encodes a life. */
+export function lifeMeta({ backup, at }: LifeRecord): JsonObject {
+  return { backup, at }
+}
+
+/** Decodes a life. */
+export function lifeRecord({ meta }: StoredRecord): LifeRecord {
+  return { backup: text(meta.backup), at: number(meta.at) }
 }

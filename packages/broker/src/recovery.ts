@@ -4,10 +4,11 @@
  * Only mailboxes that somebody has or something is in come into memory, and what is over is not even looked at. Payloads
  * are not read. A message that a commit of unknown fate left behind (R1) is cleared away here at the latest.
  */
-import type { Operation, ScanRange, Store, StoredRecord } from '@greenroom/store'
+import type { Inspection, Operation, ScanRange, Store, StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Message } from './message.ts'
+import { beginNewLife, lifeOf } from './new-life.ts'
 import type { Ownership } from './ownership.ts'
 import {
   deliveryRecord,
@@ -23,7 +24,11 @@ import {
 const page = 1_000
 
 /** All records of a collection, without bodies, a page in memory at a time. */
-export function* scanAll(store: Store, collection: string, range: ScanRange = {}): Generator<StoredRecord> {
+export function* scanAll(
+  store: Pick<Store, 'scan'> | Pick<Inspection, 'scan'>,
+  collection: string,
+  range: ScanRange = {},
+): Generator<StoredRecord> {
   let after = range.after
   for (;;) {
     const records = store.scan(collection, {
@@ -44,6 +49,7 @@ export interface RecoveryParts extends CoreParts {
   readonly store: Store
   readonly courier: Courier
   readonly ownership: Ownership
+  readonly dedupeWindowMs: number
 }
 
 /**
@@ -52,7 +58,9 @@ export interface RecoveryParts extends CoreParts {
  * @throws StoreError when it cannot be read, or the clean-up not be committed
  */
 export async function recover(parts: RecoveryParts): Promise<void> {
-  const { store, registry, ownership } = parts
+  const { store, registry, ownership, ledger, clock, dedupeWindowMs } = parts
+  const life = lifeOf(store, clock)
+  if (life !== undefined) ledger.unsureUntil = life.since + dedupeWindowMs
   await beginFilter(parts)
   for (const { key, ...stored } of scanAll(store, 'mailbox')) {
     const record = mailboxRecord(stored)
@@ -69,6 +77,7 @@ export async function recover(parts: RecoveryParts): Promise<void> {
     ownership.suspect(mailbox, owner)
   }
   if (leftOver.length > 0) await store.commit(leftOver)
+  if (life?.isNew === true) await beginNewLife(parts, life.since)
 }
 
 /** Where there is no receipt yet, the filter knows it at once; else it has to wait for housekeeping's first walk. */

@@ -15,6 +15,11 @@ export function digestOf(payload: Uint8Array): string {
   return hash('sha256', payload, 'base64url')
 }
 
+/** Whether a payload is the one that was stored. */
+export function isWhole({ size, digest }: Pick<MessageFacts, 'size' | 'digest'>, payload: Uint8Array): boolean {
+  return payload.length === size && digestOf(payload) === digest
+}
+
 /** The operations that take a message out and say what became of it. */
 function removalOperations(mailbox: Mailbox, message: Message, at: number, receipt: JsonObject): Operation[] {
   const { address } = mailbox
@@ -146,13 +151,21 @@ export function comeBack(
 }
 
 /**
- * A message came back too often: it becomes a dead letter, with its history and payload.
+ * A message came back too often, or is damaged: it becomes a dead letter, with its history and what there is of its
+ * payload.
  *
  * @param stored - the message on the disk; when there is none, a commit of unknown fate did bury it
  */
-export function bury(mailbox: Mailbox, message: Message, reason: Return, stored: StoredRecord | undefined): Plan {
-  const { attempt, history } = returned(message, reason)
-  const meta = { ...messageMeta(message), seq: message.seq, attempts: attempt - 1, history: historyMeta(history) }
+export function bury(
+  mailbox: Mailbox,
+  message: Message,
+  reason: Return,
+  stored: Pick<StoredRecord, 'body'> | undefined,
+): Plan {
+  const { history } = returned(message, reason)
+  // A damaged one was not delivered this time.
+  const attempts = reason.why === 'damaged' ? message.attempt - 1 : message.attempt
+  const meta = { ...messageMeta(message), seq: message.seq, attempts, history: historyMeta(history) }
   const dead: Operation = {
     put: 'dead',
     key: `${mailbox.address}/${message.id}`,

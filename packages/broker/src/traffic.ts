@@ -63,7 +63,8 @@ export class Traffic {
     const { ledger, counters, clock, registry } = this.#parts
     const { id, kind, payload, control = false, ttlMs } = outgoing
     const known = mailbox.messages.get(id) ?? ledger.receipt(mailbox.address, id)
-    const isRefused = known !== undefined && 'state' in known && refusing.has(known.state)
+    // What is known without a number never came.
+    const isRefused = known !== undefined && 'state' in known && (known.seq === undefined || refusing.has(known.state))
     if (known?.seq !== undefined && !isRefused) {
       if (known.digest !== digest || known.kind !== kind)
         throw new GreenroomError(
@@ -191,6 +192,13 @@ export class Traffic {
     }
     const key = `${mailbox.address}/${id}`
     const receipt = ledger.receipt(mailbox.address, id)
+    if (receipt === undefined && ledger.isUnsure) {
+      await ledger.carryOut({
+        operations: [{ put: 'receipt', key, meta: receiptMeta('lost', clock.now()) }],
+        apply() {},
+      })
+      return 'claimed'
+    }
     if (receipt === undefined && mailbox.isClosed && !mailbox.record.isLeaving) return 'withdrawn'
     if (receipt !== undefined && receipt.state !== 'dead') return revocationOf(receipt)
     const tombstone: Operation = { put: 'receipt', key, meta: receiptMeta('revoked', clock.now()) }
@@ -214,5 +222,5 @@ function notHolder(mailbox: Mailbox): GreenroomError {
 }
 
 function revocationOf({ state }: ReceiptRecord): Revocation {
-  return state === 'acked' || state === 'claimed' ? 'claimed' : 'withdrawn'
+  return state === 'acked' || state === 'claimed' || state === 'lost' ? 'claimed' : 'withdrawn'
 }

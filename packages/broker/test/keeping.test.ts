@@ -1,7 +1,8 @@
 /** What a broker keeps, beyond the contract of the bus: for operators, damaged payloads, beyond its cache, on a full disk. */
 import { connectOperator } from '@greenroom/bus'
 import type { Delivery, Peer } from '@greenroom/proto'
-import { createMemoryStore, openStore } from '@greenroom/store'
+import { createMemoryStore, restoreBackup } from '@greenroom/store'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { brokerSchema, createBroker, type Broker } from '../src/index.ts'
@@ -116,23 +117,66 @@ describe('operators', () => {
   })
 })
 
+describe('a backup that an operator asks for', () => {
+  test('is written while the broker works, by its own path, and nowhere else', async () => {
+    using folder = temporaryFolder()
+    const dir = join(folder.path, 'data')
+    await using broker = await createBroker({ dir, listen: { port: 0 }, token, operatorToken })
+    const { peer } = await attach(broker, 'sender')
+    await peer.send(note('inbox', 'm1'))
+    await using operator = await connectOperator({ url: broker.url ?? '', token: operatorToken })
+    const path = join(folder.path, 'backup.db')
+    expect(await operator.backup(path)).toEqual({ path, bytes: statSync(path).size })
+    await peer.send(note('inbox', 'm2'))
+    for (const bad of ['backup.db', join(dir, 'backup.db'), join(dir, 'store.db'), import.meta.filename])
+      await expect(operator.backup(bad)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    const nowhere = join(folder.path, 'none', 'backup.db')
+    await expect(operator.backup(nowhere)).rejects.toMatchObject({ code: 'IO_FAILED' })
+    await expect(broker.operator.backup(nowhere)).rejects.toMatchObject({ name: 'GreenroomError', code: 'IO_FAILED' })
+    restoreBackup({ from: path, dir: join(folder.path, 'restored'), schema: brokerSchema })
+    await using restored = await createBroker({ dir: join(folder.path, 'restored') })
+    expect((await restored.operator.mailboxes()).map(({ address, messages }) => [address, messages])).toContainEqual([
+      'inbox',
+      1,
+    ])
+  })
+
+  test('is refused where nothing is on a disk, and to clients', async () => {
+    await using broker = await createBroker({ listen: { port: 0 }, token, operatorToken })
+    await expect(broker.operator.backup('/tmp/none.db')).rejects.toMatchObject({ code: 'MISSING_FEATURE' })
+    await using stranger = await connectOperator({ url: broker.url ?? '', token })
+    await expect(stranger.backup('/tmp/none.db')).rejects.toMatchObject({ code: 'FORBIDDEN' })
+  })
+})
+
 describe('damage', () => {
-  test('a payload that does not match its digest is never delivered; it is quarantined, and its sender is told', async () => {
+  /** Turns one bit of that payload in the file itself, in what was deleted too, and nothing else. */
+  function flip(dir: string, payload: string): void {
+    const path = join(dir, 'store.db')
+    const file = readFileSync(path)
+    expect(file.indexOf(payload)).toBeGreaterThan(0)
+    for (let at = file.indexOf(payload); at >= 0; at = file.indexOf(payload, at))
+      file.writeUInt8(file.readUInt8(at + 3) ^ 1, at + 3)
+    writeFileSync(path, file)
+  }
+
+  const letters = async (broker: Broker): Promise<unknown> =>
+    (await broker.operator.deadLetters()).map((letter) => {
+      const { address, id, attempts } = letter
+      return { address, id, attempts, history: letter.history.map(({ why, by }) => [why, by]) }
+    })
+
+  test('a payload in which a bit changed is never delivered: it is a dead letter, and its sender is told', async () => {
     using folder = temporaryFolder()
     const dir = join(folder.path, 'data')
     {
       await using broker = await createBroker({ dir })
       const { peer } = await attach(broker, 'sender')
       await peer.send(note('inbox', 'good'))
-      await peer.send(note('inbox', 'bad'))
+      await peer.send(note('inbox', 'bad', 'a payload that will be damaged'))
       await peer.close()
     }
-    {
-      await using store = await openStore({ dir, schema: brokerSchema })
-      const [, bad] = store.scan('message', { prefix: 'inbox/' })
-      if (bad?.body === undefined) throw new Error('no message')
-      await store.commit([{ put: 'message', key: bad.key, meta: bad.meta, body: bytes('bda') }])
-    }
+    flip(dir, 'a payload that will be damaged')
     const events: string[] = []
     await using broker = await createBroker({ dir, logger: (_level, event) => events.push(event) })
     const sender = await attach(broker, 'sender')
@@ -143,6 +187,37 @@ describe('damage', () => {
       ['undeliverable', '{"to":"inbox","id":"bad","kind":"note"}'],
     ])
     expect(events).toContain('payload damaged')
+    const damaged = { address: 'inbox', id: 'bad' }
+    expect(await letters(broker)).toEqual([{ ...damaged, attempts: 0, history: [['damaged', 'inbox-1']] }])
+    await expect(broker.operator.deadLetter(damaged)).rejects.toMatchObject({ code: 'PAYLOAD_DAMAGED' })
+    await expect(broker.operator.requeue(damaged)).rejects.toMatchObject({ code: 'PAYLOAD_DAMAGED' })
+    await turns()
+    expect(inbox.came.map(({ id }) => id)).toEqual(['good'])
+    // Its id is known; to send it anew takes another one, or that a person purges the letter and the window passes.
+    const again = sender.peer.send(note('inbox', 'bad', 'a payload that will be damaged'))
+    expect(await again).toMatchObject({ duplicate: true })
+    expect(await broker.operator.purge(damaged)).toBe(1)
+  })
+
+  test('a dead letter that was damaged is not put back into its mailbox', async () => {
+    using folder = temporaryFolder()
+    const dir = join(folder.path, 'data')
+    {
+      await using broker = await createBroker({ dir, maxAttempts: 1 })
+      const { peer } = await attach(broker, 'sender')
+      await peer.send(note('inbox', 'poison', 'a letter that will be damaged'))
+      const { came } = await attach(broker, 'inbox')
+      while (came.length === 0) await turn()
+      await came[0]?.nack()
+    }
+    flip(dir, 'a letter that will be damaged')
+    await using broker = await createBroker({ dir })
+    const inbox = await attach(broker, 'inbox', { incarnation: 'inbox-2' })
+    const letter = { address: 'inbox', id: 'poison' }
+    await expect(broker.operator.requeue(letter)).rejects.toMatchObject({ code: 'PAYLOAD_DAMAGED' })
+    await turns()
+    expect(inbox.came).toEqual([])
+    expect(await letters(broker)).toMatchObject([letter])
   })
 })
 

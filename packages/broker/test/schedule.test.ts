@@ -34,7 +34,7 @@ function early(matches: (operation: Operation) => boolean): Tamper {
     }
     return new Proxy(store, {
       get: (target, name) =>
-        name === 'commit' ? commit : (Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)),
+        name === 'commit' ? commit : (Reflect.get(target, name)?.bind?.(target) ?? Reflect.get(target, name)),
     })
   }
 }

@@ -15,6 +15,7 @@ import {
 } from '@greenroom/proto'
 import type {
   Admin,
+  BackupReceipt,
   BrokerHeader,
   DeadLetter,
   LetterAddress,
@@ -129,6 +130,13 @@ class SocketOperator implements ConnectedOperator {
     const { ok } = await this.#ask({ t: 'admin', op: 'purge', address, ...(id === undefined ? {} : { id }) })
     const [row] = ok.rows ?? []
     return typeof row === 'object' && row !== null && 'purged' in row ? Number(row.purged) : 0
+  }
+
+  async backup(path: string): Promise<BackupReceipt> {
+    const { ok } = await this.#ask({ t: 'admin', op: 'backup', path })
+    const [row] = ok.rows ?? []
+    const bytes = typeof row === 'object' && row !== null && 'bytes' in row ? Number(row.bytes) : 0
+    return { path, bytes }
   }
 
   async close(): Promise<void> {

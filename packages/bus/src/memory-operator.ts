@@ -58,6 +58,10 @@ export class MemoryOperator implements Operator {
     return dead.delete(id) ? 1 : unknown(`mailbox ${address} has no dead letter ${id}`)
   }
 
+  async backup(): Promise<never> {
+    throw new GreenroomError('MISSING_FEATURE', 'a bus in memory has nothing on a disk')
+  }
+
   /** The mailbox, if it has dead letters. */
   #find(address: string): MemoryMailbox {
     const mailbox = this.#broker.find(address)

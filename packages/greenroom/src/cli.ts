@@ -3,10 +3,11 @@
  * The `greenroom` command.
  *
  * Exit code: 0 when it did what it was asked to, 2 for bad arguments, 1 for everything else that went wrong; either is
- * explained in one line on standard error.
+ * explained in one line on standard error. `doctor` also ends with 1 when something is broken; its findings are its output.
  */
 import { Command, CommanderError } from 'commander'
 import { codeOf } from '@greenroom/proto'
+import { makeBackup, restore, type BackupCommand, type RestoreCommand } from './backup-command.ts'
 import { runBroker, type BrokerCommand } from './broker-command.ts'
 import {
   listDeadLetters,
@@ -15,6 +16,7 @@ import {
   showDeadLetter,
   type LettersAccess,
 } from './dead-letters-command.ts'
+import { examine, type DoctorCommand } from './doctor-command.ts'
 import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
@@ -31,7 +33,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, gc, mailboxes, dead-letters (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -59,6 +61,7 @@ function program(): Command {
     .action((options: GcCommand) => runGc(options))
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
+  addCare(greenroom)
   return greenroom
 }
 
@@ -91,6 +94,31 @@ function addDeadLetters(greenroom: Command): void {
     .description('Deletes them for good.')
     .option('--all', 'all of this mailbox')
     .action((address: string, ids: string[], access: LettersAccess) => purgeDeadLetters(address, ids, access))
+}
+
+function addCare(greenroom: Command): void {
+  withAccess(greenroom.command('backup'))
+    .description("Backs up a broker that runs, or a data folder on which nobody runs, a runner's too.")
+    .requiredOption(
+      '--to <file>',
+      'where to; with --url an absolute path on the machine of the broker, which writes it',
+    )
+    .action((command: BackupCommand) => makeBackup(command))
+  greenroom
+    .command('restore')
+    .allowExcessArguments(false)
+    .description('Makes a data folder of a backup: all of it, or none.')
+    .requiredOption('--from <file>', 'what greenroom backup wrote')
+    .requiredOption('--data <dir>', 'a folder that is empty or not there')
+    .option('--json', 'write one document of JSON')
+    .action((command: RestoreCommand) => restore(command))
+  greenroom
+    .command('doctor')
+    .allowExcessArguments(false)
+    .description('Examines a data folder, in use or not, and changes nothing; ends with 1 when something is broken.')
+    .requiredOption('--data <dir>', 'the data folder')
+    .option('--json', 'write one document of JSON')
+    .action((command: DoctorCommand) => examine(command))
 }
 
 function fail(error: unknown): void {

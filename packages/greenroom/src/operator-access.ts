@@ -40,10 +40,25 @@ export function withAccess(command: Command): Command {
  * @throws GreenroomError `BAD_OPTIONS`, whatever keeps it from being reached, and what the work throws
  */
 export async function asOperator<T>(access: OperatorAccess, work: (operator: Operator) => Promise<T>): Promise<T> {
-  const { url, data } = access
+  const data = folderOf(access)
+  return data === undefined ? overAddress(access.url ?? '', access, work) : onFolder(data, work)
+}
+
+/**
+ * The data folder that a command is about.
+ *
+ * @param access - which broker
+ * @returns undefined when it is about a running broker
+ * @throws GreenroomError `BAD_OPTIONS` when the flags do not go together, or there is no data
+ */
+export function folderOf({ url, data, tokenFile, ca }: OperatorAccess): string | undefined {
   if ((url === undefined) === (data === undefined))
     throw new GreenroomError('BAD_OPTIONS', 'which broker? Give --url with --token-file, or --data')
-  return data === undefined ? overAddress(url ?? '', access, work) : onFolder(data, access, work)
+  if (data === undefined) return undefined
+  if (tokenFile !== undefined || ca !== undefined)
+    throw new GreenroomError('BAD_OPTIONS', '--token-file and --ca go with --url: --data needs none')
+  if (!hasStore(data)) throw new GreenroomError('BAD_OPTIONS', `--data: there is no broker's data in ${data}`)
+  return data
 }
 
 async function overAddress<T>(
@@ -77,14 +92,7 @@ function notConnected(error: unknown, url: string): unknown {
   return error
 }
 
-async function onFolder<T>(
-  data: string,
-  { tokenFile, ca }: OperatorAccess,
-  work: (operator: Operator) => Promise<T>,
-): Promise<T> {
-  if (tokenFile !== undefined || ca !== undefined)
-    throw new GreenroomError('BAD_OPTIONS', '--token-file and --ca go with --url: --data needs none')
-  if (!hasStore(data)) throw new GreenroomError('BAD_OPTIONS', `--data: there is no broker's data in ${data}`)
+async function onFolder<T>(data: string, work: (operator: Operator) => Promise<T>): Promise<T> {
   const broker = await createBroker({ dir: data }).catch((error: unknown) => {
     throw inUse(inFlags(error))
   })
@@ -95,7 +103,12 @@ async function onFolder<T>(
   }
 }
 
-function inUse(error: unknown): unknown {
+/**
+ * The same error; of a folder that is in use, with the way to ask its owner.
+ *
+ * @param error - what was thrown
+ */
+export function inUse(error: unknown): unknown {
   if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) return error
   return new GreenroomError('DATA_DIR_IN_USE', `${error.message} Ask it by --url.`, { cause: error })
 }

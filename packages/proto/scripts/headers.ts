@@ -55,7 +55,15 @@ export const clientHeaders: Every<ClientHeader> = {
   fence: { t: 'fence', req: 9, address: 'worker.w1', incarnation: 'Worker-incarnation-0001' },
   leave: { t: 'leave', req: 10 },
   delete: { t: 'delete', req: 11, address: 'runner.r1' },
-  admin: { t: 'admin', req: 12, op: 'requeue', address: 'runner.r1', id: 'terminal-run1-1', after: 'runner.r1/a' },
+  admin: {
+    t: 'admin',
+    req: 12,
+    op: 'requeue',
+    address: 'runner.r1',
+    id: 'terminal-run1-1',
+    path: '/backups/bus.db',
+    after: 'runner.r1/a',
+  },
   renew: { t: 'renew', req: 13, token: 'a-token' },
   ping: { t: 'ping' },
 }

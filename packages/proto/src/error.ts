@@ -49,7 +49,7 @@ export const errors = {
   COMMIT_UNKNOWN: { retry: 'later', text: 'The storage did not confirm; send again with the same ids.' },
   OUTCOME_UNKNOWN: { retry: 'never', text: 'It cannot be known any more whether this happened.' },
   UNDELIVERABLE: { retry: 'never', text: 'The mailbox closed before its consumer took the message.' },
-  PAYLOAD_DAMAGED: { retry: 'never', text: 'The stored payload does not match its digest; it was quarantined.' },
+  PAYLOAD_DAMAGED: { retry: 'never', text: 'The stored payload does not match its digest; it is not given out.' },
   MISSING_FEATURE: { retry: 'never', text: 'This bus does not have the capability that the call needs.' },
   // Client side of a bus.
   CONNECT_FAILED: { retry: 'later', text: 'The broker could not be reached.' },

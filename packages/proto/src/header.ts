@@ -177,17 +177,19 @@ export interface Delete {
   readonly address: string
 }
 
-/** Lists mailboxes or works on dead letters: for operators. */
+/** Lists mailboxes, works on dead letters, or makes a backup: for operators. */
 export interface Admin {
   readonly t: 'admin'
   /** The number under which the answer comes back. */
   readonly req: number
   /** What to list, show or do. */
-  readonly op: 'mailboxes' | 'dead-letters' | 'show' | 'requeue' | 'purge'
+  readonly op: 'mailboxes' | 'dead-letters' | 'show' | 'requeue' | 'purge' | 'backup'
   /** The mailbox it is about; for lists: all. */
   readonly address?: string
   /** The message it is about, for `show`, `requeue` and `purge`; for `purge`: all of the mailbox. */
   readonly id?: string
+  /** For `backup`: the file to write, absolute, on the broker's machine. */
+  readonly path?: string
   /** For lists: goes on after this {@link Ok.next}. */
   readonly after?: string
 }

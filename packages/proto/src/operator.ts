@@ -33,13 +33,16 @@ export interface MailboxState {
 export interface DeadLetterReturn {
   /** When, in milliseconds since the epoch. */
   readonly at: number
-  /** Its consumer gave it back, is gone, or was replaced. */
-  readonly why: 'nack' | 'gone' | 'replaced'
-  /** The incarnation that had it. */
+  /** Its consumer gave it back, is gone, or was replaced; or its payload was found damaged before it was delivered. */
+  readonly why: 'nack' | 'gone' | 'replaced' | 'damaged'
+  /** The incarnation that had it, or was to get it. */
   readonly by: string
 }
 
-/** A message of a named mailbox that came back too often. It stays until a person requeues or purges it. */
+/**
+ * A message of a named mailbox that came back too often, or one of any mailbox whose payload is damaged: that is the last
+ * return of its history. It stays until a person requeues or purges it; a damaged one can only be purged.
+ */
 export interface DeadLetter {
   /** The mailbox that it was in. */
   readonly address: string
@@ -81,6 +84,14 @@ export interface LetterAddress {
   readonly id: string
 }
 
+/** A backup that is on the disk. */
+export interface BackupReceipt {
+  /** Where, on the broker's machine. */
+  readonly path: string
+  /** Bytes of the file. */
+  readonly bytes: number
+}
+
 /** What an operator may do. Every call throws a GreenroomError `FORBIDDEN` when it was not given to this connection. */
 export interface Operator {
   /** Every open mailbox, in the order of the addresses. */
@@ -101,13 +112,14 @@ export interface Operator {
   /**
    * One dead letter with its payload.
    *
-   * @throws GreenroomError `UNKNOWN_LETTER`
+   * @throws GreenroomError `UNKNOWN_LETTER`, `PAYLOAD_DAMAGED`: its facts are in the list
    */
   deadLetter(letter: LetterAddress): Promise<ShownLetter>
   /**
    * Puts a dead letter back into its mailbox, behind what waits there, as if it had just come.
    *
-   * @throws GreenroomError `UNKNOWN_LETTER`, `MAILBOX_FULL`, `MAILBOX_CLOSED`, `STORAGE_FULL`: then it stays where it is
+   * @throws GreenroomError `UNKNOWN_LETTER`, `PAYLOAD_DAMAGED`, `MAILBOX_FULL`, `MAILBOX_CLOSED`, `STORAGE_FULL`: then it
+   * stays where it is
    */
   requeue(letter: LetterAddress): Promise<void>
   /**
@@ -117,4 +129,12 @@ export interface Operator {
    * @throws GreenroomError `UNKNOWN_LETTER` when there is none
    */
   purge(letters: { readonly address: string; readonly id?: string }): Promise<number>
+  /**
+   * Writes a consistent copy of all that is on the disk now, on the broker's machine and with its rights, while it works
+   * on. It appears when it is complete, and replaces an older backup, but nothing else.
+   *
+   * @param path - the file, absolute, outside of every data folder
+   * @throws GreenroomError `BAD_OPTIONS`, `IO_FAILED`, `MISSING_FEATURE` when it keeps nothing on a disk
+   */
+  backup(path: string): Promise<BackupReceipt>
 }

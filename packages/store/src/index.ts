@@ -8,16 +8,23 @@
  *
  * @packageDocumentation
  */
+export { backupFolder } from './platform/backup.ts'
+export { inspectFolder, inspectStore } from './platform/inspection.ts'
+export { restoreBackup } from './platform/restore.ts'
 export { makeFolder } from './platform/folder.ts'
 export { openStore } from './platform/open.ts'
 export { createMemoryStore } from './memory-store.ts'
 export { isStoreError, StoreError, storeErrors } from './error.ts'
+export type { FolderOwner } from './platform/data-dir.ts'
+export type { FolderState, Inspection } from './platform/inspection.ts'
+export type { RestoreOptions } from './platform/restore.ts'
 export type { OpenOptions } from './platform/open.ts'
 export type { CommitFault, MemoryStore, MemoryStoreOptions } from './memory-store.ts'
 export type { StoreErrorCode, StoreErrorOptions, StoreRetry } from './error.ts'
 export type { JsonObject, JsonValue } from './json.ts'
 export type { Migration, MigrationTransaction, Schema } from './schema.ts'
 export type {
+  BackupMark,
   CommitOptions,
   DeleteOperation,
   KeyRange,

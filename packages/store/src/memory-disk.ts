@@ -5,7 +5,7 @@ import type { EncodedBatch } from './operation.ts'
 import { boundsOf, limitOf } from './range.ts'
 import { isCollectionName } from './schema.ts'
 import { SortedMap } from './sorted-map.ts'
-import type { KeyRange, ScanRange, StoredRecord } from './store.ts'
+import type { BackupMark, KeyRange, ScanRange, StoredRecord } from './store.ts'
 
 /** As a database holds it: the text of the meta, alone when there are no bytes beside it; shared with nobody. */
 type Row = string | { readonly meta: string; readonly body: Uint8Array }
@@ -27,13 +27,17 @@ export class MemoryDisk {
   commits = 0
   /** Copies by path. */
   readonly backups = new Map<string, MemoryDisk>()
+  /** The backup that it was. */
+  readonly restoredFrom: BackupMark | undefined
   readonly #isOpenEnded: boolean
   readonly #index = new Map<string, number>()
   readonly #rows: SortedMap<Row>[] = []
+  #backups = 0
   #limbo: readonly EncodedBatch[] = []
 
   /** An empty disk with those collections, or with any (undefined); or a copy of another disk's records. */
-  constructor(source?: MemoryDisk | readonly string[]) {
+  constructor(source?: MemoryDisk | readonly string[], restoredFrom?: BackupMark) {
+    this.restoredFrom = restoredFrom ?? (source instanceof MemoryDisk ? source.restoredFrom : undefined)
     if (source instanceof MemoryDisk) {
       this.#isOpenEnded = source.#isOpenEnded
       for (const name of source.#index.keys()) this.#add(name, new SortedMap(source.#rowsOf(name)))
@@ -75,6 +79,13 @@ export class MemoryDisk {
     const limbo = this.#limbo
     this.#limbo = []
     return limbo
+  }
+
+  /** Keeps a copy under that path. */
+  backUp(path: string): void {
+    this.#backups += 1
+    const id = `${this.restoredFrom?.id ?? 'backup'}-${this.#backups}`
+    this.backups.set(path, new MemoryDisk(this, { id, at: 0 }))
   }
 
   /** The record of a key. */

@@ -10,7 +10,16 @@ import { StoreError } from './error.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import { checkKey, encodeBatch, type EncodedBatch } from './operation.ts'
 import { checkSchema, type Schema } from './schema.ts'
-import type { CommitOptions, KeyRange, Operation, ScanRange, Store, StoredRecord, StoreStats } from './store.ts'
+import type {
+  BackupMark,
+  CommitOptions,
+  KeyRange,
+  Operation,
+  ScanRange,
+  Store,
+  StoredRecord,
+  StoreStats,
+} from './store.ts'
 
 /** What goes wrong with a commit of the memory store. */
 export interface CommitFault {
@@ -69,6 +78,7 @@ export interface MemoryStore extends Store {
 
 class TwinStore implements MemoryStore {
   readonly closed: Promise<void>
+  readonly restoredFrom: BackupMark | undefined
   readonly #options: MemoryStoreOptions
   readonly #disk: MemoryDisk
   readonly #queue: CommitQueue
@@ -80,6 +90,7 @@ class TwinStore implements MemoryStore {
     this.#options = options
     this.#disk = disk
     this.#queue = new CommitQueue((group, done) => this.#apply(group, done), this.#defer)
+    this.restoredFrom = disk.restoredFrom
     this.closed = this.#end.promise
   }
 
@@ -116,7 +127,7 @@ class TwinStore implements MemoryStore {
 
   async backup(path: string): Promise<void> {
     this.#checkOpen()
-    this.#disk.backups.set(path, new MemoryDisk(this.#disk))
+    this.#disk.backUp(path)
   }
 
   async close(): Promise<void> {

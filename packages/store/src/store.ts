@@ -94,6 +94,14 @@ export interface StoreStats {
   readonly waitingBytes: number
 }
 
+/** Which backup, and when it was made. */
+export interface BackupMark {
+  /** Another one for each backup. */
+  readonly id: string
+  /** When, in milliseconds since the epoch; 0 of a store in memory, which has no clock. */
+  readonly at: number
+}
+
 /**
  * A durable database of collections of records.
  *
@@ -142,12 +150,18 @@ export interface Store {
   /**
    * Writes a consistent copy of all that was committed when the call was made, while commits go on.
    *
-   * The copy appears at `path` only when it is complete, and replaces a file that was there. It is a database that can
-   * be opened; to restore it, make it the `store.db` of a new data folder.
+   * The copy appears at `path` only when it is complete, and replaces an older backup that was there. `restoreBackup`
+   * makes a data folder of it, whose store says so: {@link Store.restoredFrom}.
    *
-   * @throws StoreError by rejection: `BAD_OPTIONS` (the path is inside the data folder), `IO_FAILED`, `CLOSED`
+   * @throws StoreError by rejection: `BAD_OPTIONS` (the path is inside a data folder, or a file there is no backup),
+   * `IO_FAILED`, `CLOSED`
    */
   backup(path: string): Promise<void>
+  /**
+   * The backup that this data was, if it was one: what was committed after the backup is not there, although its callers
+   * were told that it is. Stays for the life of the data folder.
+   */
+  readonly restoredFrom: BackupMark | undefined
   /** Flushes what is queued, then closes. Idempotent; does not reject because of a commit that failed. */
   close(): Promise<void>
   /** Resolves when the store has closed; rejects with `STORE_FAILED` when it broke. Need not be watched. */

@@ -147,6 +147,7 @@ test('a closed store reopens with its records; backups open on a disk of their o
   const again = store.reopen()
   expect(keys(again)).toEqual(['a', 'b'])
   const copy = again.openBackup('backup')
+  expect([again.restoredFrom, copy.restoredFrom]).toEqual([undefined, { id: 'backup-1', at: 0 }])
   await copy.commit([{ delete: 'messages', key: 'a' }])
   expect([keys(copy), keys(again)]).toEqual([[], ['a', 'b']])
   expect(() => again.openBackup('other')).toThrow(expect.objectContaining({ code: 'IO_FAILED' }))

@@ -102,6 +102,7 @@ export class World {
       dedupeWindowMs: 86_400_000,
       maxAttempts,
       mailboxTtlMs,
+      backUp: () => Promise.reject(new Error('there are no backups here')),
     })
     await this.#calmly(() => void opening.then((core) => (this.#core = core)))
   }

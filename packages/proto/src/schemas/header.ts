@@ -101,9 +101,10 @@ const cursor = z.string().max(512)
 export const admin = looseObject({
   t: z.literal('admin'),
   req,
-  op: z.enum(['mailboxes', 'dead-letters', 'show', 'requeue', 'purge']),
+  op: z.enum(['mailboxes', 'dead-letters', 'show', 'requeue', 'purge', 'backup']),
   address: name.exactOptional(),
   id: id.exactOptional(),
+  path: z.string().max(4096).exactOptional(),
   after: cursor.exactOptional(),
 }) satisfies z.ZodType<header.Admin>
 

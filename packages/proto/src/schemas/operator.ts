@@ -19,7 +19,7 @@ export const mailboxState = looseObject({
 /** See {@link DeadLetterReturn}. */
 const deadLetterReturn = looseObject({
   at: ms,
-  why: z.enum(['nack', 'gone', 'replaced']),
+  why: z.enum(['nack', 'gone', 'replaced', 'damaged']),
   by: id,
 }) satisfies z.ZodType<DeadLetterReturn>
 
@@ -34,6 +34,6 @@ export const deadLetter = looseObject({
   seq: ordinal,
   at: ms,
   size: count,
-  attempts: ordinal,
+  attempts: count,
   history: z.array(deadLetterReturn).max(256),
 }) satisfies z.ZodType<DeadLetter>

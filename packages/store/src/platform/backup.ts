@@ -1,14 +1,41 @@
 /** Online backup: a consistent copy, while commits go on. */
-import { realpathSync, renameSync, rmSync } from 'node:fs'
-import { dirname, resolve, sep } from 'node:path'
+import { closeSync, existsSync, lstatSync, openSync, readSync, realpathSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join, resolve, sep } from 'node:path'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../error.ts'
-import { makePrivateFile, type DataDir } from './data-dir.ts'
+import { markAsBackup, isBackupHeader } from './backup-mark.ts'
+import { makePrivateFile, openDataDir, type DataDir } from './data-dir.ts'
 import { syncDir } from './folder.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 
 /** Pages of 8 KiB that are copied at a time. */
 const pagesPerStep = 256
+/** Bytes of an SQLite file's header. */
+const headerBytes = 100
+
+/** Whether a file is a backup. It must not be a database that this process has open: see `data-dir`. */
+function isBackupFile(path: string): boolean {
+  const file = openSync(path, 'r')
+  try {
+    const header = Buffer.alloc(headerBytes)
+    readSync(file, header, 0, headerBytes, 0)
+    return isBackupHeader(header)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** The folder by its real name: what lies in it would replace the live database. */
+function checkTarget({ dir }: DataDir, target: string): void {
+  const bad = (text: string): StoreError => new StoreError('BAD_OPTIONS', text, { path: target })
+  const folder = realpathSync(dirname(target)) + sep
+  if (folder.startsWith(realpathSync(dir) + sep)) throw bad('A backup must not lie inside the data folder.')
+  // One that has an owner is not even looked at, so that its locks stay.
+  if (existsSync(join(folder, 'owner.lock'))) throw bad('A backup must not lie inside a data folder.')
+  const there = lstatSync(target, { throwIfNoEntry: false })
+  if (there !== undefined && !(there.isFile() && isBackupFile(target)))
+    throw bad(`${target} is there and is no backup: it is not replaced.`)
+}
 
 /**
  * Copies the database to a file. The copy has a connection of its own, and copies from the snapshot of one read
@@ -17,20 +44,18 @@ const pagesPerStep = 256
  * @throws StoreError by rejection: `BAD_OPTIONS`, `IO_FAILED`
  * @internal
  */
-export async function backupDatabase({ dir, databasePath }: DataDir, path: string): Promise<void> {
+export async function backupDatabase(folder: DataDir, path: string): Promise<void> {
   const target = resolve(path)
   const partial = `${target}.partial`
   let source: DatabaseSync | undefined
   try {
-    // By their real names: it would replace the live database.
-    if ((realpathSync(dirname(target)) + sep).startsWith(realpathSync(dir) + sep)) {
-      throw new StoreError('BAD_OPTIONS', 'A backup must not lie inside the data folder.', { path: target })
-    }
+    checkTarget(folder, target)
     rmSync(partial, { force: true })
     makePrivateFile(partial)
-    source = new DatabaseSync(databasePath, { readOnly: true, timeout: 5_000 })
+    source = new DatabaseSync(folder.databasePath, { readOnly: true, timeout: 5_000 })
     source.exec('BEGIN; SELECT count(*) FROM sqlite_schema')
     await backup(source, partial, { rate: pagesPerStep })
+    markAsBackup(partial)
     renameSync(partial, target)
     syncDir(dirname(target))
   } catch (error) {
@@ -38,5 +63,29 @@ export async function backupDatabase({ dir, databasePath }: DataDir, path: strin
     throw storeErrorOf(error, 'The backup', target)
   } finally {
     source?.close()
+  }
+}
+
+/**
+ * Copies the database of a data folder that nobody owns, whatever its schema, to a file; it is owned meanwhile.
+ *
+ * @param options - `dir`: the data folder; `to`: the file, outside of it. A file that is there is replaced if it is a
+ * backup too.
+ * @throws StoreError by rejection: `BAD_OPTIONS` (also when there is no database), `DATA_DIR_IN_USE`, `STORE_DAMAGED`,
+ * `IO_FAILED`
+ */
+export async function backupFolder({ dir, to }: { readonly dir: string; readonly to: string }): Promise<void> {
+  if (!existsSync(join(dir, 'store.db')))
+    throw new StoreError('BAD_OPTIONS', `There is no database in ${dir}.`, { path: dir })
+  const folder = openDataDir(dir)
+  try {
+    // Closing it folds the log into the database: the reading connection alone would leave an empty log behind.
+    using database = new DatabaseSync(folder.databasePath)
+    database.exec('SELECT count(*) FROM sqlite_schema')
+    await backupDatabase(folder, to)
+  } catch (error) {
+    throw storeErrorOf(error, 'The backup', to)
+  } finally {
+    folder.release()
   }
 }

@@ -4,13 +4,14 @@
  * ```
  * store.db, store.db-wal, store.db-shm   the database
  * owner.lock                             an SQLite file that the owner holds locked; the kernel lets go of it at kill -9
+ * store.db.restoring                     what a restore did not finish; nothing else counts then
  * owner.json                             {pid, startedAt} of the owner, for people and for the second one's message
  * ```
  *
  * No code may open `store.db` or `owner.lock` other than through SQLite: POSIX drops all locks that a process holds on
  * a file when it closes any descriptor of that file.
  */
-import { chmodSync, closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../error.ts'
@@ -77,10 +78,14 @@ function inUse(dir: string, cause: unknown): StoreError {
   return new StoreError('DATA_DIR_IN_USE', text, { cause, path: dir, ownerPid: pid })
 }
 
+/** How long somebody may look for an owner, in milliseconds. */
+const lookMs = 50
+
 function lock(dir: string): DatabaseSync {
   const path = join(dir, 'owner.lock')
   makePrivateFile(path)
-  const db = new DatabaseSync(path, { timeout: 0 })
+  // Whoever looks for an owner reads it for a moment.
+  const db = new DatabaseSync(path, { timeout: lookMs })
   try {
     // Nothing is ever written to it, so its journal is never needed: only the kernel's lock counts.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
@@ -98,15 +103,45 @@ function writeOwner(dir: string): void {
   renameSync(`${path}.new`, path)
 }
 
+/** A live process that owns a data folder, as far as its `owner.json` tells. */
+export interface FolderOwner {
+  /** Its process id; undefined when it cannot be read. */
+  readonly pid: number | undefined
+  /** Since when, in ISO 8601. */
+  readonly startedAt: string | undefined
+}
+
+/**
+ * Who owns a data folder now. It takes no more than a reader's lock, for a moment.
+ *
+ * @throws StoreError `IO_FAILED`
+ * @internal
+ */
+export function probeOwner(dir: string): FolderOwner | undefined {
+  const path = join(dir, 'owner.lock')
+  if (!existsSync(path)) return undefined
+  try {
+    using db = new DatabaseSync(path, { readOnly: true, timeout: 0 })
+    db.prepare('SELECT count(*) FROM sqlite_schema').get()
+    return undefined
+  } catch (error) {
+    if (!isBusy(error)) throw storeErrorOf(error, 'Looking for an owner', path)
+    const { pid, startedAt } = readOwner(dir) ?? {}
+    return { pid, startedAt }
+  }
+}
+
+/** What a restore writes, until it is whole. */
+export const unfinishedRestore = 'store.db.restoring'
+
 /**
  * Makes the folder if need be and becomes its owner.
  *
- * @throws StoreError `DATA_DIR_IN_USE`, `IO_FAILED`, `STORE_DAMAGED`
+ * @returns what lets the next owner in; idempotent
+ * @throws StoreError `DATA_DIR_IN_USE`, `IO_FAILED`
  * @internal
  */
-export function openDataDir(path: string): DataDir {
-  const dir = resolve(path)
-  const databasePath = join(dir, 'store.db')
+export function ownFolder(dir: string): () => void {
   let held: DatabaseSync | undefined
   const release = (): void => {
     const lockHeld = held
@@ -123,6 +158,26 @@ export function openDataDir(path: string): DataDir {
     makeFolder(dir)
     held = lock(dir)
     writeOwner(dir)
+    return release
+  } catch (error) {
+    release()
+    throw storeErrorOf(error, 'Opening the data folder', dir)
+  }
+}
+
+/**
+ * Becomes the owner of a folder with a database, which is made if need be.
+ *
+ * @throws StoreError `DATA_DIR_IN_USE`, `IO_FAILED`, `STORE_DAMAGED` when a restore into it was cut off
+ * @internal
+ */
+export function openDataDir(path: string): DataDir {
+  const dir = resolve(path)
+  const databasePath = join(dir, 'store.db')
+  const release = ownFolder(dir)
+  try {
+    if (existsSync(join(dir, unfinishedRestore)))
+      throw new StoreError('STORE_DAMAGED', `A restore into ${dir} was cut off: restore it again.`, { path: dir })
     makePrivateFile(databasePath)
     syncDir(dir)
     return { dir, databasePath, release }

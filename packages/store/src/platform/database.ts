@@ -3,28 +3,38 @@ import { DatabaseSync } from 'node:sqlite'
 import { messageOf, StoreError } from '../error.ts'
 import { encodeBatch, Names } from '../operation.ts'
 import { isCollectionName, type MigrationTransaction, type Schema } from '../schema.ts'
+import type { BackupMark } from '../store.ts'
+import { backupId, readMark, storeId } from './backup-mark.ts'
+import { checkLog, countsCommits, createCommitCountSql } from './commit-count.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 import { createTableSql, Table } from './table.ts'
-
-/** `GRNS`: tells `file` and us that the database is a store of Greenroom. */
-const applicationId = 0x47524e53
 
 function pragma(db: DatabaseSync, name: string): unknown {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
 }
 
-function tableNames(db: DatabaseSync): string[] {
+/**
+ * The collections that are there.
+ *
+ * @internal
+ */
+export function tableNames(db: DatabaseSync): string[] {
   const rows = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`).all()
   return rows.map(({ name }) => String(name)).filter((name) => isCollectionName(name))
 }
 
-/** The version of the data: 0 for an empty new file. */
-function verifiedVersion(db: DatabaseSync, path: string, schema: Schema): number {
+/**
+ * The version of the data: 0 for an empty new file.
+ *
+ * @throws StoreError `STORE_DAMAGED` when it is not ours, `SCHEMA_TOO_NEW`
+ * @internal
+ */
+export function verifiedVersion(db: DatabaseSync, path: string, schema: Schema): number {
   const id = pragma(db, 'application_id')
   const version = Number(pragma(db, 'user_version'))
   const objects = Number(Object.values(db.prepare('SELECT count(*) FROM sqlite_schema').get() ?? {})[0])
   const isNew = id === 0 && version === 0 && objects === 0
-  if (!isNew && id !== applicationId) {
+  if (!isNew && id !== storeId && id !== backupId) {
     throw new StoreError('STORE_DAMAGED', `${path} is a database, but not one of Greenroom's.`, { path })
   }
   if (version > schema.version) {
@@ -74,6 +84,7 @@ function migrationTransaction(db: DatabaseSync): MigrationTransaction {
 
 function migrate(db: DatabaseSync, version: number, schema: Schema): void {
   db.exec('BEGIN IMMEDIATE')
+  db.exec(createCommitCountSql)
   for (const name of schema.collections) db.exec(createTableSql(name))
   for (let from = Math.max(1, version); version > 0 && from < schema.version; from += 1) {
     const step = schema.migrations?.find((migration) => migration.from === from)
@@ -88,31 +99,47 @@ function migrate(db: DatabaseSync, version: number, schema: Schema): void {
   }
   // A step may have dropped what the schema names, to start afresh.
   for (const name of schema.collections) db.exec(createTableSql(name))
-  db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schema.version}; COMMIT`)
+  db.exec(`PRAGMA application_id = ${storeId}; PRAGMA user_version = ${schema.version}; COMMIT`)
 }
 
 function isCurrent(db: DatabaseSync, version: number, schema: Schema): boolean {
   const there = new Set(tableNames(db))
-  return version === schema.version && schema.collections.every((name) => there.has(name))
+  const isStore = pragma(db, 'application_id') === storeId
+  return (
+    isStore && countsCommits(db) && version === schema.version && schema.collections.every((name) => there.has(name))
+  )
 }
 
 /**
  * Checks the file, brings it to the schema's version in one transaction, and closes it again. An empty file becomes a
- * new database; what is newer or not ours is left untouched.
+ * new database, a backup one that goes on; what is newer or not ours is left untouched.
  *
+ * @returns which backup it was, if it was one
  * @throws StoreError `STORE_DAMAGED`, `SCHEMA_TOO_NEW`, `MIGRATION_FAILED`, `IO_FAILED`
  * @internal
  */
-export function prepareDatabase(path: string, schema: Schema): void {
-  const db = new DatabaseSync(path, { timeout: 5_000 })
+export function prepareDatabase(path: string, schema: Schema): BackupMark | undefined {
+  let db: DatabaseSync | undefined
   try {
+    checkLog(path)
+    db = new DatabaseSync(path, { timeout: 5_000 })
     const version = verifiedVersion(db, path, schema)
     useWal(db, path)
     if (!isCurrent(db, version, schema)) migrate(db, version, schema)
+    return readMark(db)
   } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK')
+    if (db?.isTransaction === true) db.exec('ROLLBACK')
     throw storeErrorOf(error, 'Opening the database', path)
   } finally {
-    db.close()
+    db?.close()
   }
+}
+
+/**
+ * Bytes of pages that deleted records left.
+ *
+ * @internal
+ */
+export function reusableBytes(db: DatabaseSync): number {
+  return Number(pragma(db, 'freelist_count')) * Number(pragma(db, 'page_size'))
 }

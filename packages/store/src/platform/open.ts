@@ -6,8 +6,8 @@ import type { Store } from '../store.ts'
 import { startCommitThread } from './commit-thread.ts'
 import { ownLoopCommitter, type Broken, type Committer } from './committer.ts'
 import { openDataDir } from './data-dir.ts'
-import { prepareDatabase } from './database.ts'
-import { reserveCheck } from './free-space.ts'
+import { prepareDatabase, reusableBytes } from './database.ts'
+import { defaultReserveBytes, reserveCheck } from './free-space.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 import { SqliteStore } from './sqlite-store.ts'
 import type { WriterSettings } from './writer.ts'
@@ -33,7 +33,10 @@ export interface OpenOptions {
    * Only `FULL` keeps what was receipted over a power cut; the others exist for the test that proves it.
    */
   readonly synchronous?: 'FULL' | 'NORMAL' | 'OFF'
-  /** Free space, in bytes, below which commits with `reserve` are refused. = 67,108,864 (64 MiB) */
+  /**
+   * Room, in bytes, below which commits with `reserve` are refused: free space, and what deleted records left in the
+   * database; or a quarter of it in free space alone. = 67,108,864 (64 MiB)
+   */
   readonly reserveBytes?: number
   /** Asked for the free bytes at each commit, instead of the file system (which is asked about once a second). */
   readonly freeBytes?: () => number
@@ -88,18 +91,19 @@ function startCommitter(
 export async function openStore(options: OpenOptions): Promise<Store> {
   checkOptions(options)
   checkSignal(options.signal)
-  const { schema, synchronous = 'FULL', reserveBytes = 64 * 1024 * 1024, busyTimeoutMs = 1_000 } = options
+  const { schema, synchronous = 'FULL', reserveBytes = defaultReserveBytes, busyTimeoutMs = 1_000 } = options
   const folder = openDataDir(options.dir)
   const names = new Names([...schema.collections])
   const settings = { path: folder.databasePath, collections: names.list, synchronous, busyTimeoutMs }
   let store: SqliteStore | undefined
   let committer: Committer | undefined
   try {
-    prepareDatabase(folder.databasePath, schema)
+    const restoredFrom = prepareDatabase(folder.databasePath, schema)
     committer = await startCommitter(options, settings, (error) => store?.fail(error))
     checkSignal(options.signal)
-    const isBelowReserve = reserveCheck(folder.dir, reserveBytes, options.freeBytes)
-    store = new SqliteStore({ names, folder, committer, isBelowReserve })
+    const { reader } = committer
+    const isBelowReserve = reserveCheck(folder.dir, reserveBytes, () => reusableBytes(reader), options.freeBytes)
+    store = new SqliteStore({ names, folder, committer, isBelowReserve, restoredFrom })
     return store
   } catch (error) {
     await committer?.close()

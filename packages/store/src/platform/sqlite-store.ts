@@ -2,7 +2,16 @@
 import { CommitQueue } from '../commit-queue.ts'
 import { StoreError } from '../error.ts'
 import { checkKey, encodeBatch, type Names } from '../operation.ts'
-import type { CommitOptions, KeyRange, Operation, ScanRange, Store, StoredRecord, StoreStats } from '../store.ts'
+import type {
+  BackupMark,
+  CommitOptions,
+  KeyRange,
+  Operation,
+  ScanRange,
+  Store,
+  StoredRecord,
+  StoreStats,
+} from '../store.ts'
 import { backupDatabase } from './backup.ts'
 import type { Committer } from './committer.ts'
 import type { DataDir } from './data-dir.ts'
@@ -20,6 +29,7 @@ export interface SqliteParts {
   readonly committer: Committer
   /** Whether free space is below the reserve, for a batch of so many bytes. */
   readonly isBelowReserve: (bytes: number) => boolean
+  readonly restoredFrom: BackupMark | undefined
 }
 
 /**
@@ -29,6 +39,7 @@ export interface SqliteParts {
  */
 export class SqliteStore implements Store {
   readonly closed: Promise<void>
+  readonly restoredFrom: BackupMark | undefined
   readonly #parts: SqliteParts
   readonly #tables: readonly Table[]
   readonly #queue: CommitQueue
@@ -41,6 +52,7 @@ export class SqliteStore implements Store {
 
   constructor(parts: SqliteParts) {
     this.#parts = parts
+    this.restoredFrom = parts.restoredFrom
     this.#tables = parts.names.list.map((name) => new Table(parts.committer.reader, name))
     this.#queue = new CommitQueue(parts.committer.apply, (run) => setImmediate(run))
     this.closed = this.#end.promise

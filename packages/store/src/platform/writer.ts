@@ -2,6 +2,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { messageOf, StoreError } from '../error.ts'
 import type { EncodedOperation } from '../operation.ts'
+import { prepareCount } from './commit-count.ts'
 import { isFull } from './sqlite-error.ts'
 import { Table } from './table.ts'
 
@@ -74,6 +75,7 @@ export class Writer {
   /** Its tables, in the order of the settings' collections. */
   readonly tables: readonly Table[]
   readonly #begin: StatementSync
+  readonly #count: StatementSync
   readonly #commit: StatementSync
 
   constructor(settings: WriterSettings) {
@@ -81,6 +83,7 @@ export class Writer {
     this.db.exec(`${tuning} PRAGMA synchronous = ${settings.synchronous};`)
     this.tables = settings.collections.map((name) => new Table(this.db, name))
     this.#begin = this.db.prepare('BEGIN IMMEDIATE')
+    this.#count = prepareCount(this.db)
     this.#commit = this.db.prepare('COMMIT')
   }
 
@@ -94,6 +97,7 @@ export class Writer {
         if (meta === undefined) target.delete(key)
         else target.put(key, meta, body)
       }
+      this.#count.run()
       this.#commit.run()
       return undefined
     } catch (error) {
