@@ -9,7 +9,7 @@
  * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
  * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
  * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
- * - *W4* What is not acknowledged is kept for `lingerMs`, so that the runner can ask for it again.
+ * - *W4* What is not acknowledged is kept for `lingerMs` of being connected, so that the runner can ask for it again.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
  */
 import { createLinkSender } from '@greenroom/bus'
@@ -180,6 +180,8 @@ class Loop implements Worker {
   #engaged = 0
   /** Slots that are taken. */
   #busy = 0
+  /** How often its connection came back. */
+  #attachments = 0
   /** The free slots that were shown last. */
   #announced: number
   #draining = false
@@ -261,6 +263,7 @@ class Loop implements Worker {
 
   /** The peer is back: what was lost on the way is sent again. */
   attached(): void {
+    this.#attachments += 1
     for (const attempt of this.#attempts.values()) attempt.link?.attached()
   }
 
@@ -344,9 +347,17 @@ class Loop implements Worker {
     this.#changed()
     void attempt.settled.then(free)
     await this.#terminate(attempt, ending, link.lastSeq)
-    // W4.
-    await this.#within(this.#lingerMs, attempt.acknowledged)
+    await this.#linger(attempt)
     link.close()
+  }
+
+  /** W4: without a connection nobody can ask, so it begins anew with the next one. */
+  async #linger({ acknowledged }: Attempt): Promise<void> {
+    for (;;) {
+      const before = this.#attachments
+      if (await this.#within(this.#lingerMs, acknowledged)) return
+      if (this.#peer.state !== 'lost' && this.#attachments === before) return
+    }
   }
 
   /** R2: the right to start. */
@@ -470,12 +481,13 @@ class Loop implements Worker {
     this.#empty.resolve()
   }
 
-  /** Waits for something, but no longer than `withinMs`. */
-  async #within(withinMs: number, event: Promise<void>): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = this.#clock.timer(withinMs, resolve)
-    await Promise.race([event, promise])
+  /** Waits for something, but no longer than `withinMs`; says whether it came. */
+  async #within(withinMs: number, event: Promise<void>): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<false>()
+    const timer = this.#clock.timer(withinMs, () => resolve(false))
+    const hasCome = await Promise.race([event.then(() => true), promise])
     timer.cancel()
+    return hasCome
   }
 
   async #send<K extends RunKind>(to: string, kind: K, id: string, message: RunMessages[K]): Promise<void> {
