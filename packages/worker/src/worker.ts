@@ -9,7 +9,7 @@
  * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
  * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
  * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
- * - *W4* What is not acknowledged is kept for `lingerMs` of being connected, so that the runner can ask for it again.
+ * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
  */
 import { createLinkSender } from '@greenroom/bus'
@@ -90,6 +90,9 @@ export interface Worker extends AsyncDisposable {
 
 /** How long a worker that was told to close waits for receipts: its owner is waiting, or gone. */
 const closeLingerMs = 500
+
+/** A timer that fires later than this, in milliseconds, tells that its process stood still. */
+const longestDelayMs = 1_000
 
 /**
  * Attaches to a bus and serves executors on it until it is drained, idle or fenced.
@@ -351,12 +354,14 @@ class Loop implements Worker {
     link.close()
   }
 
-  /** W4: without a connection nobody can ask, so it begins anew with the next one. */
+  /** W4: without a connection, or while the machine sleeps, nobody can ask: then it begins anew. */
   async #linger({ acknowledged }: Attempt): Promise<void> {
     for (;;) {
       const before = this.#attachments
+      const due = this.#clock.monotonic() + this.#lingerMs
       if (await this.#within(this.#lingerMs, acknowledged)) return
-      if (this.#peer.state !== 'lost' && this.#attachments === before) return
+      const slept = this.#clock.monotonic() > due + longestDelayMs
+      if (!slept && this.#peer.state !== 'lost' && this.#attachments === before) return
     }
   }
 

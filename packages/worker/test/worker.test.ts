@@ -366,6 +366,25 @@ test('while its connection is lost nobody can ask a worker for its events, and i
   expect(steps).toEqual([])
 })
 
+// Found by the simulator: a machine slept between a terminal and the events before it.
+test('while its machine sleeps nobody can ask a worker for its events, and it forgets none', async () => {
+  const clock = createManualClock()
+  const steps: string[] = []
+  const between = (bus: Bus): Bus => observeBus(bus, { onStep: (name) => steps.push(name) })
+  await using bench = await openBench({ echo }, { clock, between, lingerMs: 1_000, idleMs: null })
+  const run = await bench.run({ executor: 'echo', task: 'a b' }, { reading: false })
+  await run.terminal
+  await settle()
+  clock.suspend(60_000)
+  await settle()
+  steps.length = 0
+  run.publish('resume', { ...run.ref, ack: 0 })
+  await settle()
+  const again = [...steps]
+  await clock.advance(1_000)
+  expect(again).toContain('publish events')
+})
+
 describe('a cancel', () => {
   test('aborts the signal with its reason; throwing that ends the run as cancelled', async () => {
     const { executor, first } = puppet()
