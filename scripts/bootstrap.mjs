@@ -31,6 +31,7 @@ const logFile = join(tools, 'bootstrap.log')
 const commands = {
   start: { program: 'apps/demo/dist/main.js', build: '@greenroom/demo' },
   bench: { program: 'apps/bench/dist/main.js', build: '@greenroom/bench' },
+  simulate: { program: 'apps/simulator/dist/main.js', build: '@greenroom/simulator' },
   test: { program: 'scripts/check.ts' },
   setup: {},
 }

@@ -60,8 +60,9 @@ export class Ledger implements Shelf {
   /**
    * Commits a change, then applies it.
    *
-   * @param options - `reserve`: refuse it while the disk is nearly full
-   * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`; memory is then as before
+   * @param options - `reserve`: refuse it while the disk is full, or nearly so. All else makes room in the end, and its
+   *   callers say it again as after a commit of unknown fate
+   * @throws GreenroomError `STORAGE_FULL` with `reserve`, `COMMIT_UNKNOWN`; memory is then as before
    */
   async carryOut(plan: Plan, options?: { readonly reserve: boolean }): Promise<void> {
     for (const operation of plan.operations)
@@ -83,7 +84,9 @@ export class Ledger implements Shelf {
       this.#doubt(known.code === 'STORAGE_FULL' ? settled : plan.operations)
       for (const mailbox of holding) this.noteHolding(mailbox)
       plan.undo?.()
-      throw known
+      throw options?.reserve === true || known.code !== 'STORAGE_FULL'
+        ? known
+        : new GreenroomError('COMMIT_UNKNOWN', known.message, { cause: error })
     }
     for (const { name, key } of doubts) this.#doubtful.get(name)?.delete(key)
     plan.apply()

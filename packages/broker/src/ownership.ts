@@ -29,6 +29,8 @@ import type { Traffic } from './traffic.ts'
 
 /** After a failed commit, an end is tried again this much later. */
 const retryMs = 1_000
+/** An alarm that rings later than this, in milliseconds, tells that the process stood still. */
+const longestDelayMs = 1_000
 
 /** What a consumer asks for. */
 export interface AttachRequest {
@@ -165,9 +167,12 @@ export class Ownership {
   }
 
   #startGrace(mailbox: Mailbox, owner: Owner, delayMs: number): void {
-    const { alarms, logger } = this.#parts
+    const { alarms, clock, logger } = this.#parts
     const isStillSuspect = (): boolean => mailbox.owner === owner && owner.consumer === undefined
+    const due = clock.monotonic() + delayMs
     const expired = (): void => {
+      // It may stand at the door: nobody could let it in meanwhile.
+      if (clock.monotonic() > due + longestDelayMs) return this.#startGrace(mailbox, owner, delayMs)
       this.#end(mailbox, isStillSuspect).catch((error: unknown) => {
         if (!isStillSuspect()) return
         logger('warn', 'end not stored', {

@@ -216,6 +216,31 @@ describe('regressions', () => {
     expect(came.map(({ id, seq, payload: [content] }) => [id, seq, content])).toEqual([['m2', 1, 2]])
   })
 
+  // Found by the simulator: an ack that nobody repeats leaves its message held, a fence leaves a mailbox open, for ever.
+  test('only a send is refused on a full disk: what makes room is said again until it is stored', async () => {
+    const { store, faults } = fragile()
+    await using broker = await createBroker({ store })
+    const came = Promise.withResolvers<Delivery>()
+    const peer = await broker.bus.attach({
+      address: 'inbox',
+      incarnation: 'i1',
+      lifetime: 'named',
+      onMessage: (message) => came.resolve(message),
+    })
+    faults.push('full')
+    const message = { to: 'inbox', id: 'm1', kind: 'note', payload }
+    await expect(peer.send(message)).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+    await peer.send(message)
+    const delivery = await came.promise
+    faults.push('full')
+    await delivery.ack()
+    await peer.send({ to: 'worker.1', id: 'm2', kind: 'run', payload })
+    faults.push('full')
+    await peer.fence({ address: 'worker.1', incarnation: 'w1' })
+    expect(await peer.revoke({ to: 'worker.1', id: 'm2' })).toBe('withdrawn')
+    expect(broker.stats()).toMatchObject({ messages: 0, mailboxes: 1 })
+  })
+
   test('the sender of a message in a closing mailbox is told, even if the end is unknown and the power is cut', async () => {
     const { store, faults } = fragile()
     const sender = { address: 'sender', incarnation: 's1', lifetime: 'named' } as const

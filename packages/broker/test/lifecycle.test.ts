@@ -185,6 +185,23 @@ describe('presence', () => {
     })
   })
 
+  // Found by the simulator: a machine slept while a runner connected again, and the broker, awake first, fenced it.
+  test('nobody is gone for a time in which the broker itself stood still', async () => {
+    const clock = createManualClock()
+    await using broker = await createBroker({ clock, partitionGraceMs: 5_000 })
+    const worker = { address: 'w1', incarnation: 'i1', lifetime: 'incarnation' } as const
+    const peer = await broker.bus.attach(worker)
+    await peer.close()
+    clock.suspend(3_600_000)
+    await turns()
+    const again = await broker.bus.attach(worker)
+    await again.close()
+    clock.suspend(3_600_000)
+    clock.jump(5_000)
+    await turns()
+    await expect(broker.bus.attach(worker)).rejects.toMatchObject({ code: 'FENCED' })
+  })
+
   test('a connection that leaves two pings unanswered is cut and suspect, then gone', async () => {
     const clock = createManualClock()
     await using broker = await createBroker({

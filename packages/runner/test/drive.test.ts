@@ -141,6 +141,18 @@ test('a terminal that was stored before its worker died is believed, and says wh
   })
 })
 
+test('a worker that lives and does not answer for its events holds no run up for ever', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  it.publish('events', { ...ref, first: 1, events: [delta('a')] })
+  await it.send('terminal', { ...ref, status: 'completed', lastSeq: 4, text: 'done' })
+  await until(() => it.events.length === 1)
+  let end: unknown
+  void it.attempt.ended.then((how) => (end = how))
+  await it.clock.advance(61_000)
+  expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'done' }, eventsLost: { first: 2, last: 4 } })
+})
+
 test('a cancel takes back what is not claimed; what is claimed is told, twice over, and again after a reconnect', async () => {
   await using early = await openAttempt()
   early.cancel.abort('stop')

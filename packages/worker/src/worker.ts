@@ -9,7 +9,7 @@
  * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
  * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
  * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
- * - *W4* What is not acknowledged is kept for `lingerMs`, so that the runner can ask for it again.
+ * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
  */
 import { createLinkSender } from '@greenroom/bus'
@@ -91,6 +91,9 @@ export interface Worker extends AsyncDisposable {
 
 /** How long a worker that was told to close waits for receipts: its owner is waiting, or gone. */
 const closeLingerMs = 500
+
+/** A timer that fires later than this, in milliseconds, tells that its process stood still. */
+const longestDelayMs = 1_000
 
 /**
  * Attaches to a bus and serves executors on it until it is drained, idle or fenced.
@@ -181,6 +184,8 @@ class Loop implements Worker {
   #engaged = 0
   /** Slots that are taken. */
   #busy = 0
+  /** How often its connection came back. */
+  #attachments = 0
   /** The free slots that were shown last. */
   #announced: number
   #draining = false
@@ -262,6 +267,7 @@ class Loop implements Worker {
 
   /** The peer is back: what was lost on the way is sent again. */
   attached(): void {
+    this.#attachments += 1
     for (const attempt of this.#attempts.values()) attempt.link?.attached()
   }
 
@@ -344,14 +350,24 @@ class Loop implements Worker {
     this.#changed()
     void attempt.settled.then(free)
     await this.#terminate(attempt, ending, link.lastSeq)
-    // W4.
-    await this.#within(this.#lingerMs, attempt.acknowledged)
+    await this.#linger(attempt)
     link.close()
   }
 
   /** Taken as the run arrives, since its claim may take longer than parts are kept; undefined when one is missing. */
   #messagesOf({ run, ref }: Order): readonly Message[] | undefined {
     return run?.historyParts === undefined ? (run?.messages ?? []) : this.#shelf.take(ref, run.historyParts)
+  }
+
+  /** W4: without a connection, or while the machine sleeps, nobody can ask: then it begins anew. */
+  async #linger({ acknowledged }: Attempt): Promise<void> {
+    for (;;) {
+      const before = this.#attachments
+      const due = this.#clock.monotonic() + this.#lingerMs
+      if (await this.#within(this.#lingerMs, acknowledged)) return
+      const slept = this.#clock.monotonic() > due + longestDelayMs
+      if (!slept && this.#peer.state !== 'lost' && this.#attachments === before) return
+    }
   }
 
   /** R2: the right to start. */
@@ -475,12 +491,13 @@ class Loop implements Worker {
     this.#empty.resolve()
   }
 
-  /** Waits for something, but no longer than `withinMs`. */
-  async #within(withinMs: number, event: Promise<void>): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = this.#clock.timer(withinMs, resolve)
-    await Promise.race([event, promise])
+  /** Waits for something, but no longer than `withinMs`; says whether it came. */
+  async #within(withinMs: number, event: Promise<void>): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<false>()
+    const timer = this.#clock.timer(withinMs, () => resolve(false))
+    const hasCome = await Promise.race([event.then(() => true), promise])
     timer.cancel()
+    return hasCome
   }
 
   async #send<K extends RunKind>(to: string, kind: K, id: string, message: RunMessages[K]): Promise<void> {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { RunFailure } from '../src/ending.ts'
 import { openBench, type Bench } from '../src/testing/bench.ts'
-import { createManualClock, settle } from '@greenroom/bus/testing'
+import { createManualClock, observeBus, settle } from '@greenroom/bus/testing'
 
 /** Hands its context out and ends when told. */
 function puppet(definition: { slots?: number; secrets?: string[] } = {}) {
@@ -363,6 +363,48 @@ describe('an ending', () => {
     await clock.advance(1_000)
     expect(clock.timers.length).toBe(before)
   })
+})
+
+// Found by the simulator: a broker that was down for longer than lingerMs came back, and the runner asked in vain, for ever.
+test('while its connection is lost nobody can ask a worker for its events, and it forgets none', async () => {
+  const clock = createManualClock()
+  const steps: string[] = []
+  const between = (bus: Bus): Bus => observeBus(bus, { onStep: (name) => steps.push(name) })
+  await using bench = await openBench({ echo }, { clock, between, lingerMs: 1_000, idleMs: null })
+  const run = await bench.run({ executor: 'echo', task: 'a b' }, { reading: false })
+  await run.terminal
+  bench.bus.cut(bench.address)
+  await clock.advance(10_000)
+  bench.bus.restore(bench.address)
+  await clock.advance(900)
+  steps.length = 0
+  run.publish('resume', { ...run.ref, ack: 0 })
+  await settle()
+  expect(steps).toContain('publish events')
+  await clock.advance(2_000)
+  steps.length = 0
+  run.publish('resume', { ...run.ref, ack: 0 })
+  await settle()
+  expect(steps).toEqual([])
+})
+
+// Found by the simulator: a machine slept between a terminal and the events before it.
+test('while its machine sleeps nobody can ask a worker for its events, and it forgets none', async () => {
+  const clock = createManualClock()
+  const steps: string[] = []
+  const between = (bus: Bus): Bus => observeBus(bus, { onStep: (name) => steps.push(name) })
+  await using bench = await openBench({ echo }, { clock, between, lingerMs: 1_000, idleMs: null })
+  const run = await bench.run({ executor: 'echo', task: 'a b' }, { reading: false })
+  await run.terminal
+  await settle()
+  clock.suspend(60_000)
+  await settle()
+  steps.length = 0
+  run.publish('resume', { ...run.ref, ack: 0 })
+  await settle()
+  const again = [...steps]
+  await clock.advance(1_000)
+  expect(again).toContain('publish events')
 })
 
 describe('a cancel', () => {

@@ -83,6 +83,8 @@ export interface AttemptOptions {
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel'
 
 const resumeMs = 500
+/** In times of `settleMs`: a worker that has lost its connection may take one of it to come back, or else is gone. */
+const patience = 2
 /** How much longer than the cancel grace a worker may take before it is ended by force (A3). */
 const forceMs = 1_000
 
@@ -361,13 +363,17 @@ export class Attempt {
     const last = terminal.lost?.first === undefined ? terminal.lastSeq : terminal.lost.first - 1
     let isGone = false
     const gone = this.#options.worker.gone.then(() => (isGone = true))
-    while (this.#link.received < last && !isGone) {
+    let unanswered = 0
+    // A worker forgets a run in the end (R5), and cannot say so.
+    while (this.#link.received < last && !isGone && unanswered * resumeMs < patience * this.#options.settleMs) {
       const repeat = Promise.withResolvers<void>()
       const timer = this.#after(resumeMs, () => {
         this.#link.attached()
+        if (this.#peer.state === 'attached') unanswered += 1
         repeat.resolve()
       })
-      await Promise.race([this.#arrived.promise, gone, repeat.promise])
+      const arrived = this.#arrived.promise.then(() => (unanswered = 0))
+      await Promise.race([arrived, gone, repeat.promise])
       timer.cancel()
     }
     await this.#options.flushed()

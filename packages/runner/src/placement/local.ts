@@ -28,6 +28,8 @@ import { WorkerLog } from './worker-log.ts'
 
 /** How long a worker that was told to leave may take, in milliseconds. */
 const retireMs = 5_000
+/** How long a worker keeps what was not acknowledged, in times of `partitionGraceMs`. */
+const lingerGraces = 10
 /** How long what a dead worker wrote may take to arrive: its own children may hold the pipe open. */
 const outputMs = 200
 
@@ -182,6 +184,8 @@ class LocalWorker implements PlacedWorker {
       secrets,
       cancelGraceMs,
       partitionGraceMs,
+      // It ends with this runner, who may be away from the bus more than once, each time within the grace.
+      lingerMs: lingerGraces * partitionGraceMs,
       // Whoever started it knows better when it is not needed any more.
       idleMs: null,
     }

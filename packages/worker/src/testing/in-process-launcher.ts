@@ -1,15 +1,14 @@
 /** Starts workers without processes: a launcher for a runner, as far as a runner looks at one. */
 import { PassThrough } from 'node:stream'
-import type { MemoryBus } from '@greenroom/bus'
 import type { BusObserver } from '@greenroom/bus/testing'
 import { systemClock, type Clock } from '@greenroom/proto'
 import type { Executors } from '../executor.ts'
-import { InProcessWorker, type InProcessExit, type InProcessSpec } from './in-process-worker.ts'
+import { InProcessWorker, type InProcessBus, type InProcessExit, type InProcessSpec } from './in-process-worker.ts'
 
 /** What {@link createInProcessLauncher} needs. */
 export interface InProcessOptions {
-  /** Where its workers attach. */
-  readonly bus: MemoryBus
+  /** Where its workers attach: a `MemoryBus`, or whatever can lose a connection. */
+  readonly bus: InProcessBus
   /** What they serve. */
   readonly executors: Executors
   /** = the system's */

@@ -8,7 +8,6 @@
  */
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import type { MemoryBus } from '@greenroom/bus'
 import { spawnGuarded, type GuardedProcess } from '@greenroom/bus/process'
 import { observeBus, type BusObserver } from '@greenroom/bus/testing'
 import { codeOf, type Bus, type Clock, type Timer } from '@greenroom/proto'
@@ -28,6 +27,20 @@ export interface InProcessSpec {
   readonly env: Readonly<Record<string, string>>
 }
 
+/** A bus, and a hand on its connections. A `MemoryBus` is one. */
+export interface InProcessBus {
+  /**
+   * The bus as one worker has it.
+   *
+   * @param address - the worker's mailbox
+   */
+  client(address: string): Bus
+  /** Loses the connection of whoever is at this address, until {@link InProcessBus.restore}. */
+  cut(address: string): void
+  /** Lets it come back. */
+  restore(address: string): void
+}
+
 /** How a worker without a process ended, as if it had one. */
 export interface InProcessExit {
   /** As of `serveWorker`; null when it was killed or refused to start. */
@@ -40,7 +53,7 @@ export interface InProcessExit {
 
 /** What a worker without a process lives in. */
 export interface InProcessSurroundings {
-  readonly bus: MemoryBus
+  readonly bus: InProcessBus
   readonly executors: Executors
   readonly clock: Clock
   readonly observe: (worker: InProcessWorker) => BusObserver
@@ -82,7 +95,7 @@ export class InProcessWorker {
     this.address = spec.address
     this.#env = spec.env
     this.#surroundings = surroundings
-    this.#client = surroundings.bus.client()
+    this.#client = surroundings.bus.client(spec.address)
     this.#clock = new ProcessClock(surroundings.clock)
     this.#observer = surroundings.observe(this)
     this.exited = this.#exit.promise

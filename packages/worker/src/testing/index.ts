@@ -16,4 +16,5 @@ export {
   type InProcessLauncher,
   type InProcessOptions,
 } from './in-process-launcher.ts'
-export type { InProcessExit, InProcessSpec, InProcessWorker } from './in-process-worker.ts'
+export type { InProcessBus, InProcessExit, InProcessSpec, InProcessWorker } from './in-process-worker.ts'
+export { ProcessClock } from './process-clock.ts'

@@ -1,0 +1,264 @@
+/**
+ * The checker: what must hold of a schedule.
+ *
+ * - *I1* Every run that was started has exactly one outcome, to its caller and in the journal; a job's handler is called
+ *   once, with that outcome.
+ * - *I2* No (run, epoch) executes twice; no two epochs of a run overlap; epochs grow.
+ * - *I3* Only what was claimed executes, and what was withdrawn never does. What was claimed is not tried again unless it
+ *   is declared idempotent, or failed by its executor's own words.
+ * - *I4* What was receipted is delivered, unless it was taken back or its receiver is gone; first deliveries keep the order
+ *   of their places; what was acked, and confirmed, never comes again.
+ * - *I5* Entries are in the journal exactly once and in order: all of them, when the run completed; a reader that read to
+ *   the end saw just these, and no delta twice or out of order.
+ * - *I6* In the end nothing is left: permits, slots, messages, mailboxes, timers.
+ * - *I7* Nothing hangs: all of it within a bounded virtual time.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
+import { tagOf } from './executors.ts'
+import type { Job } from './workload.ts'
+import type { Trace } from './trace.ts'
+
+/** One execution of an attempt. */
+export interface Execution {
+  readonly job: number
+  readonly epoch: number
+  readonly address: string
+  /** What it tries to tell, in order. */
+  readonly tags: readonly string[]
+  /** The tag for its next entry. */
+  tag(): string
+  isOver: boolean
+}
+
+/** An entry as the journal has it. */
+export interface JournalEntry {
+  readonly epoch: number
+  readonly seq: number
+  readonly tag: string | undefined
+}
+
+interface Message {
+  readonly to: string
+  readonly id: string
+  seq: number | undefined
+  delivered: boolean
+  acked: boolean
+  claimed: boolean
+  revoked: Revocation | undefined
+}
+
+/** Collects what happened; `violations` says what must not. */
+export class Checker {
+  readonly violations: string[] = []
+  readonly #trace: Trace
+  readonly #jobs: readonly Job[]
+  readonly #executions: Execution[] = []
+  readonly #messages = new Map<string, Message>()
+  readonly #last = new Map<string, number>()
+  readonly #runs = new Map<string, number>()
+  readonly #gone = new Set<string>()
+  readonly #outcomes = new Map<number, Outcome>()
+  readonly #told = new Map<string, number>()
+
+  constructor(jobs: readonly Job[], trace: Trace) {
+    this.#jobs = jobs
+    this.#trace = trace
+  }
+
+  /** Something must not be. */
+  violate(rule: string, text: string): void {
+    this.#trace.add(`VIOLATION ${rule}: ${text}`)
+    this.violations.push(`${rule}: ${text}`)
+  }
+
+  // ─── executions ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A run was asked for. */
+  asked(job: number, runId: string): void {
+    this.#runs.set(runId, job)
+  }
+
+  /** I2, I3 */
+  started(job: number, epoch: number, address: string): Execution {
+    this.#trace.add(`execute ${job}.${epoch} at ${address}`)
+    const tags: string[] = []
+    const tag = (): string => {
+      const next = `${job}.${epoch}.${tags.length}`
+      tags.push(next)
+      return next
+    }
+    const execution: Execution = { job, epoch, address, tags, tag, isOver: false }
+    for (const other of this.#executions) if (other.job === job) this.#compare(other, execution)
+    this.#executions.push(execution)
+    const runId = [...this.#runs].find(([, index]) => index === job)?.[0]
+    const message = this.#messages.get(`${address} run-${runId}-${epoch}`)
+    if (message?.claimed !== true) this.violate('I3', `job ${job}.${epoch} executes without a claim`)
+    if (message?.revoked === 'withdrawn') this.violate('I3', `job ${job}.${epoch} was withdrawn and executes`)
+    return execution
+  }
+
+  #compare(other: Execution, { job, epoch }: Execution): void {
+    if (other.epoch === epoch) this.violate('I2', `job ${job}.${epoch} executes twice`)
+    if (other.epoch > epoch) this.violate('I2', `job ${job}.${epoch} executes after ${job}.${other.epoch}`)
+    if (!other.isOver) this.violate('I2', `job ${job}.${other.epoch} still runs when ${job}.${epoch} starts`)
+    const mayRepeat = this.#jobs[job]?.role === 'again' && (other.isOver || this.#gone.has(other.address))
+    if (!mayRepeat) this.violate('I3', `job ${job}.${other.epoch} executed, and is tried again`)
+  }
+
+  ended(execution: Execution): void {
+    this.#trace.add(`executed ${execution.job}.${execution.epoch}`)
+    execution.isOver = true
+  }
+
+  /** A worker is no more: neither is what it executed. */
+  gone(address: string): void {
+    this.#trace.add(`gone ${address}`)
+    this.#gone.add(address)
+    for (const execution of this.#executions) if (execution.address === address) execution.isOver = true
+  }
+
+  // ─── messages ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  receipted(to: string, id: string, seq: number): void {
+    const message = this.#message(to, id)
+    if (message.seq !== undefined && message.seq !== seq)
+      this.violate('I4', `${id} to ${to} had place ${message.seq}, now ${seq}`)
+    message.seq = seq
+  }
+
+  /** I4 */
+  delivered(to: string, id: string): void {
+    const message = this.#message(to, id)
+    if (message.acked) this.violate('I4', `${id} comes to ${to} again though it was acked`)
+    if (message.claimed) this.violate('I4', `${id} comes to ${to} again though it was claimed`)
+    message.delivered = true
+  }
+
+  /** First deliveries of one lane keep their order. */
+  inOrder(to: string, lane: string, seq: number): void {
+    const key = `${to} ${lane}`
+    if (seq < (this.#last.get(key) ?? 0)) this.violate('I4', `place ${seq} of ${to} was overtaken`)
+    this.#last.set(key, Math.max(seq, this.#last.get(key) ?? 0))
+  }
+
+  /** Whether it was never delivered before. */
+  isNew(to: string, id: string): boolean {
+    return !this.#message(to, id).delivered
+  }
+
+  acked(to: string, id: string): void {
+    this.#message(to, id).acked = true
+  }
+
+  claimed(to: string, id: string): void {
+    const message = this.#message(to, id)
+    if (message.revoked === 'withdrawn') this.violate('I4', `${id} to ${to} was withdrawn and is claimed`)
+    message.claimed = true
+  }
+
+  revoked(to: string, id: string, answer: Revocation): void {
+    const message = this.#message(to, id)
+    if (answer !== 'claimed' && message.claimed) this.violate('I4', `${id} to ${to} was claimed and is ${answer}`)
+    message.revoked = answer === 'unknown' ? 'withdrawn' : answer
+  }
+
+  #message(to: string, id: string): Message {
+    const key = `${to} ${id}`
+    let message = this.#messages.get(key)
+    if (message === undefined) {
+      message = { to, id, seq: undefined, delivered: false, acked: false, claimed: false, revoked: undefined }
+      this.#messages.set(key, message)
+    }
+    return message
+  }
+
+  // ─── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A caller has its outcome. */
+  outcome(job: number, outcome: Outcome): void {
+    const words = outcome.status === 'failed' ? `failed ${outcome.code}: ${outcome.message}` : outcome.status
+    const lost = outcome.eventsLost === undefined ? '' : `, lost from ${outcome.eventsLost.first} on`
+    this.#trace.add(`outcome ${job} ${words}${lost}`)
+    this.#outcomes.set(job, outcome)
+  }
+
+  outcomeOf(job: number): Outcome | undefined {
+    return this.#outcomes.get(job)
+  }
+
+  /** A job's handler was called. */
+  completed(runId: string, outcome: Outcome): void {
+    this.#told.set(runId, (this.#told.get(runId) ?? 0) + 1)
+    const job = this.#runs.get(runId) ?? -1
+    const own = this.#outcomes.get(job)
+    if (own !== undefined && !isDeepStrictEqual(own, outcome))
+      this.violate('I1', `job ${job} ended as ${own.status}, its handler was told ${outcome.status}`)
+  }
+
+  /** I1: to be called when all is settled. */
+  finishRun(job: Job, runId: string, recorded: readonly Outcome[]): void {
+    const own = this.#outcomes.get(job.index)
+    if (own === undefined) return this.violate('I7', `job ${job.index} has no outcome`)
+    // A runner that takes nothing new has nobody who could ask for it either.
+    const isRefused = own.status === 'failed' && own.code === 'CLOSED'
+    if (recorded.length !== 1 && !(isRefused && recorded.length === 0))
+      this.violate('I1', `job ${job.index} has ${recorded.length} outcomes in the journal`)
+    for (const outcome of recorded)
+      if (!isDeepStrictEqual(outcome, own))
+        this.violate('I1', `job ${job.index} ended as ${own.status}, the journal says ${outcome.status}`)
+    const told = this.#told.get(runId) ?? 0
+    if (told !== Number(job.scheduled)) this.violate('I1', `the handler of job ${job.index} was called ${told} times`)
+  }
+
+  /** I4: to be called when all is settled. */
+  finishMessages(): void {
+    for (const { to, id, seq, delivered, revoked } of this.#messages.values()) {
+      if (seq === undefined || delivered || revoked !== undefined || this.#gone.has(to)) continue
+      this.violate('I4', `${id} to ${to} was receipted and is lost`)
+    }
+  }
+
+  /**
+   * I5.
+   *
+   * @param entries - what the journal has of the run
+   * @param read - what a reader saw that read to the end; undefined when there was none
+   */
+  finishEntries(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[] | undefined): void {
+    const outcome = this.#outcomes.get(job.index)
+    const last = Math.max(0, ...this.#executions.filter((one) => one.job === job.index).map(({ epoch }) => epoch))
+    for (const execution of this.#executions.filter((one) => one.job === job.index)) {
+      const { epoch, tags } = execution
+      const stored = entries.flatMap((entry) => (entry.epoch === epoch && entry.tag !== undefined ? [entry.tag] : []))
+      const { eventsLost } = outcome ?? {}
+      const isAll = outcome?.status === 'completed' && epoch === last && eventsLost === undefined
+      if (eventsLost !== undefined && epoch === last && !this.#gone.has(execution.address))
+        this.violate('I5', `job ${job.index}.${epoch} lost events ${eventsLost.first} on, and its worker lives`)
+      const expected = isAll ? tags : tags.slice(0, stored.length)
+      if (stored.join() !== expected.join())
+        this.violate('I5', `job ${job.index}.${epoch} told ${tags.join()}, the journal has ${stored.join()}`)
+    }
+    if (read !== undefined) this.#compareReader(job, entries, read)
+  }
+
+  #compareReader(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[]): void {
+    const seen = read.flatMap((event) => {
+      const tag = tagOf({ ...event })
+      return tag === undefined ? [] : [tag]
+    })
+    const stored = entries.flatMap(({ tag }) => (tag === undefined ? [] : [tag]))
+    if (seen.join() !== stored.join())
+      this.violate('I5', `the reader of job ${job.index} saw ${seen.join()}, the journal has ${stored.join()}`)
+    let epoch = 0
+    let next = 1
+    for (const event of read) {
+      if (event.epoch !== epoch) next = 1
+      epoch = event.epoch
+      const [first, end] = event.type === 'skipped' ? [event.first, event.last] : [event.seq, event.seq]
+      if (first !== next)
+        this.violate('I5', `the reader of job ${job.index} saw ${epoch}.${first} where ${next} is due`)
+      next = end + 1
+    }
+  }
+}

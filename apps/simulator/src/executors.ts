@@ -1,0 +1,102 @@
+/** The executors of the simulator: they do what the job that they are given says, and tell the checker. */
+import type { JsonValue, RunEvent } from '@greenroom/proto'
+import { defineExecutor, type Executors, type RunContext } from '@greenroom/worker'
+import type { Checker, Execution } from './checker.ts'
+import type { Act, Job } from './workload.ts'
+
+/** The life that an executor is in: what a killed process would do next does not happen. */
+export interface Life {
+  readonly address: string
+  readonly isOver: () => boolean
+}
+
+/**
+ * The executors of one worker.
+ *
+ * @param jobs - what the index in a run's input means
+ * @param life - the worker's
+ */
+export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life): Executors {
+  const run = async ({ input, attempt }: { input: JsonValue | undefined; attempt: number }, ctx: RunContext) => {
+    const job = jobs[Number(input)]
+    if (job === undefined) throw new Error(`there is no job ${JSON.stringify(input)}`)
+    if (life.isOver()) await forEver()
+    const execution = checker.started(job.index, attempt, life.address)
+    try {
+      for (const act of job.acts) await perform(act, ctx, execution, life)
+      await alive(life)
+      return { output: job.index, text: `job ${job.index}` }
+    } finally {
+      if (!life.isOver()) checker.ended(execution)
+    }
+  }
+  return {
+    solo: defineExecutor({ version: '1', run }),
+    shared: defineExecutor({ version: '1', slots: 3, lateBound: ['workspace', 'model'], run }),
+    again: defineExecutor({ version: '1', idempotent: true, run }),
+  }
+}
+
+async function perform(act: Act, ctx: RunContext, execution: Execution, life: Life): Promise<void> {
+  await alive(life)
+  if (typeof act === 'string') return performWord(act, ctx, execution)
+  if ('waitMs' in act) return wait(ctx, act.waitMs)
+  if (act.failAttempt === execution.epoch) ctx.fail('SIMULATED', 'as the job says', { retry: act.retry })
+}
+
+async function performWord(act: Extract<Act, string>, ctx: RunContext, execution: Execution): Promise<void> {
+  const tell = (event: (tag: string) => RunEvent): Promise<void> => ctx.emit(event(execution.tag()))
+  switch (act) {
+    case 'message':
+      return tell((tag) => ({ type: 'message', message: { role: 'assistant', content: tag } }))
+    case 'data':
+      return tell((tag) => ({ type: 'data', name: tag, data: null }))
+    case 'tool':
+      await tell((tag) => ({ type: 'tool-call', id: tag, tool: 'simulated' }))
+      return tell((tag) => ({ type: 'tool-result', id: tag }))
+    case 'delta':
+      return ctx.emit({ type: 'text-delta', text: 'delta' })
+    case 'hang':
+      return wait(ctx, Infinity)
+    case 'deaf':
+      return forEver()
+  }
+}
+
+function forEver(): Promise<never> {
+  return new Promise(() => undefined)
+}
+
+async function alive({ isOver }: Life): Promise<void> {
+  if (isOver()) await forEver()
+}
+
+/** @throws the signal's reason */
+async function wait({ signal, clock }: RunContext, ms: number): Promise<void> {
+  signal.throwIfAborted()
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  const timer = ms === Infinity ? undefined : clock.timer(ms, resolve)
+  try {
+    await promise
+  } finally {
+    timer?.cancel()
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** The tag of an entry that an executor here told; undefined for all others. */
+export function tagOf(event: { readonly type: string; readonly [key: string]: unknown }): string | undefined {
+  if (event.type === 'data') return textOf(event['name'])
+  if (event.type === 'tool-call' || event.type === 'tool-result') return textOf(event['id'])
+  if (event.type !== 'message') return undefined
+  const { message } = event
+  if (typeof message !== 'object' || message === null || !('content' in message) || !('role' in message))
+    return undefined
+  return message.role === 'assistant' ? textOf(message.content) : undefined
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}

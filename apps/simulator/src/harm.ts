@@ -1,0 +1,143 @@
+/** What goes wrong. */
+import type { Chance } from './chance.ts'
+import type { CommitOutcome } from './disk.ts'
+import type { World } from './world.ts'
+
+/** Everything that may happen, as often as it stands here. */
+const kinds = [
+  'kill worker',
+  'kill worker',
+  'kill broker',
+  'kill broker',
+  'cut worker',
+  'cut worker',
+  'cut runner',
+  'blip worker',
+  'blip runner',
+  'slow',
+  'live drop',
+  'live twice',
+  'live late',
+  'commit',
+  'commit',
+  'full',
+  'suspend worker',
+  'sleep',
+  'refuse spawn',
+] as const
+type Kind = (typeof kinds)[number]
+
+/** Lets things go wrong, and, where they do not end by themselves, ends them again. */
+export class Harm {
+  /** What went wrong so far. */
+  readonly happened: string[] = []
+  readonly #world: World
+  readonly #chance: Chance
+  #sleepMs = 0
+  #isOver = false
+
+  constructor(world: World, chance: Chance) {
+    this.#world = world
+    this.#chance = chance
+  }
+
+  /** Something goes wrong now. */
+  strike(): void {
+    if (this.#isOver) return
+    const kind = this.#chance.one(kinds)
+    this.happened.push(kind)
+    this.#world.trace.add(`FAULT ${kind}`)
+    this.#do(kind)
+  }
+
+  /** The machine sleeps, when it was told to: all time passes before anything notices. */
+  sleep(): void {
+    if (this.#sleepMs === 0) return
+    this.#world.trace.add(`the machine slept for ${this.#sleepMs} ms`)
+    this.#world.clock.suspend(this.#sleepMs, { quietly: this.#chance.happens(0.5) })
+    this.#sleepMs = 0
+  }
+
+  /** From now on nothing goes wrong, and all that did is over. */
+  async end(): Promise<void> {
+    const { network, live, brokerDisk, runnerDisk, living } = this.#world
+    this.#isOver = true
+    this.#sleepMs = 0
+    this.#world.refusals = 0
+    brokerDisk.calm()
+    runnerDisk.calm()
+    live.calm()
+    for (const worker of living) worker.resume()
+    network.calm()
+    if (!this.#world.isBrokerUp) await this.#world.startBroker()
+  }
+
+  #do(kind: Kind): void {
+    const { clock, network, live, runnerAddress } = this.#world
+    const chance = this.#chance
+    const worker = chance.oneOf(this.#world.living)
+    switch (kind) {
+      case 'kill worker':
+        return worker?.kill()
+      case 'kill broker':
+        return this.#killBroker()
+      case 'cut worker':
+        return worker?.cut(this.#duration())
+      case 'cut runner':
+        network.cut(runnerAddress)
+        clock.timer(this.#duration(), () => network.restore(runnerAddress))
+        return
+      case 'blip worker':
+        return worker === undefined ? undefined : network.blip(worker.address)
+      case 'blip runner':
+        return network.blip(runnerAddress)
+      case 'slow':
+        return network.slow(chance.happens(0.5) ? runnerAddress : (worker?.address ?? runnerAddress), this.#duration())
+      case 'live drop':
+        return live.spoil('drop', chance.between(1, 4), 0)
+      case 'live twice':
+        return live.spoil('twice', chance.between(1, 4), 0)
+      case 'live late':
+        return live.spoil('late', 1, chance.one([10, 300, 3_000, 12_000]))
+      case 'commit':
+        return this.#spoilCommits()
+      case 'full':
+        return this.#fillDisk()
+      case 'suspend worker':
+        worker?.suspend()
+        clock.timer(this.#duration(), () => worker?.resume())
+        return
+      case 'sleep':
+        this.#sleepMs = chance.one([2_000, 40_000, 3_600_000])
+        return
+      case 'refuse spawn':
+        this.#world.refusals += chance.between(1, 2)
+    }
+  }
+
+  #killBroker(): void {
+    const world = this.#world
+    if (!world.isBrokerUp) return
+    world.killBroker()
+    const restart = (): void => {
+      if (!world.isBrokerUp) void world.startBroker()
+    }
+    world.clock.timer(this.#chance.one([0, 10, 1_000, 25_000]), restart)
+  }
+
+  #spoilCommits(): void {
+    const { brokerDisk, runnerDisk } = this.#world
+    const outcomes: readonly [CommitOutcome, ...CommitOutcome[]] = ['fails', 'lies', 'limbo', 'full']
+    this.#chance.one([brokerDisk, runnerDisk]).spoil(this.#chance.one(outcomes), this.#chance.between(1, 3))
+  }
+
+  #fillDisk(): void {
+    const disk = this.#chance.one([this.#world.brokerDisk, this.#world.runnerDisk])
+    disk.full(true)
+    this.#world.clock.timer(this.#duration(), () => disk.full(false))
+  }
+
+  #duration(): number {
+    return this.#chance.one([0, 10, 100, 300, 1_000, 3_000, 6_000, 12_000, 25_000, 45_000])
+  }
+}

@@ -1,0 +1,55 @@
+/** What the runner's journal says, by its records: the checker's own reading of them. */
+import { decodePayload, parseOutcome, type Outcome } from '@greenroom/proto'
+import type { Operation, Store } from '@greenroom/store'
+import type { JournalEntry } from './checker.ts'
+import type { Disk } from './disk.ts'
+import { tagOf } from './executors.ts'
+import { storeWith } from './tampered-store.ts'
+
+/** See the file. */
+export class Journal {
+  readonly #disk: Disk
+  readonly #ends = new Map<string, Map<string, Outcome>>()
+
+  constructor(disk: Disk) {
+    this.#disk = disk
+  }
+
+  /** A store whose commits are noted when they are receipted. */
+  watch(store: Store): Store {
+    return storeWith(store, {
+      commit: async (batch, options) => {
+        await store.commit(batch, options)
+        for (const operation of batch) this.#note(operation)
+      },
+    })
+  }
+
+  #note(operation: Operation): void {
+    if (!('put' in operation) || operation.put !== 'outcome' || operation.body === undefined) return
+    const outcome = parseOutcome(decodePayload(operation.body))
+    const ends = this.#ends.get(operation.key) ?? new Map<string, Outcome>()
+    this.#ends.set(operation.key, ends.set(JSON.stringify(outcome), outcome))
+  }
+
+  /** Every outcome that was ever recorded of a run, equal ones once. */
+  outcomes(runId: string): Outcome[] {
+    const record = this.#disk.store?.get('outcome', runId)
+    if (record !== undefined) this.#note({ put: 'outcome', ...record })
+    return [...(this.#ends.get(runId)?.values() ?? [])]
+  }
+
+  /** A run's entries in order. */
+  entries(runId: string): JournalEntry[] {
+    const records = this.#disk.store?.scan('entry', { prefix: `${runId}/` }) ?? []
+    return records.map(({ key, body }) => {
+      const [, epoch = '', seq = ''] = key.split('/')
+      const event = body === undefined ? undefined : decodePayload(body)
+      return { epoch: Number(epoch), seq: Number(seq), tag: isEvent(event) ? tagOf(event) : undefined }
+    })
+  }
+}
+
+function isEvent(value: unknown): value is { readonly type: string } {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+}

@@ -1,0 +1,96 @@
+/** A bus that the checker looks into: what was receipted, delivered, acked, claimed and taken back. */
+import type { Bus, Delivery, Peer } from '@greenroom/proto'
+import type { Checker } from './checker.ts'
+import type { Trace } from './trace.ts'
+
+/**
+ * Puts the checker between a client and whoever uses it.
+ *
+ * @param bus - the real client
+ */
+export function watchBus(bus: Bus, checker: Checker, trace: Trace): Bus {
+  return {
+    capabilities: bus.capabilities,
+    async attach(options) {
+      const { address, onMessage } = options
+      const peer = await bus.attach({
+        ...options,
+        onMessage: (delivery) => onMessage?.(watchDelivery(delivery, address, checker, trace)),
+      })
+      trace.add(`attached ${address}`)
+      return watchPeer(peer, checker, trace)
+    },
+    close: () => bus.close(),
+    [Symbol.asyncDispose]: () => bus.close(),
+  }
+}
+
+function watchDelivery(delivery: Delivery, to: string, checker: Checker, trace: Trace): Delivery {
+  const { id, kind, seq, attempt } = delivery
+  trace.add(`deliver ${kind} ${id} to ${to}, attempt ${attempt}`)
+  if (attempt === 1 && checker.isNew(to, id)) checker.inOrder(to, isControl(kind) ? 'control' : 'data', seq)
+  checker.delivered(to, id)
+  const acked = (promise: Promise<void>): Promise<void> => {
+    promise.then(
+      () => checker.acked(to, id),
+      () => undefined,
+    )
+    return promise
+  }
+  return {
+    id,
+    kind,
+    seq,
+    attempt,
+    from: delivery.from,
+    fromIncarnation: delivery.fromIncarnation,
+    at: delivery.at,
+    payload: delivery.payload,
+    ack: () => acked(delivery.ack()),
+    nack: (options) => delivery.nack(options),
+    async claim() {
+      await delivery.claim()
+      trace.add(`claimed ${id}`)
+      checker.claimed(to, id)
+    },
+  }
+}
+
+/** The lanes of one mailbox: control overtakes data. */
+function isControl(kind: string): boolean {
+  return kind !== 'run' && kind !== 'history'
+}
+
+function watchPeer(peer: Peer, checker: Checker, trace: Trace): Peer {
+  return {
+    address: peer.address,
+    incarnation: peer.incarnation,
+    closed: peer.closed,
+    get state() {
+      return peer.state
+    },
+    async send(message, options) {
+      const receipt = await peer.send(message, options)
+      trace.add(`receipt ${message.kind} ${message.id} to ${message.to}`)
+      checker.receipted(message.to, message.id, receipt.seq)
+      return receipt
+    },
+    publish: (message) => peer.publish(message),
+    async revoke(message, options) {
+      const answer = await peer.revoke(message, options)
+      trace.add(`revoke ${message.id} is ${answer}`)
+      checker.revoked(message.to, message.id, answer)
+      return answer
+    },
+    announce: (presence) => peer.announce(presence),
+    watch: (role, listener) =>
+      peer.watch(role, (change) => {
+        trace.add(`presence ${change.address} ${change.state}`)
+        listener(change)
+      }),
+    fence: (target, options) => peer.fence(target, options),
+    drain: () => peer.drain(),
+    close: () => peer.close(),
+    [Symbol.asyncDispose]: () => peer.drain(),
+  }
+}

@@ -1,0 +1,81 @@
+/** What is asked of the runner in one schedule: jobs of random shape, at random times. */
+import type { Chance } from './chance.ts'
+
+/** What the executor of a job does next. */
+export type Act =
+  | 'message'
+  | 'data'
+  | 'tool'
+  | 'delta'
+  | { readonly waitMs: number }
+  | { readonly failAttempt: number; readonly retry: 'never' | 'later' }
+  /** Waits until it is cancelled; `deaf`: does not even hear of that. */
+  | 'hang'
+  | 'deaf'
+
+/** One job: a run, or one that a scheduler makes. */
+export type Job = {
+  readonly index: number
+  readonly role: 'solo' | 'shared' | 'again'
+  readonly acts: readonly Act[]
+  readonly atMs: number
+  readonly cancelAtMs: number | undefined
+  readonly steerAtMs: number | undefined
+  /** How it is read: not at all, from the start to the end, or left after some events. */
+  readonly reader: 'none' | 'all' | 'leaves'
+  /** How long its reader takes for an event, in milliseconds. */
+  readonly readMs: number
+  readonly scheduled: boolean
+}
+
+/** How much the runner may do at a time, and all jobs. */
+export interface Workload {
+  readonly maxExecuting: number
+  readonly maxProcesses: number
+  readonly maxIdle: number
+  readonly jobs: readonly Job[]
+}
+
+/** Draws a workload. */
+export function drawWorkload(chance: Chance): Workload {
+  const spreadMs = chance.one([0, 2_000, 20_000])
+  const count = chance.between(3, 12)
+  return {
+    maxExecuting: chance.between(1, 5),
+    maxProcesses: chance.between(2, 6),
+    maxIdle: chance.below(4),
+    jobs: Array.from({ length: count }, (_, index) => drawJob(chance, index, spreadMs)),
+  }
+}
+
+function drawJob(chance: Chance, index: number, spreadMs: number): Job {
+  const acts = Array.from({ length: chance.below(10) }, () => drawAct(chance))
+  const last = chance.below(14)
+  if (last === 0) acts.push('hang')
+  if (last === 1) acts.push('deaf')
+  const atMs = chance.below(spreadMs + 1)
+  const role = chance.one<Job['role']>(['solo', 'shared', 'shared', 'again'])
+  const isEndless = last < 2
+  const reader = chance.one<Job['reader']>(['none', 'all', 'all', 'leaves'])
+  return {
+    index,
+    role,
+    acts,
+    atMs,
+    cancelAtMs: isEndless || chance.happens(0.2) ? atMs + chance.below(chance.one([2, 200, 20_000])) : undefined,
+    steerAtMs: chance.happens(0.15) ? atMs + chance.below(chance.one([10, 5_000])) : undefined,
+    reader,
+    readMs: chance.one([0, 0, 1, 300]),
+    scheduled: chance.happens(0.25),
+  }
+}
+
+function drawAct(chance: Chance): Act {
+  const roll = chance.below(20)
+  if (roll < 5) return 'message'
+  if (roll < 8) return 'data'
+  if (roll < 10) return 'tool'
+  if (roll < 14) return 'delta'
+  if (roll < 19) return { waitMs: chance.below(chance.one([1, 50, 3_000, 15_000])) }
+  return { failAttempt: chance.between(1, 2), retry: chance.one(['never', 'later', 'later']) }
+}

@@ -1,0 +1,48 @@
+/** The simulator itself: its seeds, that they replay, and that it notices what is broken on purpose. */
+import { describe, expect, test } from 'vitest'
+import { mutations } from '../src/mutations.ts'
+import { runSchedule } from '../src/schedule.ts'
+import { regressions } from './regressions.ts'
+
+const seedsPerTest = 100
+/** Far above what it takes (3 to 8 s), far below what hanging would. */
+const timeout = 120_000
+
+describe('every promise is kept', () => {
+  test.for([1, 101, 201, 301, 401])('from seed %i on', { timeout }, async (first) => {
+    const failed: string[] = []
+    for (let seed = first; seed < first + seedsPerTest; seed += 1) {
+      const { violations } = await runSchedule(seed)
+      if (violations.length > 0) failed.push(`seed ${seed}: ${violations.join('; ')}`)
+    }
+    expect(failed).toEqual([])
+  })
+})
+
+test.for(regressions)('seed $seed: $was', { timeout }, async ({ seed }) => {
+  expect((await runSchedule(seed)).violations).toEqual([])
+})
+
+test('a seed does the same each time, step by step, and another seed something else', { timeout }, async () => {
+  const digests = new Set<string>()
+  for (const seed of [7, 18, 332, 510]) {
+    const lines: string[] = []
+    const first = await runSchedule(seed, { show: (line) => lines.push(line) })
+    const second = await runSchedule(seed)
+    expect(second).toEqual(first)
+    expect(lines.length).toBe(first.steps)
+    digests.add(first.digest)
+  }
+  expect(digests.size).toBe(4)
+})
+
+describe('what is broken on purpose is noticed', () => {
+  // The others take longer: `npm run simulate -- --mutations`.
+  const quick = ['no-claim', 'no-fence', 'no-proof', 'early-claim', 'early-entry', 'no-receipts', 'no-numbers']
+  test.for(mutations.filter(({ name }) => quick.includes(name)))('$name: $says', { timeout }, async (mutation) => {
+    let violations: readonly string[] = []
+    for (let seed = 1; seed <= seedsPerTest && violations.length === 0; seed += 1)
+      ({ violations } = await runSchedule(seed, { mutation }))
+    expect(violations).not.toEqual([])
+  })
+})
