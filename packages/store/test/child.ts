@@ -44,7 +44,18 @@ export function startChild(program: string, ...args: string[]): Child {
   return { pid: child.pid, line, kill, [Symbol.asyncDispose]: kill }
 }
 
-/** The numbers that `writer-program.ts` noted; a last line that was cut is left out. */
-export function readReceipts(path: string): number[] {
-  return readFileSync(path, 'utf8').split('\n').slice(0, -1).map(Number)
+/** A receipt that `writer-program.ts` noted. */
+export interface NotedReceipt {
+  readonly n: number
+  /** When, as of `process.hrtime.bigint()`. */
+  readonly at: bigint
+}
+
+/** The receipts that were noted; a last line that was cut is left out. */
+export function readReceipts(path: string): NotedReceipt[] {
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
+  return lines.map((line) => {
+    const [n = '', at = ''] = line.split(' ')
+    return { n: Number(n), at: BigInt(at) }
+  })
 }

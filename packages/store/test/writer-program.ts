@@ -1,8 +1,8 @@
 /**
  * Opens a store, says `open`, and commits pairs of records for ever, or up to a limit: then it stays, and does nothing.
  *
- * A receipt is noted at once in a file, by a synchronous write, which a kill of this process cannot take back (what waits
- * for a pipe is lost with the process). After each hundred receipts the count is said.
+ * A receipt is noted at once in a file, with its time, by a synchronous write, which a kill of this process cannot take
+ * back (what waits for a pipe is lost with the process). After each hundred receipts the count is said.
  *
  * Arguments: the folder; the file for the receipts; `thread` or `own`; the value of `synchronous`; how many commits are
  * in flight; the limit.
@@ -31,7 +31,7 @@ async function writer(): Promise<void> {
       { put: 'left', key, meta: { n }, body },
       { put: 'right', key, meta: { n }, body },
     ])
-    writeSync(receipts, `${n}\n`)
+    writeSync(receipts, `${n} ${process.hrtime.bigint()}\n`)
     count += 1
     if (count % 100 === 0) process.stdout.write(`${count}\n`)
   }
