@@ -1,21 +1,41 @@
 /**
  * Load on a broker, and a memory of what the broker promised: which messages were receipted, which were taken, which
- * were taken back.
+ * were taken back, and when it said so. Times are those of `process.hrtime.bigint()`, when the answer was read.
  */
 import { connectBus } from '@greenroom/bus'
-import type { Bus, Delivery, Peer } from '@greenroom/proto'
+import type { Bus, Delivery, Peer, Receipt, Revocation } from '@greenroom/proto'
 
 /** What is known of one message. */
 interface Story {
   readonly kind: 'run' | 'note'
-  isReceipted: boolean
+  receipt: Receipt | undefined
+  receiptedAt: bigint | undefined
   /** Its consumer began to ack or claim it. */
   wasTried: boolean
   /** That was confirmed. */
-  isTaken: boolean
+  takenAt: bigint | undefined
   wasRevoked: boolean
-  /** Its revocation was confirmed, with `withdrawn`. */
-  isWithdrawn: boolean
+  /** Its revocation was confirmed, with `withdrawn` or `unknown`. */
+  withdrawnAt: bigint | undefined
+}
+
+/** A message that was receipted and is not there, with all that tells why. */
+export interface Loss {
+  readonly id: string
+  readonly kind: 'run' | 'note'
+  readonly receipt: Receipt | undefined
+  /** How long before the cut the receipt was read, in microseconds. */
+  readonly receiptedBeforeCutUs: number
+  /** Whether the first consumer began to ack or claim it. */
+  readonly wasTried: boolean
+  /** Whether its sender began to take it back. */
+  readonly wasRevoked: boolean
+  /** Whether it was in its mailbox on the disk after the cut, before any broker had looked at it. */
+  readonly isOnDisk: boolean
+  /** What the broker after the cut says to its revocation: `unknown` when it never heard of it. */
+  readonly answer: Revocation | undefined
+  /** Whether it was delivered after a message that was sent to the same mailbox after the cut. */
+  readonly cameLate: boolean
 }
 
 /** What a broker kept or broke of its promises. */
@@ -23,15 +43,18 @@ export interface Findings {
   readonly receipted: number
   readonly taken: number
   readonly withdrawn: number
-  /** Receipted, and not there. */
-  readonly lost: readonly string[]
+  /** Receipted before the cut, and not there, or not even known. */
+  readonly lost: readonly Loss[]
+  /** How many were receipted later, and are not there: by a flush that was under way (see `loop-disk`). */
+  readonly lostSince: number
   /** Taken or taken back, and there again. */
   readonly resurrected: readonly string[]
   /** Whose fate the broker remembers otherwise. */
   readonly misremembered: readonly string[]
 }
 
-const inFlight = 32
+/** How many messages may be on their way at once. */
+export const inFlight = 32
 const payload = new Uint8Array(400).fill(7)
 
 /** It was revoked, or this is the end. */
@@ -39,14 +62,15 @@ function ignore(): void {}
 
 /** Traffic through one mailbox. */
 export class Load {
-  readonly #mailbox: string
+  /** Its address. */
+  readonly mailbox: string
   readonly #stories = new Map<string, Story>()
   readonly #bus: Bus
   #isOver = false
   #count = 0
 
   private constructor(mailbox: string, bus: Bus) {
-    this.#mailbox = mailbox
+    this.mailbox = mailbox
     this.#bus = bus
   }
 
@@ -74,16 +98,21 @@ export class Load {
       const kind = this.#count % 2 === 0 ? 'run' : 'note'
       const story: Story = {
         kind,
-        isReceipted: false,
+        receipt: undefined,
+        receiptedAt: undefined,
         wasTried: false,
-        isTaken: false,
+        takenAt: undefined,
         wasRevoked: false,
-        isWithdrawn: false,
+        withdrawnAt: undefined,
       }
       this.#stories.set(id, story)
       const isRevokedSoon = this.#count % 5 === 0
       const isRevokedLater = this.#count % 7 === 0
-      const sent = sender.send({ to: this.#mailbox, id, kind, payload }).then(() => (story.isReceipted = true), ignore)
+      const receipted = (receipt: Receipt): void => {
+        story.receipt = receipt
+        story.receiptedAt = process.hrtime.bigint()
+      }
+      const sent = sender.send({ to: this.mailbox, id, kind, payload }).then(receipted, ignore)
       // Some are taken back on their way, some of them before they came.
       if (isRevokedSoon) await this.#revoke(sender, id, story)
       await sent
@@ -93,8 +122,8 @@ export class Load {
 
   async #revoke(sender: Peer, id: string, story: Story): Promise<void> {
     story.wasRevoked = true
-    const answer = await sender.revoke({ to: this.#mailbox, id }).catch(ignore)
-    if (answer === 'withdrawn' || answer === 'unknown') story.isWithdrawn = true
+    const answer = await sender.revoke({ to: this.mailbox, id }).catch(ignore)
+    if (answer === 'withdrawn' || answer === 'unknown') story.withdrawnAt = process.hrtime.bigint()
   }
 
   #take(delivery: Delivery): void {
@@ -103,49 +132,74 @@ export class Load {
     if (story === undefined || this.#isOver || delivery.seq % 3 === 0) return
     story.wasTried = true
     const taken = delivery.kind === 'run' ? delivery.claim() : delivery.ack()
-    taken.then(() => (story.isTaken = true), ignore)
+    taken.then(() => (story.takenAt = process.hrtime.bigint()), ignore)
   }
 
   /**
-   * Compares what was promised with what another consumer finds.
+   * Compares what was promised before the cut with what another consumer finds.
    *
-   * @param bus - of the broker after the power cut
+   * @param bus - of the broker after the cut
+   * @param cutAt - when the cut began; what was said later may be a lie: see `loop-disk`
+   * @param onDisk - the ids of the mailbox on the disk after the cut
    */
-  async check(bus: Bus): Promise<Findings> {
-    const there = new Set<string>()
+  async check(bus: Bus, cutAt: bigint, onDisk: ReadonlySet<unknown>): Promise<Findings> {
+    const said = (at: bigint | undefined): at is bigint => at !== undefined && at < cutAt
+    const { second, came, late } = await this.#takeOver(bus)
+    await using peer = second
+    const answered = [...this.#stories].filter(
+      ([, { receiptedAt, takenAt, withdrawnAt }]) => (receiptedAt ?? takenAt ?? withdrawnAt) !== undefined,
+    )
+    const revoked = answered.map(async ([id]) => [id, await peer.revoke({ to: this.mailbox, id })] as const)
+    const answers = new Map(await Promise.all(revoked))
+    const counts = { receipted: 0, taken: 0, withdrawn: 0, lostSince: 0 }
+    const lost: Loss[] = []
+    const resurrected: string[] = []
+    const misremembered: string[] = []
+    for (const [id, { kind, receipt, receiptedAt, wasTried, takenAt, wasRevoked, withdrawnAt }] of answered) {
+      const answer = answers.get(id)
+      const isTaken = said(takenAt)
+      const isWithdrawn = said(withdrawnAt)
+      if (isTaken) counts.taken += 1
+      if (isWithdrawn) counts.withdrawn += 1
+      if (isTaken || isWithdrawn) {
+        // The ack of a note that was taken back meanwhile is confirmed: it is not there any more. The claim of a run is not.
+        const isBoth = isTaken && isWithdrawn && kind === 'run'
+        if (isBoth || answer !== (isWithdrawn ? 'withdrawn' : 'claimed')) misremembered.push(id)
+        if (came.has(id)) resurrected.push(id)
+      }
+      if (said(receiptedAt)) counts.receipted += 1
+      const isUntouched = !wasTried && !wasRevoked
+      const isMissing = answer === 'unknown' || (isUntouched && !came.has(id))
+      if (receiptedAt === undefined || !isMissing) continue
+      if (!said(receiptedAt)) {
+        counts.lostSince += 1
+        continue
+      }
+      const receiptedBeforeCutUs = Number(cutAt - receiptedAt) / 1_000
+      const findings = { isOnDisk: onDisk.has(id), answer, cameLate: late.has(id) }
+      lost.push({ id, kind, receipt, receiptedBeforeCutUs, wasTried, wasRevoked, ...findings })
+    }
+    return { ...counts, lost, resurrected, misremembered }
+  }
+
+  /** Another consumer takes the mailbox over; `came` is complete, `late` what is delivered out of turn after that. */
+  async #takeOver(bus: Bus): Promise<{
+    readonly second: Peer
+    readonly came: ReadonlySet<string>
+    readonly late: ReadonlySet<string>
+  }> {
+    const came = new Set<string>()
+    const late = new Set<string>()
     const { promise: complete, resolve } = Promise.withResolvers<void>()
     const onMessage = ({ id }: Delivery): void => {
-      there.add(id)
+      if (came.has('last')) late.add(id)
+      else came.add(id)
       if (id === 'last') resolve()
     }
-    await using peer = await bus.attach({
-      address: this.#mailbox,
-      incarnation: 'second',
-      lifetime: 'named',
-      credit: 1_000_000,
-      onMessage,
-    })
-    await peer.send({ to: this.#mailbox, id: 'last', kind: 'note', payload })
+    const owner = { address: this.mailbox, incarnation: 'second', lifetime: 'named' } as const
+    const second = await bus.attach({ ...owner, credit: 1_000_000, onMessage })
+    await second.send({ to: this.mailbox, id: 'last', kind: 'note', payload })
     await complete
-    const misremembered: string[] = []
-    for (const [id, { kind, isTaken, isWithdrawn }] of this.#stories) {
-      if (!isTaken && !isWithdrawn) continue
-      const answer = await peer.revoke({ to: this.#mailbox, id })
-      // The ack of a note that was taken back meanwhile is confirmed: it is not there any more. The claim of a run is not.
-      const isBoth = isTaken && isWithdrawn && kind === 'run'
-      if (isBoth || answer !== (isWithdrawn ? 'withdrawn' : 'claimed')) misremembered.push(id)
-    }
-    const ids = (test: (story: Story) => boolean): string[] =>
-      [...this.#stories].filter(([, story]) => test(story)).map(([id]) => id)
-    return {
-      receipted: ids(({ isReceipted }) => isReceipted).length,
-      taken: ids(({ isTaken }) => isTaken).length,
-      withdrawn: ids(({ isWithdrawn }) => isWithdrawn).length,
-      lost: ids(({ isReceipted, wasTried, wasRevoked }) => isReceipted && !wasTried && !wasRevoked).filter(
-        (id) => !there.has(id),
-      ),
-      resurrected: ids(({ isTaken, isWithdrawn }) => isTaken || isWithdrawn).filter((id) => there.has(id)),
-      misremembered,
-    }
+    return { second, came, late }
   }
 }
