@@ -43,6 +43,8 @@ export interface LinkSenderOptions {
   readonly loopLag?: () => number
   /** The process's resident memory, in MiB; told in heartbeats. = not told */
   readonly rssMb?: () => number
+  /** What heartbeats tell as progress; grows with it. = the last number given */
+  readonly progress?: () => number
   /** Calls back at the end of this tick: the events of one tick leave together. = `process.nextTick` */
   readonly defer?: (flush: () => void) => void
 }
@@ -339,7 +341,7 @@ class Sender implements LinkSender {
     const heartbeat: Heartbeat = {
       ...this.#options.ref,
       lastSentSeq: this.#lastSent,
-      progressSeq: this.#lastSeq,
+      progressSeq: this.#options.progress?.() ?? this.#lastSeq,
       loopLagMs: this.#options.loopLag?.() ?? 0,
       waiting: this.#waiters.size,
       ...(rssMb === undefined ? {} : { rssMb: rssMb() }),

@@ -15,6 +15,7 @@ interface Start {
   readonly args?: readonly string[]
   readonly killAfterMs?: number
   readonly lifeline?: boolean
+  readonly output?: string
 }
 
 const starts: Start[] = JSON.parse(process.argv[2] ?? '[]')

@@ -1,6 +1,6 @@
 import { spawn, execFileSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -151,6 +151,16 @@ describe('a guarded process', () => {
     await until(() => membersOf(child.pid ?? 0).length === 0)
   })
 
+  test('with a file for its outputs shows what comes there, and tells its exit code', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'greenroom-'))
+    const script = 'echo one; sleep 0.3; echo two >&2; exit 3'
+    const child = spawnGuarded({ command: 'sh', args: ['-c', script], env, output: join(folder.path, 'output') })
+    expect(await Promise.all([textOf(child.stdout), textOf(child.stderr)])).toEqual(['', 'one\ntwo\n'])
+    expect(await child.exited).toEqual({ code: 3, signal: null })
+    const nowhere = spawnGuarded({ command: 'sh', env, output: join(folder.path, 'missing', 'output') })
+    expect((await nowhere.exited).error).toMatchObject({ code: 'INTERNAL' })
+  })
+
   test('leaves neither descriptors nor guards behind, fifty times in a row', async () => {
     const open = (): number => process.getActiveResourcesInfo().filter((kind) => /Pipe|Process/.test(kind)).length
     const before = open()
@@ -215,6 +225,22 @@ describe('when the owner dies by kill -9', () => {
       await until(() => processes().every(({ args }) => !args.includes(mark)))
       expect(existsSync(mark)).toBe(false)
     }
+  })
+
+  test('a program with a file for its outputs goes on, and its guard ends what it leaves behind', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'greenroom-'))
+    const output = join(folder.path, 'output')
+    const script = `
+      require('child_process').spawn('sleep', ['308'], { stdio: 'ignore' }).unref()
+      for (let n = 1; n <= 10; n += 1) setTimeout(() => (console.log(String(n)), console.error('e' + n)), 100 * n)
+    `
+    await using owner = await startOwner([{ command: process.execPath, args: ['-e', script], output }])
+    const [group = 0] = owner.groups
+    await until(() => existsSync(output) && readFileSync(output, 'utf8').includes('2'))
+    owner.child.kill('SIGKILL')
+    await until(() => readFileSync(output, 'utf8').includes('e10'))
+    await until(() => membersOf(group).length === 0)
+    expect(readFileSync(output, 'utf8').split('\n').slice(0, 4)).toEqual(['1', 'e1', '2', 'e2'])
   })
 
   test('while it starts one program after the other none escapes', async () => {

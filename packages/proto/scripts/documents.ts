@@ -68,6 +68,7 @@ export const provision: Full<Provision> = {
   partitionGraceMs: 30_000,
   idleMs: 300_000,
   lingerMs: 30_000,
+  detached: true,
 }
 
 /** Events on their own, as the `events` message and the journal hold them. */

@@ -21,7 +21,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
   },
   run: {
     ...ref,
-    required: ['steer', 'history-parts'],
+    required: ['steer', 'history-parts', 'detached'],
     replyTo: 'runner.r1',
     role: 'releaser',
     executor: 'release',

@@ -41,4 +41,6 @@ export interface Provision {
   readonly idleMs?: number | null
   /** How long an unacknowledged terminal is kept, in milliseconds. = 30,000 */
   readonly lingerMs?: number
+  /** It has no owner that it ends with: it takes one run and leaves when that run's terminal is stored. = false */
+  readonly detached?: boolean
 }

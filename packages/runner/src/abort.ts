@@ -19,3 +19,13 @@ export async function untilAbort<T>(signal: AbortSignal, promise: Promise<T>): P
     signal.removeEventListener('abort', onAbort)
   }
 }
+
+/**
+ * Why a caller's signal aborted, as text for the executor and the outcome.
+ *
+ * @param signal - has aborted
+ */
+export function abortReason({ reason }: AbortSignal): string {
+  const why: unknown = reason
+  return why instanceof Error ? why.message : String(why)
+}

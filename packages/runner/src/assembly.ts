@@ -1,16 +1,19 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type PeerState } from '@greenroom/proto'
+import { GreenroomError, type Bus, type PeerState } from '@greenroom/proto'
 import { Admission } from './admission.ts'
 import { type Config } from './config.ts'
+import { keepEvents } from './detached.ts'
 import { createDrive, type DriveOptions } from './drive/index.ts'
-import { type Surroundings } from './execution.ts'
+import type { Surroundings } from './execution-parts.ts'
 import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
 import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
 import { standardNeed } from './plan.ts'
 import { createPool } from './pool/index.ts'
+import { outputOf, pruneOutputs } from './platform/detached-output.ts'
 import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
+import type { Store } from '@greenroom/store'
 import { withDeadline } from './session-deadline.ts'
 import { StoreSessions } from './store-sessions.ts'
 
@@ -25,13 +28,18 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const { clock, random, logger, dataDir } = config
   const journal = new Journal(store)
   const id = await journal.identity(random.id())
+  if (dataDir !== null) pruneOutputs(dataDir, clock.now())
   const onError = (error: unknown): void => logger.warn('a message was dropped', { error: String(error) })
   const onState = (state: PeerState): void => {
     if (state === 'lost') logger.warn('the connection to the bus was lost; runs wait until it is back')
     if (state === 'attached') logger.warn('the connection to the bus is back')
   }
   const onStrayTerminal: DriveOptions['onStrayTerminal'] = (ref, delivery) => journal.keepTerminal(ref, delivery)
-  const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, onStrayTerminal }
+  const { sessions, ownSessions } = sessionsOf(config, store)
+  const onStrayEvents: DriveOptions['onStrayEvents'] = (events, delivery) =>
+    keepEvents({ journal, sessions, ownSessions, clock }, events, delivery)
+  const stray = { onStrayTerminal, onStrayEvents }
+  const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, ...stray }
   const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
   const placement = createLocalPlacement({
     launcher: config.launcher,
@@ -42,6 +50,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     cancelGraceMs: config.cancelGraceMs,
     partitionGraceMs: config.partitionGraceMs,
     host: hostName,
+    outputOf: (address) => outputOf(dataDir ?? '.', address),
     clock,
     random,
     logger,
@@ -66,11 +75,26 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   for (const [role, count = 0] of Object.entries(config.pool.prewarm))
     pool.keepReady(role, count, () => standardNeed(config, role))
   const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
-  const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission), isGone }
-  if (config.sessions !== undefined)
-    return { ...parts, sessions: withDeadline(config.sessions, clock), ownSessions: undefined }
+  const whyNotDetached = obstacleToDetaching(config, bus)
+  const detached = [...config.roles].find(([, role]) => role.detached === true)
+  if (detached !== undefined && whyNotDetached !== undefined)
+    throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
+  const admission = new Admission(config.admission)
+  const parts = { config, journal, drive, placement, pool, admission, isGone, whyNotDetached }
+  return { ...parts, sessions, ownSessions }
+}
+
+function sessionsOf({ sessions, clock }: Config, store: Store): Pick<Surroundings, 'sessions' | 'ownSessions'> {
+  if (sessions !== undefined) return { sessions: withDeadline(sessions, clock), ownSessions: undefined }
   const ownSessions = new StoreSessions(store)
-  return { ...parts, sessions: ownSessions, ownSessions }
+  return { sessions: ownSessions, ownSessions }
+}
+
+function obstacleToDetaching({ bus: choice, dataDir, launcher }: Config, bus: Bus): string | undefined {
+  if (choice === undefined) return 'detached runs need a broker that outlives the runner: createRunner({ bus })'
+  if (!bus.capabilities.has('detached')) return 'this bus does not keep detached runs'
+  if (dataDir === null) return 'detached runs need a dataDir, in which a later life finds them'
+  return launcher.canDetach === true ? undefined : 'its launcher cannot start a process that outlives the runner'
 }
 
 /** How long a worker of an earlier life may take to end: its lifeline is gone. */

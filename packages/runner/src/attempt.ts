@@ -44,8 +44,6 @@ export interface AttemptLoop {
   readonly earlier: OpenRun['attempts']
   /** The last of them, when it was left without an end. */
   readonly leftOver: LeftOver | undefined
-  readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
-  readonly flushed: () => Promise<void>
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'queued'>) => void
   /** Called when it got its permit. */
   readonly onAdmitted: () => void
@@ -54,7 +52,13 @@ export interface AttemptLoop {
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
   /** Called when the attempt may be acknowledged, steered and watched. */
   readonly onAttempt: (attempt: Attempt) => void
-  readonly hooks: Pick<AttemptOptions, 'onAccepted' | 'onTerminal' | 'onSteerReceipt'>
+  readonly hooks: AttemptHooks
+}
+
+/** What takes an attempt's events, and learns of its progress. */
+export type AttemptHooks = Pick<AttemptOptions, 'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt'> & {
+  /** Takes events of an attempt, in order, each once; `first` is the first one's number. */
+  readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
 }
 
 /** How the last attempt ended. */
@@ -67,6 +71,8 @@ export interface LoopEnd {
   readonly retire: () => void
   /** To be called when the outcome is recorded and nobody has to be told any more: the broker may forget it. */
   readonly acknowledge: () => void
+  /** It goes on without this runner: this is not how it ended. */
+  readonly left?: boolean
 }
 
 /** An attempt that has ended. */
@@ -175,6 +181,7 @@ function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, 
     confirm: end.how === 'terminal' ? end.confirm : () => undefined,
     retire: () => lease?.release('retire'),
     acknowledge: end.how === 'terminal' ? end.acknowledge : () => undefined,
+    left: end.how === 'left',
   }
 }
 
@@ -225,6 +232,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
     ...(worker.process === undefined ? {} : { process: worker.process }),
+    ...(loop.plan.detached ? { detached: { limits: account.left } } : {}),
   }
   const { end, lastSeq } = await follow(loop, ref, lease, started, account)
   // It may still run, and nobody looks after it any more: whoever else uses the worker loses it too.
@@ -237,14 +245,14 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
   const how = end.how === 'terminal' ? end.terminal.status : untold
   const record: AttemptRecord = { ...started, end: { how, lastSeq, at: clock.now() } }
   const outcome = outcomeAfter(end, gone, loop.signal)
-  // L1: before the permit is given back, so that the next run finds it.
-  if (outcome.status === 'completed') lease.release('park')
-  return { ref, lease, end, gone, outcome, record }
+  // L1: before the permit is given back, so that the next run finds it. A detached one is leaving.
+  if (outcome.status === 'completed' && !loop.plan.detached) lease.release('park')
+  return { ref, lease, end, gone, outcome, record: end.how === 'left' ? undefined : record }
 }
 
 /** L3, but for what is decided later: who ended in order is retired once that is recorded. */
 function releaseAfter(end: AttemptEnd): Release | undefined {
-  if (end.how === 'terminal') return undefined
+  if (end.how === 'terminal' || end.how === 'left') return undefined
   if (end.how === 'unplaced') return 'unused'
   if (end.how !== 'unclaimed') return 'kill'
   switch (end.why) {
@@ -279,9 +287,8 @@ async function follow(
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
     cancelGraceMs: config.cancelGraceMs,
     settleMs: config.partitionGraceMs,
-    record: (first, events) => loop.record(ref.epoch, first, events),
-    flushed: loop.flushed,
     ...loop.hooks,
+    record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
   loop.onAttempt(attempt)
   const end = await attempt.ended
@@ -294,12 +301,18 @@ function wasLost({ attached, exit }: WorkerEnd): boolean {
   return attached || exit.signal !== null
 }
 
+/** What those are told who wait for a detached run when its runner closes. */
+export const leftOutcome: Outcome = failed('CLOSED', 'its runner was closed, and the run goes on: attach to it later', {
+  mayStillRun: true,
+})
+
 function cancelledBy(signal: AbortSignal): Outcome {
   return { status: 'cancelled', reason: String(signal.reason) }
 }
 
 function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: AbortSignal): Outcome {
   if (end.how === 'unplaced') return signal.aborted ? cancelledBy(signal) : failedBy(end.error)
+  if (end.how === 'left') return leftOutcome
   const never = end.how === 'terminal' || end.how === 'lost' ? end.eventsLost : undefined
   const eventsLost = never ?? (end.how === 'terminal' ? end.terminal.lost : undefined)
   if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)

@@ -78,6 +78,7 @@ const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
   retry: true,
   concurrency: true,
   priority: true,
+  detached: true,
 }
 const postures: Readonly<Record<keyof Posture, true>> = {
   bypass: true,
@@ -201,7 +202,7 @@ const poolOptions: Readonly<Record<keyof WarmPoolOptions, true>> = {
   prewarm: true,
 }
 
-function checkPool(pool: WarmPoolOptions, roles: object): Required<WarmPoolOptions> {
+function checkPool(pool: WarmPoolOptions, roles: RunnerOptions['roles']): Required<WarmPoolOptions> {
   if (!isObject(pool)) throw bad('pool', 'an object')
   checkNames('pool', pool, poolOptions)
   const { maxIdle = 16, maxIdlePerKey = 4, idleMs = 300_000, maxAgeMs = 3_600_000, maxUses = 100, prewarm = {} } = pool
@@ -212,8 +213,10 @@ function checkPool(pool: WarmPoolOptions, roles: object): Required<WarmPoolOptio
   check('pool.maxUses', maxUses, isSome, 'a number of runs, at least 1')
   if (!isObject(prewarm)) throw bad('pool.prewarm', 'an object of numbers by role')
   checkNames('pool.prewarm', prewarm, roles)
-  for (const [role, count] of Object.entries(prewarm))
+  for (const [role, count] of Object.entries(prewarm)) {
     check(`pool.prewarm.${role}`, count, isCount, 'a number of workers')
+    if (roles[role]?.detached === true) throw bad(`pool.prewarm.${role}`, 'left out: its runs are detached')
+  }
   return { maxIdle, maxIdlePerKey, idleMs, maxAgeMs, maxUses, prewarm }
 }
 
@@ -300,6 +303,7 @@ function checkRole(field: string, role: RoleOptions): void {
   checkLimits(`${field}.limits`, role.limits)
   check(`${field}.idempotent`, role.idempotent, isFlag, 'true or false')
   check(`${field}.priority`, role.priority, Number.isFinite, 'a number')
+  check(`${field}.detached`, role.detached, isFlag, 'true or false')
   check(`${field}.retry`, role.retry, isObject, 'an object')
   checkNames(`${field}.retry`, role.retry ?? {}, { attempts: true, backoffMs: true, maxBackoffMs: true })
   check(`${field}.retry.attempts`, role.retry?.attempts, isSome, 'a number of attempts, at least 1')

@@ -7,58 +7,28 @@
  *   without a receipt are answered.
  * - *X3* Messages are in the session's transcript as soon as they are acknowledged, where it is kept in the journal's
  *   database; a session store of the caller's own gets them at the end.
+ * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
  */
-import { codeOf, GreenroomError, type JsonValue, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
+import { codeOf, GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
-import { untilAbort } from './abort.ts'
-import type { Admission } from './admission.ts'
-import { runAttempts, type LoopEnd } from './attempt.ts'
-import type { Config } from './config.ts'
-import type { Attempt, Drive } from './drive/index.ts'
+import { abortReason, untilAbort } from './abort.ts'
+import { leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
+import { leftDetached, takeOver } from './detached.ts'
+import type { Attempt } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import { failedBy } from './ending.ts'
-import { attemptOperation, type AttemptRecord, type Journal, type OpenRun, type StartKey } from './journal.ts'
-import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
+import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
+import { attemptOperation, type OpenRun, type StartKey } from './journal.ts'
+import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
-import type { Lease, Pool } from './pool/index.ts'
+import type { Lease } from './pool/index.ts'
 import { outcomeOfLeftOver, settleLeftOver, type LeftOver } from './left-over.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
-import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
-import type { SessionStore } from './session-store.ts'
+import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
 import { Steering, type Steer } from './steering.ts'
 import { Transcript } from './transcript.ts'
-import type { StoreSessions } from './store-sessions.ts'
-
-/** What executions work with: the runner's parts. */
-export interface Surroundings {
-  readonly config: Config
-  readonly journal: Journal
-  readonly sessions: SessionStore
-  /** The same, when it is in the journal's database: then one transaction does both. */
-  readonly ownSessions: StoreSessions | undefined
-  readonly drive: Drive
-  readonly placement: Placement
-  readonly pool: Pool<WorkerNeed, PlacedWorker>
-  readonly admission: Admission
-  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
-  readonly isGone: (record: AttemptRecord) => Promise<boolean>
-}
-
-type Spec = RunSpec & { readonly input?: JsonValue | undefined }
-
-/** What is special about an execution. */
-export interface ExecutionOptions {
-  /** Why it is not even tried. */
-  readonly refusal?: GreenroomError | undefined
-  /** What whoever ordered it wants. */
-  readonly duty?: Duty | undefined
-  /** What an earlier life of the runner left of it. */
-  readonly earlier?: OpenRun
-  /** By which it is found when it is started again. */
-  readonly start?: StartKey
-}
 
 const retryMs = 200
 const recordTries = 10
@@ -88,6 +58,13 @@ export class Execution implements Run {
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
+  #isDetached = false
+  #isDurable = false
+  #isLeft = false
+  /** That of an earlier life. */
+  #adopted: PlacedWorker | undefined
+  /** Whether {@link Execution.#attempt} has not ended. */
+  #isFollowing = false
   #lease: Lease<PlacedWorker> | undefined
   #log: LogPart | undefined
   #attempt: Attempt | undefined
@@ -111,7 +88,9 @@ export class Execution implements Run {
     this.#startedAt = earlier?.record.startedAt ?? clock.now()
     this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
-    this.#feed = new Feed(this.id, around.journal, earlier?.attempts)
+    // The one that is taken over goes on.
+    const over = earlier !== undefined && leftDetached(earlier) !== undefined ? -1 : undefined
+    this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, over))
     const { journal, sessions, ownSessions } = around
     this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions })
     this.#recorder = new Recorder({
@@ -123,7 +102,6 @@ export class Execution implements Run {
       transcribe: (ref, seq, event) => this.#transcript.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
     })
-    if (earlier !== undefined) this.#recorder.messages.push(...around.journal.messagePlaces(this.id))
     this.#durable.promise.catch(() => undefined)
     const lived = this.#live()
     this.outcome = lived.then(({ outcome }) => outcome)
@@ -161,6 +139,23 @@ export class Execution implements Run {
     return this.outcome
   }
 
+  /**
+   * Lets it go on without this runner, if it is detached and recorded.
+   *
+   * @returns whether it does
+   */
+  leave(): boolean {
+    const mayLeave = this.#isDetached && this.#isDurable && !this.#abort.signal.aborted
+    if (!mayLeave || this.#phase === 'ending' || this.#phase === 'ended') return false
+    this.#isLeft = true
+    if (this.#isFollowing) {
+      // Before its end is known here: whoever closes the placement must not end it.
+      ;(this.#adopted ?? this.#lease?.worker)?.leave()
+      this.#attempt?.leave()
+    } else this.#abort.abort('the runner was closed')
+    return true
+  }
+
   /** Its readers hold it back no more. */
   hurry(): void {
     this.#feed.hurry('run')
@@ -177,7 +172,7 @@ export class Execution implements Run {
   }
 
   status(): RunStatus {
-    const { worker, warm = false, miss } = this.#lease ?? {}
+    const { worker = this.#adopted, warm = false, miss } = this.#lease ?? {}
     return {
       runId: this.id,
       role: this.#spec.role,
@@ -207,6 +202,7 @@ export class Execution implements Run {
     await Promise.resolve()
     const end = await this.#run()
     this.#log?.end()
+    if (this.#isLeft || end.left === true) return this.#goAway()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
     this.#isRecorded = recorded
@@ -219,8 +215,20 @@ export class Execution implements Run {
     return { ...end, recorded }
   }
 
+  /** X5 */
+  async #goAway(): Promise<LoopEnd & { readonly recorded: boolean }> {
+    this.#isLeft = true
+    this.#settleLate(this.#steering.close(), false)
+    this.#status = leftOutcome.status
+    this.#ms = this.#elapsed()
+    this.#phase = 'ended'
+    this.#feed.end()
+    return { ...this.#over(leftOutcome), recorded: false }
+  }
+
   async #settle(end: LoopEnd & { readonly recorded: boolean }): Promise<void> {
     const { outcome, recorded, confirm, retire, acknowledge } = end
+    if (this.#isLeft) return this.#duty?.admitted()
     // Before it is delivered: whoever is told may wait for another run, which needs this one's place.
     if (recorded) confirm()
     retire()
@@ -236,7 +244,7 @@ export class Execution implements Run {
     if (signal === undefined) return undefined
     if (typeof signal?.addEventListener !== 'function')
       throw new GreenroomError('BAD_OPTIONS', 'signal must be an AbortSignal')
-    const onAbort = (): void => void this.cancel(reasonOf(signal))
+    const onAbort = (): void => void this.cancel(abortReason(signal))
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
     return { [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) }
@@ -259,7 +267,10 @@ export class Execution implements Run {
 
   /** What an earlier life left is settled first: a plan is needed only for what follows. */
   async #goOn(earlier: OpenRun): Promise<LoopEnd> {
-    const leftOver = await settleLeftOver(this.#around, earlier)
+    this.#isDetached = leftDetached(earlier) !== undefined
+    if (!this.#isDetached) this.#recall()
+    const leftOver = this.#isDetached ? await this.#takeOver(earlier) : await settleLeftOver(this.#around, earlier)
+    if (this.#isDetached && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
     const { signal } = this.#abort
     try {
       if (this.#around.ownSessions === undefined) await untilAbort(signal, this.#retell())
@@ -273,6 +284,32 @@ export class Execution implements Run {
       this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
       return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
     }
+  }
+
+  /** Follows the attempt that goes on; undefined when it was left again. */
+  #takeOver(earlier: OpenRun): Promise<LeftOver | undefined> {
+    this.#isDurable = true
+    this.#durable.resolve()
+    return takeOver(
+      {
+        ...this.#around,
+        signal: this.#abort.signal,
+        hooks: this.#hooks(),
+        onAttempt: (attempt, worker, received) => {
+          this.#recall()
+          this.#adopted = worker
+          this.#log = worker.log.open()
+          this.#enter('running')
+          this.#follow(attempt, received)
+        },
+      },
+      earlier,
+    )
+  }
+
+  /** What it said in an earlier life is part of its transcript. */
+  #recall(): void {
+    this.#recorder.messages.push(...this.#around.journal.messagePlaces(this.id))
   }
 
   /** What its earlier attempts said reaches a session store of the caller's own only now. */
@@ -299,6 +336,7 @@ export class Execution implements Run {
       config,
       sessions,
       replyTo: drive.peer.address,
+      whyNotDetached: this.#around.whyNotDetached,
     })
     return untilAbort(this.#abort.signal, planned)
   }
@@ -306,7 +344,14 @@ export class Execution implements Run {
   #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
     const { config, journal, drive, pool, admission } = this.#around
     const begun = this.#begin(plan)
-    begun.then(this.#durable.resolve, () => undefined)
+    this.#isDetached = plan.detached
+    begun.then(
+      () => {
+        this.#isDurable = true
+        this.#durable.resolve()
+      },
+      () => undefined,
+    )
     return runAttempts({
       plan,
       pool,
@@ -318,11 +363,6 @@ export class Execution implements Run {
       begun,
       earlier: this.#earlier?.attempts ?? [],
       leftOver,
-      record: (epoch, first, events) => {
-        this.#recorder.record(epoch, first, events)
-        for (const event of events) this.#steering.noteTaken(event)
-      },
-      flushed: () => this.#recorder.flushed(),
       // It was let in before its runner ended.
       exempt: this.#earlier !== undefined || (this.#duty?.exempt ?? false),
       onPhase: (phase) => {
@@ -338,19 +378,37 @@ export class Execution implements Run {
         this.#attempts = epoch
       },
       onEnd: (ref, record) => this.#ends.push(attemptOperation(ref, record)),
-      onAttempt: (attempt) => {
-        this.#attempt = attempt
-        this.#feed.begin(attempt.ref.epoch, (upTo) => attempt.ack(upTo))
-      },
-      hooks: {
-        onAccepted: () => {
-          this.#enter('running')
-          if (this.#attempt !== undefined) this.#steering.handOver(this.#attempt)
-        },
-        onTerminal: () => this.#feed.hurry('attempt'),
-        onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
-      },
+      onAttempt: (attempt) => this.#follow(attempt, 0),
+      hooks: this.#hooks(),
     })
+  }
+
+  /** @param received - the last of its events that is stored already */
+  #follow(attempt: Attempt, received: number): void {
+    this.#attempt = attempt
+    this.#isFollowing = true
+    const worker = this.#adopted ?? this.#lease?.worker
+    void attempt.ended.then(({ how }) => {
+      this.#isFollowing = false
+      if (how === 'left') worker?.leave()
+    })
+    this.#feed.begin(attempt.ref.epoch, (upTo) => attempt.ack(upTo), received)
+  }
+
+  #hooks(): AttemptHooks {
+    return {
+      record: (epoch, first, events) => {
+        this.#recorder.record(epoch, first, events)
+        for (const event of events) this.#steering.noteTaken(event)
+      },
+      flushed: () => this.#recorder.flushed(),
+      onAccepted: () => {
+        this.#enter('running')
+        if (this.#attempt !== undefined) this.#steering.handOver(this.#attempt)
+      },
+      onTerminal: () => this.#feed.hurry('attempt'),
+      onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
+    }
   }
 
   #enter(phase: RunPhase): void {
@@ -369,13 +427,18 @@ export class Execution implements Run {
   async #record(end: LoopEnd): Promise<boolean> {
     const late = this.#steering.close()
     const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
+    this.#settleLate(late, recorded)
+    return recorded
+  }
+
+  /** Answers the senders of texts that came too late; those that are not in the transcript yet are put there. */
+  #settleLate(late: readonly Steer[], isKept: boolean): void {
     for (const { text, settle } of late) {
-      const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text)
+      const kept = isKept ? Promise.resolve('not-live' as const) : this.#appendLate(text)
       // Who was told `queued` hears no more of it.
       kept.catch(() => undefined)
       settle(kept)
     }
-    return recorded
   }
 
   async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<void> {
@@ -422,10 +485,4 @@ function isObject(value: unknown): value is object {
  */
 function mayHelp(error: unknown): boolean {
   return isStoreError(error) ? error.retry === 'later' : codeOf(error) === undefined
-}
-
-/** Why a caller's signal aborted, as text for the executor and the outcome. */
-function reasonOf({ reason }: AbortSignal): string {
-  const why: unknown = reason
-  return why instanceof Error ? why.message : String(why)
 }

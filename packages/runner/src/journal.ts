@@ -26,6 +26,7 @@ import {
   parseOutcome,
   type Delivery,
   type JsonValue,
+  type Limits,
   type Outcome,
   type RunEvent,
   type RunRef,
@@ -66,6 +67,7 @@ export type RunRecord = {
   readonly delayMs?: number
   readonly priority?: number
   readonly limits?: LimitOptions
+  readonly detached?: boolean
   /** The parent that is told of its end. */
   readonly parent?: string
   /** The digest of the idempotency key that started it. */
@@ -97,6 +99,8 @@ export type AttemptRecord = {
   readonly process?: string
   readonly warm: boolean
   readonly startedAt: number
+  /** Its worker goes on without its runner: what it may use. */
+  readonly detached?: { readonly limits: { readonly [Limit in keyof Limits]: Limits[Limit] } }
   readonly end?: { readonly how: string; readonly lastSeq: number; readonly at: number }
 }
 
@@ -190,11 +194,12 @@ export class Journal {
   attempts(runId: string): OpenRun['attempts'] {
     return this.#store.scan('attempt', { prefix: `${runId}/` }).flatMap(({ key, meta }) => {
       const epoch = Number(key.slice(-6))
-      return isAttemptRecord(meta) ? [{ ...meta, epoch, lastSeq: this.#lastSeq({ runId, epoch }) }] : []
+      return isAttemptRecord(meta) ? [{ ...meta, epoch, lastSeq: this.lastSeq({ runId, epoch }) }] : []
     })
   }
 
-  #lastSeq(ref: RunRef): number {
+  /** The number of an attempt's last entry; 0 when there is none. */
+  lastSeq(ref: RunRef): number {
     const range = { prefix: `${epochKey(ref)}/`, reverse: true, limit: 1, bodies: false }
     return Number(this.#store.scan('entry', range)[0]?.key.slice(-10) ?? 0)
   }
@@ -213,6 +218,16 @@ export class Journal {
       .scan('entry', { prefix: `${runId}/`, bodies: false })
       .filter(({ meta }) => meta['type'] === 'message')
       .map(({ key }) => ({ epoch: Number(key.slice(-17, -11)), seq: Number(key.slice(-10)) }))
+  }
+
+  /** The run of an attempt, when that is open and its worker this one: then it may say more. */
+  awaiting(
+    { runId, epoch }: RunRef,
+    { from, fromIncarnation }: Pick<Delivery, 'from' | 'fromIncarnation'>,
+  ): RunRecord | undefined {
+    const { record, attempts = [] } = this.openRun(runId) ?? {}
+    const { address, incarnation, end } = attempts.find((one) => one.epoch === epoch) ?? {}
+    return end === undefined && address === from && incarnation === fromIncarnation ? record : undefined
   }
 
   /** Keeps the terminal of an attempt that nobody follows, until its run has an outcome; undefined when it has one. */

@@ -2,7 +2,8 @@
  * The launcher: how a worker process comes into being. A container or a sandbox is another implementation of it.
  *
  * - *L1* `launch` never throws: what fails is told by `exited`.
- * - *L2* The process is alone in its group, and ends, with all it started, when the runner's process ends.
+ * - *L2* The process is alone in its group, and ends, with all it started, when the runner's process ends; with `output` it
+ *   goes on.
  * - *L3* `exited` resolves once, when the process itself is gone; it never rejects.
  * - *L4* `kill` reaches the whole group and does nothing once that is gone.
  */
@@ -16,6 +17,11 @@ export interface LaunchSpec {
   readonly address: string
   /** Its whole environment: nothing else is inherited. */
   readonly env: Readonly<Record<string, string>>
+  /**
+   * The process is to outlive the runner (L2): a file, whose folder is there, for all that it writes, since pipes would end
+   * with the runner. Only for a launcher that `canDetach`.
+   */
+  readonly output?: string
 }
 
 /** How a process ended. */
@@ -59,6 +65,8 @@ export interface Launcher {
    * default it always is.
    */
   readonly identify?: () => LaunchIdentity
+  /** Whether it does as {@link LaunchSpec.output} says: without that, runs that are to be detached are refused. = false */
+  readonly canDetach?: boolean
   /** Starts one. See L1 to L4. */
   launch(spec: LaunchSpec): Launched
 }

@@ -6,8 +6,8 @@
  */
 import type { Outcome, RunRef, Usage } from '@greenroom/proto'
 import type { Config } from './config.ts'
-import type { Drive, UntrippedEnd } from './drive/index.ts'
-import { failed, outcomeOf } from './ending.ts'
+import type { AttemptEnd, Drive, UntrippedEnd } from './drive/index.ts'
+import { failed, outcomeOf, outcomeOfTrip } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 
 /** What a left-over attempt is settled with. */
@@ -22,10 +22,12 @@ export interface LeftOverParts {
 /** A left-over attempt, settled. */
 export interface LeftOver {
   readonly ref: RunRef
-  readonly end: UntrippedEnd
+  readonly end: AttemptEnd
   /** As it is to be recorded now. */
   readonly record: AttemptRecord
   readonly usage: Usage | undefined
+  /** Its worker went on without its runner, and ended without a last word: how, for people. */
+  readonly lost?: string
 }
 
 /**
@@ -83,10 +85,16 @@ async function settled(
  * @param signal - aborts when the caller has cancelled the run
  * @returns undefined when nothing ran
  */
-export function outcomeOfLeftOver({ end }: LeftOver, idempotent: boolean, signal: AbortSignal): Outcome | undefined {
+export function outcomeOfLeftOver(
+  { end, record, lost }: LeftOver,
+  idempotent: boolean,
+  signal: AbortSignal,
+): Outcome | undefined {
+  const eventsLost = end.how === 'terminal' || end.how === 'lost' ? end.eventsLost : undefined
+  if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)
   const cancelled = { status: 'cancelled', reason: String(signal.reason) } as const
   if (end.how === 'terminal') {
-    if (end.terminal.status !== 'cancelled') return outcomeOf(end.terminal, end.eventsLost)
+    if (end.terminal.status !== 'cancelled' || record.detached !== undefined) return outcomeOf(end.terminal, eventsLost)
     // Nobody cancelled it before: its worker did, when it had lost its runner.
     const stopped = failed('WORKER_LOST', 'its worker stopped it when its runner had ended', { mayStillRun: false })
     return signal.aborted ? cancelled : stopped
@@ -94,6 +102,8 @@ export function outcomeOfLeftOver({ end }: LeftOver, idempotent: boolean, signal
   if (end.how !== 'lost') return undefined
   const { mayStillRun } = end
   if (signal.aborted && !mayStillRun) return cancelled
+  // Its last word was stored before it left, if it had one.
+  if (lost !== undefined) return failed('WORKER_LOST', lost, { mayStillRun, ...(eventsLost && { eventsLost }) })
   if (idempotent && !mayStillRun) return failed('WORKER_LOST', 'its runner ended', { mayStillRun })
   return failed('OUTCOME_UNKNOWN', 'its runner ended while a worker had it', { mayStillRun })
 }

@@ -2,7 +2,8 @@
 import { codeOf, decodePayload, encodePayload, GreenroomError, isJson, type JsonValue } from '@greenroom/proto'
 import { checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
-import { Execution, type ExecutionOptions, type Surroundings } from './execution.ts'
+import type { ExecutionOptions, Surroundings } from './execution-parts.ts'
+import { Execution } from './execution.ts'
 import type { OpenRun, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import { keepAlive } from './platform/surroundings.ts'
@@ -249,8 +250,9 @@ export class LiveRunner implements Runner {
     await this.#home.disposeAsync()
   }
 
+  /** Ends all that is in progress, but for detached runs, which go on without it. */
   #cancelAll(reason: string): void {
-    for (const run of this.#runs) void run.cancel(reason)
+    for (const run of this.#runs) if (!run.leave()) void run.cancel(reason)
   }
 
   async #allEnded(): Promise<void> {

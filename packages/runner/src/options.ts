@@ -46,6 +46,8 @@ export interface RoleOptions<Executor extends string = string> {
   }
   /** Who waits with a larger number is let in first. = 0 */
   readonly priority?: number
+  /** Whether its runs go on when their runner ends: see `RunSpec.detached`. = false */
+  readonly detached?: boolean
 }
 
 /** How much a runner does at a time. */

@@ -49,6 +49,8 @@ export interface Plan {
   readonly retry: RetryOptions
   /** What the role says; undefined where it leaves that to the executor. */
   readonly idempotent: boolean | undefined
+  /** Whether it goes on without its runner. */
+  readonly detached: boolean
   /** What the session gets before the run: the caller's messages and the assignment. */
   readonly sessionEntries: readonly SessionEntry[]
 }
@@ -65,18 +67,21 @@ export interface PlanRequest {
   readonly sessions: SessionStore
   /** The runner's mailbox. */
   readonly replyTo: string
+  /** Why no run can be detached; undefined when it can. */
+  readonly whyNotDetached: string | undefined
 }
 
 /**
  * Plans a run.
  *
  * @param request - see {@link PlanRequest}
- * @throws GreenroomError `UNKNOWN_ROLE`, `BAD_OPTIONS`, `INPUT_INVALID`, `SECRET_MISSING`
+ * @throws GreenroomError `UNKNOWN_ROLE`, `BAD_OPTIONS`, `INPUT_INVALID`, `SECRET_MISSING`, `MISSING_FEATURE`
  */
 export async function planRun(request: PlanRequest): Promise<Plan> {
   const { runId, session, spec, config, startedAt } = request
   const role = roleOf(request)
   checkSpec(request)
+  const detached = detachedOf(request, role)
   const known = await request.sessions.get(session)
   const earlier = await request.sessions.messages(session)
   const said = [...earlier, ...(spec.messages ?? [])]
@@ -95,7 +100,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   }
   return {
     record: { runId, role: spec.role, session, startedAt, ...what, ...orderOf(spec) },
-    need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), what),
+    need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), { ...what, detached }),
     assignment: {
       runId,
       replyTo: request.replyTo,
@@ -109,7 +114,9 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       cancelGraceMs: config.cancelGraceMs,
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
+      ...(detached ? { detached, required: ['detached'] } : {}),
     },
+    detached,
     ticket: ticketOf(role, spec),
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
@@ -139,6 +146,7 @@ export async function standardNeed(config: Config, name: string): Promise<Worker
   const workspace = resolve(workingDirectory(), role.workspace ?? '.')
   return needOf(config, name, role, await secretsOf(config, name, role), {
     workspace,
+    detached: false,
     ...(model === undefined ? {} : { model }),
   })
 }
@@ -149,7 +157,7 @@ function needOf(
   name: string,
   role: RoleOptions,
   secrets: Readonly<Record<string, string>>,
-  { workspace, model }: { readonly workspace: string; readonly model?: string },
+  { workspace, model, detached }: { readonly workspace: string; readonly model?: string; readonly detached: boolean },
 ): WorkerNeed {
   const env = role.env ?? []
   const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
@@ -173,10 +181,19 @@ function needOf(
     enforce: enforce === true,
     unattended: unattended === true,
     readOnly: readOnly === true,
+    detached,
     ...named('secret', secrets),
     ...named('env', workerEnvironment([...config.env, ...env], config.dataDir)),
   }
-  return { role: name, executor: role.executor, secrets, env, fixed }
+  return { role: name, executor: role.executor, secrets, env, detached, fixed }
+}
+
+/** @throws GreenroomError `BAD_OPTIONS`, `MISSING_FEATURE` */
+function detachedOf({ spec, whyNotDetached }: PlanRequest, role: RoleOptions): boolean {
+  const { detached = role.detached ?? false } = spec
+  if (typeof detached !== 'boolean') throw new GreenroomError('BAD_OPTIONS', 'detached must be true or false')
+  if (detached && whyNotDetached !== undefined) throw new GreenroomError('MISSING_FEATURE', whyNotDetached)
+  return detached
 }
 
 const defaultPosture: Posture = { unattended: true }
@@ -188,11 +205,13 @@ function roleOf({ spec, config }: PlanRequest): RoleOptions {
 }
 
 /** What of an order does not follow from its role, for another life of the runner. */
-function orderOf({ delayMs, priority, limits: bounds }: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limits'> {
+function orderOf(spec: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limits' | 'detached'> {
+  const { delayMs, priority, limits: bounds, detached } = spec
   return {
     ...(delayMs === undefined ? {} : { delayMs }),
     ...(priority === undefined ? {} : { priority }),
     ...(bounds === undefined ? {} : { limits: bounds }),
+    ...(detached === undefined ? {} : { detached }),
   }
 }
 

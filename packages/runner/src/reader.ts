@@ -120,8 +120,9 @@ export class Feed {
    *
    * @param epoch - which
    * @param release - called with F1 whenever it grows
+   * @param after - the last of its events that only the journal has. = none
    */
-  begin(epoch: number, release: (upTo: number) => void): void {
+  begin(epoch: number, release: (upTo: number) => void, after = 0): void {
     if (epoch !== this.#epoch) {
       if (this.#first > 1 || this.#buffer.length > 0) this.#lasts.set(this.#epoch, this.last)
       this.#drop(this.#buffer.length)
@@ -131,6 +132,10 @@ export class Feed {
       if (this.#hurried === 'attempt') this.#hurried = undefined
     }
     this.#release = release
+    if (after === 0) return
+    this.#first = after + 1
+    this.#released = after
+    this.#wake()
   }
 
   /** Takes the next events of the attempt; those that are entries are committed. */

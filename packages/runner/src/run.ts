@@ -24,6 +24,13 @@ export interface RunSpec<Role extends string = string> {
   readonly priority?: number
   /** Its bounds. = the session's, the role's, the runner's, each for itself */
   readonly limits?: LimitOptions
+  /**
+   * Whether it goes on when its runner ends, however that ends: a later life with the same `dataDir` follows it again, by
+   * `attach` or `resume`, for up to 7 days. It needs a broker outside the runner (`bus`) and a `dataDir`
+   * (`MISSING_FEATURE`), and has a worker of its own, which writes to a file. Its entries are stored at the broker; its
+   * deltas are dropped. = the role's
+   */
+  readonly detached?: boolean
   /** Cancels the run when it aborts. */
   readonly signal?: AbortSignal
 }

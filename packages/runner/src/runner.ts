@@ -109,11 +109,14 @@ export interface Runner<
    * Takes no new runs, lets those in progress end, drains its schedulers, then closes. Readers do not hold runs back from then on: a reader
    * that stopped sees `skipped` in place of the deltas that it did not take in time.
    *
-   * @param options - `graceMs`: how long runs may take before they are cancelled, and completion handlers before nobody
-   *   waits for them (a second more at least, after the last run). = for ever
+   * @param options - `graceMs`: how long runs may take before they are cancelled, or left if they are detached, and completion
+   *   handlers before nobody waits for them (a second more at least, after the last run). = for ever
    */
   drain(options?: { readonly graceMs?: number }): Promise<void>
-  /** Cancels every run, ends every worker, closes. Idempotent. */
+  /**
+   * Cancels every run, ends every worker, closes. Detached runs go on: whoever waits for their outcome here is told `CLOSED`
+   * with `mayStillRun`, and a later life has the outcome. Idempotent.
+   */
   close(): Promise<void>
   /** Resolves when it is closed. */
   readonly closed: Promise<void>
@@ -163,7 +166,7 @@ export interface AnyRunner extends Omit<Runner, 'run' | 'start' | 'scheduler' | 
  * @param options - see {@link RunnerOptions}
  * @throws GreenroomError `BAD_OPTIONS` naming the field, `UNSUPPORTED_PLATFORM`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`,
  * `STORE_DAMAGED`, `UNAUTHORIZED`, `UNSUPPORTED_VERSION`; `CONNECT_FAILED` when the bus cannot be reached for
- * `partitionGraceMs`
+ * `partitionGraceMs`; `MISSING_FEATURE` when a role is detached and nothing can outlive the runner
  *
  * @example
  * ```ts

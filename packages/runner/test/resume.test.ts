@@ -123,10 +123,12 @@ test(
       terminal: all(4, { status: 'completed', output: 1, text: 'done' }),
       again: all(3, { status: 'completed', output: 2 }),
       waiting: all(4, stopped),
+      detached: all(3, { status: 'completed', output: 1, text: 'done' }),
       unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
       queued: [0, 1, 2].map((n) => ({ status: 'completed', text: `queued ${n}` })),
       child: [{ status: 'completed', text: 'child' }],
     })
+    for (const one of events['detached'] ?? []) expect(shown(one)).toEqual(['1/1 message', '1/2 data', '1/3 message'])
     for (const one of events['again'] ?? [])
       expect(shown(one).slice(0, 3)).toEqual(['1/1 message', '1/2 data', '2/1 message'])
     await until(() => broker.stats().messages === 0, 'an empty bus')

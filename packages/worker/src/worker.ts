@@ -11,8 +11,9 @@
  * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
  * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
+ * - *W6* One that is `detached` has no owner to end with: it leaves after its run, when the broker has its last word.
  */
-import { createLinkSender } from '@greenroom/bus'
+import { createDetachedSender, createLinkSender, type LinkSender } from '@greenroom/bus'
 import {
   codeOf,
   decodeMessage,
@@ -296,6 +297,7 @@ class Loop implements Worker {
     else if (await this.#claim(delivery)) await this.#terminate(order, attempt, 0)
     this.#engaged -= 1
     this.#changed()
+    if (this.#options.provision.detached === true) void this.drain()
   }
 
   async #host(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {
@@ -335,23 +337,35 @@ class Loop implements Worker {
       attempt.end()
       return free()
     }
-    const { pid, loopLag, rssMb, sent } = this.#options.platform
+    const { pid, sent } = this.#options.platform
     this.#publish(attempt.replyTo, 'accepted', { ...attempt.ref, ...(pid === undefined ? {} : { pid }) })
     await sent?.()
-    const link = createLinkSender({
-      peer: this.#peer,
-      to: attempt.replyTo,
-      ref: attempt.ref,
-      clock: this.#clock,
-      ...(loopLag === undefined ? {} : { loopLag }),
-      ...(rssMb === undefined ? {} : { rssMb }),
-    })
+    const isDetached = order.run?.detached === true
+    const link = this.#linkOf(attempt, isDetached)
     const ending = await attempt.execute(messages, link)
     this.#changed()
     void attempt.settled.then(free)
-    await this.#terminate(attempt, ending, link.lastSeq)
-    await this.#linger(attempt)
+    // What is stored is there for whoever comes: nobody has to ask for it.
+    if (isDetached) await link.flushed(this.#hopeless.signal).catch(() => undefined)
+    await this.#terminate(attempt, ending, link.lastSeq, isDetached ? Infinity : this.#lingerMs)
+    if (!isDetached) await this.#linger(attempt)
     link.close()
+  }
+
+  #linkOf({ ref, replyTo }: Attempt, isDetached: boolean): LinkSender {
+    const { loopLag, rssMb } = this.#options.platform
+    const options = {
+      peer: this.#peer,
+      to: replyTo,
+      ref,
+      clock: this.#clock,
+      ...(loopLag === undefined ? {} : { loopLag }),
+      ...(rssMb === undefined ? {} : { rssMb }),
+    }
+    if (!isDetached) return createLinkSender(options)
+    const onRefused = (error: unknown): void =>
+      this.#log(`entries of run ${ref.runId} were not stored: ${messageOf(error)}`)
+    return createDetachedSender({ ...options, onRefused })
   }
 
   /** Taken as the run arrives, since its claim may take longer than parts are kept; undefined when one is missing. */
@@ -381,19 +395,26 @@ class Loop implements Worker {
     }
   }
 
-  /** W2: repeated while storage or quota say that it may help. */
-  async #terminate({ ref, replyTo }: Pick<Order, 'ref' | 'replyTo'>, ending: Ending, lastSeq: number): Promise<void> {
+  /** W2: repeated while storage or quota say that it may help, and it is not in vain yet. */
+  async #terminate(
+    { ref, replyTo }: Pick<Order, 'ref' | 'replyTo'>,
+    ending: Ending,
+    lastSeq: number,
+    withinMs = this.#lingerMs,
+  ): Promise<void> {
     const payload = encodeTerminal(ref, ending, lastSeq)
     const message = { to: replyTo, id: `terminal-${ref.runId}-${ref.epoch}`, kind: 'terminal', control: true, payload }
-    const deadline = this.#clock.monotonic() + this.#lingerMs
+    const deadline = this.#clock.monotonic() + withinMs
     for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 5_000)) {
       try {
         await this.#peer.send(message, { signal: this.#hopeless.signal })
         return
       } catch (error) {
         const code = codeOf(error)
-        const again =
-          isErrorCode(code) && errors[code].retry === 'later' && this.#clock.monotonic() + delayMs < deadline
+        // A stored one that is sent again is a stray, and dropped.
+        const mayHelp =
+          (code === 'OUTCOME_UNKNOWN' && withinMs === Infinity) || (isErrorCode(code) && errors[code].retry === 'later')
+        const again = mayHelp && this.#clock.monotonic() + delayMs < deadline
         if (!again) return this.#log(`terminal of run ${ref.runId} was not stored: ${messageOf(error)}`)
         await pause(this.#clock, delayMs, this.#hopeless.signal).catch(() => {})
       }
@@ -437,8 +458,9 @@ class Loop implements Worker {
     this.#idle = undefined
     this.#announce()
     if (this.#draining && this.#engaged === 0) return this.#empty.resolve()
-    // The bus may never be back to take what is left.
-    if (this.#draining && ![...this.#attempts.values()].some(({ isExecuting }) => isExecuting))
+    // The bus may never be back to take what is left; W6 waits for that.
+    const isPatient = this.#options.provision.detached === true
+    if (this.#draining && !isPatient && ![...this.#attempts.values()].some(({ isExecuting }) => isExecuting))
       this.#idle = this.#clock.timer(this.#lingerMs, () => this.#giveUp())
     if (this.#draining || this.#engaged > 0) return
     const { idleMs = 300_000 } = this.#options.provision

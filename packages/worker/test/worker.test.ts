@@ -407,6 +407,71 @@ test('while its machine sleeps nobody can ask a worker for its events, and it fo
   expect(again).toContain('publish events')
 })
 
+describe('a detached worker', () => {
+  const detached = { executor: 'it', detached: true }
+
+  test('stores each entry, then its last word, and leaves; deltas go nowhere', async () => {
+    const it = defineExecutor({
+      version: '1',
+      async run(_request, ctx) {
+        await ctx.emit({ type: 'text-delta', text: 'a' })
+        await ctx.emit({ type: 'status', status: 'one' })
+        await ctx.emit({ type: 'status', status: 'two' })
+        return { text: 'done' }
+      },
+    })
+    const clock = createManualClock()
+    const steps: string[] = []
+    const between = (bus: Bus): Bus => observeBus(bus, { onStep: (name) => steps.push(name) })
+    await using bench = await openBench({ it }, { clock, between, detached: true, lingerMs: 1_000 })
+    const run = await bench.run(detached, { reading: false })
+    expect(await run.terminal).toMatchObject({ status: 'completed', text: 'done', lastSeq: 2 })
+    expect(run.events).toEqual([
+      { type: 'status', status: 'one' },
+      { type: 'status', status: 'two' },
+    ])
+    expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
+    expect(steps).toContain('send events')
+    expect(steps).not.toContain('publish events')
+    expect(steps.indexOf('send terminal')).toBeGreaterThan(steps.lastIndexOf('send events'))
+  })
+
+  test('told to leave, and without a bus, stays until its last word is stored', async () => {
+    const clock = createManualClock()
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor }, { clock, detached: true, lingerMs: 1_000 })
+    const run = await bench.run(detached)
+    await run.accepted.promise
+    await settle()
+    let hasLeft = false
+    void bench.worker.closed.then(() => (hasLeft = true))
+    void bench.worker.drain()
+    bench.bus.cut(bench.address)
+    void first().ctx.emit({ type: 'status', status: 'alone' })
+    first().end()
+    // Well over lingerMs, and within the grace.
+    await clock.advance(20_000)
+    await settle()
+    expect(hasLeft).toBe(false)
+    bench.bus.restore(bench.address)
+    expect(await run.terminal).toMatchObject({ status: 'completed', lastSeq: 1 })
+    expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
+  })
+
+  test('leaves also when its run was withdrawn', async () => {
+    const { executor } = puppet()
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench(
+      { it: executor },
+      { detached: true, between: (bus) => slowClaims(bus, confirmed.promise) },
+    )
+    const run = await bench.run(detached)
+    await bench.runner.peer.revoke({ to: bench.address, id: `run-${run.ref.runId}-1` })
+    confirmed.resolve()
+    expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
+  })
+})
+
 describe('a cancel', () => {
   test('aborts the signal with its reason; throwing that ends the run as cancelled', async () => {
     const { executor, first } = puppet()

@@ -7,11 +7,11 @@
  * - *G1* The guard is there before what it guards.
  * - *G2* The group's number comes by the pipe, never by the command line.
  * - *G3* The pipe's end is the only trigger: the owner died, or let go since its program ended; then what the program
- *   left behind in its group is ended too.
+ *   left behind in its group is ended too. The owner is the program itself where that outlives whoever started it.
  */
 import { spawn } from 'node:child_process'
 import { Socket } from 'node:net'
-import type { Stream } from 'node:stream'
+import type { Stream, Writable } from 'node:stream'
 
 /** `$1` is how long it waits between TERM and KILL, in seconds. Works in any POSIX shell with a `sleep` of fractions. */
 const script = `
@@ -30,6 +30,10 @@ export interface Guard {
   watch(group: number): void
   /** Lets it act: it ends whatever is left of the group, then itself. */
   release(): void
+  /** Its pipe, for a process that is to have it too. */
+  readonly pipe: Writable
+  /** Leaves it to whoever else has its pipe: it acts when they are gone. */
+  handOver(): void
 }
 
 /** An error of the operating system at the start of a process comes by an event; a process without id is one that failed. */
@@ -56,6 +60,9 @@ export function startGuard(killAfterMs: number): Guard | undefined {
   return {
     watch: (group) => void child.stdin.write(`${group}\n`),
     release: () => void child.stdin.end(),
+    pipe: child.stdin,
+    // Closed without a shutdown, which would end the pipe for everybody. What was written is on its way already.
+    handOver: () => void child.stdin.destroy(),
   }
 }
 

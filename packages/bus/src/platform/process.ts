@@ -6,13 +6,18 @@
  * - *S2* Beside it sits a guard ({@link startGuard}), which ends that group when this process is gone, even by `kill -9`.
  * - *S3* There is no moment in between: the program waits at a gate, a pipe, until its guard knows its group. When this
  *   process dies before it opened the gate, the program ends without having begun.
+ *   {@link GuardedOptions.output} makes an exception: the program goes on, with its guard, which ends what it leaves behind.
  * - *S4* No text given here is ever read as a script: programs and arguments are passed as words.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { PassThrough, type Readable, type Writable } from 'node:stream'
 import { GreenroomError } from '@greenroom/proto'
 import { findExecutable } from './executable.ts'
+import { tailOf } from './file-tail.ts'
 import { startGuard, unref, type Guard } from './guard.ts'
+
+export { tailOf } from './file-tail.ts'
 
 /** Reads the gate, then becomes the program: same process id. 4 is the gate, 3 may be the lifeline. */
 const gate = 'read -r go <&4 && exec "$@" 4<&-'
@@ -33,6 +38,12 @@ export interface GuardedOptions {
   readonly killAfterMs?: number
   /** The process and its pipes do not keep this program alive. = false */
   readonly background?: boolean
+  /**
+   * A file that all its outputs are appended to, in place of pipes; its folder has to be there. Then the process outlives
+   * this one: its guard is its own, which ends what it leaves in its group (once nobody has the descriptors that it opened
+   * to others, as shells do). `stderr` shows what comes in the file.
+   */
+  readonly output?: string
 }
 
 /** How a process ended. */
@@ -43,7 +54,7 @@ export interface ProcessExit {
   readonly signal: NodeJS.Signals | null
   /**
    * Why it could not be started: `COMMAND_NOT_FOUND`; `BAD_OPTIONS` when arguments and environment are too large or hold
-   * a NUL character; `INTERNAL` when the system refused.
+   * a NUL character; `INTERNAL` when the system refused, also the file for its outputs.
    */
   readonly error?: GreenroomError
 }
@@ -97,14 +108,10 @@ export function spawnGuarded(options: GuardedOptions): GuardedProcess {
 }
 
 function start(options: GuardedOptions, program: string, guard: Guard): GuardedProcess {
-  const child = spawn('/bin/sh', ['-c', gate, 'greenroom-gate', program, ...(options.args ?? [])], {
-    detached: true,
-    cwd: options.cwd,
-    env: { ...options.env },
-    stdio: ['pipe', 'pipe', 'pipe', options.lifeline === true ? 'pipe' : 'ignore', 'pipe'],
-  })
-  const { pid, stdin, stdout, stderr } = child
+  const child = launch(options, program, guard)
+  const { pid, stdin } = child
   const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>()
+  const [stdout, stderr] = outputsOf(child, options.output, exited)
   let running = pid !== undefined
   const end = (exit: ProcessExit): void => {
     running = false
@@ -118,6 +125,7 @@ function start(options: GuardedOptions, program: string, guard: Guard): GuardedP
   if (pid === undefined || stdin === null || stdout === null || stderr === null)
     return { ...notStarted(failed()), exited }
   guard.watch(pid)
+  if (options.output !== undefined) guard.handOver()
   open(child)
   if (options.background === true) {
     child.unref()
@@ -127,13 +135,49 @@ function start(options: GuardedOptions, program: string, guard: Guard): GuardedP
   return { pid, stdin, stdout, stderr, exited, kill }
 }
 
+function launch(options: GuardedOptions, program: string, guard: Guard): ChildProcess {
+  const { args = [], cwd, env, lifeline = false, output } = options
+  const file = output === undefined ? undefined : openSync(output, 'a', 0o600)
+  try {
+    return spawn('/bin/sh', ['-c', gate, 'greenroom-gate', program, ...args], {
+      detached: true,
+      cwd,
+      env: { ...env },
+      stdio: [
+        'pipe',
+        file ?? 'pipe',
+        file ?? 'pipe',
+        lifeline ? 'pipe' : 'ignore',
+        'pipe',
+        ...(file === undefined ? [] : [guard.pipe]),
+      ],
+    })
+  } finally {
+    if (file !== undefined) closeSync(file)
+  }
+}
+
+function outputsOf(
+  { stdout, stderr }: ChildProcess,
+  output: string | undefined,
+  exited: Promise<unknown>,
+): readonly [Readable | null, Readable | null] {
+  return output === undefined ? [stdout, stderr] : [new PassThrough().end(), tailOf(output, exited)]
+}
+
 /** Opens the gate: only after the guard was told (S3). */
 function open({ stdio: [, , , , gateway] }: ChildProcess): void {
   if (gateway && 'end' in gateway) gateway.end('go\n')
 }
 
-/** A group whose last process has just ended is no error, nor is one that became another user's (`sudo`). */
-function signalGroup(group: number, signal: NodeJS.Signals): void {
+/**
+ * Signals a process group. One whose last process has just ended is no error, nor is one that became another user's
+ * (`sudo`).
+ *
+ * @param group - the process id of its leader
+ * @param signal - what to send
+ */
+export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal)
   } catch (error) {

@@ -27,4 +27,5 @@ export const provision = looseObject({
   partitionGraceMs: ms.exactOptional(),
   idleMs: ms.nullable().exactOptional(),
   lingerMs: ms.exactOptional(),
+  detached: z.boolean().exactOptional(),
 }) satisfies z.ZodType<provisioning.Provision>

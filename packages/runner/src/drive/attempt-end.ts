@@ -37,6 +37,10 @@ export type UntrippedEnd =
       readonly eventsLost?: EventRange
     }
   | {
+      /** It goes on without its runner, which closes. */
+      readonly how: 'left'
+    }
+  | {
       /** The attempt could not be made, or not be followed to its end. */
       readonly how: 'failed'
       /** Why. */

@@ -7,11 +7,14 @@
  *                 ├─ silent, refused ──► revoke: withdrawn → unclaimed · claimed → end the worker, then as gone
  *                 └─ cancelled, ───────► revoke: withdrawn → unclaimed · claimed → cancel, then as waiting
  *                    or a limit exceeded
+ * take over ─► revoke: withdrawn → unclaimed · claimed → wait, as above        (a detached one of an earlier life)
  * ```
  *
  * - *A1* Only frames of this epoch, from this worker's address and incarnation, are looked at.
  * - *A2* `unclaimed` is proof that nothing ran: the broker withdrew the assignment.
  * - *A3* A worker that does not end within the cancel grace and a second is ended by force, whatever it waits for.
+ * - *A4* Of a detached run the bus stores each entry (R10). One that is stored is acknowledged when it is committed; all that
+ *   were stored are here when a message has come that the runner sent to itself afterwards, on the lane of data.
  */
 import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
 import {
@@ -22,6 +25,8 @@ import {
   parseMessage,
   type Delivery,
   type EventRange,
+  type Events,
+  type Limits,
   type LiveMessage,
   type Peer,
   type Run,
@@ -38,6 +43,7 @@ import { untilAbort } from '../abort.ts'
 import { encodeAssignment, runMessageId } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
+import { isForgotten, type KeptTerminal } from './orphan.ts'
 import { WorkerLine } from './worker-line.ts'
 
 /** The worker of an attempt, as far as an attempt needs it. */
@@ -54,10 +60,24 @@ export interface DrivenWorker {
   kill(): void
 }
 
+/** A detached attempt that an earlier life of the runner handed over. */
+export interface HandedOver extends RunRef {
+  /** What is enforced here of its limits; the rest is its worker's alone. */
+  readonly limits: Limits
+  /** It is. */
+  readonly detached: true
+  /** When it was started, in milliseconds since the epoch. */
+  readonly startedAt: number
+  /** The last of its events that is stored. */
+  readonly received: number
+  /** Its terminal, where it came before. */
+  readonly kept: KeptTerminal | undefined
+}
+
 /** What an attempt is made of. */
 export interface AttemptOptions {
-  /** The whole assignment; its limits are enforced here, too. */
-  readonly run: Run
+  /** The whole assignment; its limits are enforced here, too. Or what to go on with. */
+  readonly run: Run | HandedOver
   /** Who gets it. */
   readonly worker: DrivenWorker
   /** Ends the attempt; its reason, as text, is told to the executor. */
@@ -80,7 +100,15 @@ export interface AttemptOptions {
   readonly onSteerReceipt?: (receipt: SteerReceipt) => void
 }
 
-type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel'
+type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
+/** What the runner's messages to itself follow: A4, and what follows upon a worker's death. */
+export type Lane = 'control' | 'data'
+
+/** A terminal, without its message when that was acknowledged before. */
+interface Held {
+  readonly delivery?: Delivery
+  readonly terminal: Terminal
+}
 
 const resumeMs = 500
 /** In times of `settleMs`: a worker that has lost its connection may take one of it to come back, or else is gone. */
@@ -106,10 +134,13 @@ export class Attempt {
   readonly #silent = Promise.withResolvers<void>()
   readonly #terminal = Promise.withResolvers<void>()
   readonly #refused = Promise.withResolvers<void>()
-  readonly #marked = Promise.withResolvers<void>()
+  readonly #marks = { control: Promise.withResolvers<void>(), data: Promise.withResolvers<void>() }
+  readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
   #claimed = false
-  #held: { readonly delivery: Delivery; readonly terminal: Terminal } | undefined
+  #held: Held | undefined
+  /** What a detached worker's heartbeats told last. */
+  #progress = 0
   /** The greatest event number that the worker is known to have sent. */
   #sent = 0
   #arrived = Promise.withResolvers<void>()
@@ -140,10 +171,15 @@ export class Attempt {
       to: options.worker.address,
       ref: this.ref,
       clock: seams.clock,
+      received: isHandedOver(run) ? run.received : 0,
       deliver: (first, events) => this.#record(first, events),
     })
     this.#broken.promise.catch(() => undefined)
     this.ended = this.#live()
+  }
+
+  get #isDetached(): boolean {
+    return this.#options.run.detached === true
   }
 
   /** How many events have arrived. */
@@ -193,6 +229,9 @@ export class Attempt {
       // A reader who is behind holds nothing up as long as there is room.
       if (heartbeat.waiting === 0) this.#limiter.release('window')
       else this.#watchWindow()
+      // Deltas do not come here, and are progress all the same.
+      if (this.#isDetached && heartbeat.progressSeq > this.#progress) this.#limiter.events([])
+      this.#progress = heartbeat.progressSeq
       this.#limiter.heartbeat(heartbeat)
       this.#link.heartbeat(heartbeat)
     } else if (kind === 'accepted') this.#accept()
@@ -200,14 +239,8 @@ export class Attempt {
 
   /** A durable message of this attempt's worker, and its payload as it was decoded. */
   durable(delivery: Delivery, content: unknown): void {
-    if (delivery.kind === 'terminal') {
-      this.#held ??= { delivery, terminal: parseMessage('terminal', content) }
-      this.#accept()
-      this.#limiter.terminal(this.#held.terminal)
-      this.#options.onTerminal?.()
-      this.#terminal.resolve()
-      return
-    }
+    if (delivery.kind === 'terminal') return this.#over({ delivery, terminal: parseMessage('terminal', content) })
+    if (delivery.kind === 'events') return this.#keep(delivery, parseMessage('events', content))
     if (delivery.kind === 'refused') this.#refused.resolve()
     if (delivery.kind === 'steer-receipt') {
       const receipt = parseMessage('steer-receipt', content)
@@ -217,9 +250,14 @@ export class Attempt {
     acknowledge(delivery)
   }
 
-  /** The message that `#settle` sent to the runner's own mailbox came back. */
-  marked(): void {
-    this.#marked.resolve()
+  /** A message that it sent to the runner's own mailbox came back. */
+  marked(lane: Lane): void {
+    this.#marks[lane].resolve()
+  }
+
+  /** It goes on without this runner. */
+  leave(): void {
+    this.#left.resolve({ how: 'left' })
   }
 
   /** The runner's mailbox is attached again. */
@@ -234,19 +272,21 @@ export class Attempt {
     this.#limiter.hold('detached')
   }
 
-  /** The attempt cannot go on: its runner's connection or journal is of no more use. */
+  /** The attempt cannot be followed: its runner's connection or journal is of no more use. A detached one goes on. */
   break(error: unknown): void {
-    this.#broken.reject(error)
+    if (this.#isDetached) this.leave()
+    else this.#broken.reject(error)
   }
 
   async #live(): Promise<AttemptEnd> {
     const onAbort = (): void =>
       void this.#after(this.#options.cancelGraceMs + forceMs, () => this.#options.worker.kill())
     const signal = this.#signal
-    if (signal.aborted) return { how: 'unclaimed', why: 'cancelled' }
-    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted && !isHandedOver(this.#options.run)) return { how: 'unclaimed', why: 'cancelled' }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
     try {
-      return this.#withTrip(await Promise.race([this.#drive(), this.#broken.promise]))
+      return this.#withTrip(await Promise.race([this.#drive(), this.#broken.promise, this.#left.promise]))
     } catch (error) {
       return this.#withTrip({ how: 'failed', error })
     } finally {
@@ -275,6 +315,8 @@ export class Attempt {
         return this.#withdraw('silent')
       case 'refused':
         return this.#withdraw('refused')
+      case 'withdrawn':
+        return { how: 'unclaimed', why: 'gone' }
     }
   }
 
@@ -284,21 +326,64 @@ export class Attempt {
     const signal = this.#signal
     const { promise, resolve, reject } = Promise.withResolvers<Turn>()
     const onAbort = (): void => resolve('cancel')
-    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
     void this.#terminal.promise.then(() => resolve('terminal'))
     void this.#refused.promise.then(() => resolve('refused'))
     void this.#silent.promise.then(() => resolve('silent'))
     void worker.gone.then(() => resolve('gone'))
-    const sent = Promise.all(encodeAssignment(run, worker.address).map((message) => this.#peer.send(message)))
-    sent.then(
-      () => this.#limiter.sent(),
-      (error: unknown) => {
-        // A mailbox is closed only for a worker that is gone: its process will be seen to end.
-        if (codeOf(error) === 'MAILBOX_CLOSED') worker.kill()
-        else reject(error)
-      },
-    )
+    const begun = isHandedOver(run) ? this.#takeOver(run, () => resolve('withdrawn')) : this.#assign(run)
+    begun.catch((error: unknown) => {
+      // A mailbox is closed only for a worker that is gone: its process will be seen to end.
+      if (codeOf(error) === 'MAILBOX_CLOSED') worker.kill()
+      else reject(error)
+    })
     return promise.finally(() => signal.removeEventListener('abort', onAbort))
+  }
+
+  async #assign(run: Run): Promise<void> {
+    const messages = encodeAssignment(run, this.#options.worker.address)
+    await Promise.all(messages.map((message) => this.#peer.send(message)))
+    this.#limiter.sent()
+  }
+
+  /** It has its assignment, or never had it. */
+  async #takeOver({ kept }: HandedOver, onWithdrawn: () => void): Promise<void> {
+    const { worker } = this.#options
+    if (kept !== undefined && this.owns(this.ref, kept)) this.#over({ terminal: kept.terminal })
+    const revoked = await this.#line.revoke(runMessageId(this.ref))
+    if (revoked === 'claimed' || this.#mayHaveRun) return this.#accept()
+    worker.kill()
+    onWithdrawn()
+  }
+
+  /** What the broker says proves nothing against it: O2 holds for claims that it may have forgotten. */
+  get #mayHaveRun(): boolean {
+    const { run } = this.#options
+    if (this.#claimed || !isHandedOver(run)) return this.#claimed
+    return run.received > 0 || isForgotten(run.startedAt, this.#seams.clock)
+  }
+
+  /** Its executor has ended. */
+  #over(held: Held): void {
+    this.#held ??= held
+    this.#accept()
+    this.#limiter.terminal(this.#held.terminal)
+    this.#options.onTerminal?.()
+    this.#terminal.resolve()
+  }
+
+  /** A4 */
+  #keep(delivery: Delivery, events: Events): void {
+    this.#accept()
+    this.#link.receive(events)
+    // They come in order; should they not, they come again.
+    if (this.#link.received < events.first + events.events.length - 1) return void delivery.nack({ delayMs: resumeMs })
+    this.#options.flushed().then(
+      () => acknowledge(delivery),
+      // Whoever follows it next gets them.
+      () => undefined,
+    )
   }
 
   /** Takes the assignment back. A worker that has it all the same is ended. */
@@ -310,9 +395,10 @@ export class Attempt {
 
   async #cancel(): Promise<UntrippedEnd> {
     const over = Promise.race([this.#terminal.promise, this.#options.worker.gone])
-    const revoked = await Promise.race([this.#line.revoke(runMessageId(this.ref)), over])
-    if (revoked === 'withdrawn' || revoked === 'unknown') return { how: 'unclaimed', why: 'cancelled' }
-    if (revoked === 'claimed') {
+    const revoked = await Promise.race([this.#line.revoke(runMessageId(this.ref)), over.then(() => undefined)])
+    if (revoked !== undefined && revoked !== 'claimed' && !this.#mayHaveRun)
+      return { how: 'unclaimed', why: 'cancelled' }
+    if (revoked !== undefined) {
       this.#cancelling = true
       this.#hintCancel()
       const id = `cancel-${this.ref.runId}-${this.ref.epoch}`
@@ -333,10 +419,11 @@ export class Attempt {
     this.#after(this.#options.settleMs, () => late.abort())
     try {
       const revoked = await this.#line.revoke(runMessageId(this.ref), late.signal)
-      if (revoked !== 'claimed' && !this.#claimed) return { how: 'unclaimed', why: 'gone' }
+      if (revoked !== 'claimed' && !this.#mayHaveRun) return { how: 'unclaimed', why: 'gone' }
       // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
       // delivered before a message that is stored there now.
-      if (this.#held === undefined) await this.#mark(late.signal)
+      if (this.#held === undefined) await this.#mark('control', late.signal)
+      if (this.#isDetached) await this.#mark('data', late.signal)
     } catch (error) {
       if (!late.signal.aborted) throw error
     }
@@ -345,21 +432,22 @@ export class Attempt {
     return { how: 'lost', mayStillRun: false, ...this.#missing(this.#sent) }
   }
 
-  async #mark(signal: AbortSignal): Promise<void> {
+  /** Waits until all is here that was stored in the runner's mailbox, on that lane, before now; a terminal ends it, too. */
+  async #mark(lane: Lane, signal: AbortSignal): Promise<void> {
+    const { address, incarnation } = this.#peer
     const { runId, epoch } = this.ref
-    const payload = encodePayload(this.ref)
-    await this.#peer.send(
-      { to: this.#peer.address, id: `marker-${runId}-${epoch}`, kind: 'marker', control: true, payload },
-      { signal },
-    )
-    await untilAbort(signal, Promise.race([this.#marked.promise, this.#terminal.promise]))
+    const payload = encodePayload({ ...this.ref, lane })
+    const id = `marker-${lane}-${runId}-${epoch}-${incarnation}`
+    await this.#peer.send({ to: address, id, kind: 'marker', control: lane === 'control', payload }, { signal })
+    const over = lane === 'control' ? [this.#terminal.promise] : []
+    await untilAbort(signal, Promise.race([this.#marks[lane].promise, ...over]))
   }
 
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */
   async #complete(): Promise<UntrippedEnd> {
     const { delivery, terminal } = this.#held ?? {}
-    if (delivery === undefined || terminal === undefined)
-      throw new GreenroomError('INTERNAL', 'a terminal without its message')
+    if (terminal === undefined) throw new GreenroomError('INTERNAL', 'an end without a terminal')
+    if (this.#isDetached) await this.#mark('data', new AbortController().signal)
     const last = terminal.lost?.first === undefined ? terminal.lastSeq : terminal.lost.first - 1
     let isGone = false
     const gone = this.#options.worker.gone.then(() => (isGone = true))
@@ -381,7 +469,7 @@ export class Attempt {
       how: 'terminal',
       terminal,
       confirm: () => this.#line.publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq }),
-      acknowledge: () => acknowledge(delivery),
+      acknowledge: () => delivery !== undefined && acknowledge(delivery),
       ...this.#missing(terminal.lastSeq),
     }
   }
@@ -399,7 +487,7 @@ export class Attempt {
       this.#watchWindow()
     } catch (error) {
       // They are not sent again: what cannot be recorded now never can.
-      this.break(error)
+      this.#broken.reject(error)
     }
     this.#arrived.resolve()
     this.#arrived = Promise.withResolvers()
@@ -434,6 +522,10 @@ export class Attempt {
     this.#timers.add(timer)
     return timer
   }
+}
+
+function isHandedOver(run: Run | HandedOver): run is HandedOver {
+  return 'received' in run
 }
 
 /**

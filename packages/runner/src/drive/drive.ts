@@ -6,6 +6,7 @@ import {
   type Bus,
   type Clock,
   type Delivery,
+  type Events,
   type LiveMessage,
   type Peer,
   type PeerEnd,
@@ -38,6 +39,8 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   readonly onError: (error: unknown) => void
   /** Takes the terminal of an attempt that nobody follows, if it is wanted later: it is acknowledged when that is done. */
   readonly onStrayTerminal?: (ref: RunRef, delivery: Delivery) => Promise<void> | undefined
+  /** The same for the stored entries of a detached one; it never rejects. */
+  readonly onStrayEvents?: (events: Events, delivery: Delivery) => Promise<void> | undefined
 }
 
 /** Drives attempts over the bus. */
@@ -48,6 +51,10 @@ export interface Drive {
   readonly strayMessages: number
   /** Hands an assignment to a worker and follows it to its end. */
   start(options: AttemptOptions): Attempt
+  /** Resolves when nothing of an attempt that nobody follows is being stored: what is stored then is all that came. */
+  quiet(ref: RunRef): Promise<void>
+  /** Its terminal, when that came before anybody followed it and is not stored yet. */
+  kept(ref: RunRef): KeptTerminal | undefined
   /**
    * Finds out what became of an attempt that an earlier life of the runner left without an end.
    *
@@ -71,6 +78,10 @@ function isRef(value: unknown): value is RunRef {
   )
 }
 
+function laneOf(marker: object): 'control' | 'data' {
+  return 'lane' in marker && marker.lane === 'data' ? 'data' : 'control'
+}
+
 /** Leads what arrives in the runner's mailbox to the attempts in progress. */
 class Dispatch {
   readonly live = new LiveRegistry()
@@ -78,13 +89,22 @@ class Dispatch {
   readonly orphans = new Map<string, Orphan>()
   /** Terminals whose keeping is under way, or failed. */
   readonly keeping = new Map<string, KeptTerminal>()
+  /** Entries of detached attempts that are being stored, by attempt: the last of them. */
+  readonly storing = new Map<string, Promise<void>>()
   readonly #onStrayTerminal: NonNullable<DriveOptions['onStrayTerminal']>
+  readonly #onStrayEvents: NonNullable<DriveOptions['onStrayEvents']>
   readonly #address: string
   readonly #onError: (error: unknown) => void
   #strays = 0
 
-  constructor({ address, onError, onStrayTerminal }: Pick<DriveOptions, 'address' | 'onError' | 'onStrayTerminal'>) {
-    this.#onStrayTerminal = onStrayTerminal ?? (() => undefined)
+  constructor({
+    address,
+    onError,
+    onStrayTerminal = () => undefined,
+    onStrayEvents = () => undefined,
+  }: Pick<DriveOptions, 'address' | 'onError' | 'onStrayTerminal' | 'onStrayEvents'>) {
+    this.#onStrayTerminal = onStrayTerminal
+    this.#onStrayEvents = onStrayEvents
     this.#address = address
     this.#onError = onError
   }
@@ -97,6 +117,7 @@ class Dispatch {
   readonly onMessage = (delivery: Delivery): void => {
     if (this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) return
     if (delivery.kind === 'terminal' && this.#keep(delivery)) return
+    if (delivery.kind === 'events' && this.#store(delivery)) return
     // What nobody waits for, and what cannot be read, must not fill the mailbox.
     acknowledge(delivery)
   }
@@ -127,6 +148,25 @@ class Dispatch {
     }
   }
 
+  /** Stored entries of a detached attempt that an earlier life left: whether they are wanted. */
+  #store(delivery: Delivery): boolean {
+    try {
+      const events = parseMessage('events', decodePayload(delivery.payload))
+      const stored = this.#onStrayEvents(events, delivery)
+      if (stored === undefined) return false
+      const key = keyOf(events)
+      const done = stored.then(() => {
+        acknowledge(delivery)
+        if (this.storing.get(key) === done) this.storing.delete(key)
+      })
+      this.storing.set(key, done)
+      return true
+    } catch (error) {
+      this.#onError(error)
+      return false
+    }
+  }
+
   readonly onLive = (message: LiveMessage): void => {
     this.#lead(message, (attempt, content) => attempt.live(message.kind, content))
   }
@@ -138,7 +178,7 @@ class Dispatch {
       const attempt = isRef(content) ? this.live.find(content, message) : undefined
       if (attempt !== undefined) hand(attempt, content)
       else if (isRef(content) && message.kind === 'marker' && message.from === this.#address)
-        (this.live.named(content) ?? this.orphans.get(keyOf(content)))?.marked()
+        (this.live.named(content) ?? this.orphans.get(keyOf(content)))?.marked(laneOf(content))
       else this.#strays += 1
       return attempt !== undefined
     } catch (error) {
@@ -190,6 +230,11 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
       void attempt.ended.then(() => entry[Symbol.dispose]())
       return attempt
     },
+    async quiet(ref) {
+      for (let done = dispatch.storing.get(keyOf(ref)); done !== undefined; done = dispatch.storing.get(keyOf(ref)))
+        await done
+    },
+    kept: (ref) => dispatch.keeping.get(keyOf(ref)),
     async settle(orphanOptions) {
       const key = keyOf(orphanOptions.ref)
       const kept = (): KeptTerminal | undefined => dispatch.keeping.get(key) ?? orphanOptions.kept()

@@ -67,6 +67,16 @@ export interface OrphanOptions {
 /** How its drive tells one settling of an attempt from another. */
 export type SettlingId = number
 
+/**
+ * Whether the broker may have forgotten the claim of an attempt (O2).
+ *
+ * @param startedAt - when it was started, in milliseconds since the epoch
+ * @param clock - says how long ago that is
+ */
+export function isForgotten(startedAt: number, clock: Clock): boolean {
+  return clock.now() - startedAt > limits.dedupeWindowMs / 2
+}
+
 /** See O1 and O2. */
 export class Orphan {
   readonly ref: RunRef
@@ -138,11 +148,9 @@ export class Orphan {
     return last < first ? {} : { eventsLost: { first, last } }
   }
 
-  /** O2 */
   #mayHaveRun(): boolean {
     const { startedAt, lastSeq, kept } = this.#options
-    const isForgotten = this.#clock.now() - startedAt > limits.dedupeWindowMs / 2
-    return isForgotten || lastSeq > 0 || this.#held !== undefined || kept() !== undefined
+    return lastSeq > 0 || this.#held !== undefined || kept() !== undefined || isForgotten(startedAt, this.#clock)
   }
 
   async #mark(): Promise<void> {

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
-export { createLocalPlacement, type LocalPlacementOptions } from './local.ts'
+export { createLocalPlacement } from './local.ts'
+export type { LocalPlacementOptions } from './local-options.ts'
 export type { LogPart, WorkerLog } from './worker-log.ts'
-export type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
+export type { LeftWorker, PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'

@@ -12,52 +12,25 @@ import {
   GreenroomError,
   limits,
   provisionVersion,
-  type BusAddress,
-  type Clock,
-  type Peer,
   type Presence,
   type Provision,
-  type Random,
   type ServedExecutor,
 } from '@greenroom/proto'
-import type { Launched, Launcher, Logger, WorkerExit } from '../launcher.ts'
+import type { Launched, Launcher, WorkerExit } from '../launcher.ts'
+import { removeOutput } from '../platform/detached-output.ts'
 import { processStamp } from '../platform/process-stamp.ts'
 import { Capture } from './capture.ts'
+import { AdoptedWorker } from './adopted-worker.ts'
 import type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
+import { retireMs, type LocalPlacementOptions } from './local-options.ts'
 import { WorkerLog } from './worker-log.ts'
 
-/** How long a worker that was told to leave may take, in milliseconds. */
-const retireMs = 5_000
 /** How long a worker keeps what was not acknowledged, in times of `partitionGraceMs`. */
 const lingerGraces = 10
+/** How long a detached worker waits for its run, in milliseconds. */
+const detachedIdleMs = 60_000
 /** How long what a dead worker wrote may take to arrive: its own children may hold the pipe open. */
 const outputMs = 200
-
-/** What local placement needs. */
-export interface LocalPlacementOptions {
-  /** Starts the processes. */
-  readonly launcher: Launcher
-  /** The runner's mailbox: sees workers attach, declares them gone. */
-  readonly peer: Peer
-  /** Where workers find the bus. */
-  readonly bus: BusAddress
-  /** A presence role that only this runner's workers have. */
-  readonly presenceRole: string
-  /** The environment for a worker that may have these variables too. */
-  readonly environment: (also: readonly string[]) => Readonly<Record<string, string>>
-  /** How long a worker's executor may take to end after a cancel, in milliseconds. */
-  readonly cancelGraceMs: number
-  /** How long a worker may be lost to the bus before it leaves by itself, in milliseconds. */
-  readonly partitionGraceMs: number
-  /** This machine's name. */
-  readonly host: string
-  /** Measures the waiting for processes to end. */
-  readonly clock: Clock
-  /** Names workers and their lives. */
-  readonly random: Random
-  /** Gets what workers write. */
-  readonly logger: Logger
-}
 
 /**
  * Creates the placement that starts processes on this machine.
@@ -65,29 +38,31 @@ export interface LocalPlacementOptions {
  * @param options - see {@link LocalPlacementOptions}
  */
 export function createLocalPlacement(options: LocalPlacementOptions): Placement {
-  const workers = new Map<string, LocalWorker>()
+  const workers = new Map<string, LocalWorker | AdoptedWorker>()
   const unwatch = options.peer.watch(options.presenceRole, ({ incarnation, state, presence }) => {
     const worker = workers.get(incarnation)
-    if (state === 'gone') worker?.kill()
+    if (state === 'gone') worker?.givenUp()
     else worker?.seen(presence)
   })
+  const ours = (): (LocalWorker | AdoptedWorker)[] => [...workers.values()].filter(({ isLeft }) => !isLeft)
   const settled = async (): Promise<void> => {
-    await Promise.all([...workers.values()].map((worker) => worker.gone))
+    await Promise.all(ours().map((worker) => worker.gone))
+  }
+  const follow = (worker: LocalWorker | AdoptedWorker): PlacedWorker => {
+    workers.set(worker.incarnation, worker)
+    void worker.gone.then(() => workers.delete(worker.incarnation))
+    return worker
   }
   return {
     get processes() {
       return workers.size
     },
-    acquire(need) {
-      const worker = new LocalWorker(options, need)
-      workers.set(worker.incarnation, worker)
-      void worker.gone.then(() => workers.delete(worker.incarnation))
-      return worker
-    },
+    acquire: (need) => follow(new LocalWorker(options, need)),
+    adopt: (left) => follow(new AdoptedWorker(options, left)),
     settled,
     close() {
       unwatch()
-      for (const worker of workers.values()) worker.kill()
+      for (const worker of ours()) worker.kill()
       return settled()
     },
   }
@@ -107,8 +82,10 @@ class LocalWorker implements PlacedWorker {
   readonly #options: LocalPlacementOptions
   readonly #process: Launched
   readonly #seen = Promise.withResolvers<true>()
+  readonly #output: string | undefined
   #presence: Presence | undefined
   #slots = 1
+  #isLeft = false
 
   constructor(options: LocalPlacementOptions, need: WorkerNeed) {
     this.#options = options
@@ -116,10 +93,12 @@ class LocalWorker implements PlacedWorker {
     this.address = `worker.${options.random.id()}`
     this.incarnation = options.random.id()
     const document = this.#document(need)
+    this.#output = need.detached ? options.outputOf(this.address) : undefined
     this.#process = launch(options.launcher, {
       role: need.role,
       address: this.address,
       env: options.environment(need.env),
+      ...(this.#output === undefined ? {} : { output: this.#output }),
     })
     this.pid = this.#process.pid
     this.process = this.pid === undefined ? undefined : processStamp(this.pid)
@@ -153,6 +132,21 @@ class LocalWorker implements PlacedWorker {
     this.#seen.resolve(true)
   }
 
+  /** Whether it goes on without this runner. */
+  get isLeft(): boolean {
+    return this.#isLeft
+  }
+
+  leave(): void {
+    this.#isLeft = true
+  }
+
+  /** P3; a detached one that has left the bus by itself is about to end. */
+  givenUp(): void {
+    if (this.#output === undefined) this.kill()
+    else this.retire()
+  }
+
   retire(): void {
     this.#signal('SIGTERM')
     const timer = this.#options.clock.timer(retireMs, () => this.kill(), { background: true })
@@ -172,7 +166,7 @@ class LocalWorker implements PlacedWorker {
     }
   }
 
-  #document({ executor, secrets }: WorkerNeed): Uint8Array {
+  #document({ executor, secrets, detached }: WorkerNeed): Uint8Array {
     const { bus, presenceRole, cancelGraceMs, partitionGraceMs } = this.#options
     const provision: Provision = {
       version: provisionVersion,
@@ -186,8 +180,9 @@ class LocalWorker implements PlacedWorker {
       partitionGraceMs,
       // It ends with this runner, who may be away from the bus more than once, each time within the grace.
       lingerMs: lingerGraces * partitionGraceMs,
-      // Whoever started it knows better when it is not needed any more.
-      idleMs: null,
+      // Whoever started it knows better when it is not needed any more, but for one that may lose who started it.
+      idleMs: detached ? detachedIdleMs : null,
+      ...(detached ? { required: ['detached'], detached, slots: 1 } : {}),
     }
     const bytes = encodePayload(provision)
     if (bytes.length > limits.provisionBytes)
@@ -209,6 +204,7 @@ class LocalWorker implements PlacedWorker {
     await Promise.race([output.ended, silence.promise])
     timer.cancel()
     const { error } = output
+    if (this.#output !== undefined && exit.code === 0) removeOutput(this.#output)
     return {
       attached: this.#presence !== undefined,
       exit,

@@ -13,6 +13,8 @@ export interface WorkerNeed {
   readonly secrets: Readonly<Record<string, string>>
   /** Names of environment variables beside those that every worker gets. */
   readonly env: readonly string[]
+  /** Whether it is to outlive this runner: then it has one run, and leaves after it. */
+  readonly detached: boolean
   /** What it has to have been provisioned with, by field: workers that agree in it may be used for each other's runs. */
   readonly fixed: Readonly<Record<string, JsonValue>>
 }
@@ -62,6 +64,22 @@ export interface PlacedWorker {
   retire(): void
   /** Ends it by force, with all it started. */
   kill(): void
+  /** Lets it go on without this runner: nobody here waits for it, or ends it, any more. */
+  leave(): void
+}
+
+/** A detached worker that an earlier life of the runner started. */
+export interface LeftWorker {
+  /** Its mailbox on the bus. */
+  readonly address: string
+  /** Which life of that mailbox's owner it is. */
+  readonly incarnation: string
+  /** The machine it runs on. */
+  readonly host: string
+  /** Its process id. */
+  readonly pid?: number
+  /** Tells its process from later ones with the same id. */
+  readonly process?: string
 }
 
 /** Finds or makes workers. */
@@ -74,8 +92,10 @@ export interface Placement {
    * @throws GreenroomError `SPEC_TOO_LARGE`
    */
   acquire(need: WorkerNeed): PlacedWorker
+  /** Takes over a worker that an earlier life left, whether it is still there or not. */
+  adopt(worker: LeftWorker): PlacedWorker
   /** Resolves when every process that was retired or killed is gone. */
   settled(): Promise<void>
-  /** Ends every process by force; resolves when they are gone. */
+  /** Ends every process by force, but for those that were left; resolves when they are gone. */
   close(): Promise<void>
 }

@@ -69,7 +69,11 @@ interface Program {
 
 function start(program: () => Program, files: () => readonly string[]): Launcher {
   return {
-    launch: ({ env }) => spawnGuarded({ ...program(), env, lifeline: true, background: true, killAfterMs }),
+    launch({ env, output }) {
+      const owner = output === undefined ? { lifeline: true } : { output }
+      return spawnGuarded({ ...program(), ...owner, env, background: true, killAfterMs })
+    },
+    canDetach: true,
     identify: () => ({ program: JSON.stringify(program()), bundle: bundleDigest(files()) }),
   }
 }

@@ -120,6 +120,7 @@ export class DoubleRun {
       const { steerId, status } = decodeMessage(kind, payload)
       this.receipts.get(steerId)?.resolve(status)
     }
+    if (kind === 'events') this.#link.receive(decodeMessage(kind, payload))
     if (kind === 'terminal') this.terminals.push(decodeMessage(kind, payload))
     this.#settle()
   }

@@ -1,0 +1,158 @@
+/**
+ * Detached runs: those that go on when their runner ends, and are taken over by its next life.
+ *
+ * - *Z1* What a detached worker stores while nobody follows its attempt is moved into the journal as it comes, so that it
+ *   takes nobody's place at the bus.
+ * - *Z2* An attempt is taken over when nothing of it is on its way into the journal: what is stored then is what its readers
+ *   begin with.
+ * - *Z3* Whoever takes it over enforces no total time: nobody knows how long it executed meanwhile, but for its worker, which
+ *   does (R10).
+ */
+import { parseEvent, type Clock, type Delivery, type Events } from '@greenroom/proto'
+import { isStoreError } from '@greenroom/store'
+import type { Admission } from './admission.ts'
+import type { Config } from './config.ts'
+import type { AttemptHooks } from './attempt.ts'
+import type { Attempt, Drive } from './drive/index.ts'
+import { entryOperation, type AttemptRecord, type Journal, type OpenRun } from './journal.ts'
+import type { LeftOver } from './left-over.ts'
+import type { PlacedWorker, Placement } from './placement/index.ts'
+import type { SessionStore } from './session-store.ts'
+import type { StoreSessions } from './store-sessions.ts'
+import { Transcript } from './transcript.ts'
+
+const retryMs = 200
+
+/** What entries are kept with. */
+export interface KeepParts {
+  readonly journal: Journal
+  readonly sessions: SessionStore
+  /** The same, when it is in the journal's database. */
+  readonly ownSessions: StoreSessions | undefined
+  /** Measures the time until a commit that failed is repeated. */
+  readonly clock: Clock
+}
+
+/**
+ * Moves entries that came when nobody followed their attempt into the journal, and messages into the transcript (Z1).
+ *
+ * @param parts - see {@link KeepParts}
+ * @param message - what came
+ * @param delivery - as what
+ * @returns resolves when they are there; undefined when nobody wants them
+ */
+export function keepEvents(
+  { clock, ...parts }: KeepParts,
+  { runId, epoch, first, events }: Events,
+  delivery: Delivery,
+): Promise<void> | undefined {
+  const ref = { runId, epoch }
+  const record = parts.journal.awaiting(ref, delivery)
+  if (record === undefined) return undefined
+  const transcript = new Transcript({ runId, session: record.session, ...parts })
+  const operations = events.map(parseEvent).flatMap((event, index) => {
+    const seq = first + index
+    return [entryOperation(ref, seq, event), ...transcript.transcribe(ref, seq, event)]
+  })
+  return untilStored(clock, () => parts.journal.entries(operations))
+}
+
+/** A store that is of no more use ends its runner: then nobody has to know. */
+async function untilStored(clock: Clock, write: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await write()
+    } catch (error) {
+      if (!isStoreError(error) || error.retry !== 'later') return new Promise<never>(() => undefined)
+      await new Promise<void>((resolve) => void clock.timer(retryMs, resolve, { background: true }))
+    }
+  }
+}
+
+/** A detached attempt that an earlier life left, with nothing of its end known. */
+export function leftDetached({ attempts }: OpenRun): (AttemptRecord & { readonly epoch: number }) | undefined {
+  const last = attempts.at(-1)
+  return last?.end === undefined && last?.detached !== undefined ? last : undefined
+}
+
+/** What an attempt is taken over with. */
+export interface TakeOverParts {
+  readonly drive: Drive
+  readonly journal: Journal
+  readonly placement: Placement
+  readonly admission: Admission
+  readonly config: Pick<Config, 'clock' | 'cancelGraceMs' | 'partitionGraceMs'>
+  /** Ends the run. */
+  readonly signal: AbortSignal
+  /** Takes its events, and learns of its progress. */
+  readonly hooks: AttemptHooks
+  /** Called when it may be acknowledged, steered and watched: `received` is the last of its events that is stored. */
+  readonly onAttempt: (attempt: Attempt, worker: PlacedWorker, received: number) => void
+}
+
+/**
+ * Follows a detached attempt of an earlier life to its end (Z2, Z3). Never rejects.
+ *
+ * @param parts - see {@link TakeOverParts}
+ * @param run - as it was left
+ * @returns undefined when it was left again
+ */
+export async function takeOver(
+  { drive, journal, placement, admission, config, signal, hooks, onAttempt }: TakeOverParts,
+  { record: { runId }, attempts }: OpenRun,
+): Promise<LeftOver | undefined> {
+  const last = attempts.at(-1)
+  if (last?.detached === undefined) return undefined
+  const { epoch, lastSeq: _lastSeq, ...record } = last
+  const { totalMs: _totalMs, firstEventMs: _firstEventMs, ...limits } = last.detached.limits
+  const ref = { runId, epoch }
+  await drive.quiet(ref)
+  const received = journal.lastSeq(ref)
+  const worker = placement.adopt(record)
+  // It executes, and counts as soon as there is room: nothing waits for that.
+  using _counted = counted(admission)
+  const attempt = drive.start({
+    run: {
+      ...ref,
+      detached: true,
+      limits,
+      startedAt: record.startedAt,
+      received,
+      kept: drive.kept(ref) ?? journal.keptTerminal(ref),
+    },
+    worker,
+    signal,
+    acceptMs: Infinity,
+    cancelGraceMs: config.cancelGraceMs,
+    settleMs: config.partitionGraceMs,
+    ...hooks,
+    record: (first, events) => hooks.record(epoch, first, events),
+  })
+  onAttempt(attempt, worker, received)
+  const end = await attempt.ended
+  if (end.how === 'left') return undefined
+  const terminal = end.how === 'terminal' ? end.terminal : undefined
+  const over = { how: terminal?.status ?? end.how, lastSeq: attempt.received, at: config.clock.now() }
+  return {
+    ref,
+    end,
+    record: { ...record, end: over },
+    usage: terminal?.usage ?? journal.usageOf(ref),
+    ...(end.how === 'lost' ? { lost: (await worker.gone).message } : {}),
+  }
+}
+
+/** A permit, from when there is one to be had. */
+function counted(admission: Admission): Disposable {
+  const over = new AbortController()
+  const entered = admission.enter({ depth: 0, priority: Infinity, exempt: true }, over.signal)
+  return {
+    [Symbol.dispose]() {
+      over.abort()
+      void entered.then(
+        (permit) => permit.release(),
+        () => undefined,
+      )
+    },
+  }
+}

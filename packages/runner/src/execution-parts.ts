@@ -1,0 +1,44 @@
+/** What an execution is made of. Types only. */
+import type { GreenroomError, JsonValue } from '@greenroom/proto'
+import type { Admission } from './admission.ts'
+import type { Config } from './config.ts'
+import type { Drive } from './drive/index.ts'
+import type { Duty } from './duty.ts'
+import type { AttemptRecord, Journal, OpenRun, StartKey } from './journal.ts'
+import type { PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
+import type { Pool } from './pool/index.ts'
+import type { RunSpec } from './run.ts'
+import type { SessionStore } from './session-store.ts'
+import type { StoreSessions } from './store-sessions.ts'
+
+/** What executions work with: the runner's parts. */
+export interface Surroundings {
+  readonly config: Config
+  readonly journal: Journal
+  readonly sessions: SessionStore
+  /** The same, when it is in the journal's database: then one transaction does both. */
+  readonly ownSessions: StoreSessions | undefined
+  readonly drive: Drive
+  readonly placement: Placement
+  readonly pool: Pool<WorkerNeed, PlacedWorker>
+  readonly admission: Admission
+  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
+  readonly isGone: (record: AttemptRecord) => Promise<boolean>
+  /** Why no run can be detached; undefined when it can. */
+  readonly whyNotDetached: string | undefined
+}
+
+/** What is to be run. */
+export type Spec = RunSpec & { readonly input?: JsonValue | undefined }
+
+/** What is special about an execution. */
+export interface ExecutionOptions {
+  /** Why it is not even tried. */
+  readonly refusal?: GreenroomError | undefined
+  /** What whoever ordered it wants. */
+  readonly duty?: Duty | undefined
+  /** What an earlier life of the runner left of it. */
+  readonly earlier?: OpenRun
+  /** By which it is found when it is started again. */
+  readonly start?: StartKey
+}

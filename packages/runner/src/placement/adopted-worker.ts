@@ -1,0 +1,92 @@
+/**
+ * A detached worker that an earlier life of the runner started.
+ *
+ * - *P4* It is gone when its process is seen dead, or when the bus gave it up. Where no process can be seen (another
+ *   machine, another container) one that the bus does not show for `partitionGraceMs` is declared gone.
+ */
+import { tailOf } from '@greenroom/bus/process'
+import type { Presence, ServedExecutor } from '@greenroom/proto'
+import { leftProcess, type LeftProcess } from '../platform/left-process.ts'
+import { Capture } from './capture.ts'
+import { retireMs, type LocalPlacementOptions } from './local-options.ts'
+import type { LeftWorker, PlacedWorker, WorkerEnd } from './placement.ts'
+import { WorkerLog } from './worker-log.ts'
+
+/** See P4. */
+export class AdoptedWorker implements PlacedWorker {
+  readonly kind = 'local'
+  readonly host: string
+  readonly address: string
+  readonly incarnation: string
+  readonly pid: number | undefined
+  readonly process: string | undefined
+  readonly attached = Promise.resolve(true)
+  readonly slots = 1
+  readonly log = new WorkerLog()
+  readonly gone: Promise<WorkerEnd>
+  readonly #options: LocalPlacementOptions
+  readonly #process: LeftProcess | undefined
+  readonly #lost = Promise.withResolvers<void>()
+  #presence: Presence | undefined
+  #isLeft = false
+
+  constructor(options: LocalPlacementOptions, { host, address, incarnation, pid, process }: LeftWorker) {
+    this.#options = options
+    this.host = host
+    this.address = address
+    this.incarnation = incarnation
+    this.pid = pid
+    this.process = process
+    if (pid !== undefined && host === options.host) this.#process = leftProcess(pid, process, options.clock)
+    this.gone = this.#end()
+  }
+
+  get serves(): readonly ServedExecutor[] | undefined {
+    return this.#presence?.serves
+  }
+
+  /** The bus has seen it. */
+  seen(presence: Presence): void {
+    this.#presence = presence
+  }
+
+  /** The bus gave it up. */
+  givenUp(): void {
+    this.retire()
+    if (this.#process === undefined) this.#lost.resolve()
+  }
+
+  retire(): void {
+    this.#process?.kill('SIGTERM')
+    const timer = this.#options.clock.timer(retireMs, () => this.kill(), { background: true })
+    void this.gone.then(() => timer.cancel())
+  }
+
+  kill(): void {
+    this.#process?.kill('SIGKILL')
+  }
+
+  /** Whether it goes on without this runner. */
+  get isLeft(): boolean {
+    return this.#isLeft
+  }
+
+  leave(): void {
+    this.#isLeft = true
+    this.#process?.leave()
+  }
+
+  async #end(): Promise<WorkerEnd> {
+    const { address, incarnation } = this
+    const { clock, peer, outputOf, partitionGraceMs } = this.#options
+    if (this.#process === undefined)
+      clock.timer(partitionGraceMs, () => this.#presence === undefined && this.#lost.resolve(), { background: true })
+    const over = this.#process?.exited ?? this.#lost.promise
+    const output = new Capture(tailOf(outputOf(address), over), (line) => this.log.add(line))
+    await over
+    peer.fence({ address, incarnation }).catch(() => undefined)
+    await output.ended
+    const message = ['the worker ended, and its runner did not see how', ...output.lines(8)].join('\n')
+    return { attached: true, exit: { code: null, signal: null }, message }
+  }
+}

@@ -1,0 +1,313 @@
+/** Runs that go on without their runner. */
+import { createBroker, type Broker } from '@greenroom/broker'
+import { encodeMessage, type ReadEvent } from '@greenroom/proto'
+import { StoreError } from '@greenroom/store'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { createRunner, type RunnerOptions } from '../src/index.ts'
+import { detachedRoles } from './fixtures/detached-roles.ts'
+import { dead, Scene } from './fixtures/left-over.ts'
+import { isAlive, readAll, temporaryFolder, testRunner, until, worker, type TestExecutors } from './fixtures/setup.ts'
+
+const token = 'a-token-of-some-length'
+
+interface Started {
+  readonly id: string
+  readonly pid: number
+}
+
+/** A folder with a broker that outlives runners. */
+async function stage() {
+  const stack = new AsyncDisposableStack()
+  const folder = stack.use(temporaryFolder())
+  const broker: Broker = await createBroker({
+    dir: join(folder.path, 'broker'),
+    listen: { socket: join(folder.path, 'bus.sock') },
+    token,
+  })
+  stack.defer(() => broker.close())
+  const { url = '' } = broker
+  const dataDir = join(folder.path, 'data')
+  const pids = new Set<number>()
+  stack.defer(() => {
+    for (const pid of pids) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+  })
+  return {
+    broker,
+    dataDir,
+    at: (name: string) => join(folder.path, name),
+    /** A runner in a process of its own, killed once each of its runs has begun. */
+    async killed(...runs: readonly object[]): Promise<readonly Started[]> {
+      const program = fork(
+        new URL('fixtures/detached-program.ts', import.meta.url),
+        [dataDir, url, JSON.stringify(runs)],
+        { execArgv: ['--conditions=@greenroom/source'] },
+      )
+      const exited = once(program, 'exit')
+      const [told]: unknown[] = await Promise.race([
+        once(program, 'message'),
+        exited.then(() => Promise.reject(new Error('the program ended by itself'))),
+      ])
+      program.kill('SIGKILL')
+      await exited
+      const started = told as readonly Started[]
+      for (const { pid } of started) pids.add(pid)
+      return started
+    },
+    life: (options: Partial<RunnerOptions<TestExecutors, typeof detachedRoles>> = {}) =>
+      createRunner({
+        worker,
+        roles: detachedRoles,
+        dataDir,
+        bus: { url, token },
+        quiet: true,
+        cancelGraceMs: 200,
+        logger: { warn: () => undefined, output: () => undefined },
+        ...options,
+      }),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
+
+const places = (events: readonly ReadEvent[]): string[] =>
+  events.map((event) =>
+    event.type === 'skipped' ? `skipped ${event.first}` : `${event.epoch}/${event.seq} ${event.type}`,
+  )
+const entries = (count: number): string[] => Array.from({ length: count }, (_, n) => `1/${n + 1} data`)
+
+test('they go on when their runner is killed, and the next life takes them over: each entry once', async () => {
+  await using scene = await stage()
+  const [count, gated] = await scene.killed(
+    { role: 'count', input: { count: 60, pauseMs: 20 } },
+    { role: 'gated', task: scene.at('gate') },
+  )
+  await using runner = await scene.life()
+  const runs = await Promise.all([count, gated].map((one) => runner.attach(one?.id ?? '')))
+  const read = Promise.all(runs.map(readAll))
+  await until(() => runs.every((run) => run.status().phase === 'running'), 'taking over')
+  expect(runs.map((run) => run.status().worker?.pid)).toEqual([count?.pid, gated?.pid])
+  expect(runner.stats()).toMatchObject({ executing: 2, processes: 2 })
+  writeFileSync(scene.at('gate'), '')
+  expect(await Promise.all(runs.map((run) => run.outcome))).toMatchObject([
+    { status: 'completed', output: 60 },
+    { status: 'completed', output: 1 },
+  ])
+  const [counted = [], waited = []] = await read
+  expect(places(counted)).toEqual(entries(30))
+  expect(places(waited)).toEqual(['1/1 message', '1/2 data', '1/3 message'])
+  expect(await runner.sessions.messages(gated?.id ?? '')).toMatchObject([
+    { role: 'user' },
+    { content: `waiting for ${scene.at('gate')}` },
+    { content: 'done' },
+  ])
+  await until(() => ![count, gated].some((one) => isAlive(one?.pid ?? 0)), 'the end of the workers')
+  expect(runner.stats()).toMatchObject({ executing: 0, runs: [] })
+})
+
+test('what they did while nobody was there waits for whoever comes, and holds nobody up meanwhile', async () => {
+  await using scene = await stage()
+  const [count] = await scene.killed({
+    role: 'count',
+    input: { count: 600, kind: 'entries', bytes: 3_000, pauseMs: 1 },
+  })
+  await until(() => !isAlive(count?.pid ?? 0), 'the end of the worker')
+  await using runner = await scene.life()
+  // Not resumed: its entries are moved out of the way of others.
+  expect(await runner.run({ role: 'gated', task: '/' }).outcome).toMatchObject({ status: 'completed' })
+  await until(() => scene.broker.stats().messages === 0, 'an empty mailbox')
+  const run = await runner.attach(count?.id ?? '')
+  expect(places(await readAll(run))).toEqual(entries(600))
+  expect(await run.outcome).toMatchObject({ status: 'completed', output: 600 })
+})
+
+test('the runner that takes one over steers it, and cancels it', async () => {
+  await using scene = await stage()
+  const [steered, waiting] = await scene.killed({ role: 'steered' }, { role: 'wait' })
+  await using runner = await scene.life()
+  const [one, other] = await runner.resume()
+  if (one === undefined || other === undefined) throw new Error('not resumed')
+  const [listening, stuck] = one.id === steered?.id ? [one, other] : [other, one]
+  await until(() => listening.status().phase === 'running' && stuck.status().phase === 'running', 'taking over')
+  expect(await listening.send('hello')).toBe('delivered')
+  expect(await listening.outcome).toMatchObject({ status: 'completed', text: 'hello' })
+  expect(await stuck.cancel('enough')).toMatchObject({ status: 'cancelled', reason: 'enough' })
+  await until(() => !isAlive(waiting?.pid ?? 0), 'the end of the worker')
+})
+
+test('closing a runner leaves them, and tells who waits that they go on', async () => {
+  await using scene = await stage()
+  const first = await scene.life()
+  const run = await first.start({ role: 'gated', task: scene.at('gate') })
+  const plain = first.run({ role: 'gated', task: scene.at('gate'), detached: false })
+  await until(() => run.status().events === 2 && plain.status().events === 2, 'the beginning')
+  const { pid = 0 } = run.status().worker ?? {}
+  await first.close()
+  expect(await run.outcome).toMatchObject({ status: 'failed', code: 'CLOSED', mayStillRun: true })
+  expect(await plain.outcome).toMatchObject({ status: 'cancelled' })
+  expect(isAlive(pid)).toBe(true)
+  writeFileSync(scene.at('gate'), '')
+  await using second = await scene.life()
+  const [again] = await second.resume()
+  expect(again?.id).toBe(run.id)
+  expect(await again?.outcome).toMatchObject({ status: 'completed', output: 1 })
+  await until(() => !isAlive(pid), 'the end of the worker')
+})
+
+test('one that is killed while nobody is there was lost, with what it said', async () => {
+  await using scene = await stage()
+  const [gated] = await scene.killed({ role: 'gated', task: scene.at('gate') })
+  process.kill(gated?.pid ?? 0, 'SIGKILL')
+  await using runner = await scene.life()
+  const run = await runner.attach(gated?.id ?? '')
+  expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: false })
+  expect(places(await readAll(run))).toEqual(['1/1 message', '1/2 data'])
+})
+
+test('the worker keeps the total time while nobody is there', async () => {
+  await using scene = await stage()
+  const [gated] = await scene.killed({ role: 'gated', task: scene.at('gate'), limits: { totalMs: 1_000 } })
+  await until(() => !isAlive(gated?.pid ?? 0), 'the end of the worker')
+  await using runner = await scene.life()
+  expect(await (await runner.attach(gated?.id ?? '')).outcome).toMatchObject({ status: 'timeout', which: 'total' })
+})
+
+test('what a worker writes goes to a file, is in the log of its run, and is removed when it ended in order', async () => {
+  await using scene = await stage()
+  await using runner = await scene.life()
+  const run = runner.run({ role: 'noisy', detached: true })
+  expect(await run.outcome).toMatchObject({ status: 'completed' })
+  await until(() => run.workerLog().length === 2, 'the lines')
+  expect(run.workerLog()).toEqual(['to stdout', 'to stderr'])
+  await until(() => readdirSync(join(scene.dataDir, 'detached')).length === 0, 'the end of the file')
+})
+
+test('a run that has not begun when its runner closes begins in the next life', async () => {
+  await using scene = await stage()
+  const first = await scene.life({ admission: { maxExecuting: 1 } })
+  const busy = await first.start({ role: 'gated', task: scene.at('gate') })
+  await until(() => busy.status().events === 2, 'the beginning')
+  const queued = await first.start({ role: 'gated', task: scene.at('gate') })
+  await first[Symbol.asyncDispose]()
+  expect(await queued.outcome).toMatchObject({ code: 'CLOSED', mayStillRun: true })
+  writeFileSync(scene.at('gate'), '')
+  await using second = await scene.life()
+  const runs = await second.resume()
+  expect(runs.map(({ id }) => id).toSorted()).toEqual([busy.id, queued.id].toSorted())
+  expect(await Promise.all(runs.map((run) => run.outcome))).toMatchObject([
+    { status: 'completed' },
+    { status: 'completed' },
+  ])
+})
+
+test('where nothing can outlive the runner they are refused by name', async () => {
+  await using scene = await stage()
+  await using embedded = await testRunner()
+  const refused = { status: 'failed', code: 'MISSING_FEATURE', retry: 'never' }
+  expect(await embedded.run({ role: 'echo', task: 'x', detached: true }).outcome).toMatchObject({
+    ...refused,
+    message: expect.stringMatching(/broker that outlives/),
+  })
+  await expect(scene.life({ dataDir: null })).rejects.toMatchObject({
+    code: 'MISSING_FEATURE',
+    message: expect.stringMatching(/roles\.count\.detached: .*dataDir/),
+  })
+  await expect(scene.life({ pool: { prewarm: { count: 1 } } })).rejects.toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: expect.stringMatching(/pool\.prewarm\.count/),
+  })
+  await expect(scene.life({ worker: { launch: () => expect.fail() } })).rejects.toMatchObject({
+    code: 'MISSING_FEATURE',
+    message: expect.stringMatching(/launcher/),
+  })
+})
+
+/** What an earlier life leaves of them, in a journal and on a bus in memory. */
+describe('a detached attempt of an earlier life', () => {
+  const left = { ...dead, detached: { limits: {} } }
+  const events = (runId: string, first: number, ...texts: readonly string[]) => ({
+    to: 'runner.me',
+    id: `events-${runId}-1-${first}`,
+    kind: 'events',
+    payload: encodeMessage('events', {
+      runId,
+      epoch: 1,
+      first,
+      events: texts.map((content) => ({ type: 'message', message: { role: 'assistant', content } })),
+    }),
+  })
+  const texts = async (run: Parameters<typeof readAll>[0]): Promise<unknown[]> =>
+    (await readAll(run)).map((event) => (event.type === 'message' ? event.message.content : event.type))
+
+  test('that was not claimed is withdrawn, and the run is done', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 0 })
+    const { assignment } = await scene.worker('r1', { claims: false })
+    const [run] = await (await scene.life()).resume()
+    expect(await run?.outcome).toMatchObject({ status: 'completed' })
+    expect(scene.executed).toEqual(['task r1#2'])
+    await expect(assignment.claim()).rejects.toMatchObject({ code: expect.stringMatching(/^(REVOKED|FENCED)$/) })
+  })
+
+  test('has all that was stored, before and after it is taken over, and its last word, though its role is gone', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 2, role: 'renamed' })
+    const worker = await scene.worker('r1')
+    // The second one again: the earlier life had not acknowledged it.
+    await worker.peer.send(events('r1', 2, 'first words 2', 'third'))
+    const runner = await scene.life()
+    await until(() => scene.store.count('entry') === 3, 'the entries in the journal')
+    await worker.peer.send(events('r1', 4, 'fourth'))
+    await worker.say({ lastSeq: 4 })
+    const [run] = await runner.resume()
+    expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
+    const again = await runner.attach('r1')
+    expect(await texts(again)).toEqual(['first words 1', 'first words 2', 'third', 'fourth'])
+    const said = (await runner.sessions.messages('r1')).map(({ content }) => content)
+    expect(said).toEqual(['task r1', 'first words 1', 'first words 2', 'third', 'fourth'])
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+
+  test('keeps entries at the bus until a commit that fails is through', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 0 })
+    const worker = await scene.worker('r1')
+    await worker.peer.send(events('r1', 1, 'one'))
+    let failures = 2
+    scene.onCommit = (batch) => {
+      if (failures === 0 || !batch.some((operation) => 'put' in operation && operation.put === 'entry'))
+        return Promise.resolve()
+      failures -= 1
+      return Promise.reject(new StoreError('COMMIT_UNKNOWN', 'the test says so'))
+    }
+    const runner = await scene.life()
+    await until(() => failures === 0, 'two failures')
+    const [run] = await runner.resume()
+    expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
+    expect(await texts(await runner.attach('r1'))).toEqual(['one'])
+  })
+
+  test('is not believed by whoever was not its worker', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 1 })
+    const { peer } = await scene.worker('r2')
+    await peer.send(events('r1', 2, 'forged'))
+    const runner = await scene.life()
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+    const [run] = await runner.resume()
+    expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
+    expect(await texts(await runner.attach('r1'))).toEqual(['first words 1'])
+  })
+
+  test('of which the broker forgot the claim is not taken for unclaimed by a cancel', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 1 })
+    const runner = await scene.life()
+    const [run] = await runner.resume()
+    expect(await run?.cancel('stop')).toEqual({ status: 'cancelled', reason: 'stop' })
+    expect(scene.executed).toEqual([])
+    expect(scene.store.scan('attempt').map(({ meta }) => meta['end'])).toMatchObject([{ how: 'lost' }])
+  })
+})
