@@ -18,7 +18,6 @@ const settings = [
   'submodule.recurse=false',
   'log.showSignature=false',
   'gpg.program=false',
-  'gpg.openpgp.program=false',
   'gpg.x509.program=false',
   'gpg.ssh.program=false',
 ]

@@ -147,6 +147,10 @@ export function readWord(word: ParsedWord): Word {
   const code = read.map((piece) => piece.code).join('')
   if (/(?!\t)\p{Cc}/u.test(value)) throw new Refusal(`${word.text}: a control character`, word.pos)
   const pattern = read.some(({ kind }) => kind === 'pattern')
+  // `--include=*.ts` is meant as it stands, and nobody has a file called so.
+  if (/^--[a-z-]+=/.test(read[0]?.value ?? '') && read.every(({ kind }) => kind !== 'variable')) {
+    return { value, pattern: false, at: word.pos, code: quote(value) }
+  }
   if (value.startsWith('-') && read.some(({ kind }) => kind !== 'literal')) {
     throw new Refusal(`${word.text}: an option must be written out`, word.pos)
   }

@@ -120,6 +120,18 @@ const traps: readonly Trap[] = [
     },
     text: 'git status -s',
   },
+  ...[['gitdir:**'], ['onbranch:main'], ['hasconfig:remote.*.url:**', 'https://example.com/x']].map(
+    ([condition = '', url]): Trap => ({
+      name: `filter.clean in a file that is included by ${condition}`,
+      lay: (scratch) => {
+        scratch.write('.gitattributes', '*.txt filter=t\n')
+        scratch.write('.git/more', '[filter "t"]\n\tclean = ./evil.sh\n')
+        if (url !== undefined) scratch.git('config', 'remote.x.url', url)
+        scratch.git('config', `includeIf.${condition}.path`, 'more')
+      },
+      text: 'git status -s',
+    }),
+  ),
   {
     name: 'filter.clean in the configuration of a worktree',
     lay: (scratch) => {
@@ -128,6 +140,15 @@ const traps: readonly Trap[] = [
       scratch.git('config', '--worktree', 'filter.t.clean', evil)
     },
     text: 'git status -s',
+  },
+  {
+    name: 'filter.clean, spelled otherwise',
+    lay: (scratch) => {
+      scratch.write('.gitattributes', '*.txt filter=T.t\n')
+      scratch.git('config', 'include.path', 'more')
+      scratch.write('.git/more', '[FilTer "T.t"]\n\tCLEAN = ./evil.sh\n')
+    },
+    text: 'git diff',
   },
   {
     name: 'filter.clean by .git/info/attributes',

@@ -27,6 +27,7 @@ describe('what is run is written anew', () => {
     ["grep '' a", "grep '' a"],
     ['[ -f a ]', '[ -f a ]'],
     ['rg x', 'rg --no-config x'],
+    ['grep -r x --include=*.ts a', `grep -r x '--include=*.ts' a`],
   ])('%s', (text, command) => {
     expect(shell.check(text)).toEqual(allowed(command))
   })
