@@ -1,4 +1,10 @@
-/** Mutants of honest command lines: whatever passes changes nothing when it is run, where all names are traps. */
+/**
+ * Mutants of honest command lines, and made-up options: whatever passes changes nothing when it is run, where all names
+ * are traps.
+ *
+ * FUZZ_SEED takes another seed, FUZZ_FACTOR=10 runs ten times as many, and FUZZ_FIRST is put before each command line: a
+ * PATH with programs that are not installed, such as rg and tree.
+ */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createReadOnlyShell } from '../src/index.ts'
