@@ -4,7 +4,7 @@ import { existsSync, globSync } from 'node:fs'
 const validation = { notExported: true, invalidLink: true, notDocumented: true }
 
 // The order a reader meets them in.
-const packages = ['greenroom', 'runner', 'worker', 'bus', 'broker', 'store', 'proto']
+const packages = ['greenroom', 'runner', 'worker', 'bus', 'broker', 'store', 'proto', 'read-only-shell']
 
 const guide = globSync('guide/*.md', { cwd: import.meta.dirname })
 

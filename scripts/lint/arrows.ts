@@ -6,6 +6,7 @@
 export const arrows: Readonly<Record<string, readonly string[]>> = {
   proto: [],
   store: [],
+  'read-only-shell': [],
   bus: ['proto'],
   broker: ['proto', 'store'],
   worker: ['proto', 'bus'],

@@ -13,6 +13,7 @@ const minutes = 60_000
 const closures: Record<string, readonly string[]> = {
   '@greenroom/proto': [],
   '@greenroom/store': [],
+  '@greenroom/read-only-shell': [],
   '@greenroom/bus': ['proto'],
   '@greenroom/broker': ['proto', 'store'],
   '@greenroom/worker': ['bus', 'proto'],
