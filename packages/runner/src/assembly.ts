@@ -8,6 +8,7 @@ import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
 import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
 import { standardNeed } from './plan.ts'
+import { patient } from './persistence.ts'
 import { createPool } from './pool/index.ts'
 import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
@@ -23,7 +24,8 @@ import { StoreSessions } from './store-sessions.ts'
  */
 export async function assemble(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
-  const journal = new Journal(store)
+  const database = patient(store, clock)
+  const journal = new Journal(database)
   const id = await journal.identity(random.id())
   const onError = (error: unknown): void => logger.warn('a message was dropped', { error: String(error) })
   const onState = (state: PeerState): void => {
@@ -69,7 +71,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission), isGone }
   if (config.sessions !== undefined)
     return { ...parts, sessions: withDeadline(config.sessions, clock), ownSessions: undefined }
-  const ownSessions = new StoreSessions(store)
+  const ownSessions = new StoreSessions(database)
   return { ...parts, sessions: ownSessions, ownSessions }
 }
 

@@ -181,7 +181,7 @@ function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, 
 /** Another attempt follows: this one is recorded, and its worker may forget it. */
 async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, record }: Tried): Promise<void> {
   try {
-    if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
+    if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record, { signal }))
     if (end.how !== 'terminal') return
     end.confirm()
     end.acknowledge()
@@ -268,7 +268,8 @@ async function follow(
   account: Account,
 ): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
   try {
-    await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record)]))
+    const withinMs = account.left.totalMs ?? Infinity
+    await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record, { signal, withinMs })]))
   } catch (error) {
     return { end: { how: 'unplaced', error }, lastSeq: 0 }
   }

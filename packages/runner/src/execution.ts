@@ -8,6 +8,8 @@
  * - *X3* Messages are in the session's transcript as soon as they are acknowledged, where it is kept in the journal's
  *   database; a session store of the caller's own gets them at the end.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
+ * - *X5* A session store of the caller's own is told of a run only when that is recorded, with what it is told: so what
+ *   was refused leaves nothing there, and what a crash kept from it the next life tells.
  */
 import { codeOf, GreenroomError, type JsonValue, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
@@ -23,11 +25,13 @@ import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/i
 import { planRun, type Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
 import { outcomeOfLeftOver, settleLeftOver, type LeftOver } from './left-over.ts'
+import { briefly, repeat } from './persistence.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunSpec, RunStatus, SteerStatus } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 import { Steering, type Steer } from './steering.ts'
+import { fromStore } from './store-error.ts'
 import { Transcript } from './transcript.ts'
 import type { StoreSessions } from './store-sessions.ts'
 
@@ -60,9 +64,6 @@ export interface ExecutionOptions {
   readonly start?: StartKey
 }
 
-const retryMs = 200
-const recordTries = 10
-
 /** See X1 and X2. */
 export class Execution implements Run {
   readonly id: string
@@ -93,7 +94,10 @@ export class Execution implements Run {
   #attempt: Attempt | undefined
   #attempts: number
   #ms: number | undefined
-  #isRecorded: boolean | undefined
+  /** Whether the journal has it as open, or may have it. */
+  #isOpen: boolean
+  /** Whether there was no room for it. */
+  #isRefused = false
   #status: Outcome['status'] | undefined
 
   /** @param more - see {@link ExecutionOptions} */
@@ -105,6 +109,7 @@ export class Execution implements Run {
     this.#duty = more.duty
     this.#spec = isObject(spec) ? spec : { role: String(spec) }
     this.#earlier = earlier
+    this.#isOpen = earlier !== undefined
     this.#start = more.start
     this.id = earlier?.record.runId ?? random.id()
     this.#session = this.#spec.session ?? this.id
@@ -118,7 +123,6 @@ export class Execution implements Run {
       runId: this.id,
       journal: around.journal,
       feed: this.#feed,
-      clock,
       signal: this.#abort.signal,
       transcribe: (ref, seq, event) => this.#transcript.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
@@ -130,12 +134,15 @@ export class Execution implements Run {
     this.settled = lived.then((end) => this.#settle(end))
   }
 
-  /** Whether its outcome could be recorded; undefined before its end. */
-  get isRecorded(): boolean | undefined {
-    return this.#isRecorded
+  /** Whether the journal has it as open, or may have it: after its end only the next life goes on with it. */
+  get isOpen(): boolean {
+    return this.#isOpen
   }
 
-  /** Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be. */
+  /**
+   * Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be: with `STORAGE_FULL`
+   * when it is certain that nothing is stored.
+   */
   get durable(): Promise<void> {
     return this.#durable.promise
   }
@@ -209,7 +216,6 @@ export class Execution implements Run {
     this.#log?.end()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
-    this.#isRecorded = recorded
     if (recorded) this.#durable.resolve()
     else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
     this.#status = end.outcome.status
@@ -277,7 +283,8 @@ export class Execution implements Run {
 
   /** What its earlier attempts said reaches a session store of the caller's own only now. */
   async #retell(): Promise<void> {
-    await this.#transcript.give(await this.#transcript.move(this.#recorder.messages))
+    const { signal } = this.#abort
+    await this.#tell(async () => this.#transcript.give(await this.#transcript.move(this.#recorder.messages)), signal)
   }
 
   /** It ended without a worker that would have to know. */
@@ -303,10 +310,24 @@ export class Execution implements Run {
     return untilAbort(this.#abort.signal, planned)
   }
 
-  #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
+  async #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
+    const over = new AbortController()
+    const signal = AbortSignal.any([this.#abort.signal, over.signal])
+    const begun = this.#begin(plan, signal)
+    let unbegun: Outcome | undefined
+    begun.catch((error: unknown) => {
+      unbegun = this.#abort.signal.aborted ? undefined : failedBy(error)
+      // Whatever it waits for: what is not recorded is not done.
+      over.abort()
+    })
+    const end = await this.#attemptAll(plan, leftOver, begun, signal)
+    // What follows must not be overtaken by a record of its begin.
+    over.abort()
+    return unbegun === undefined ? end : { ...end, outcome: unbegun }
+  }
+
+  #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
     const { config, journal, drive, pool, admission } = this.#around
-    const begun = this.#begin(plan)
-    begun.then(this.#durable.resolve, () => undefined)
     return runAttempts({
       plan,
       pool,
@@ -314,7 +335,7 @@ export class Execution implements Run {
       journal,
       config,
       admission,
-      signal: this.#abort.signal,
+      signal,
       begun,
       earlier: this.#earlier?.attempts ?? [],
       leftOver,
@@ -357,18 +378,42 @@ export class Execution implements Run {
     if (this.#phase !== 'cancelling') this.#phase = phase
   }
 
-  /** Records the run, after its session has what it was asked to do. */
-  async #begin({ record, sessionEntries }: Plan): Promise<void> {
-    if (this.#earlier !== undefined) return
-    const also = await this.#transcript.give(sessionEntries)
+  /** Records the run together with what its session was told (X5). */
+  async #begin({ record, sessionEntries, limits }: Plan, signal: AbortSignal): Promise<void> {
+    if (this.#earlier !== undefined) return this.#durable.resolve()
+    const { journal } = this.#around
     const parent = this.#duty?.parent
-    await this.#around.journal.begin(parent === undefined ? record : { ...record, parent }, also, this.#start)
+    const all = parent === undefined ? record : { ...record, parent }
+    const also = this.#transcript.opening(sessionEntries)
+    this.#isOpen = true
+    try {
+      await journal.begin(all, also, this.#start, { signal, withinMs: limits.totalMs ?? Infinity })
+    } catch (error) {
+      if (isStoreError(error, 'STORAGE_FULL')) {
+        this.#isOpen = false
+        this.#isRefused = true
+        this.#durable.reject(fromStore(error))
+      }
+      throw error
+    }
+    this.#durable.resolve()
+    if (this.#around.ownSessions !== undefined) return
+    await this.#tell(() => this.#transcript.give(sessionEntries), signal)
+    this.#recorder.messages.push(...sessionEntries)
+  }
+
+  /** Tells its session. A store of the caller's own is given the benefit of the doubt, but for one that does not answer. */
+  #tell<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const mayHelp = (error: unknown): boolean => !isStoreError(error) && codeOf(error) === undefined
+    const { clock } = this.#around.config
+    return repeat(act, mayHelp, clock, { ...briefly, signal })
   }
 
   /** Whether it was recorded. */
   async #record(end: LoopEnd): Promise<boolean> {
     const late = this.#steering.close()
-    const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
+    const recorded = this.#refusal === undefined && (await this.#finish(end, late))
+    if (recorded) this.#isOpen = false
     for (const { text, settle } of late) {
       const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text)
       // Who was told `queued` hears no more of it.
@@ -378,27 +423,25 @@ export class Execution implements Run {
     return recorded
   }
 
-  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<void> {
+  /** Whether that could be done. */
+  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<boolean> {
     const { journal, config } = this.#around
-    const entries = await this.#transcript.move(this.#recorder.messages)
-    const all = [...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)]
-    const also = [...this.#ends, ...(await this.#transcript.give(all)), ...(this.#duty?.operations(this.id) ?? [])]
-    await journal.finish(ref, outcome, config.clock.now(), also)
-  }
-
-  async #persist(write: () => Promise<void>): Promise<boolean> {
-    const { clock, logger } = this.#around.config
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await write()
-        return true
-      } catch (error) {
-        if (tries === recordTries || !mayHelp(error)) {
-          logger.warn('the outcome of a run could not be recorded', { runId: this.id, error: String(error) })
-          return false
-        }
-        await new Promise<void>((resolve) => void clock.timer(retryMs, resolve))
+    try {
+      if (this.#isRefused && this.#duty === undefined) {
+        // There is no room for it, and nobody who would have to be told of its end in another life.
+        if (this.#attempts > 0) await journal.discard(ref)
+        return false
       }
+      const also = await this.#tell(async () => {
+        const entries = await this.#transcript.move(this.#recorder.messages)
+        return this.#transcript.give([...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)])
+      })
+      const operations = [...this.#ends, ...also, ...(this.#duty?.operations(this.id) ?? [])]
+      await journal.finish(ref, outcome, config.clock.now(), operations)
+      return true
+    } catch (error) {
+      config.logger.warn('the outcome of a run could not be recorded', { runId: this.id, error: String(error) })
+      return false
     }
   }
 
@@ -414,14 +457,6 @@ export class Execution implements Run {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
-}
-
-/**
- * Whether writing again may help; a session store of the caller's own is given the benefit of the doubt, but for one that
- * did not answer at all.
- */
-function mayHelp(error: unknown): boolean {
-  return isStoreError(error) ? error.retry === 'later' : codeOf(error) === undefined
 }
 
 /** Why a caller's signal aborted, as text for the executor and the outcome. */

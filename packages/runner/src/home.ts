@@ -3,12 +3,13 @@
  * The embedded broker and the journal share one database and one commit thread.
  */
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, isErrorCode, limits, type Bus, type BusAddress } from '@greenroom/proto'
-import { createMemoryStore, isStoreError, openStore, type Schema, type Store } from '@greenroom/store'
+import { GreenroomError, limits, type Bus, type BusAddress } from '@greenroom/proto'
+import { createMemoryStore, openStore, type Schema, type Store } from '@greenroom/store'
 import { isBus, type Config } from './config.ts'
 import { journalCollections } from './journal.ts'
 import { privateSocket } from './platform/private-socket.ts'
 import { sessionCollections } from './store-sessions.ts'
+import { fromStore } from './store-error.ts'
 
 /** A runner's bus and database. */
 export interface Home extends AsyncDisposable {
@@ -75,7 +76,6 @@ async function open({ dataDir, openStore: openOwn }: Config, schema: Schema): Pr
   try {
     return await openStore({ dir: dataDir, schema })
   } catch (error) {
-    if (!isStoreError(error)) throw error
-    throw new GreenroomError(isErrorCode(error.code) ? error.code : 'STORE_DAMAGED', error.message, { cause: error })
+    throw fromStore(error)
   }
 }

@@ -266,7 +266,7 @@ export class LiveRunner implements Runner {
   #forget(run: Execution): void {
     this.#runs.delete(run)
     this.#orphaned.delete(run)
-    if (run.isRecorded === false) this.#unrecorded.set(run.id, run)
+    if (run.isOpen) this.#unrecorded.set(run.id, run)
     if (this.#runs.size > 0) return
     this.#alive?.[Symbol.dispose]()
     this.#alive = undefined

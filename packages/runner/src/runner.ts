@@ -54,20 +54,22 @@ export interface Runner<
    * Starts a run. Never throws: what is wrong with it is in its outcome.
    *
    * Codes of a failed outcome: `UNKNOWN_ROLE`, `BAD_OPTIONS`, `SECRET_MISSING`, `SPEC_TOO_LARGE`, `WORKER_SPAWN_FAILED`,
-   * `WORKER_LOST`, `CLOSED`, `DRAINING`, `LIMIT_…`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
+   * `WORKER_LOST`, `STORAGE_FULL`, `CLOSED`, `DRAINING`, `LIMIT_…`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
    * the executor's own.
    */
   run<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
   ): Run<OutputOf<Executors[R[Role]['executor']]>>
   /**
-   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`). One that could not even
-   * be planned or recorded has ended; its outcome says why, and its key is free again.
+   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`), and a disk that fails or
+   * is full only holds it up, for as long as its total limit says. One that could not even be planned has ended; its
+   * outcome says why, and its key is free again.
    *
    * @param spec - as for `run`
    * @param options - see {@link StartOptions}
-   * @throws GreenroomError `ID_CONFLICT`, `BAD_OPTIONS`, `INPUT_INVALID` or `SPEC_TOO_LARGE` (with a key), `OUTCOME_UNKNOWN` when
-   * neither it nor its end could be recorded; `DRAINING`, `CLOSED`
+   * @throws GreenroomError `STORAGE_FULL` when there is no room for it: nothing of it is stored; `ID_CONFLICT`, `BAD_OPTIONS`,
+   * `INPUT_INVALID` or `SPEC_TOO_LARGE` (with a key), `OUTCOME_UNKNOWN` when neither it nor its end could be recorded;
+   * `DRAINING`, `CLOSED`
    */
   start<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,

@@ -1,7 +1,7 @@
 /** The way of one run's messages into its session's transcript. */
 import type { RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import type { Operation } from '@greenroom/store'
-import type { Journal } from './journal.ts'
+import { entryOperation, type Journal } from './journal.ts'
 import type { MessagePlace } from './recorder.ts'
 import type { SessionEntry, SessionStore } from './session-store.ts'
 import { isMessage } from './steering.ts'
@@ -35,6 +35,18 @@ export class Transcript {
   transcribe(ref: RunRef, seq: number, event: RunEvent | WireEvent): readonly Operation[] {
     const { ownSessions, session } = this.#options
     return ownSessions?.operations(session, messageEntry(ref, seq, event)) ?? []
+  }
+
+  /**
+   * What the session is told first, for the transaction that records the run: to the session itself, or, where that is
+   * kept elsewhere, to the journal as entries of epoch 0, so that it can be told again after a crash.
+   */
+  opening(entries: readonly SessionEntry[]): Operation[] {
+    const { ownSessions, session } = this.#options
+    if (ownSessions !== undefined) return ownSessions.operations(session, entries)
+    return entries.map(({ runId, epoch, seq, message }) =>
+      entryOperation({ runId, epoch }, seq, { type: 'message', message }),
+    )
   }
 
   /** Gives entries to the session: as operations for the transaction at hand, or at once where it is kept elsewhere. */
@@ -83,8 +95,8 @@ export class Transcript {
   #entryAt({ epoch, seq }: MessagePlace): SessionEntry[] {
     const { journal, runId } = this.#options
     const ref: RunRef = { runId, epoch }
-    const [entry] = journal.read(ref, seq - 1, seq + 1, 1)
-    return entry === undefined ? [] : messageEntry(ref, seq, entry.event)
+    const event = journal.entry(ref, seq)
+    return event === undefined ? [] : messageEntry(ref, seq, event)
   }
 
   #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {

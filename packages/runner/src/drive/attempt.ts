@@ -23,6 +23,7 @@ import {
   type Delivery,
   type EventRange,
   type LiveMessage,
+  type Outgoing,
   type Peer,
   type Run,
   type RunEvent,
@@ -38,6 +39,7 @@ import { untilAbort } from '../abort.ts'
 import { encodeAssignment, runMessageId } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
+import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
 
 /** The worker of an attempt, as far as an attempt needs it. */
@@ -289,8 +291,7 @@ export class Attempt {
     void this.#refused.promise.then(() => resolve('refused'))
     void this.#silent.promise.then(() => resolve('silent'))
     void worker.gone.then(() => resolve('gone'))
-    const sent = Promise.all(encodeAssignment(run, worker.address).map((message) => this.#peer.send(message)))
-    sent.then(
+    this.#assign(encodeAssignment(run, worker.address)).then(
       () => this.#limiter.sent(),
       (error: unknown) => {
         // A mailbox is closed only for a worker that is gone: its process will be seen to end.
@@ -299,6 +300,14 @@ export class Attempt {
       },
     )
     return promise.finally(() => signal.removeEventListener('abort', onAbort))
+  }
+
+  /** Parts of a long history first: any of them may have to wait for room, and the run is nothing without them. */
+  async #assign(messages: readonly Outgoing[]): Promise<void> {
+    const patience = { signal: this.#options.signal, withinMs: this.#options.run.limits?.totalMs ?? Infinity }
+    const send = (message: Outgoing): Promise<unknown> => sendWhenRoom(this.#peer, message, this.#seams.clock, patience)
+    await Promise.all(messages.slice(0, -1).map(send))
+    await Promise.all(messages.slice(-1).map(send))
   }
 
   /** Takes the assignment back. A worker that has it all the same is ended. */
@@ -348,10 +357,9 @@ export class Attempt {
   async #mark(signal: AbortSignal): Promise<void> {
     const { runId, epoch } = this.ref
     const payload = encodePayload(this.ref)
-    await this.#peer.send(
-      { to: this.#peer.address, id: `marker-${runId}-${epoch}`, kind: 'marker', control: true, payload },
-      { signal },
-    )
+    const to = this.#peer.address
+    const marker = { to, id: `marker-${runId}-${epoch}`, kind: 'marker', control: true, payload }
+    await sendWhenRoom(this.#peer, marker, this.#seams.clock, { signal })
     await untilAbort(signal, Promise.race([this.#marked.promise, this.#terminal.promise]))
   }
 
