@@ -1,5 +1,6 @@
 /** Puts a runner's parts together. */
 import { GreenroomError, type PeerState } from '@greenroom/proto'
+import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { type Config } from './config.ts'
 import { createDrive, type DriveOptions } from './drive/index.ts'
@@ -9,10 +10,12 @@ import { Journal, type AttemptRecord } from './journal.ts'
 import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
 import { standardNeed } from './plan.ts'
 import { patient } from './persistence.ts'
+import { backUp } from './platform/backup.ts'
 import { createPool } from './pool/index.ts'
 import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
 import { withDeadline } from './session-deadline.ts'
+import { fromStore } from './store-error.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 /**
@@ -20,13 +23,13 @@ import { StoreSessions } from './store-sessions.ts'
  *
  * @param config - the runner's
  * @param home - where it lives
- * @throws GreenroomError `CONNECT_FAILED`, what attaching rejects with
+ * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`, `CONNECT_FAILED`, what attaching rejects with
  */
 export async function assemble(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
   const database = patient(store, clock)
   const journal = new Journal(database)
-  const id = await journal.identity(random.id())
+  const id = await beginLife(journal, store, config)
   const onError = (error: unknown): void => logger.warn('a message was dropped', { error: String(error) })
   const onState = (state: PeerState): void => {
     if (state === 'lost') logger.warn('the connection to the bus was lost; runs wait until it is back')
@@ -68,11 +71,33 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   for (const [role, count = 0] of Object.entries(config.pool.prewarm))
     pool.keepReady(role, count, () => standardNeed(config, role))
   const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
-  const parts = { config, journal, drive, placement, pool, admission: new Admission(config.admission), isGone }
+  const admission = new Admission(config.admission)
+  const parts = { config, journal, drive, placement, pool, admission, isGone, backUp: backUpOf(config, store) }
   if (config.sessions !== undefined)
     return { ...parts, sessions: withDeadline(config.sessions, clock), ownSessions: undefined }
   const ownSessions = new StoreSessions(database)
   return { ...parts, sessions: ownSessions, ownSessions }
+}
+
+/** Who the runner is, once its journal knows that it lives, and on what. */
+async function beginLife(journal: Journal, { restoredFrom }: Store, { random, logger }: Config): Promise<string> {
+  try {
+    const id = await journal.identity(random.id())
+    const open = await journal.restored(restoredFrom)
+    if (open !== undefined)
+      logger.warn('restored from a backup: runs that were open in it are not done again', { open })
+    return id
+  } catch (error) {
+    throw fromStore(error)
+  }
+}
+
+/** What is in memory is on no disk, and there is nothing to restore it to. */
+function backUpOf({ dataDir }: Config, store: Store): Surroundings['backUp'] {
+  return async (path) => {
+    if (dataDir !== null) return backUp(store, path)
+    throw new GreenroomError('MISSING_FEATURE', 'this runner keeps nothing on a disk: dataDir is null')
+  }
 }
 
 /** How long a worker of an earlier life may take to end: its lifeline is gone. */

@@ -11,7 +11,15 @@
  * - *X5* A session store of the caller's own is told of a run only when that is recorded, with what it is told: so what
  *   was refused leaves nothing there, and what a crash kept from it the next life tells.
  */
-import { codeOf, GreenroomError, type JsonValue, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
+import {
+  type BackupReceipt,
+  codeOf,
+  GreenroomError,
+  type JsonValue,
+  type Outcome,
+  type ReadEvent,
+  type SteerMode,
+} from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
@@ -24,7 +32,7 @@ import { attemptOperation, type AttemptRecord, type Journal, type OpenRun, type 
 import type { LogPart, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
-import { outcomeOfLeftOver, settleLeftOver, type LeftOver } from './left-over.ts'
+import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
 import { briefly, repeat } from './persistence.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
@@ -48,6 +56,8 @@ export interface Surroundings {
   readonly admission: Admission
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */
   readonly isGone: (record: AttemptRecord) => Promise<boolean>
+  /** See `Runner.backup`. */
+  readonly backUp: (path: string) => Promise<BackupReceipt>
 }
 
 type Spec = RunSpec & { readonly input?: JsonValue | undefined }
@@ -269,16 +279,21 @@ export class Execution implements Run {
     const { signal } = this.#abort
     try {
       if (this.#around.ownSessions === undefined) await untilAbort(signal, this.#retell())
+      if (earlier.isRestored) return this.#overWith(leftOver, outcomeOfRestored(leftOver))
       return await this.#tryAll(await this.#plan(), leftOver)
     } catch (error) {
+      if (earlier.isRestored) return this.#overWith(leftOver, outcomeOfRestored(leftOver))
       const outcome = leftOver === undefined ? undefined : outcomeOfLeftOver(leftOver, false, signal)
-      const end = this.#over(
-        outcome ?? (signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error)),
-      )
-      if (leftOver === undefined) return end
-      this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
-      return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
+      const without: Outcome = signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error)
+      return this.#overWith(leftOver, outcome ?? without)
     }
+  }
+
+  #overWith(leftOver: LeftOver | undefined, outcome: Outcome): LoopEnd {
+    const end = this.#over(outcome)
+    if (leftOver === undefined) return end
+    this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
+    return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
   }
 
   /** What its earlier attempts said reaches a session store of the caller's own only now. */

@@ -2,9 +2,9 @@
  * The journal: the runner's own tables.
  *
  * ```text
- * runner   self                     who this runner is on the bus
+ * runner   self, restored           who this runner is on the bus; the last backup that it was restored from
  * run      runId                    what was asked for
- * open     runId                    that it has no outcome yet
+ * open     runId                    that it has no outcome yet, and whether a backup brought it back
  * start    digest of a key          which run an idempotency key started
  * attempt  runId/epoch(6)           where it was tried, and how that ended
  * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON. Epoch 0: what a session store elsewhere is told
@@ -17,6 +17,8 @@
  * - *J2* An outcome, its attempt's end and the last of its session's messages are one transaction.
  * - *J3* A run is open from the transaction that records it to the one that records its outcome.
  * - *J4* Every write is repeated as P1 to P3 of `persistence` say.
+ * - *J5* Runs that were open in a backup are marked when data that was restored from it is opened first: what was done with
+ *   them since nobody knows, so nothing is done with them again.
  */
 import {
   addUsage,
@@ -33,7 +35,7 @@ import {
   type Usage,
   type WireEvent,
 } from '@greenroom/proto'
-import type { KeyRange, Operation, StoredRecord } from '@greenroom/store'
+import type { BackupMark, KeyRange, Operation, StoredRecord } from '@greenroom/store'
 import type { KeptTerminal } from './drive/index.ts'
 import type { LimitOptions } from './limits.ts'
 import { briefly, type Patience, type PatientStore } from './persistence.ts'
@@ -85,6 +87,8 @@ export interface StartKey {
 /** A run without an outcome, as an earlier life of the runner left it. */
 export interface OpenRun {
   readonly record: RunRecord
+  /** J5 */
+  readonly isRestored: boolean
   /** In order. */
   readonly attempts: readonly (AttemptRecord & { readonly epoch: number; readonly lastSeq: number })[]
 }
@@ -98,6 +102,8 @@ export type AttemptRecord = {
   /** Tells that process from later ones with the same id, where the system says. */
   readonly process?: string
   readonly warm: boolean
+  /** Whether its executor says that a run may have its effects twice; not there while nobody knows. */
+  readonly idempotent?: boolean
   readonly startedAt: number
   readonly end?: { readonly how: string; readonly lastSeq: number; readonly at: number }
 }
@@ -129,6 +135,25 @@ export class Journal {
     if (typeof known === 'string') return known
     await this.#store.commit([{ put: 'runner', key: 'self', meta: { id: fresh } }], briefly)
     return fresh
+  }
+
+  /**
+   * Begins a new life on restored data (J5), once for each backup.
+   *
+   * @param backup - what the data was restored from
+   * @returns how many runs were open in it; undefined when nothing is new
+   */
+  async restored(backup: BackupMark | undefined): Promise<number | undefined> {
+    if (backup === undefined || this.#store.get('runner', 'restored')?.meta['backup'] === backup.id) return undefined
+    const open = this.#store.scan('open')
+    await this.#store.commit(
+      [
+        ...open.map(({ key }): Operation => ({ put: 'open', key, meta: { isRestored: true } })),
+        { put: 'runner', key: 'restored', meta: { backup: backup.id } },
+      ],
+      briefly,
+    )
+    return open.length
   }
 
   /** Records what was asked for. Refused with `STORAGE_FULL` when little space is left: then nothing is stored. */
@@ -189,8 +214,10 @@ export class Journal {
 
   /** One of them; undefined when it is not there, or has ended. */
   openRun(runId: string): OpenRun | undefined {
-    const record = this.#store.get('open', runId) === undefined ? undefined : this.run(runId)
-    return record === undefined ? undefined : { record, attempts: this.attempts(runId) }
+    const open = this.#store.get('open', runId)
+    const record = open === undefined ? undefined : this.run(runId)
+    if (record === undefined) return undefined
+    return { record, isRestored: open?.meta['isRestored'] === true, attempts: this.attempts(runId) }
   }
 
   /** The attempts of a run, in order, each with the number of its last entry. */

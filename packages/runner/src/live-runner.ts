@@ -1,5 +1,13 @@
 /** The runner at work: owns its runs and schedulers, and ends them. */
-import { codeOf, decodePayload, encodePayload, GreenroomError, isJson, type JsonValue } from '@greenroom/proto'
+import {
+  codeOf,
+  decodePayload,
+  encodePayload,
+  GreenroomError,
+  isJson,
+  type BackupReceipt,
+  type JsonValue,
+} from '@greenroom/proto'
 import { checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import { Execution, type ExecutionOptions, type Surroundings } from './execution.ts'
@@ -247,6 +255,10 @@ export class LiveRunner implements Runner {
     timer.cancel()
     for (const scheduler of this.#schedulers) scheduler.end()
     await this.#home.disposeAsync()
+  }
+
+  backup(path: string): Promise<BackupReceipt> {
+    return this.#around.backUp(path)
   }
 
   #cancelAll(reason: string): void {

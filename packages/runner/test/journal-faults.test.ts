@@ -180,3 +180,13 @@ test('what a crash kept from a session store of one\u2019s own the next life tel
   expect(await run?.outcome).toMatchObject({ status: 'completed' })
   expect((await sessions.messages('s')).map(({ content }) => content)).toEqual(['hear', 'it', 'did it'])
 })
+
+test('a runner that cannot even note its name says so, and takes one failure', async () => {
+  await using disk = new MoodyDisk()
+  disk.moods['runner'] = ['fails']
+  await disk.runner()
+  expect(disk.keys('runner')).toEqual(['self'])
+  await using full = new MoodyDisk()
+  full.moods['runner'] = Array<'full'>(20).fill('full')
+  await expect(full.runner()).rejects.toMatchObject({ name: 'GreenroomError', code: 'STORAGE_FULL' })
+})

@@ -9,7 +9,8 @@
  * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
  * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
  * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
- * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again.
+ * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again;
+ *   parts of a history as long and a partition grace more, so that their run can follow.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
  */
 import { createLinkSender } from '@greenroom/bus'
@@ -17,6 +18,7 @@ import {
   codeOf,
   decodeMessage,
   encodeMessage,
+  limits,
   errors,
   isErrorCode,
   kinds,
@@ -201,7 +203,9 @@ class Loop implements Worker {
     this.#slots = slotsOf(options)
     this.#announced = this.#slots
     this.#lingerMs = options.provision.lingerMs ?? 30_000
-    this.#shelf = new HistoryShelf(this.#clock, this.#lingerMs)
+    // Its sender may be away as long as that is allowed, and this worker too, before the run follows them.
+    const keepMs = this.#lingerMs + (options.provision.partitionGraceMs ?? limits.partitionGraceMs)
+    this.#shelf = new HistoryShelf((off) => this.#connectedFor(keepMs, off))
     this.closed = this.#end.promise
     void peer.closed.then((end) => this.#onPeerClosed(end))
     this.#changed()
@@ -350,7 +354,7 @@ class Loop implements Worker {
     this.#changed()
     void attempt.settled.then(free)
     await this.#terminate(attempt, ending, link.lastSeq)
-    await this.#linger(attempt)
+    await this.#connectedFor(this.#lingerMs, attempt.acknowledged)
     link.close()
   }
 
@@ -359,12 +363,12 @@ class Loop implements Worker {
     return run?.historyParts === undefined ? (run?.messages ?? []) : this.#shelf.take(ref, run.historyParts)
   }
 
-  /** W4: without a connection, or while the machine sleeps, nobody can ask: then it begins anew. */
-  async #linger({ acknowledged }: Attempt): Promise<void> {
+  /** W4: without a connection, or while the machine sleeps, nothing can come: then the time begins anew. */
+  async #connectedFor(ms: number, event: Promise<void>): Promise<void> {
     for (;;) {
       const before = this.#attachments
-      const due = this.#clock.monotonic() + this.#lingerMs
-      if (await this.#within(this.#lingerMs, acknowledged)) return
+      const due = this.#clock.monotonic() + ms
+      if (await this.#within(ms, event)) return
       const slept = this.#clock.monotonic() > due + longestDelayMs
       if (!slept && this.#peer.state !== 'lost' && this.#attachments === before) return
     }
