@@ -298,8 +298,7 @@ export class Execution implements Run {
 
   /** What its earlier attempts said reaches a session store of the caller's own only now. */
   async #retell(): Promise<void> {
-    const { signal } = this.#abort
-    await this.#tell(async () => this.#transcript.give(await this.#transcript.move(this.#recorder.messages)), signal)
+    await this.#tell(async () => this.#transcript.give(await this.#transcript.move(this.#recorder.messages)))
   }
 
   /** It ended without a worker that would have to know. */
@@ -413,15 +412,14 @@ export class Execution implements Run {
     }
     this.#durable.resolve()
     if (this.#around.ownSessions !== undefined) return
-    await this.#tell(() => this.#transcript.give(sessionEntries), signal)
+    await this.#tell(() => this.#transcript.give(sessionEntries))
     this.#recorder.messages.push(...sessionEntries)
   }
 
   /** Tells its session. A store of the caller's own is given the benefit of the doubt, but for one that does not answer. */
-  #tell<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  #tell<T>(act: () => Promise<T>): Promise<T> {
     const mayHelp = (error: unknown): boolean => !isStoreError(error) && codeOf(error) === undefined
-    const { clock } = this.#around.config
-    return repeat(act, mayHelp, clock, { ...briefly, signal })
+    return repeat(act, mayHelp, this.#around.config.clock, briefly)
   }
 
   /** Whether it was recorded. */

@@ -7,7 +7,7 @@
  * - *P3* It ends with its caller's signal or time, and with the store (`CLOSED`); then the last failure is thrown, of what
  *   may be stored the unknown one.
  */
-import type { Clock } from '@greenroom/proto'
+import { Stopwatch, type Clock } from '@greenroom/proto'
 import { isStoreError, type CommitOptions, type Operation, type Store } from '@greenroom/store'
 
 /** Between two tries, in milliseconds. */
@@ -17,7 +17,7 @@ const retryMs = 200
 export interface Patience {
   /** Ends it. = nobody does */
   readonly signal?: AbortSignal | undefined
-  /** After so long no other try follows, in milliseconds. = Infinity */
+  /** After so long, which this process noticed, no other try follows, in milliseconds. = Infinity */
   readonly withinMs?: number
   /** So many tries are made whatever else ends it. = 1 */
   readonly leastTries?: number
@@ -79,10 +79,9 @@ export async function repeat<T>(
   clock: Clock,
   { signal, withinMs = Infinity, leastTries = 1 }: Patience,
 ): Promise<T> {
-  const since = clock.monotonic()
+  const watch = new Stopwatch(clock, retryMs)
   for (let tries = 1; ; tries += 1) {
-    const isOver = (): boolean =>
-      tries >= leastTries && (signal?.aborted === true || clock.monotonic() - since >= withinMs)
+    const isOver = (): boolean => tries >= leastTries && (signal?.aborted === true || watch.read() >= withinMs)
     try {
       return await act()
     } catch (error) {

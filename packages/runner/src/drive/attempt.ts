@@ -254,6 +254,8 @@ export class Attempt {
     } finally {
       signal.removeEventListener('abort', onAbort)
       this.#limiter.stop()
+      // Nothing of the assignment is sent any more.
+      this.#exceeded.abort()
       for (const timer of this.#timers) timer.cancel()
       this.#link.close()
       for (const id of this.#steers) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
@@ -304,7 +306,7 @@ export class Attempt {
 
   /** Parts of a long history first: any of them may have to wait for room, and the run is nothing without them. */
   async #assign(messages: readonly Outgoing[]): Promise<void> {
-    const patience = { signal: this.#options.signal, withinMs: this.#options.run.limits?.totalMs ?? Infinity }
+    const patience = { signal: this.#signal, withinMs: this.#options.run.limits?.totalMs ?? Infinity }
     const send = (message: Outgoing): Promise<unknown> => sendWhenRoom(this.#peer, message, this.#seams.clock, patience)
     await Promise.all(messages.slice(0, -1).map(send))
     await Promise.all(messages.slice(-1).map(send))
