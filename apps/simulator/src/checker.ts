@@ -196,12 +196,18 @@ export class Checker {
       this.violate('I1', `job ${job} ended as ${own.status}, its handler was told ${outcome.status}`)
   }
 
-  /** I1: to be called when all is settled. */
-  finishRun(job: Job, runId: string, recorded: readonly Outcome[]): void {
+  /**
+   * I1: to be called when all is settled.
+   *
+   * @param recorded - its outcomes in the journal
+   * @param isThere - whether anything else of the run is in the journal
+   */
+  finishRun(job: Job, runId: string, recorded: readonly Outcome[], isThere: boolean): void {
     const own = this.#outcomes.get(job.index)
     if (own === undefined) return this.violate('I7', `job ${job.index} has no outcome`)
-    // A runner that takes nothing new has nobody who could ask for it either.
-    const isRefused = own.status === 'failed' && own.code === 'CLOSED'
+    // A runner that takes nothing new has nobody who could ask for it either; a full disk takes nothing of a run.
+    const code = own.status === 'failed' ? own.code : undefined
+    const isRefused = code === 'CLOSED' || (code === 'STORAGE_FULL' && !isThere && !job.scheduled)
     if (recorded.length !== 1 && !(isRefused && recorded.length === 0))
       this.violate('I1', `job ${job.index} has ${recorded.length} outcomes in the journal`)
     for (const outcome of recorded)

@@ -39,6 +39,13 @@ export class Journal {
     return [...(this.#ends.get(runId)?.values() ?? [])]
   }
 
+  /** Whether anything but an outcome is there of a run. */
+  has(runId: string): boolean {
+    const { store } = this.#disk
+    const isAsked = ['run', 'open'].some((collection) => store?.get(collection, runId) !== undefined)
+    return isAsked || (store?.count('attempt', { prefix: `${runId}/` }) ?? 0) > 0
+  }
+
   /** A run's entries in order. */
   entries(runId: string): JournalEntry[] {
     const records = this.#disk.store?.scan('entry', { prefix: `${runId}/` }) ?? []

@@ -151,7 +151,7 @@ class Schedule {
         if (!this.#world.isRunnerOver) checker.violate('I7', `job ${job.index} was never taken`)
         continue
       }
-      checker.finishRun(job, run.id, this.#world.recorded(run.id))
+      checker.finishRun(job, run.id, this.#world.recorded(run.id), journal.has(run.id))
       checker.finishEntries(job, journal.entries(run.id), job.reader === 'all' ? read : undefined)
     }
   }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { brokerSchema } from '@greenroom/broker'
 import { codeOf, GreenroomError, type BackupReceipt } from '@greenroom/proto'
 import { backupFolder, isStoreError, restoreBackup } from '@greenroom/store'
-import { asOperator, folderOf, inUse, type OperatorAccess } from './operator-access.ts'
+import { asOperator, atItsOwner, folderOf, inUse, type OperatorAccess } from './operator-access.ts'
 import { sizeOf } from './platform/data-folder.ts'
 import { size } from './table.ts'
 
@@ -42,10 +42,11 @@ export async function makeBackup(command: BackupCommand): Promise<void> {
 async function ofFolder(data: string, path: string): Promise<BackupReceipt> {
   try {
     await backupFolder({ dir: data, to: path })
+    return { path, bytes: sizeOf(path) }
   } catch (error) {
-    throw inUse(withFlag(error, { '--to': path }))
+    const why = inUse(withFlag(error, { '--to': path }))
+    return atItsOwner(data, why, (operator) => operator.backup(path))
   }
-  return { path, bytes: sizeOf(path) }
 }
 
 /**

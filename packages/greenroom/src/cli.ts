@@ -98,7 +98,9 @@ function addDeadLetters(greenroom: Command): void {
 
 function addCare(greenroom: Command): void {
   withAccess(greenroom.command('backup'))
-    .description("Backs up a broker that runs, or a data folder on which nobody runs, a runner's too.")
+    .description(
+      "Backs up a broker that runs, a runner's data folder, in use or not, or the data folder of a broker that does not run.",
+    )
     .requiredOption(
       '--to <file>',
       'where to; with --url an absolute path on the machine of the broker, which writes it',

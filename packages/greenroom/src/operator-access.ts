@@ -1,7 +1,11 @@
-/** How an operator's command reaches a broker: a running one over its address, a stopped one by its data folder. */
-import { createBroker } from '@greenroom/broker'
+/**
+ * How an operator's command reaches a broker: a running one over its address, a stopped one by its data folder, that of a
+ * running runner by what it left there for whoever may read it.
+ */
+import { createBroker, type Broker } from '@greenroom/broker'
 import { connectOperator } from '@greenroom/bus'
 import { codeOf, GreenroomError, type Operator } from '@greenroom/proto'
+import { findOperatorDoor } from '@greenroom/runner'
 import type { Command } from 'commander'
 import { inFlags } from './flag-words.ts'
 import { hasStore } from './platform/data-folder.ts'
@@ -15,7 +19,7 @@ export interface OperatorAccess {
   readonly tokenFile?: string
   /** A file with the certificate authority to trust, as PEM. */
   readonly ca?: string
-  /** The data folder of a broker that does not run. */
+  /** The data folder of a broker that does not run, or of a runner. */
   readonly data?: string
   /** Write one document of JSON in place of text. */
   readonly json?: boolean
@@ -28,7 +32,7 @@ export function withAccess(command: Command): Command {
     .option('--url <url>', 'a running broker: what it said when it was ready (ws://…, wss://…, ws+unix://…)')
     .option('--token-file <file>', "holds the operators' token (see: greenroom broker --operator-token-file)")
     .option('--ca <file>', 'certificate authority as PEM, to trust instead of the public ones')
-    .option('--data <dir>', 'the data folder of a broker that does not run, in place of --url')
+    .option('--data <dir>', "a runner's data folder, or that of a broker that does not run, in place of --url")
     .option('--json', 'write one document of JSON')
 }
 
@@ -93,14 +97,38 @@ function notConnected(error: unknown, url: string): unknown {
 }
 
 async function onFolder<T>(data: string, work: (operator: Operator) => Promise<T>): Promise<T> {
-  const broker = await createBroker({ dir: data }).catch((error: unknown) => {
-    throw inUse(inFlags(error))
-  })
+  let broker: Broker
+  try {
+    broker = await createBroker({ dir: data })
+  } catch (error) {
+    return atItsOwner(data, inUse(inFlags(error)), work)
+  }
   try {
     return await work(broker.operator)
   } finally {
     await broker.close()
   }
+}
+
+/**
+ * Lets an operator work on the broker of the runner that has a folder.
+ *
+ * @param data - the folder
+ * @param error - why the folder itself could not be worked on
+ * @param work - what to do there
+ * @throws that error, when it is another one than `DATA_DIR_IN_USE`, or the owner lets nobody in; what the work throws
+ */
+export async function atItsOwner<T>(
+  data: string,
+  error: unknown,
+  work: (operator: Operator) => Promise<T>,
+): Promise<T> {
+  const door = codeOf(error) === 'DATA_DIR_IN_USE' ? findOperatorDoor(data) : undefined
+  if (door === undefined) throw error
+  await using operator = await connectOperator(door).catch(() => {
+    throw error
+  })
+  return await work(operator)
 }
 
 /**

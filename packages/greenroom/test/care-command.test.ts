@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { connectBus } from '@greenroom/bus'
 import { openStore } from '@greenroom/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createRunner, type AnyRunner } from '../src/index.ts'
 import { start, temporaryFolder, type Ended, type Program } from './program.ts'
 
 const cli = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
@@ -224,3 +225,39 @@ test('what is broken is found, and ends with 1', { timeout: 90_000 }, async () =
   ])
   expect(contents(damaged)).toEqual(before)
 })
+
+test(
+  'a running runner is asked by its data folder, and what is restored of it begins nothing again',
+  { timeout: 90_000 },
+  async () => {
+    using own = temporaryFolder()
+    const at = (name: string): string => join(own.path, name)
+    // No worker is ever asked: the run waits.
+    const open = (dataDir: string): Promise<AnyRunner> =>
+      createRunner({ worker: { command: ['false'] }, roles: { never: { executor: 'never' } }, dataDir, quiet: true })
+    let id = ''
+    {
+      await using runner = await open(at('data'))
+      id = (await runner.start({ role: 'never', task: 'x', delayMs: 600_000 })).id
+      // Relative to where the command is, not to where the runner is.
+      await using program = start(cli, ['backup', '--data', at('data'), '--to', 'b.db', '--json'], { cwd: own.path })
+      const { code, stdout, stderr } = await program.ended
+      expect([code, stderr]).toEqual([0, ''])
+      expect(JSON.parse(stdout)).toEqual({ backup: { path: at('b.db'), bytes: readFileSync(at('b.db')).length } })
+      const mailboxes = await greenroom('mailboxes', '--data', at('data'))
+      expect([mailboxes.code, mailboxes.stdout]).toEqual([0, expect.stringContaining('attached')])
+      expect((await doctor(at('data')))[0]).toBe(0)
+      expect(await refusal('backup', '--data', at('data'), '--to', at('data/b.db'))).toEqual([
+        2,
+        expect.stringContaining('inside the data folder'),
+      ])
+      await runner.close()
+    }
+    expect((await greenroom('restore', '--from', at('b.db'), '--data', at('restored'))).code).toBe(0)
+    expect((await doctor(at('restored')))[1]).toMatchObject({ ...healthy, restored: 'warn' })
+    await using runner = await open(at('restored'))
+    const [run, ...others] = await runner.resume()
+    expect([run?.id, others]).toEqual([id, []])
+    expect(await run?.outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN', mayStillRun: true })
+  },
+)

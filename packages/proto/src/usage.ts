@@ -4,12 +4,19 @@ import type { Usage } from './outcome.ts'
 
 const fields = ['inputTokens', 'outputTokens', 'costUsd', 'rounds'] as const
 
-/** Exact to a billionth: a sum of amounts such as 0.1 and 0.2 is not to exceed 0.3. */
+/**
+ * Exact to a billionth: a sum of amounts such as 0.1 and 0.2 is not to exceed 0.3. What no number can hold is the greatest
+ * that one can: JSON has no infinity, so a record of it could not be read.
+ */
+function exact(amount: number): number {
+  const rounded = Math.round(amount * 1e9) / 1e9
+  return Number.isFinite(rounded) ? rounded : Math.min(amount, Number.MAX_VALUE)
+}
+
 function merge(a: Usage, b: Usage, pick: (a: number, b: number) => number): Usage {
   const merged: { -readonly [Field in keyof Usage]: Usage[Field] } = {}
   for (const field of fields) {
-    if (a[field] !== undefined || b[field] !== undefined)
-      merged[field] = Math.round(pick(a[field] ?? 0, b[field] ?? 0) * 1e9) / 1e9
+    if (a[field] !== undefined || b[field] !== undefined) merged[field] = exact(pick(a[field] ?? 0, b[field] ?? 0))
   }
   return merged
 }
@@ -19,7 +26,7 @@ function merge(a: Usage, b: Usage, pick: (a: number, b: number) => number): Usag
  *
  * @param a - what was used before
  * @param b - what was used since
- * @returns the sum, exact to a billionth; what neither says is not there
+ * @returns the sum, exact to a billionth, and at most the greatest number there is; what neither says is not there
  */
 export function addUsage(a: Usage, b: Usage): Usage {
   return merge(a, b, (before, since) => before + since)

@@ -39,3 +39,13 @@ test.for([
 ] as const)('of %j the use of %j exceeds %s', ([limits, usage, code]) => {
   expect(exceededLimit(limits, usage)).toBe(code)
 })
+
+test('what no number can hold is the greatest that one can, and stays JSON', () => {
+  const used = { inputTokens: 1e300, outputTokens: 1.5e308, costUsd: Number.MAX_VALUE }
+  expect(addUsage(used, {})).toEqual(used)
+  expect(greaterUsage(used, { inputTokens: 1 })).toEqual(used)
+  const twice = addUsage(used, used)
+  expect(twice).toEqual({ inputTokens: 2e300, outputTokens: Number.MAX_VALUE, costUsd: Number.MAX_VALUE })
+  expect(JSON.parse(JSON.stringify(twice))).toEqual(twice)
+  expect(exceededLimit({ tokens: 1 }, twice)).toBe('LIMIT_TOKENS')
+})

@@ -21,11 +21,25 @@ export async function untilAbort<T>(signal: AbortSignal, promise: Promise<T>): P
 }
 
 /**
- * Why a caller's signal aborted, as text for the executor and the outcome.
+ * Follows a caller's signal.
  *
- * @param signal - has aborted
+ * @param signal - anything, when the caller is not compiled
+ * @param onAbort - called once when it aborts, or has, with why, as text
+ * @returns ends it; undefined without a signal
+ * @throws GreenroomError `BAD_OPTIONS`
  */
-export function abortReason({ reason }: AbortSignal): string {
-  const why: unknown = reason
-  return why instanceof Error ? why.message : String(why)
+export function followSignal(
+  signal: AbortSignal | undefined,
+  onAbort: (reason: string) => void,
+): Disposable | undefined {
+  if (signal === undefined) return undefined
+  if (typeof signal?.addEventListener !== 'function')
+    throw new GreenroomError('BAD_OPTIONS', 'signal must be an AbortSignal')
+  const listener = (): void => {
+    const why: unknown = signal.reason
+    onAbort(why instanceof Error ? why.message : String(why))
+  }
+  if (signal.aborted) listener()
+  else signal.addEventListener('abort', listener, { once: true })
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) }
 }

@@ -1,5 +1,6 @@
 /** Puts a runner's parts together. */
 import { GreenroomError, type Bus, type PeerState } from '@greenroom/proto'
+import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { type Config } from './config.ts'
 import { keepEvents } from './detached.ts'
@@ -7,14 +8,16 @@ import { createDrive, type DriveOptions } from './drive/index.ts'
 import type { Surroundings } from './execution-parts.ts'
 import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
-import { createLocalPlacement, type PlacedWorker, type WorkerNeed } from './placement/index.ts'
+import { createLocalPlacement, type PlacedWorker, type Placement, type WorkerNeed } from './placement/index.ts'
 import { standardNeed } from './plan.ts'
-import { createPool } from './pool/index.ts'
+import { patient, type PatientStore } from './persistence.ts'
+import { backUp } from './platform/backup.ts'
+import { createPool, type Pool } from './pool/index.ts'
 import { outputOf, pruneOutputs } from './platform/detached-output.ts'
 import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
-import type { Store } from '@greenroom/store'
 import { withDeadline } from './session-deadline.ts'
+import { fromStore } from './store-error.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 /**
@@ -22,20 +25,21 @@ import { StoreSessions } from './store-sessions.ts'
  *
  * @param config - the runner's
  * @param home - where it lives
- * @throws GreenroomError `CONNECT_FAILED`, what attaching rejects with
+ * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`, `CONNECT_FAILED`, what attaching rejects with
  */
 export async function assemble(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
-  const journal = new Journal(store)
-  const id = await journal.identity(random.id())
   if (dataDir !== null) pruneOutputs(dataDir, clock.now())
+  const database = patient(store, clock)
+  const journal = new Journal(database)
+  const id = await beginLife(journal, store, config)
   const onError = (error: unknown): void => logger.warn('a message was dropped', { error: String(error) })
   const onState = (state: PeerState): void => {
     if (state === 'lost') logger.warn('the connection to the bus was lost; runs wait until it is back')
     if (state === 'attached') logger.warn('the connection to the bus is back')
   }
   const onStrayTerminal: DriveOptions['onStrayTerminal'] = (ref, delivery) => journal.keepTerminal(ref, delivery)
-  const { sessions, ownSessions } = sessionsOf(config, store)
+  const { sessions, ownSessions } = sessionsOf(config, database)
   const onStrayEvents: DriveOptions['onStrayEvents'] = (events, delivery) =>
     keepEvents({ journal, sessions, ownSessions, clock }, events, delivery)
   const stray = { onStrayTerminal, onStrayEvents }
@@ -55,6 +59,29 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     random,
     logger,
   })
+  const pool = poolOf(config, placement)
+  const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
+  const whyNotDetached = obstacleToDetaching(config, bus)
+  const detached = [...config.roles].find(([, role]) => role.detached === true)
+  if (detached !== undefined && whyNotDetached !== undefined)
+    throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
+  const admission = new Admission(config.admission)
+  const parts = {
+    config,
+    journal,
+    drive,
+    placement,
+    pool,
+    admission,
+    isGone,
+    whyNotDetached,
+    backUp: backUpOf(config, store),
+  }
+  return { ...parts, sessions, ownSessions }
+}
+
+function poolOf(config: Config, placement: Placement): Pool<WorkerNeed, PlacedWorker> {
+  const { clock, random, logger } = config
   const pool = createPool<WorkerNeed, PlacedWorker>({
     limits: { ...config.pool, maxProcesses: config.admission.maxProcesses },
     spawn: (need) => placement.acquire(need),
@@ -74,17 +101,10 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   })
   for (const [role, count = 0] of Object.entries(config.pool.prewarm))
     pool.keepReady(role, count, () => standardNeed(config, role))
-  const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
-  const whyNotDetached = obstacleToDetaching(config, bus)
-  const detached = [...config.roles].find(([, role]) => role.detached === true)
-  if (detached !== undefined && whyNotDetached !== undefined)
-    throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
-  const admission = new Admission(config.admission)
-  const parts = { config, journal, drive, placement, pool, admission, isGone, whyNotDetached }
-  return { ...parts, sessions, ownSessions }
+  return pool
 }
 
-function sessionsOf({ sessions, clock }: Config, store: Store): Pick<Surroundings, 'sessions' | 'ownSessions'> {
+function sessionsOf({ sessions, clock }: Config, store: PatientStore): Pick<Surroundings, 'sessions' | 'ownSessions'> {
   if (sessions !== undefined) return { sessions: withDeadline(sessions, clock), ownSessions: undefined }
   const ownSessions = new StoreSessions(store)
   return { sessions: ownSessions, ownSessions }
@@ -95,6 +115,27 @@ function obstacleToDetaching({ bus: choice, dataDir, launcher }: Config, bus: Bu
   if (!bus.capabilities.has('detached')) return 'this bus does not keep detached runs'
   if (dataDir === null) return 'detached runs need a dataDir, in which a later life finds them'
   return launcher.canDetach === true ? undefined : 'its launcher cannot start a process that outlives the runner'
+}
+
+/** Who the runner is, once its journal knows that it lives, and on what. */
+async function beginLife(journal: Journal, { restoredFrom }: Store, { random, logger }: Config): Promise<string> {
+  try {
+    const id = await journal.identity(random.id())
+    const open = await journal.restored(restoredFrom)
+    if (open !== undefined)
+      logger.warn('restored from a backup: runs that were open in it are not done again', { open })
+    return id
+  } catch (error) {
+    throw fromStore(error)
+  }
+}
+
+/** What is in memory is on no disk, and there is nothing to restore it to. */
+function backUpOf({ dataDir }: Config, store: Store): Surroundings['backUp'] {
+  return async (path) => {
+    if (dataDir !== null) return backUp(store, path)
+    throw new GreenroomError('MISSING_FEATURE', 'this runner keeps nothing on a disk: dataDir is null')
+  }
 }
 
 /** How long a worker of an earlier life may take to end: its lifeline is gone. */

@@ -7,6 +7,8 @@
  * - *L3* A worker is parked after a success, or when its run was withdrawn before it knew of it; it is retired when its
  *   run ended in order or was not taken, and killed otherwise.
  * - *L4* The bounds are the run's: an attempt has what earlier ones left.
+ * - *L5* That its executor is idempotent is in an attempt's record as soon as its worker says so: another life of the runner
+ *   cannot ask it any more.
  */
 import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
@@ -135,8 +137,9 @@ function spentBy({ startedAt, end }: AttemptRecord): Spent {
 }
 
 /** An attempt that an earlier life of the runner left without an end. */
-function triedBefore(leftOver: LeftOver, { idempotent = false }: Plan, signal: AbortSignal): Tried {
+function triedBefore(leftOver: LeftOver, plan: Plan, signal: AbortSignal): Tried {
   const { ref, end, record } = leftOver
+  const idempotent = isIdempotent(plan, record)
   const outcome = outcomeOfLeftOver(leftOver, idempotent, signal) ?? outcomeAfter(end, undefined, signal)
   return { ref, lease: undefined, end, gone: undefined, outcome, record }
 }
@@ -161,11 +164,20 @@ async function pause({ config, signal, onPhase }: AttemptLoop, ms: number): Prom
   }
 }
 
-function judged({ end, gone, outcome, lease }: Tried, { idempotent, need }: Plan): Judged {
-  // The role decides; where it says nothing, what the executor says of itself.
-  const served = lease?.worker.serves?.find(({ name }) => name === need.executor)
+/** The role decides; where it says nothing, what the executor says of itself. */
+function isIdempotent({ idempotent }: Plan, record: AttemptRecord | undefined): boolean {
+  return idempotent ?? record?.idempotent ?? false
+}
+
+/** L5, where the role does not decide it. */
+function told({ worker }: Lease<PlacedWorker>, { need, idempotent }: Plan): Pick<AttemptRecord, 'idempotent'> {
+  const served = worker.serves?.find(({ name }) => name === need.executor)
+  return idempotent === undefined && served?.idempotent === true ? { idempotent: true } : {}
+}
+
+function judged({ end, gone, outcome, record }: Tried, plan: Plan): Judged {
   const mayStillRun = end.how === 'failed' || (end.how === 'lost' && end.mayStillRun)
-  const judgement = { outcome, idempotent: idempotent ?? served?.idempotent ?? false, mayStillRun }
+  const judgement = { outcome, idempotent: isIdempotent(plan, record), mayStillRun }
   if (end.how === 'unclaimed' && end.why === 'refused') return { ...judgement, claimed: false, blameless: 'refused' }
   const isLost = end.how === 'unclaimed' && (gone === undefined || wasLost(gone))
   // What could not be followed to its end may have been claimed.
@@ -188,7 +200,7 @@ function lastOf(loop: AttemptLoop, { ref, lease, end, outcome, record }: Tried, 
 /** Another attempt follows: this one is recorded, and its worker may forget it. */
 async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, record }: Tried): Promise<void> {
   try {
-    if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record))
+    if (record !== undefined) await untilAbort(signal, journal.attempt(ref, record, { signal }))
     if (end.how !== 'terminal') return
     end.confirm()
     end.acknowledge()
@@ -229,6 +241,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
     incarnation: worker.incarnation,
     host: worker.host,
     warm,
+    ...told(lease, loop.plan),
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
     ...(worker.process === undefined ? {} : { process: worker.process }),
@@ -243,7 +256,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
   const gone = isGone ? await worker.gone : undefined
   const untold = end.how === 'unplaced' ? 'unclaimed' : end.how
   const how = end.how === 'terminal' ? end.terminal.status : untold
-  const record: AttemptRecord = { ...started, end: { how, lastSeq, at: clock.now() } }
+  const record: AttemptRecord = { ...started, ...told(lease, loop.plan), end: { how, lastSeq, at: clock.now() } }
   const outcome = outcomeAfter(end, gone, loop.signal)
   // L1: before the permit is given back, so that the next run finds it. A detached one is leaving.
   if (outcome.status === 'completed' && !loop.plan.detached) lease.release('park')
@@ -271,12 +284,14 @@ function releaseAfter(end: AttemptEnd): Release | undefined {
 async function follow(
   { plan, drive, journal, config, signal, ...loop }: AttemptLoop,
   ref: RunRef,
-  { worker, warm }: Lease<PlacedWorker>,
+  lease: Lease<PlacedWorker>,
   record: AttemptRecord,
   account: Account,
 ): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
+  const { worker, warm } = lease
   try {
-    await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record)]))
+    const withinMs = account.left.totalMs ?? Infinity
+    await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record, { signal, withinMs })]))
   } catch (error) {
     return { end: { how: 'unplaced', error }, lastSeq: 0 }
   }
@@ -291,7 +306,14 @@ async function follow(
     record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
   loop.onAttempt(attempt)
+  const over = new AbortController()
+  void worker.attached.then(() => {
+    const more = told(lease, plan)
+    if (over.signal.aborted || record.idempotent === more.idempotent) return undefined
+    return journal.attempt(ref, { ...record, ...more }, { signal: over.signal }).catch(() => undefined)
+  })
   const end = await attempt.ended
+  over.abort()
   account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
   return { end, lastSeq: attempt.received }
 }
@@ -306,7 +328,12 @@ export const leftOutcome: Outcome = failed('CLOSED', 'its runner was closed, and
   mayStillRun: true,
 })
 
-function cancelledBy(signal: AbortSignal): Outcome {
+/**
+ * The outcome of a run that was cancelled.
+ *
+ * @param signal - has aborted
+ */
+export function cancelledBy(signal: AbortSignal): Outcome {
   return { status: 'cancelled', reason: String(signal.reason) }
 }
 

@@ -9,7 +9,6 @@
  *   does (R10).
  */
 import { parseEvent, type Clock, type Delivery, type Events } from '@greenroom/proto'
-import { isStoreError } from '@greenroom/store'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
 import type { AttemptHooks } from './attempt.ts'
@@ -21,15 +20,12 @@ import type { SessionStore } from './session-store.ts'
 import type { StoreSessions } from './store-sessions.ts'
 import { Transcript } from './transcript.ts'
 
-const retryMs = 200
-
 /** What entries are kept with. */
 export interface KeepParts {
   readonly journal: Journal
   readonly sessions: SessionStore
   /** The same, when it is in the journal's database. */
   readonly ownSessions: StoreSessions | undefined
-  /** Measures the time until a commit that failed is repeated. */
   readonly clock: Clock
 }
 
@@ -42,7 +38,7 @@ export interface KeepParts {
  * @returns resolves when they are there; undefined when nobody wants them
  */
 export function keepEvents(
-  { clock, ...parts }: KeepParts,
+  parts: KeepParts,
   { runId, epoch, first, events }: Events,
   delivery: Delivery,
 ): Promise<void> | undefined {
@@ -54,19 +50,7 @@ export function keepEvents(
     const seq = first + index
     return [entryOperation(ref, seq, event), ...transcript.transcribe(ref, seq, event)]
   })
-  return untilStored(clock, () => parts.journal.entries(operations))
-}
-
-/** A store that is of no more use ends its runner: then nobody has to know. */
-async function untilStored(clock: Clock, write: () => Promise<void>): Promise<void> {
-  for (;;) {
-    try {
-      return await write()
-    } catch (error) {
-      if (!isStoreError(error) || error.retry !== 'later') return new Promise<never>(() => undefined)
-      await new Promise<void>((resolve) => void clock.timer(retryMs, resolve, { background: true }))
-    }
-  }
+  return parts.journal.entries(operations)
 }
 
 /** A detached attempt that an earlier life left, with nothing of its end known. */

@@ -1,5 +1,5 @@
 /** What an execution is made of. Types only. */
-import type { GreenroomError, JsonValue } from '@greenroom/proto'
+import type { BackupReceipt, GreenroomError, JsonValue } from '@greenroom/proto'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
@@ -24,6 +24,8 @@ export interface Surroundings {
   readonly admission: Admission
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */
   readonly isGone: (record: AttemptRecord) => Promise<boolean>
+  /** See `Runner.backup`. */
+  readonly backUp: (path: string) => Promise<BackupReceipt>
   /** Why no run can be detached; undefined when it can. */
   readonly whyNotDetached: string | undefined
 }

@@ -7,13 +7,15 @@
  *   without a receipt are answered.
  * - *X3* Messages are in the session's transcript as soon as they are acknowledged, where it is kept in the journal's
  *   database; a session store of the caller's own gets them at the end.
- * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
+ * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
+ * - *X6* A session store of the caller's own is told of a run only when that is recorded, with what it is told: so what
+ *   was refused leaves nothing there, and what a crash kept from it the next life tells.
  */
-import { codeOf, GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
+import { GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
-import { abortReason, untilAbort } from './abort.ts'
-import { leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
+import { followSignal, untilAbort } from './abort.ts'
+import { cancelledBy, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
 import { leftDetached, takeOver } from './detached.ts'
 import type { Attempt } from './drive/index.ts'
 import type { Duty } from './duty.ts'
@@ -22,16 +24,14 @@ import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
 import { attemptOperation, type OpenRun, type StartKey } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
-import type { Lease } from './pool/index.ts'
-import { outcomeOfLeftOver, settleLeftOver, type LeftOver } from './left-over.ts'
+import type { Lease, PoolMiss } from './pool/index.ts'
+import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
 import { Steering, type Steer } from './steering.ts'
+import { fromStore } from './store-error.ts'
 import { Transcript } from './transcript.ts'
-
-const retryMs = 200
-const recordTries = 10
 
 /** See X1 and X2. */
 export class Execution implements Run {
@@ -70,7 +70,10 @@ export class Execution implements Run {
   #attempt: Attempt | undefined
   #attempts: number
   #ms: number | undefined
-  #isRecorded: boolean | undefined
+  /** Whether the journal has it as open, or may have it. */
+  #isOpen: boolean
+  /** Whether there was no room for it. */
+  #isRefused = false
   #status: Outcome['status'] | undefined
 
   /** @param more - see {@link ExecutionOptions} */
@@ -80,8 +83,9 @@ export class Execution implements Run {
     this.#around = around
     this.#refusal = more.refusal
     this.#duty = more.duty
-    this.#spec = isObject(spec) ? spec : { role: String(spec) }
+    this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.#earlier = earlier
+    this.#isOpen = earlier !== undefined
     this.#start = more.start
     this.id = earlier?.record.runId ?? random.id()
     this.#session = this.#spec.session ?? this.id
@@ -92,12 +96,11 @@ export class Execution implements Run {
     const over = earlier !== undefined && leftDetached(earlier) !== undefined ? -1 : undefined
     this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, over))
     const { journal, sessions, ownSessions } = around
-    this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions })
+    this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions, clock })
     this.#recorder = new Recorder({
       runId: this.id,
       journal: around.journal,
       feed: this.#feed,
-      clock,
       signal: this.#abort.signal,
       transcribe: (ref, seq, event) => this.#transcript.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
@@ -108,12 +111,15 @@ export class Execution implements Run {
     this.settled = lived.then((end) => this.#settle(end))
   }
 
-  /** Whether its outcome could be recorded; undefined before its end. */
-  get isRecorded(): boolean | undefined {
-    return this.#isRecorded
+  /** Whether the journal has it as open, or may have it: after its end only the next life goes on with it. */
+  get isOpen(): boolean {
+    return this.#isOpen
   }
 
-  /** Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be. */
+  /**
+   * Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be: with `STORAGE_FULL`
+   * when it is certain that nothing is stored.
+   */
   get durable(): Promise<void> {
     return this.#durable.promise
   }
@@ -183,17 +189,7 @@ export class Execution implements Run {
       startedAt: this.#startedAt,
       ms: this.#ms ?? this.#elapsed(),
       ...(this.#status === undefined ? {} : { status: this.#status }),
-      ...(worker === undefined
-        ? {}
-        : {
-            placement: { kind: worker.kind, host: worker.host },
-            worker: {
-              address: worker.address,
-              warm,
-              ...(miss === undefined ? {} : { miss }),
-              ...(worker.pid === undefined ? {} : { pid: worker.pid }),
-            },
-          }),
+      ...(worker === undefined ? {} : placeOf(worker, warm, miss)),
     }
   }
 
@@ -205,7 +201,6 @@ export class Execution implements Run {
     if (this.#isLeft || end.left === true) return this.#goAway()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
-    this.#isRecorded = recorded
     if (recorded) this.#durable.resolve()
     else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
     this.#status = end.outcome.status
@@ -238,58 +233,44 @@ export class Execution implements Run {
     if (recorded) acknowledge()
   }
 
-  /** The caller's signal is the run's. */
-  #followSignal(): Disposable | undefined {
-    const { signal } = this.#spec
-    if (signal === undefined) return undefined
-    if (typeof signal?.addEventListener !== 'function')
-      throw new GreenroomError('BAD_OPTIONS', 'signal must be an AbortSignal')
-    const onAbort = (): void => void this.cancel(abortReason(signal))
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-    return { [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) }
-  }
-
   async #run(): Promise<LoopEnd> {
     const { signal } = this.#abort
     if (this.#earlier !== undefined) return this.#goOn(this.#earlier)
     try {
-      using _following = this.#followSignal()
+      using _following = followSignal(this.#spec.signal, (reason) => void this.cancel(reason))
       if (this.#refusal !== undefined) throw this.#refusal
       if (signal.aborted) throw new GreenroomError('ABORTED')
       const why = await untilAbort(signal, this.#duty?.skip() ?? Promise.resolve(undefined))
       if (why !== undefined) return this.#over({ status: 'skipped', why })
       return await this.#tryAll(await this.#plan(), undefined)
     } catch (error) {
-      return this.#over(signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error))
+      return this.#over(signal.aborted ? cancelledBy(signal) : failedBy(error))
     }
   }
 
   /** What an earlier life left is settled first: a plan is needed only for what follows. */
   async #goOn(earlier: OpenRun): Promise<LoopEnd> {
-    this.#isDetached = leftDetached(earlier) !== undefined
+    this.#isDetached = leftDetached(earlier) !== undefined && earlier.isRestored !== true
     if (!this.#isDetached) this.#recall()
     const leftOver = this.#isDetached ? await this.#takeOver(earlier) : await settleLeftOver(this.#around, earlier)
     if (this.#isDetached && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
     const { signal } = this.#abort
     try {
-      if (this.#around.ownSessions === undefined) await untilAbort(signal, this.#retell())
-      return await this.#tryAll(await this.#plan(), leftOver)
+      // What its earlier attempts said reaches a session store of the caller's own only now.
+      if (this.#around.ownSessions === undefined)
+        await untilAbort(signal, this.#transcript.retell(this.#recorder.messages))
+      if (!earlier.isRestored) return await this.#tryAll(await this.#plan(), leftOver)
     } catch (error) {
       const outcome = leftOver === undefined ? undefined : outcomeOfLeftOver(leftOver, false, signal)
-      const end = this.#over(
-        outcome ?? (signal.aborted ? { status: 'cancelled', reason: String(signal.reason) } : failedBy(error)),
-      )
-      if (leftOver === undefined) return end
-      this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
-      return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
+      if (!earlier.isRestored)
+        return this.#overWith(leftOver, outcome ?? (signal.aborted ? cancelledBy(signal) : failedBy(error)))
     }
+    return this.#overWith(leftOver, outcomeOfRestored(leftOver))
   }
 
   /** Follows the attempt that goes on; undefined when it was left again. */
   #takeOver(earlier: OpenRun): Promise<LeftOver | undefined> {
-    this.#isDurable = true
-    this.#durable.resolve()
+    this.#stored()
     return takeOver(
       {
         ...this.#around,
@@ -312,9 +293,11 @@ export class Execution implements Run {
     this.#recorder.messages.push(...this.#around.journal.messagePlaces(this.id))
   }
 
-  /** What its earlier attempts said reaches a session store of the caller's own only now. */
-  async #retell(): Promise<void> {
-    await this.#transcript.give(await this.#transcript.move(this.#recorder.messages))
+  #overWith(leftOver: LeftOver | undefined, outcome: Outcome): LoopEnd {
+    const end = this.#over(outcome)
+    if (leftOver === undefined) return end
+    this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
+    return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
   }
 
   /** It ended without a worker that would have to know. */
@@ -341,17 +324,25 @@ export class Execution implements Run {
     return untilAbort(this.#abort.signal, planned)
   }
 
-  #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
+  async #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
+    const over = new AbortController()
+    const signal = AbortSignal.any([this.#abort.signal, over.signal])
+    const begun = this.#begin(plan, signal)
+    let unbegun: Outcome | undefined
+    begun.catch((error: unknown) => {
+      unbegun = this.#abort.signal.aborted ? undefined : failedBy(error)
+      // Whatever it waits for: what is not recorded is not done.
+      over.abort()
+    })
+    const end = await this.#attemptAll(plan, leftOver, begun, signal)
+    // What follows must not be overtaken by a record of its begin.
+    over.abort()
+    return unbegun === undefined ? end : { ...end, outcome: unbegun }
+  }
+
+  #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
     const { config, journal, drive, pool, admission } = this.#around
-    const begun = this.#begin(plan)
     this.#isDetached = plan.detached
-    begun.then(
-      () => {
-        this.#isDurable = true
-        this.#durable.resolve()
-      },
-      () => undefined,
-    )
     return runAttempts({
       plan,
       pool,
@@ -359,7 +350,7 @@ export class Execution implements Run {
       journal,
       config,
       admission,
-      signal: this.#abort.signal,
+      signal,
       begun,
       earlier: this.#earlier?.attempts ?? [],
       leftOver,
@@ -415,18 +406,41 @@ export class Execution implements Run {
     if (this.#phase !== 'cancelling') this.#phase = phase
   }
 
-  /** Records the run, after its session has what it was asked to do. */
-  async #begin({ record, sessionEntries }: Plan): Promise<void> {
-    if (this.#earlier !== undefined) return
-    const also = await this.#transcript.give(sessionEntries)
+  /** Records the run together with what its session was told (X6). */
+  async #begin({ record, sessionEntries, limits }: Plan, signal: AbortSignal): Promise<void> {
+    if (this.#earlier !== undefined) return this.#stored()
+    const { journal } = this.#around
     const parent = this.#duty?.parent
-    await this.#around.journal.begin(parent === undefined ? record : { ...record, parent }, also, this.#start)
+    const all = parent === undefined ? record : { ...record, parent }
+    const also = this.#transcript.opening(sessionEntries)
+    this.#isOpen = true
+    try {
+      await journal.begin(all, also, this.#start, { signal, withinMs: limits.totalMs ?? Infinity })
+    } catch (error) {
+      if (isStoreError(error, 'STORAGE_FULL')) {
+        this.#isOpen = false
+        this.#isRefused = true
+        this.#durable.reject(fromStore(error))
+      }
+      throw error
+    }
+    this.#stored()
+    if (this.#around.ownSessions !== undefined) return
+    await this.#transcript.give(sessionEntries)
+    this.#recorder.messages.push(...sessionEntries)
+  }
+
+  /** It is recorded that it is to be done. */
+  #stored(): void {
+    this.#isDurable = true
+    this.#durable.resolve()
   }
 
   /** Whether it was recorded. */
   async #record(end: LoopEnd): Promise<boolean> {
     const late = this.#steering.close()
-    const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
+    const recorded = this.#refusal === undefined && (await this.#finish(end, late))
+    if (recorded) this.#isOpen = false
     this.#settleLate(late, recorded)
     return recorded
   }
@@ -441,27 +455,24 @@ export class Execution implements Run {
     }
   }
 
-  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<void> {
+  /** Whether that could be done. */
+  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<boolean> {
     const { journal, config } = this.#around
-    const entries = await this.#transcript.move(this.#recorder.messages)
-    const all = [...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)]
-    const also = [...this.#ends, ...(await this.#transcript.give(all)), ...(this.#duty?.operations(this.id) ?? [])]
-    await journal.finish(ref, outcome, config.clock.now(), also)
-  }
-
-  async #persist(write: () => Promise<void>): Promise<boolean> {
-    const { clock, logger } = this.#around.config
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await write()
-        return true
-      } catch (error) {
-        if (tries === recordTries || !mayHelp(error)) {
-          logger.warn('the outcome of a run could not be recorded', { runId: this.id, error: String(error) })
-          return false
-        }
-        await new Promise<void>((resolve) => void clock.timer(retryMs, resolve))
+    try {
+      if (this.#isRefused && this.#duty === undefined) {
+        // There is no room for it, and nobody who would have to be told of its end in another life.
+        if (this.#attempts > 0) await journal.discard(ref)
+        return false
       }
+      const entries = await this.#transcript.move(this.#recorder.messages)
+      const all = [...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)]
+      const told = await this.#transcript.give(all)
+      const operations = [...this.#ends, ...told, ...(this.#duty?.operations(this.id) ?? [])]
+      await journal.finish(ref, outcome, config.clock.now(), operations)
+      return true
+    } catch (error) {
+      config.logger.warn('the outcome of a run could not be recorded', { runId: this.id, error: String(error) })
+      return false
     }
   }
 
@@ -475,14 +486,10 @@ export class Execution implements Run {
   }
 }
 
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
-}
-
-/**
- * Whether writing again may help; a session store of the caller's own is given the benefit of the doubt, but for one that
- * did not answer at all.
- */
-function mayHelp(error: unknown): boolean {
-  return isStoreError(error) ? error.retry === 'later' : codeOf(error) === undefined
+function placeOf(worker: PlacedWorker, warm: boolean, miss: PoolMiss | undefined): Partial<RunStatus> {
+  const { kind, host, address, pid } = worker
+  return {
+    placement: { kind, host },
+    worker: { address, warm, ...(miss === undefined ? {} : { miss }), ...(pid === undefined ? {} : { pid }) },
+  }
 }

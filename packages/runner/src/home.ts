@@ -3,12 +3,14 @@
  * The embedded broker and the journal share one database and one commit thread.
  */
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, isErrorCode, limits, type Bus, type BusAddress } from '@greenroom/proto'
-import { createMemoryStore, isStoreError, openStore, type Schema, type Store } from '@greenroom/store'
+import { GreenroomError, limits, type Bus, type BusAddress } from '@greenroom/proto'
+import { createMemoryStore, openStore, type Schema, type Store } from '@greenroom/store'
 import { isBus, type Config } from './config.ts'
 import { journalCollections } from './journal.ts'
+import { openOperatorDoor } from './platform/operator-door.ts'
 import { privateSocket } from './platform/private-socket.ts'
 import { sessionCollections } from './store-sessions.ts'
+import { fromStore } from './store-error.ts'
 
 /** A runner's bus and database. */
 export interface Home extends AsyncDisposable {
@@ -39,13 +41,14 @@ export async function openHome(config: Config): Promise<Home> {
     )
     const socket = await privateSocket(config.dataDir)
     opening.defer(socket.remove)
-    const token = config.random.id()
+    const [token, operatorToken] = [config.random.id(), config.random.id()]
     const { partitionGraceMs, clock, random } = config
     const broker = opening.use(
       await createBroker({
         store,
         listen: { socket: socket.path },
         token,
+        operatorToken,
         partitionGraceMs,
         // Silence has to be noticed well within the grace that it is given.
         limits: { pingMs: Math.max(leastPingMs, Math.min(limits.pingMs, Math.ceil(partitionGraceMs / 3))) },
@@ -55,7 +58,9 @@ export async function openHome(config: Config): Promise<Home> {
       }),
     )
     if (broker.url === undefined) throw new GreenroomError('INTERNAL', 'the embedded broker does not listen')
-    return home(opening.move(), { bus: broker.bus, address: { url: broker.url, token }, store })
+    const { url } = broker
+    if (config.dataDir !== null) opening.defer(openOperatorDoor(config.dataDir, { url, token: operatorToken }))
+    return home(opening.move(), { bus: broker.bus, address: { url, token }, store })
   }
   const store = opening.use(await open(config, { version: 1, collections }))
   if (isBus(bus)) return home(opening.move(), { bus, address: { url: 'ws://in-process', token: '' }, store })
@@ -75,7 +80,6 @@ async function open({ dataDir, openStore: openOwn }: Config, schema: Schema): Pr
   try {
     return await openStore({ dir: dataDir, schema })
   } catch (error) {
-    if (!isStoreError(error)) throw error
-    throw new GreenroomError(isErrorCode(error.code) ? error.code : 'STORE_DAMAGED', error.message, { cause: error })
+    throw fromStore(error)
   }
 }

@@ -10,7 +10,7 @@
  *   there is another one · `ending` outcome, sessions, journal
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
- * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `steering` texts on their way to a run · `transcript` its messages on theirs to the session · `reader` reading a run, late or live · `past-run` one that has ended · `left-over` what a crash left of one · `retention` which are forgotten
+ * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `steering` texts on their way to a run · `transcript` its messages on theirs to the session · `reader` reading a run, late or live · `past-run` one that has ended · `left-over` what a crash left of one · `retention` which are forgotten · `persistence` what a disk could not take now · `store-error` its errors in users' words
  * - `limits` the bounds of a run, and what is left of them · `room` places that are waited for
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
@@ -48,6 +48,7 @@ export type {
 } from './run.ts'
 export type { AnyScheduler, Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
+export { findOperatorDoor, type OperatorDoor } from './platform/operator-door.ts'
 export { pruneJournal, type Pruned } from './retention.ts'
 export {
   createRunner,

@@ -2,12 +2,12 @@
  * The journal: the runner's own tables.
  *
  * ```text
- * runner   self                     who this runner is on the bus
+ * runner   self, restored           who this runner is on the bus; the last backup that it was restored from
  * run      runId                    what was asked for
- * open     runId                    that it has no outcome yet
+ * open     runId                    that it has no outcome yet, and whether a backup brought it back
  * start    digest of a key          which run an idempotency key started
  * attempt  runId/epoch(6)           where it was tried, and how that ended
- * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON
+ * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON. Epoch 0: what a session store elsewhere is told
  * terminal runId/epoch(6)           a worker's last word that came when nobody followed the attempt
  * outcome  runId                    how it ended, once; the body is its JSON
  * completion  parent/runId          that a parent is to be told, or was, of a child's end
@@ -16,6 +16,9 @@
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
  * - *J2* An outcome, its attempt's end and the last of its session's messages are one transaction.
  * - *J3* A run is open from the transaction that records it to the one that records its outcome.
+ * - *J4* Every write is repeated as P1 to P3 of `persistence` say.
+ * - *J5* Runs that were open in a backup are marked when data that was restored from it is opened first: what was done with
+ *   them since nobody knows, so nothing is done with them again.
  */
 import {
   addUsage,
@@ -33,9 +36,10 @@ import {
   type Usage,
   type WireEvent,
 } from '@greenroom/proto'
-import type { KeyRange, Operation, Store, StoredRecord } from '@greenroom/store'
+import type { BackupMark, KeyRange, Operation, StoredRecord } from '@greenroom/store'
 import type { KeptTerminal } from './drive/index.ts'
 import type { LimitOptions } from './limits.ts'
+import { briefly, type Patience, type PatientStore } from './persistence.ts'
 import type { Completion } from './scheduler.ts'
 import type { ChildRun } from './parent-stream.ts'
 
@@ -85,6 +89,8 @@ export interface StartKey {
 /** A run without an outcome, as an earlier life of the runner left it. */
 export interface OpenRun {
   readonly record: RunRecord
+  /** J5 */
+  readonly isRestored: boolean
   /** In order. */
   readonly attempts: readonly (AttemptRecord & { readonly epoch: number; readonly lastSeq: number })[]
 }
@@ -98,6 +104,8 @@ export type AttemptRecord = {
   /** Tells that process from later ones with the same id, where the system says. */
   readonly process?: string
   readonly warm: boolean
+  /** Whether its executor says that a run may have its effects twice; not there while nobody knows. */
+  readonly idempotent?: boolean
   readonly startedAt: number
   /** Its worker goes on without its runner: what it may use. */
   readonly detached?: { readonly limits: { readonly [Limit in keyof Limits]: Limits[Limit] } }
@@ -118,10 +126,10 @@ const entryKey = (ref: RunRef, seq: number): string => `${epochKey(ref)}/${Strin
 
 /** Writes and reads the runner's tables. */
 export class Journal {
-  readonly #store: Store
+  readonly #store: PatientStore
 
   /** @param store - one with {@link journalCollections} */
-  constructor(store: Store) {
+  constructor(store: PatientStore) {
     this.#store = store
   }
 
@@ -129,12 +137,31 @@ export class Journal {
   async identity(fresh: string): Promise<string> {
     const known = this.#store.get('runner', 'self')?.meta['id']
     if (typeof known === 'string') return known
-    await this.#store.commit([{ put: 'runner', key: 'self', meta: { id: fresh } }])
+    await this.#store.commit([{ put: 'runner', key: 'self', meta: { id: fresh } }], briefly)
     return fresh
   }
 
-  /** Records what was asked for. Refused with `STORAGE_FULL` when little space is left. */
-  begin(run: RunRecord, also: readonly Operation[], start?: StartKey): Promise<void> {
+  /**
+   * Begins a new life on restored data (J5), once for each backup.
+   *
+   * @param backup - what the data was restored from
+   * @returns how many runs were open in it; undefined when nothing is new
+   */
+  async restored(backup: BackupMark | undefined): Promise<number | undefined> {
+    if (backup === undefined || this.#store.get('runner', 'restored')?.meta['backup'] === backup.id) return undefined
+    const open = this.#store.scan('open')
+    await this.#store.commit(
+      [
+        ...open.map(({ key }): Operation => ({ put: 'open', key, meta: { isRestored: true } })),
+        { put: 'runner', key: 'restored', meta: { backup: backup.id } },
+      ],
+      briefly,
+    )
+    return open.length
+  }
+
+  /** Records what was asked for. Refused with `STORAGE_FULL` when little space is left: then nothing is stored. */
+  begin(run: RunRecord, also: readonly Operation[], start?: StartKey, patience?: Patience): Promise<void> {
     const { runId } = run
     const meta = start === undefined ? run : { ...run, startKey: start.key }
     const operations: Operation[] = [
@@ -142,7 +169,7 @@ export class Journal {
       { put: 'open', key: runId, meta: {} },
     ]
     if (start !== undefined) operations.push({ put: 'start', key: start.key, meta: { runId, digest: start.digest } })
-    return this.#store.commit([...also, ...operations], { reserve: true })
+    return this.#store.commit([...also, ...operations], { ...patience, reserve: true })
   }
 
   /** The run that an idempotency key started, and the digest of what was asked for. */
@@ -152,25 +179,30 @@ export class Journal {
   }
 
   /** Records where an attempt is tried. */
-  attempt(ref: RunRef, record: AttemptRecord): Promise<void> {
-    return this.#store.commit([attemptOperation(ref, record)])
+  attempt(ref: RunRef, record: AttemptRecord, patience?: Patience): Promise<void> {
+    return this.#store.commit([attemptOperation(ref, record)], patience)
+  }
+
+  /** Takes an attempt back that was recorded while its run was refused. */
+  discard(ref: RunRef): Promise<void> {
+    return this.#store.commit([{ delete: 'attempt', key: epochKey(ref) }], briefly)
   }
 
   /** Applies operations that {@link entryOperation} made. */
-  entries(operations: readonly Operation[]): Promise<void> {
-    return this.#store.commit(operations)
+  entries(operations: readonly Operation[], patience?: Patience): Promise<void> {
+    return this.#store.commit(operations, patience)
   }
 
-  /** Records the end: see J2. */
+  /** Records the end: see J2. Its caller waits for it, so that is not tried for ever. */
   finish(ref: RunRef, outcome: Outcome, at: number, also: readonly Operation[]): Promise<void> {
     const { runId, epoch } = ref
     const meta = { status: outcome.status, epoch, at }
-    return this.#store.commit([
-      ...also,
+    const operations: Operation[] = [
       { put: 'outcome', key: runId, meta, body: encodePayload(outcome) },
       { delete: 'open', key: runId },
       ...this.#terminalsOf(runId).map(({ key }): Operation => ({ delete: 'terminal', key })),
-    ])
+    ]
+    return this.#store.commit([...also, ...operations], briefly)
   }
 
   /** What was asked for; undefined for a run that is not there. */
@@ -186,8 +218,10 @@ export class Journal {
 
   /** One of them; undefined when it is not there, or has ended. */
   openRun(runId: string): OpenRun | undefined {
-    const record = this.#store.get('open', runId) === undefined ? undefined : this.run(runId)
-    return record === undefined ? undefined : { record, attempts: this.attempts(runId) }
+    const open = this.#store.get('open', runId)
+    const record = open === undefined ? undefined : this.run(runId)
+    if (record === undefined) return undefined
+    return { record, isRestored: open?.meta['isRestored'] === true, attempts: this.attempts(runId) }
   }
 
   /** The attempts of a run, in order, each with the number of its last entry. */
@@ -320,6 +354,12 @@ export class Journal {
   outcome(runId: string): Outcome | undefined {
     const body = this.#store.get('outcome', runId)?.body
     return body === undefined ? undefined : parseOutcome(decodePayload(body))
+  }
+
+  /** One entry of an attempt; in epoch 0, a message that was said before the run, from number 0 on. */
+  entry(ref: RunRef, seq: number): RunEvent | WireEvent | undefined {
+    const record = this.#store.get('entry', entryKey(ref, seq))
+    return record === undefined ? undefined : parseEvent(eventOf(record))
   }
 
   /**

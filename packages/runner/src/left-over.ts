@@ -3,12 +3,15 @@
  *
  * - *O3* It is settled before anything else, whoever cancels meanwhile: what is not withdrawn or fenced may still execute.
  * - *O4* Nobody waits for that longer than `partitionGraceMs`: then it may still run.
+ * - *O5* What a backup brought back may have been tried again since, and have ended: only a last word after which no other
+ *   attempt follows says how.
  */
 import type { Outcome, RunRef, Usage } from '@greenroom/proto'
 import type { Config } from './config.ts'
 import type { AttemptEnd, Drive, UntrippedEnd } from './drive/index.ts'
-import { failed, outcomeOf, outcomeOfTrip } from './ending.ts'
+import { failed, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
+import { mayHelp } from './retry.ts'
 
 /** What a left-over attempt is settled with. */
 export interface LeftOverParts {
@@ -106,4 +109,19 @@ export function outcomeOfLeftOver(
   if (lost !== undefined) return failed('WORKER_LOST', lost, { mayStillRun, ...(eventsLost && { eventsLost }) })
   if (idempotent && !mayStillRun) return failed('WORKER_LOST', 'its runner ended', { mayStillRun })
   return failed('OUTCOME_UNKNOWN', 'its runner ended while a worker had it', { mayStillRun })
+}
+
+/**
+ * The outcome of a run that was open in a backup (O5).
+ *
+ * @param leftOver - its last attempt in the backup, when that had no end there
+ */
+export function outcomeOfRestored(leftOver: LeftOver | undefined): Outcome {
+  if (leftOver?.end.how === 'terminal') {
+    const { terminal, eventsLost } = leftOver.end
+    const outcome = withUsage(outcomeOf(terminal, eventsLost), leftOver.usage)
+    if (outcome.status !== 'cancelled' && !mayHelp(outcome)) return outcome
+  }
+  // Nor does anybody know who had it last.
+  return failed('OUTCOME_UNKNOWN', 'it was open in the backup that its runner was restored from', { mayStillRun: true })
 }

@@ -1,5 +1,13 @@
 /** The runner at work: owns its runs and schedulers, and ends them. */
-import { codeOf, decodePayload, encodePayload, GreenroomError, isJson, type JsonValue } from '@greenroom/proto'
+import {
+  codeOf,
+  decodePayload,
+  encodePayload,
+  GreenroomError,
+  isJson,
+  type BackupReceipt,
+  type JsonValue,
+} from '@greenroom/proto'
 import { checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Surroundings } from './execution-parts.ts'
@@ -250,6 +258,10 @@ export class LiveRunner implements Runner {
     await this.#home.disposeAsync()
   }
 
+  backup(path: string): Promise<BackupReceipt> {
+    return this.#around.backUp(path)
+  }
+
   /** Ends all that is in progress, but for detached runs, which go on without it. */
   #cancelAll(reason: string): void {
     for (const run of this.#runs) if (!run.leave()) void run.cancel(reason)
@@ -268,7 +280,7 @@ export class LiveRunner implements Runner {
   #forget(run: Execution): void {
     this.#runs.delete(run)
     this.#orphaned.delete(run)
-    if (run.isRecorded === false) this.#unrecorded.set(run.id, run)
+    if (run.isOpen) this.#unrecorded.set(run.id, run)
     if (this.#runs.size > 0) return
     this.#alive?.[Symbol.dispose]()
     this.#alive = undefined

@@ -3,16 +3,15 @@
  *
  * - *E1* Events reach the feed in order, entries only after they are committed; what the feed releases is acknowledged.
  * - *E2* One commit is under way at a time and takes all entries that came meanwhile.
- * - *E3* A commit that may be repeated (`STORAGE_FULL`, `COMMIT_UNKNOWN`) is repeated until it holds: meanwhile nothing is
+ * - *E3* A commit is repeated until it holds (P1 and P2 of `persistence`): meanwhile nothing is
  *   acknowledged, so the worker waits when its window is full. Only a run that is cancelled gives up.
  * - *E4* A delta that comes while nobody reads is let go of at once: only its place is kept.
  */
-import { isDelta, type Clock, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
-import { isStoreError, type Operation } from '@greenroom/store'
+import { isDelta, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
+import type { Operation } from '@greenroom/store'
 import { entryOperation, type Journal } from './journal.ts'
 import type { FedEvent, Feed } from './reader.ts'
 
-const retryMs = 200
 /** E3: so often at least, also when it is cancelled. */
 const leastTries = 10
 
@@ -40,7 +39,6 @@ export class Recorder {
   readonly #runId: string
   readonly #journal: Journal
   readonly #feed: Feed
-  readonly #clock: Clock
   readonly #signal: AbortSignal
   readonly #transcribe: Transcribe
   readonly #onBroken: (error: unknown) => void
@@ -53,7 +51,6 @@ export class Recorder {
     readonly runId: string
     readonly journal: Journal
     readonly feed: Feed
-    readonly clock: Clock
     readonly signal: AbortSignal
     readonly transcribe?: Transcribe
     readonly onBroken: (error: unknown) => void
@@ -61,7 +58,6 @@ export class Recorder {
     this.#runId = options.runId
     this.#journal = options.journal
     this.#feed = options.feed
-    this.#clock = options.clock
     this.#signal = options.signal
     this.#transcribe = options.transcribe ?? (() => [])
     this.#onBroken = options.onBroken
@@ -100,7 +96,7 @@ export class Recorder {
       const events = this.#waiting
       this.#operations = []
       this.#waiting = []
-      await this.#commit(operations)
+      await this.#journal.entries(operations, { signal: this.#signal, leastTries })
       this.#feed.publish(events)
     }
     this.#recording = undefined
@@ -111,17 +107,5 @@ export class Recorder {
     const events = this.#waiting
     this.#waiting = []
     this.#feed.publish(events)
-  }
-
-  async #commit(operations: readonly Operation[]): Promise<void> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await this.#journal.entries(operations)
-      } catch (error) {
-        const mayHelp = isStoreError(error, 'STORAGE_FULL') || isStoreError(error, 'COMMIT_UNKNOWN')
-        if (!mayHelp || (this.#signal.aborted && tries >= leastTries)) throw error
-        await new Promise<void>((resolve) => void this.#clock.timer(retryMs, resolve))
-      }
-    }
   }
 }

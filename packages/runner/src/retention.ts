@@ -5,11 +5,12 @@
  * - *G1* A run leaves only when it has an outcome, and its parent, if it has one, was told.
  * - *G2* Its outcome goes last: what was cut off in between is found again.
  */
-import { GreenroomError, isErrorCode, systemClock, type Clock, type Timer } from '@greenroom/proto'
-import { isStoreError, openStore } from '@greenroom/store'
+import { GreenroomError, systemClock, type Clock, type Timer } from '@greenroom/proto'
+import { openStore } from '@greenroom/store'
 import { Journal, journalCollections } from './journal.ts'
 import { nextTurn } from './platform/turn.ts'
 import { sessionCollections } from './store-sessions.ts'
+import { fromStore } from './store-error.ts'
 
 /** How often a runner looks, in milliseconds. */
 const everyMs = 3_600_000
@@ -111,7 +112,6 @@ export async function pruneJournal(
     await using store = await openStore({ dir: dataDir, schema: { version: 1, collections } })
     return { runs: await forgetRuns(new Journal(store), clock.now() - olderThanMs, () => false) }
   } catch (error) {
-    if (!isStoreError(error)) throw error
-    throw new GreenroomError(isErrorCode(error.code) ? error.code : 'STORE_DAMAGED', error.message, { cause: error })
+    throw fromStore(error)
   }
 }

@@ -73,7 +73,12 @@ export class Retry {
   }
 }
 
-function mayHelp(outcome: Outcome): boolean {
+/**
+ * Whether doing a run again may help.
+ *
+ * @param outcome - of an attempt
+ */
+export function mayHelp(outcome: Outcome): boolean {
   if (outcome.status === 'timeout') return outcome.which !== 'total'
   return outcome.status === 'failed' && outcome.retry === 'later'
 }

@@ -1,4 +1,5 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
+import type { BackupReceipt } from '@greenroom/proto'
 import { assemble } from './assembly.ts'
 import { checkOptions } from './config.ts'
 import { LiveRunner } from './live-runner.ts'
@@ -54,20 +55,22 @@ export interface Runner<
    * Starts a run. Never throws: what is wrong with it is in its outcome.
    *
    * Codes of a failed outcome: `UNKNOWN_ROLE`, `BAD_OPTIONS`, `SECRET_MISSING`, `SPEC_TOO_LARGE`, `WORKER_SPAWN_FAILED`,
-   * `WORKER_LOST`, `CLOSED`, `DRAINING`, `LIMIT_…`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
+   * `WORKER_LOST`, `STORAGE_FULL`, `CLOSED`, `DRAINING`, `LIMIT_…`, those of a refused assignment (`UNKNOWN_EXECUTOR`, `INPUT_INVALID`, …), and
    * the executor's own.
    */
   run<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
   ): Run<OutputOf<Executors[R[Role]['executor']]>>
   /**
-   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`). One that could not even
-   * be planned or recorded has ended; its outcome says why, and its key is free again.
+   * Starts a run and waits until that is recorded: from then on no crash loses it (see `resume`), and a disk that fails or
+   * is full only holds it up, for as long as its total limit says. One that could not even be planned has ended; its
+   * outcome says why, and its key is free again.
    *
    * @param spec - as for `run`
    * @param options - see {@link StartOptions}
-   * @throws GreenroomError `ID_CONFLICT`, `BAD_OPTIONS`, `INPUT_INVALID` or `SPEC_TOO_LARGE` (with a key), `OUTCOME_UNKNOWN` when
-   * neither it nor its end could be recorded; `DRAINING`, `CLOSED`
+   * @throws GreenroomError `STORAGE_FULL` when there is no room for it: nothing of it is stored; `ID_CONFLICT`, `BAD_OPTIONS`,
+   * `INPUT_INVALID` or `SPEC_TOO_LARGE` (with a key), `OUTCOME_UNKNOWN` when neither it nor its end could be recorded;
+   * `DRAINING`, `CLOSED`
    */
   start<Role extends keyof R & string>(
     spec: TypedRunSpec<Role, InputOf<Executors[R[Role]['executor']]>>,
@@ -84,8 +87,9 @@ export interface Runner<
   attach(runId: string, options?: AttachOptions): Promise<Run>
   /**
    * Goes on with every run that an earlier life of the runner left open. What had not begun is begun; what had ended has
-   * its outcome; of what was in a worker's hands and left no word the outcome is `OUTCOME_UNKNOWN`, unless its role is
-   * `idempotent`. Schedulers do it for their own jobs.
+   * its outcome; of what was in a worker's hands and left no word the outcome is `OUTCOME_UNKNOWN`, unless its role, or
+   * its executor, is `idempotent`. Schedulers do it for their own jobs. Runs that were open in a backup that the data folder was restored from
+   * are never done again: without a last word on the bus their outcome is `OUTCOME_UNKNOWN`, whatever anybody says of them.
    *
    * @throws GreenroomError `DRAINING`, `CLOSED`
    */
@@ -105,6 +109,16 @@ export interface Runner<
   readonly sessions: SessionStore
   /** What it is doing now, and how much it did. */
   stats(): RunnerStats
+  /**
+   * Writes a backup of its database while it works: one moment of its journal, its transcripts and, with the embedded
+   * broker, all messages. `greenroom restore` makes a data folder of it; what a runner makes of that is told at `resume`.
+   *
+   * @param path - the file, outside of the data folder; an older backup there is replaced once the new one is whole
+   * @returns where it is, and how large
+   * @throws GreenroomError `BAD_OPTIONS` (a path inside the data folder, or of a file that is no backup), `IO_FAILED`,
+   * `MISSING_FEATURE` with `dataDir: null`, `CLOSED`
+   */
+  backup(path: string): Promise<BackupReceipt>
   /**
    * Takes no new runs, lets those in progress end, drains its schedulers, then closes. Readers do not hold runs back from then on: a reader
    * that stopped sees `skipped` in place of the deltas that it did not take in time.
@@ -165,8 +179,9 @@ export interface AnyRunner extends Omit<Runner, 'run' | 'start' | 'scheduler' | 
  *
  * @param options - see {@link RunnerOptions}
  * @throws GreenroomError `BAD_OPTIONS` naming the field, `UNSUPPORTED_PLATFORM`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`,
- * `STORE_DAMAGED`, `UNAUTHORIZED`, `UNSUPPORTED_VERSION`; `CONNECT_FAILED` when the bus cannot be reached for
- * `partitionGraceMs`; `MISSING_FEATURE` when a role is detached and nothing can outlive the runner
+ * `STORE_DAMAGED`, `STORAGE_FULL` and `COMMIT_UNKNOWN` when its first record cannot be written, `UNAUTHORIZED`,
+ * `UNSUPPORTED_VERSION`; `CONNECT_FAILED` when the bus cannot be reached for `partitionGraceMs`; `MISSING_FEATURE` when a
+ * role is detached and nothing can outlive the runner
  *
  * @example
  * ```ts

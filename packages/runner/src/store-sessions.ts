@@ -8,7 +8,8 @@
  * ```
  */
 import { decodePayload, encodePayload, GreenroomError, parseEvent, type Message } from '@greenroom/proto'
-import type { Operation, Store } from '@greenroom/store'
+import type { Operation } from '@greenroom/store'
+import { briefly, type PatientStore } from './persistence.ts'
 import {
   checkSessionId,
   type Session,
@@ -24,13 +25,13 @@ const digits = (value: number, count: number): string => String(value).padStart(
 
 /** A session store on a database. */
 export class StoreSessions implements SessionStore {
-  readonly #store: Store
+  readonly #store: PatientStore
   /** Greater than every position given by this process, in whichever session: gaps do no harm. */
   #position = 0
   #appending: Promise<void> = Promise.resolve()
 
   /** @param store - one with {@link sessionCollections} */
-  constructor(store: Store) {
+  constructor(store: PatientStore) {
     this.#store = store
   }
 
@@ -47,12 +48,12 @@ export class StoreSessions implements SessionStore {
     checkSessionId(sessionId)
     const { title, metadata } = { ...this.#describedAs(sessionId), ...description }
     const meta = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) }
-    await this.#store.commit([{ put: 'session', key: sessionId, meta }])
+    await this.#store.commit([{ put: 'session', key: sessionId, meta }], briefly)
   }
 
   /** See {@link SessionStore.append}. One at a time, so that what is appended twice at once is there once. */
   append(sessionId: string, entries: readonly SessionEntry[]): Promise<void> {
-    const appended = this.#appending.then(() => this.#store.commit(this.operations(sessionId, entries)))
+    const appended = this.#appending.then(() => this.#store.commit(this.operations(sessionId, entries), briefly))
     this.#appending = appended.catch(() => undefined)
     return appended
   }

@@ -1,7 +1,8 @@
 /** The way of one run's messages into its session's transcript. */
-import type { RunEvent, RunRef, WireEvent } from '@greenroom/proto'
-import type { Operation } from '@greenroom/store'
-import type { Journal } from './journal.ts'
+import { codeOf, type Clock, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
+import { isStoreError, type Operation } from '@greenroom/store'
+import { entryOperation, type Journal } from './journal.ts'
+import { briefly, repeat } from './persistence.ts'
 import type { MessagePlace } from './recorder.ts'
 import type { SessionEntry, SessionStore } from './session-store.ts'
 import { isMessage } from './steering.ts'
@@ -18,6 +19,8 @@ export interface TranscriptOptions {
   readonly sessions: SessionStore
   /** The same, when it is in the journal's database: then one transaction does both. */
   readonly ownSessions: StoreSessions | undefined
+  /** Measures the pauses between two tries. */
+  readonly clock: Clock
 }
 
 /** One run's part of a transcript. */
@@ -37,12 +40,24 @@ export class Transcript {
     return ownSessions?.operations(session, messageEntry(ref, seq, event)) ?? []
   }
 
+  /**
+   * What the session is told first, for the transaction that records the run: to the session itself, or, where that is
+   * kept elsewhere, to the journal as entries of epoch 0, so that it can be told again after a crash.
+   */
+  opening(entries: readonly SessionEntry[]): Operation[] {
+    const { ownSessions, session } = this.#options
+    if (ownSessions !== undefined) return ownSessions.operations(session, entries)
+    return entries.map(({ runId, epoch, seq, message }) =>
+      entryOperation({ runId, epoch }, seq, { type: 'message', message }),
+    )
+  }
+
   /** Gives entries to the session: as operations for the transaction at hand, or at once where it is kept elsewhere. */
   async give(entries: readonly SessionEntry[]): Promise<Operation[]> {
-    const { ownSessions, sessions, session } = this.#options
+    const { ownSessions, session } = this.#options
     if (entries.length === 0) return []
     if (ownSessions !== undefined) return ownSessions.operations(session, entries)
-    await sessions.append(session, entries)
+    await this.#append(entries)
     return []
   }
 
@@ -53,12 +68,16 @@ export class Transcript {
    * @returns the last page
    */
   async move(places: readonly MessagePlace[]): Promise<SessionEntry[]> {
-    const { sessions, session } = this.#options
     for (let at = 0; ; at += page) {
       const entries = places.slice(at, at + page).flatMap((place) => this.#entryAt(place))
       if (at + page >= places.length) return entries
-      await sessions.append(session, entries)
+      await this.#append(entries)
     }
+  }
+
+  /** Gives all of them to a session that is kept elsewhere. */
+  async retell(places: readonly MessagePlace[]): Promise<void> {
+    await this.give(await this.move(places))
   }
 
   /**
@@ -75,16 +94,22 @@ export class Transcript {
 
   /** Appends a text that came after the end. */
   async appendLate(ref: RunRef, id: string, text: string): Promise<'not-live'> {
-    const { sessions, session } = this.#options
-    await sessions.append(session, [this.#lateEntry(ref, id, text)])
+    await this.#append([this.#lateEntry(ref, id, text)])
     return 'not-live'
+  }
+
+  /** A store of the caller's own is given the benefit of the doubt, but for one that does not answer. */
+  #append(entries: readonly SessionEntry[]): Promise<void> {
+    const { sessions, session, clock } = this.#options
+    const mayHelp = (error: unknown): boolean => !isStoreError(error) && codeOf(error) === undefined
+    return repeat(() => sessions.append(session, entries), mayHelp, clock, briefly)
   }
 
   #entryAt({ epoch, seq }: MessagePlace): SessionEntry[] {
     const { journal, runId } = this.#options
     const ref: RunRef = { runId, epoch }
-    const [entry] = journal.read(ref, seq - 1, seq + 1, 1)
-    return entry === undefined ? [] : messageEntry(ref, seq, entry.event)
+    const event = journal.entry(ref, seq)
+    return event === undefined ? [] : messageEntry(ref, seq, event)
   }
 
   #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {

@@ -67,6 +67,21 @@ describe('a left-over attempt', () => {
     expect(scene.executed).toHaveLength(1)
   })
 
+  test('is tried again, too, when its executor said that it may have its effects twice, and its role says nothing', async () => {
+    await using scene = new Scene()
+    for (const [runId, idempotent] of [
+      ['r1', true],
+      ['r2', false],
+    ] as const) {
+      await scene.left(runId, { role: 'asks', attempt: { ...dead, ...(idempotent && { idempotent }) } })
+      await scene.worker(runId)
+    }
+    const runner = await scene.life()
+    expect(await (await runner.attach('r1')).outcome).toMatchObject({ status: 'completed' })
+    expect(await (await runner.attach('r2')).outcome).toMatchObject(unknown)
+    expect(scene.executed).toEqual(['task r1#2'])
+  })
+
   test('that left its last word has that for an outcome; nothing of it stays', async () => {
     await using scene = new Scene()
     await scene.left('r1', { attempt: dead })
@@ -251,5 +266,72 @@ describe('a left-over job', () => {
     const runner = await scene.life()
     await runner.scheduler({ parent: 'p', onCompletion }).drain()
     expect(told).toEqual(['completed'])
+  })
+})
+
+describe('a run that was open in a backup', () => {
+  const open = { ...unknown, mayStillRun: true }
+
+  test.each([
+    ['had not begun', {}, undefined],
+    ['had not begun, and may have its effects twice', { role: 'again' }, undefined],
+    ['was not claimed, says the broker', { attempt: dead, entries: 0 }, { claims: false }],
+    [
+      'was not claimed, and may have its effects twice',
+      { role: 'again', attempt: dead, entries: 0 },
+      { claims: false },
+    ],
+    ['was in a worker\u2019s hands', { attempt: dead }, {}],
+    ['may have its effects twice', { role: 'again', attempt: dead }, {}],
+  ] as const)('and %s is not done again after the restore', async (_what, left, worker) => {
+    await using scene = new Scene()
+    await scene.left('r1', left)
+    if (worker !== undefined) await scene.worker('r1', worker)
+    await scene.restore()
+    expect(await resumed(scene)).toMatchObject(open)
+    expect(scene.executed).toEqual([])
+    expect(scene.warnings).toContain('restored from a backup: runs that were open in it are not done again')
+  })
+
+  test('is unknown also to who cancels it, and without its role', async () => {
+    await using scene = new Scene()
+    await scene.left('r1')
+    await scene.left('r2', { role: 'renamed' })
+    await scene.restore()
+    const runner = await scene.life()
+    expect(await (await runner.attach('r1')).cancel('no more')).toMatchObject(open)
+    expect(await (await runner.attach('r2')).outcome).toMatchObject(open)
+  })
+
+  test.each([
+    ['completed', { status: 'completed' }, { status: 'completed', output: 'its word' }],
+    ['failed for good', { status: 'failed', error: { code: 'NO', message: 'm', retry: 'never' } }, { code: 'NO' }],
+    ['may have been tried again', { status: 'failed', error: { code: 'NO', message: 'm', retry: 'later' } }, open],
+    ['was stopped', { status: 'cancelled', reason: 'its runner ended' }, open],
+  ] as const)('has the last word of a worker that %s', async (_how, terminal, outcome) => {
+    await using scene = new Scene()
+    await scene.left('r1', { role: 'again', attempt: dead })
+    await (await scene.worker('r1')).say(terminal)
+    await scene.restore()
+    expect(await resumed(scene)).toMatchObject(outcome)
+    expect(scene.executed).toEqual([])
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+
+  test('is told from those of the new life, which go on as ever, until another restore', async () => {
+    await using scene = new Scene()
+    await scene.left('r1')
+    await scene.restore()
+    const first = await scene.life()
+    await first.close()
+    await scene.left('r2')
+    const second = await scene.life()
+    expect(await (await second.attach('r1')).outcome).toMatchObject(open)
+    expect(await (await second.attach('r2')).outcome).toMatchObject({ status: 'completed' })
+    await second.close()
+    await scene.left('r3')
+    await scene.restore()
+    expect(await resumed(scene)).toMatchObject(open)
+    expect(scene.executed).toEqual(['task r2#1'])
   })
 })

@@ -4,6 +4,7 @@ import type { JsonValue, ReadEvent, RunEvent } from '@greenroom/proto'
 import { systemClock } from '@greenroom/proto'
 import { createMemoryStore, type CommitFault } from '@greenroom/store'
 import { Journal, journalCollections } from '../src/journal.ts'
+import { patient } from '../src/persistence.ts'
 import { Feed } from '../src/reader.ts'
 import { Recorder } from '../src/recorder.ts'
 
@@ -13,14 +14,14 @@ const delta = (text: string): RunEvent => ({ type: 'text-delta', text })
 /** A feed behind a recorder on a journal in memory, and what it released. */
 function createFeed(faults: Parameters<typeof createMemoryStore>[0] = {}) {
   const store = createMemoryStore({ schema: { version: 1, collections: journalCollections }, ...faults })
-  const journal = new Journal(store)
+  const clock = { ...systemClock, timer: (_ms: number, fire: () => void) => systemClock.timer(0, fire) }
+  const journal = new Journal(patient(store, clock))
   const feed = new Feed('r1', journal)
   const released: number[] = []
   feed.begin(1, (upTo) => released.push(upTo))
-  const clock = { ...systemClock, timer: (_ms: number, fire: () => void) => systemClock.timer(0, fire) }
   const cancel = new AbortController()
   const { signal } = cancel
-  const recorder = new Recorder({ runId: 'r1', journal, feed, clock, signal, onBroken: () => undefined })
+  const recorder = new Recorder({ runId: 'r1', journal, feed, signal, onBroken: () => undefined })
   let next = 1
   const tell = async (...events: RunEvent[]): Promise<void> => {
     recorder.record(1, next, events)

@@ -69,7 +69,7 @@ const shown = (events: readonly ReadEvent[]): string[] =>
   events.map((event) => (event.type === 'skipped' ? 'skipped' : `${event.epoch}/${event.seq} ${event.type}`))
 
 test(
-  'a runner killed with twenty runs in flight: each has its one right outcome in the next life',
+  'a runner killed with two dozen runs in flight: each has its one right outcome in the next life',
   { timeout: 60_000 },
   async () => {
     using folder = temporaryFolder()
@@ -82,6 +82,7 @@ test(
       // Its embedded broker died with it: no worker could leave a word.
       terminal: all(4, unknown),
       again: all(3, { status: 'completed', output: 2 }),
+      repeatable: all(2, { status: 'completed', output: 2 }),
       waiting: all(4, unknown),
       tool: all(3, unknown),
       unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
@@ -122,6 +123,7 @@ test(
     expect(outcomes).toMatchObject({
       terminal: all(4, { status: 'completed', output: 1, text: 'done' }),
       again: all(3, { status: 'completed', output: 2 }),
+      repeatable: all(2, { status: 'completed', output: 2 }),
       waiting: all(4, stopped),
       detached: all(3, { status: 'completed', output: 1, text: 'done' }),
       unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),

@@ -1,24 +1,20 @@
 /** Parts of long histories, which arrive before their run. */
-import type { Clock, History, Message, RunRef, Timer } from '@greenroom/proto'
+import type { History, Message, RunRef } from '@greenroom/proto'
 
 interface Shelved extends RunRef {
   readonly parts: Map<number, readonly Message[]>
-  readonly timer: Timer
+  /** Resolves when they are not on the shelf any more. */
+  readonly off: PromiseWithResolvers<void>
 }
 
-/** Keeps parts until their run comes, or for `keepMs` when it never does: it was revoked on the way. */
+/** Keeps parts until their run comes, or long enough when it never does: it was revoked on the way. */
 export class HistoryShelf {
-  readonly #clock: Clock
-  readonly #keepMs: number
+  readonly #expiry: (off: Promise<void>) => Promise<void>
   readonly #shelved = new Map<string, Shelved>()
 
-  /**
-   * @param clock - measures how long parts wait
-   * @param keepMs - how long they may, in milliseconds
-   */
-  constructor(clock: Clock, keepMs: number) {
-    this.#clock = clock
-    this.#keepMs = keepMs
+  /** @param expiry - resolves when parts have waited long enough, or when they need not wait any more: `off` */
+  constructor(expiry: (off: Promise<void>) => Promise<void>) {
+    this.#expiry = expiry
   }
 
   /**
@@ -31,14 +27,17 @@ export class HistoryShelf {
     const known = this.#shelved.get(runId)
     if (known !== undefined && known.epoch > epoch) return
     if (known === undefined || known.epoch < epoch) this.drop(runId)
-    const shelved = this.#shelved.get(runId) ?? {
-      runId,
-      epoch,
-      parts: new Map<number, readonly Message[]>(),
-      timer: this.#clock.timer(this.#keepMs, () => this.drop(runId), { background: true }),
-    }
+    const shelved = this.#shelved.get(runId) ?? this.#put({ runId, epoch })
     shelved.parts.set(history.part, history.messages)
+  }
+
+  #put({ runId, epoch }: RunRef): Shelved {
+    const shelved: Shelved = { runId, epoch, parts: new Map(), off: Promise.withResolvers() }
     this.#shelved.set(runId, shelved)
+    void this.#expiry(shelved.off.promise).then(() => {
+      if (this.#shelved.get(runId) === shelved) this.drop(runId)
+    })
+    return shelved
   }
 
   /**
@@ -61,7 +60,7 @@ export class HistoryShelf {
    * @param runId - the run; no matter whether it has any
    */
   drop(runId: string): void {
-    this.#shelved.get(runId)?.timer.cancel()
+    this.#shelved.get(runId)?.off.resolve()
     this.#shelved.delete(runId)
   }
 

@@ -9,7 +9,8 @@
  * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
  * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
  * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
- * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again.
+ * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again;
+ *   parts of a history as long and a partition grace more, so that their run can follow.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
  * - *W6* One that is `detached` has no owner to end with: it leaves after its run, when the broker has its last word.
  */
@@ -18,6 +19,7 @@ import {
   codeOf,
   decodeMessage,
   encodeMessage,
+  limits,
   errors,
   isErrorCode,
   kinds,
@@ -29,7 +31,6 @@ import {
   type Message,
   type Peer,
   type PeerEnd,
-  type Presence,
   type Provision,
   type RunKind,
   type RunMessages,
@@ -44,6 +45,7 @@ import { HistoryShelf } from './history-shelf.ts'
 import { Ledger } from './ledger.ts'
 import { readOrder, type Order } from './order.ts'
 import { pause } from './pause.ts'
+import { presenceOf, slotsOf } from './worker-presence.ts'
 import type { WorkerPlatform } from './worker-platform.ts'
 
 /** How to start a worker's loop. */
@@ -141,29 +143,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   return loop
 }
 
-/** As many as the provisioning allows, and each of its executors. */
-function slotsOf({ provision, executors }: WorkerOptions): number {
-  const declared = provision.executors.map((name) => executors[name]?.slots ?? 1)
-  return Math.min(provision.slots ?? Infinity, ...(declared.length > 0 ? declared : [1]))
-}
-
-/** What watchers of the role see: what it serves, and how much more it would take. */
-function presenceOf(options: WorkerOptions, slots: number): Presence {
-  const { provision, platform, executors } = options
-  return {
-    role: provision.role,
-    ...(platform.version === undefined ? {} : { version: platform.version }),
-    slots,
-    load: slots === 0 ? 1 : 1 - slots / slotsOf(options),
-    serves: provision.executors.flatMap((name) => {
-      const executor = executors[name]
-      if (executor === undefined) return []
-      const { version, lateBound, idempotent, suspendable } = executor
-      return [{ name, version, lateBound, idempotent, suspendable }]
-    }),
-  }
-}
-
 const keyOf = ({ runId, epoch }: RunRef): string => `${runId} ${epoch}`
 
 /** See W1 to W5. */
@@ -202,7 +181,9 @@ class Loop implements Worker {
     this.#slots = slotsOf(options)
     this.#announced = this.#slots
     this.#lingerMs = options.provision.lingerMs ?? 30_000
-    this.#shelf = new HistoryShelf(this.#clock, this.#lingerMs)
+    // Its sender may be away as long as that is allowed, and this worker too, before the run follows them.
+    const keepMs = this.#lingerMs + (options.provision.partitionGraceMs ?? limits.partitionGraceMs)
+    this.#shelf = new HistoryShelf((off) => this.#connectedFor(keepMs, off))
     this.closed = this.#end.promise
     void peer.closed.then((end) => this.#onPeerClosed(end))
     this.#changed()
@@ -348,7 +329,7 @@ class Loop implements Worker {
     // What is stored is there for whoever comes: nobody has to ask for it.
     if (isDetached) await link.flushed(this.#hopeless.signal).catch(() => undefined)
     await this.#terminate(attempt, ending, link.lastSeq, isDetached ? Infinity : this.#lingerMs)
-    if (!isDetached) await this.#linger(attempt)
+    if (!isDetached) await this.#connectedFor(this.#lingerMs, attempt.acknowledged)
     link.close()
   }
 
@@ -373,12 +354,12 @@ class Loop implements Worker {
     return run?.historyParts === undefined ? (run?.messages ?? []) : this.#shelf.take(ref, run.historyParts)
   }
 
-  /** W4: without a connection, or while the machine sleeps, nobody can ask: then it begins anew. */
-  async #linger({ acknowledged }: Attempt): Promise<void> {
+  /** W4: without a connection, or while the machine sleeps, nothing can come: then the time begins anew. */
+  async #connectedFor(ms: number, event: Promise<void>): Promise<void> {
     for (;;) {
       const before = this.#attachments
-      const due = this.#clock.monotonic() + this.#lingerMs
-      if (await this.#within(this.#lingerMs, acknowledged)) return
+      const due = this.#clock.monotonic() + ms
+      if (await this.#within(ms, event)) return
       const slept = this.#clock.monotonic() > due + longestDelayMs
       if (!slept && this.#peer.state !== 'lost' && this.#attachments === before) return
     }

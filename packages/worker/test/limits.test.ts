@@ -76,6 +76,17 @@ describe('what is spent', () => {
     expect((await it.terminal()).usage).toEqual({ inputTokens: 3, outputTokens: 4, rounds: 2 })
   })
 
+  test('beyond what a number can hold is the greatest that one can', async () => {
+    await using it = await run({}, async (ctx) => {
+      for (const costUsd of [1e308, 1e308]) await ctx.spend({ costUsd })
+      await ctx.spend({ inputTokens: 1e300 })
+    })
+    expect(await it.terminal()).toMatchObject({
+      status: 'completed',
+      usage: { costUsd: Number.MAX_VALUE, inputTokens: 1e300 },
+    })
+  })
+
   test.for([
     [{ rounds: 1 }, { rounds: 7 }, { rounds: 7 }],
     [

@@ -213,6 +213,40 @@ describe('a run', () => {
   })
 })
 
+describe('parts of a history', () => {
+  const options = { lingerMs: 1_000, partitionGraceMs: 1_000 }
+
+  test.each<[who: string, address: (bench: Bench) => string]>([
+    ['the worker', ({ address }) => address],
+    ['the runner', ({ runner }) => runner.peer.address],
+  ])('wait for their run while %s is away, within its grace', async (_who, address) => {
+    const clock = createManualClock()
+    await using bench = await openBench({ echo }, { clock, ...options })
+    for (const part of [1, 2, 3]) await sendHistory(bench, 'h1')(part, `part ${part}`)
+    await settle()
+    await clock.advance(900)
+    bench.bus.cut(address(bench))
+    await clock.advance(900)
+    bench.bus.restore(address(bench))
+    await settle()
+    expect(await (await bench.run({ executor: 'echo', runId: 'h1', historyParts: 3 })).terminal).toMatchObject({
+      status: 'completed',
+    })
+  })
+
+  test('are kept no longer than that when it never comes', async () => {
+    const clock = createManualClock()
+    await using bench = await openBench({ echo }, { clock, ...options })
+    for (const part of [1, 2, 3]) await sendHistory(bench, 'h1')(part, `part ${part}`)
+    await settle()
+    await clock.advance(2_000)
+    await settle()
+    expect((await (await bench.run({ executor: 'echo', runId: 'h1', historyParts: 3 })).terminal).error).toMatchObject({
+      code: 'SPEC_INVALID',
+    })
+  })
+})
+
 describe('a claim', () => {
   test('may take longer than the parts of a history are kept: they came with their run', async () => {
     const clock = createManualClock()

@@ -127,6 +127,7 @@ export async function createTestRunner(
       return runner.sessions
     },
     stats: () => runner.stats(),
+    backup: (path) => runner.backup(path),
     async drain(drainOptions) {
       await runner.drain(drainOptions)
       await bus.close()

@@ -26,15 +26,13 @@ import {
   type Delivery,
   type EventRange,
   type Events,
-  type Limits,
   type LiveMessage,
+  type Outgoing,
   type Peer,
   type Run,
-  type RunEvent,
   type RunMessages,
   type RunRef,
   type SteerMode,
-  type SteerReceipt,
   type Terminal,
   type Timer,
   type WireEvent,
@@ -42,63 +40,11 @@ import {
 import { untilAbort } from '../abort.ts'
 import { encodeAssignment, runMessageId } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
+import type { AttemptOptions, HandedOver } from './attempt-options.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
-import { isForgotten, type KeptTerminal } from './orphan.ts'
+import { isForgotten } from './orphan.ts'
+import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
-
-/** The worker of an attempt, as far as an attempt needs it. */
-export interface DrivenWorker {
-  /** Its mailbox. */
-  readonly address: string
-  /** Its life: messages of another one are not its own. */
-  readonly incarnation: string
-  /** Its process id, where it has one on this machine. */
-  readonly pid?: number | undefined
-  /** Resolves when it cannot do anything any more and was declared gone on the bus. Never rejects. */
-  readonly gone: Promise<unknown>
-  /** Ends it by force. */
-  kill(): void
-}
-
-/** A detached attempt that an earlier life of the runner handed over. */
-export interface HandedOver extends RunRef {
-  /** What is enforced here of its limits; the rest is its worker's alone. */
-  readonly limits: Limits
-  /** It is. */
-  readonly detached: true
-  /** When it was started, in milliseconds since the epoch. */
-  readonly startedAt: number
-  /** The last of its events that is stored. */
-  readonly received: number
-  /** Its terminal, where it came before. */
-  readonly kept: KeptTerminal | undefined
-}
-
-/** What an attempt is made of. */
-export interface AttemptOptions {
-  /** The whole assignment; its limits are enforced here, too. Or what to go on with. */
-  readonly run: Run | HandedOver
-  /** Who gets it. */
-  readonly worker: DrivenWorker
-  /** Ends the attempt; its reason, as text, is told to the executor. */
-  readonly signal: AbortSignal
-  /** How long from the stored assignment to its acceptance, in milliseconds. */
-  readonly acceptMs: number
-  /** How long the executor may take to end after a cancel, in milliseconds. */
-  readonly cancelGraceMs: number
-  /** How long to try to learn what a worker that is gone left behind, in milliseconds. */
-  readonly settleMs: number
-  /** Takes events, in order, each once; `first` is the first one's number. They are to be acknowledged by {@link Attempt.ack}. */
-  readonly record: (first: number, events: readonly (RunEvent | WireEvent)[]) => void
-  /** Resolves when all events so far are stored. */
-  readonly flushed: () => Promise<void>
-  /** Called once, when the worker has claimed the run. */
-  readonly onAccepted?: () => void
-  /** Called once, when the executor has ended. */
-  readonly onTerminal?: () => void
-  /** Called with what the worker did with a text of {@link Attempt.steer}. */
-  readonly onSteerReceipt?: (receipt: SteerReceipt) => void
-}
 
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
 /** What the runner's messages to itself follow: A4, and what follows upon a worker's death. */
@@ -292,6 +238,8 @@ export class Attempt {
     } finally {
       signal.removeEventListener('abort', onAbort)
       this.#limiter.stop()
+      // Nothing of the assignment is sent any more.
+      this.#exceeded.abort()
       for (const timer of this.#timers) timer.cancel()
       this.#link.close()
       for (const id of this.#steers) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
@@ -341,9 +289,13 @@ export class Attempt {
     return promise.finally(() => signal.removeEventListener('abort', onAbort))
   }
 
+  /** Parts of a long history first: any of them may have to wait for room, and the run is nothing without them. */
   async #assign(run: Run): Promise<void> {
     const messages = encodeAssignment(run, this.#options.worker.address)
-    await Promise.all(messages.map((message) => this.#peer.send(message)))
+    const patience = { signal: this.#signal, withinMs: run.limits?.totalMs ?? Infinity }
+    const send = (message: Outgoing): Promise<unknown> => sendWhenRoom(this.#peer, message, this.#seams.clock, patience)
+    await Promise.all(messages.slice(0, -1).map(send))
+    await Promise.all(messages.slice(-1).map(send))
     this.#limiter.sent()
   }
 
@@ -438,7 +390,8 @@ export class Attempt {
     const { runId, epoch } = this.ref
     const payload = encodePayload({ ...this.ref, lane })
     const id = `marker-${lane}-${runId}-${epoch}-${incarnation}`
-    await this.#peer.send({ to: address, id, kind: 'marker', control: lane === 'control', payload }, { signal })
+    const marker = { to: address, id, kind: 'marker', control: lane === 'control', payload }
+    await sendWhenRoom(this.#peer, marker, this.#seams.clock, { signal })
     const over = lane === 'control' ? [this.#terminal.promise] : []
     await untilAbort(signal, Promise.race([this.#marks[lane].promise, ...over]))
   }

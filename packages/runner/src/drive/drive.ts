@@ -15,7 +15,8 @@ import {
 } from '@greenroom/proto'
 import { residentMb } from '../platform/memory.ts'
 import { whenDrained } from '../platform/turn.ts'
-import { acknowledge, Attempt, type AttemptOptions } from './attempt.ts'
+import { acknowledge, Attempt } from './attempt.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import type { LimiterSeams } from './limiter.ts'
 import { keyOf, LiveRegistry } from './live-registry.ts'
 import { Orphan, type KeptTerminal, type OrphanOptions } from './orphan.ts'
@@ -39,7 +40,7 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   readonly onError: (error: unknown) => void
   /** Takes the terminal of an attempt that nobody follows, if it is wanted later: it is acknowledged when that is done. */
   readonly onStrayTerminal?: (ref: RunRef, delivery: Delivery) => Promise<void> | undefined
-  /** The same for the stored entries of a detached one; it never rejects. */
+  /** The same for the stored entries of a detached one. */
   readonly onStrayEvents?: (events: Events, delivery: Delivery) => Promise<void> | undefined
 }
 
@@ -155,10 +156,12 @@ class Dispatch {
       const stored = this.#onStrayEvents(events, delivery)
       if (stored === undefined) return false
       const key = keyOf(events)
-      const done = stored.then(() => {
-        acknowledge(delivery)
-        if (this.storing.get(key) === done) this.storing.delete(key)
-      })
+      // What could not be stored stays on the bus, for the next life.
+      const done = stored
+        .then(() => acknowledge(delivery), this.#onError)
+        .finally(() => {
+          if (this.storing.get(key) === done) this.storing.delete(key)
+        })
       this.storing.set(key, done)
       return true
     } catch (error) {

@@ -27,6 +27,7 @@ import {
 import { untilAbort } from '../abort.ts'
 import { runMessageId } from './assignment.ts'
 import type { UntrippedEnd } from './attempt-end.ts'
+import { sendWhenRoom } from './room-send.ts'
 
 /** A worker of an earlier life. */
 export interface OrphanWorker {
@@ -158,7 +159,8 @@ export class Orphan {
     const { runId, epoch } = this.ref
     const payload = encodePayload(this.ref)
     const id = `orphan-${runId}-${epoch}-${this.#peer.incarnation}-${this.#id}`
-    await this.#peer.send({ to: this.#peer.address, id, kind: 'marker', control: true, payload }, { signal })
+    const marker = { to: this.#peer.address, id, kind: 'marker', control: true, payload }
+    await sendWhenRoom(this.#peer, marker, this.#clock, { signal })
     await untilAbort(signal, this.#marked.promise)
   }
 }

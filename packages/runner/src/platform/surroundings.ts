@@ -1,5 +1,6 @@
 /** What the runner needs of the machine around it. */
-import { lstatSync, mkdirSync } from 'node:fs'
+import { makeFolder } from '@greenroom/store'
+import { lstatSync } from 'node:fs'
 import { hostname, platform, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../launcher.ts'
@@ -37,7 +38,7 @@ function privateCache(): string | undefined {
   const user = process.getuid?.()
   const path = join(tmpdir(), `greenroom-compile-cache-${user}`)
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolder(path)
     const { uid, mode } = lstatSync(path)
     return uid === user && (mode & 0o170077) === 0o040000 ? path : undefined
   } catch {
