@@ -1,8 +1,8 @@
 /**
  * The checker: what must hold of a schedule.
  *
- * - *I1* Every run that was started has exactly one outcome, to its caller and in the journal; a job's handler is called
- *   once, with that outcome.
+ * - *I1* Every run that was started has exactly one outcome, to its caller and in the journal, in all lives of the runner; a
+ *   job's handler is called with it, once in each life at most, and only once when there is one life.
  * - *I2* No (run, epoch) executes twice; no two epochs of a run overlap; epochs grow.
  * - *I3* Only what was claimed executes, and what was withdrawn never does. What was claimed is not tried again unless it
  *   is declared idempotent, or failed by its executor's own words.
@@ -12,6 +12,8 @@
  *   the end saw just these, and no delta twice or out of order.
  * - *I6* In the end nothing is left: permits, slots, messages, mailboxes, timers.
  * - *I7* Nothing hangs: all of it within a bounded virtual time.
+ * - *I8* What was promised is there in the next life of the runner, what executes is recorded, and the outcome is unknown
+ *   only of what a worker may have claimed.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
@@ -36,6 +38,7 @@ export interface JournalEntry {
   readonly epoch: number
   readonly seq: number
   readonly tag: string | undefined
+  readonly isMessage: boolean
 }
 
 interface Message {
@@ -58,12 +61,17 @@ export class Checker {
   readonly #last = new Map<string, number>()
   readonly #runs = new Map<string, number>()
   readonly #gone = new Set<string>()
-  readonly #outcomes = new Map<number, Outcome>()
+  readonly #outcomes = new Map<string, Outcome>()
   readonly #told = new Map<string, number>()
+  /** Runs whose outcome was given out without a record, as their runner said. */
+  readonly #unrecorded = new Set<string>()
+  readonly #recordedRuns: (job: number) => readonly string[]
 
-  constructor(jobs: readonly Job[], trace: Trace) {
+  /** @param recordedRuns - the runs of a job that are in the journal */
+  constructor(jobs: readonly Job[], trace: Trace, recordedRuns: (job: number) => readonly string[]) {
     this.#jobs = jobs
     this.#trace = trace
+    this.#recordedRuns = recordedRuns
   }
 
   /** Something must not be. */
@@ -79,7 +87,7 @@ export class Checker {
     this.#runs.set(runId, job)
   }
 
-  /** I2, I3 */
+  /** I2, I3, I8 */
   started(job: number, epoch: number, address: string): Execution {
     this.#trace.add(`execute ${job}.${epoch} at ${address}`)
     const tags: string[] = []
@@ -91,8 +99,9 @@ export class Checker {
     const execution: Execution = { job, epoch, address, tags, tag, isOver: false }
     for (const other of this.#executions) if (other.job === job) this.#compare(other, execution)
     this.#executions.push(execution)
-    const runId = [...this.#runs].find(([, index]) => index === job)?.[0]
-    const message = this.#messages.get(`${address} run-${runId}-${epoch}`)
+    const recorded = this.#recordedRuns(job)
+    if (recorded.length === 0) this.violate('I8', `job ${job}.${epoch} executes and is not recorded`)
+    const message = recorded.flatMap((runId) => this.#messages.get(`${address} run-${runId}-${epoch}`) ?? []).at(0)
     if (message?.claimed !== true) this.violate('I3', `job ${job}.${epoch} executes without a claim`)
     if (message?.revoked === 'withdrawn') this.violate('I3', `job ${job}.${epoch} was withdrawn and executes`)
     return execution
@@ -176,39 +185,61 @@ export class Checker {
   // ─── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A caller has its outcome. */
-  outcome(job: number, outcome: Outcome): void {
+  outcome(job: number, runId: string, outcome: Outcome): void {
     const words = outcome.status === 'failed' ? `failed ${outcome.code}: ${outcome.message}` : outcome.status
     const lost = outcome.eventsLost === undefined ? '' : `, lost from ${outcome.eventsLost.first} on`
     this.#trace.add(`outcome ${job} ${words}${lost}`)
-    this.#outcomes.set(job, outcome)
+    this.#compareOutcome(runId, outcome, 'before, now')
+    this.#outcomes.set(runId, outcome)
   }
 
-  outcomeOf(job: number): Outcome | undefined {
-    return this.#outcomes.get(job)
+  /** The runner said that it gave an outcome out and could not record it: its next life may come to another one. */
+  unrecorded(runId: string): void {
+    this.#unrecorded.add(runId)
+  }
+
+  /** Whether some run has no record of its end, and says so. */
+  get hasUnrecorded(): boolean {
+    return this.#unrecorded.size > 0
+  }
+
+  isUnrecorded(runId: string | undefined): boolean {
+    return runId !== undefined && this.#unrecorded.has(runId)
+  }
+
+  outcomeOf(runId: string | undefined): Outcome | undefined {
+    return runId === undefined ? undefined : this.#outcomes.get(runId)
   }
 
   /** A job's handler was called. */
   completed(runId: string, outcome: Outcome): void {
     this.#told.set(runId, (this.#told.get(runId) ?? 0) + 1)
-    const job = this.#runs.get(runId) ?? -1
-    const own = this.#outcomes.get(job)
-    if (own !== undefined && !isDeepStrictEqual(own, outcome))
-      this.violate('I1', `job ${job} ended as ${own.status}, its handler was told ${outcome.status}`)
+    this.#compareOutcome(runId, outcome, 'to its caller, to its handler')
   }
 
-  /** I1: to be called when all is settled. */
-  finishRun(job: Job, runId: string, recorded: readonly Outcome[]): void {
-    const own = this.#outcomes.get(job.index)
-    if (own === undefined) return this.violate('I7', `job ${job.index} has no outcome`)
+  #compareOutcome(runId: string, outcome: Outcome, words: string): void {
+    const own = this.#outcomes.get(runId)
+    if (own === undefined || this.#unrecorded.has(runId) || isDeepStrictEqual(own, outcome)) return
+    this.violate('I1', `${runId} ended as ${own.status} ${words} ${outcome.status}`)
+  }
+
+  /**
+   * I1: to be called for each run when all is settled.
+   *
+   * @param recorded - its outcomes in the journal, equal ones once
+   * @param lives - how many the runner had
+   */
+  finishRun({ index }: Job, runId: string, isScheduled: boolean, recorded: readonly Outcome[], lives: number): void {
+    const own = this.#outcomes.get(runId)
+    if (own === undefined) return this.violate('I7', `job ${index} has no outcome`)
     // A runner that takes nothing new has nobody who could ask for it either.
     const isRefused = own.status === 'failed' && own.code === 'CLOSED'
     if (recorded.length !== 1 && !(isRefused && recorded.length === 0))
-      this.violate('I1', `job ${job.index} has ${recorded.length} outcomes in the journal`)
-    for (const outcome of recorded)
-      if (!isDeepStrictEqual(outcome, own))
-        this.violate('I1', `job ${job.index} ended as ${own.status}, the journal says ${outcome.status}`)
+      this.violate('I1', `job ${index} has ${recorded.length} outcomes in the journal`)
+    for (const outcome of recorded) this.#compareOutcome(runId, outcome, 'to its caller, in the journal')
     const told = this.#told.get(runId) ?? 0
-    if (told !== Number(job.scheduled)) this.violate('I1', `the handler of job ${job.index} was called ${told} times`)
+    if (told < Number(isScheduled) || told > (isScheduled ? lives : 0))
+      this.violate('I1', `the handler of job ${index} was called ${told} times in ${lives} lives`)
   }
 
   /** I4: to be called when all is settled. */
@@ -225,8 +256,13 @@ export class Checker {
    * @param entries - what the journal has of the run
    * @param read - what a reader saw that read to the end; undefined when there was none
    */
-  finishEntries(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[] | undefined): void {
-    const outcome = this.#outcomes.get(job.index)
+  finishEntries(
+    job: Job,
+    runId: string,
+    entries: readonly JournalEntry[],
+    read: readonly ReadEvent[] | undefined,
+  ): void {
+    const outcome = this.#outcomes.get(runId)
     const last = Math.max(0, ...this.#executions.filter((one) => one.job === job.index).map(({ epoch }) => epoch))
     for (const execution of this.#executions.filter((one) => one.job === job.index)) {
       const { epoch, tags } = execution
@@ -239,10 +275,35 @@ export class Checker {
       if (stored.join() !== expected.join())
         this.violate('I5', `job ${job.index}.${epoch} told ${tags.join()}, the journal has ${stored.join()}`)
     }
-    if (read !== undefined) this.#compareReader(job, entries, read)
+    if (read !== undefined) this.finishReader(job, entries, read)
   }
 
-  #compareReader(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[]): void {
+  /**
+   * I5: each message once, in order.
+   *
+   * @param texts - what the session of a job has
+   * @param tasks - how often it may have the job's task
+   * @param steered - how often it may have the text that the run was sent
+   */
+  finishSession(
+    { index }: Job,
+    entries: readonly JournalEntry[],
+    texts: readonly string[],
+    { tasks, steered }: { readonly tasks: readonly [least: number, most: number]; readonly steered: number },
+  ): void {
+    const count = (text: string): number => texts.filter((one) => one === text).length
+    const own = texts.filter((text) => text !== `job ${index}` && text !== 'a text')
+    const told = entries.flatMap(({ tag, isMessage }) => (isMessage && tag !== undefined ? [tag] : []))
+    if (own.join() !== told.join())
+      this.violate('I5', `the session of job ${index} has ${own.join()}, the journal has ${told.join()}`)
+    const [least, most] = tasks
+    const had = count(`job ${index}`)
+    if (had < least || had > most) this.violate('I5', `the session of job ${index} has its task ${had} times`)
+    if (count('a text') > steered) this.violate('I5', `the session of job ${index} has a text too often`)
+  }
+
+  /** I5: what a reader saw that read to the end. */
+  finishReader(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[]): void {
     const seen = read.flatMap((event) => {
       const tag = tagOf({ ...event })
       return tag === undefined ? [] : [tag]

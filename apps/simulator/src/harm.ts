@@ -25,7 +25,9 @@ const kinds = [
   'sleep',
   'refuse spawn',
 ] as const
-type Kind = (typeof kinds)[number]
+/** Since the runner dies, too. */
+const deaths = ['kill runner', 'kill runner', 'kill runner', 'power cut'] as const
+type Kind = (typeof kinds | typeof deaths)[number]
 
 /** Lets things go wrong, and, where they do not end by themselves, ends them again. */
 export class Harm {
@@ -44,7 +46,7 @@ export class Harm {
   /** Something goes wrong now. */
   strike(): void {
     if (this.#isOver) return
-    const kind = this.#chance.one(kinds)
+    const kind = this.#chance.one<Kind>(this.#world.generation === 1 ? kinds : [...kinds, ...deaths])
     this.happened.push(kind)
     this.#world.trace.add(`FAULT ${kind}`)
     this.#do(kind)
@@ -70,10 +72,12 @@ export class Harm {
     for (const worker of living) worker.resume()
     network.calm()
     if (!this.#world.isBrokerUp) await this.#world.startBroker()
+    this.#world.startRunner()
   }
 
   #do(kind: Kind): void {
-    const { clock, network, live, runnerAddress } = this.#world
+    const { clock, network, live } = this.#world
+    const runner = this.#world.life?.host ?? 'runner'
     const chance = this.#chance
     const worker = chance.oneOf(this.#world.living)
     switch (kind) {
@@ -81,18 +85,22 @@ export class Harm {
         return worker?.kill()
       case 'kill broker':
         return this.#killBroker()
+      case 'kill runner':
+        return this.#killRunner()
+      case 'power cut':
+        return this.#cutPower()
       case 'cut worker':
         return worker?.cut(this.#duration())
       case 'cut runner':
-        network.cut(runnerAddress)
-        clock.timer(this.#duration(), () => network.restore(runnerAddress))
+        network.cut(runner)
+        clock.timer(this.#duration(), () => network.restore(runner))
         return
       case 'blip worker':
         return worker === undefined ? undefined : network.blip(worker.address)
       case 'blip runner':
-        return network.blip(runnerAddress)
+        return network.blip(runner)
       case 'slow':
-        return network.slow(chance.happens(0.5) ? runnerAddress : (worker?.address ?? runnerAddress), this.#duration())
+        return network.slow(chance.happens(0.5) ? runner : (worker?.address ?? runner), this.#duration())
       case 'live drop':
         return live.spoil('drop', chance.between(1, 4), 0)
       case 'live twice':
@@ -123,6 +131,23 @@ export class Harm {
       if (!world.isBrokerUp) void world.startBroker()
     }
     world.clock.timer(this.#chance.one([0, 10, 1_000, 25_000]), restart)
+  }
+
+  /** Perhaps again and again: also while it starts and resumes. */
+  #killRunner(): void {
+    const chance = this.#chance
+    this.#world.killRunner(chance.happens(0.8) ? 'alone' : 'with workers', this.#absence())
+    if (chance.happens(0.4)) this.#world.seams.hasten(chance.between(1, 40))
+  }
+
+  /** Of the runner's machine; the broker is perhaps on the same. */
+  #cutPower(): void {
+    this.#world.killRunner('with workers', this.#absence())
+    if (this.#chance.happens(0.4)) this.#killBroker()
+  }
+
+  #absence(): number {
+    return this.#chance.one([0, 10, 500, 3_000, 40_000])
   }
 
   #spoilCommits(): void {

@@ -20,8 +20,9 @@ export interface Mutation {
   readonly name: string
   /** What is broken. */
   readonly says: string
-  readonly bus?: (bus: Bus, who: 'runner' | 'worker') => Bus
-  readonly store?: (store: Store, whose: 'broker' | 'runner') => Store
+  /** `life`: which one of the runner. */
+  readonly bus?: (bus: Bus, who: 'runner' | 'worker', life: number) => Bus
+  readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
   readonly launched?: (launched: InProcessLaunched) => InProcessLaunched
 }
 

@@ -361,6 +361,8 @@ export class Execution implements Run {
   async #begin({ record, sessionEntries }: Plan): Promise<void> {
     if (this.#earlier !== undefined) return
     const also = await this.#transcript.give(sessionEntries)
+    // It took so long that the run has ended meanwhile, as cancelled or for want of a worker: it must not be open again.
+    if (this.#phase === 'ending' || this.#phase === 'ended') throw new GreenroomError('ABORTED')
     const parent = this.#duty?.parent
     await this.#around.journal.begin(parent === undefined ? record : { ...record, parent }, also, this.#start)
   }

@@ -59,6 +59,13 @@ export interface Launcher {
    * default it always is.
    */
   readonly identify?: () => LaunchIdentity
+  /**
+   * Whether a worker that an earlier life of the runner started has ended, with all that it started. Asked again and again
+   * for some seconds. By default its process is looked for on this machine; of one without a process id nobody knows.
+   *
+   * @param address - its mailbox, as `launch` was told
+   */
+  readonly hasEnded?: (address: string) => boolean | Promise<boolean>
   /** Starts one. See L1 to L4. */
   launch(spec: LaunchSpec): Launched
 }

@@ -11,15 +11,20 @@
  *   message that the runner sends to itself after that.
  * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
  *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
+ * - *O3* A last word that is at hand is believed, whatever else fails.
  */
 import {
+  codeOf,
   encodePayload,
+  errors,
+  isErrorCode,
   limits,
   parseMessage,
   type Clock,
   type Delivery,
   type EventRange,
   type LiveMessage,
+  type Outgoing,
   type Peer,
   type RunRef,
   type Terminal,
@@ -46,6 +51,8 @@ export interface KeptTerminal {
   readonly fromIncarnation: string
   /** What it says. */
   readonly terminal: Terminal
+  /** The bus may forget it; absent when it did. */
+  readonly acknowledge?: () => void
 }
 
 /** What is known of an orphan. */
@@ -67,7 +74,10 @@ export interface OrphanOptions {
 /** How its drive tells one settling of an attempt from another. */
 export type SettlingId = number
 
-/** See O1 and O2. */
+/** A marker that was refused for now is sent again this much later, in milliseconds. */
+const retryMs = 500
+
+/** See O1 to O3. */
 export class Orphan {
   readonly ref: RunRef
   readonly #peer: Peer
@@ -109,17 +119,28 @@ export class Orphan {
    * @throws GreenroomError `ABORTED`; what the bus rejects with
    */
   async settle(): Promise<UntrippedEnd> {
-    const { worker, signal, kept } = this.#options
+    const { worker, signal } = this.#options
     const { address, incarnation } = worker
-    const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
-    if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
-    const isGone = await untilAbort(signal, worker.gone())
-    await untilAbort(signal, this.#peer.fence({ address, incarnation }))
-    await this.#mark()
-    const before = kept()
-    if (before !== undefined && this.owns(before)) this.#held ??= before.terminal
-    if (this.#held !== undefined) return this.#ended(this.#held)
-    return { how: 'lost', mayStillRun: !isGone }
+    try {
+      const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
+      if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
+      const isGone = await untilAbort(signal, worker.gone())
+      await untilAbort(signal, this.#peer.fence({ address, incarnation }))
+      await this.#mark()
+      const word = this.#word()
+      return word === undefined ? { how: 'lost', mayStillRun: !isGone } : this.#ended(word)
+    } catch (error) {
+      const word = this.#word()
+      if (word === undefined) throw error
+      return this.#ended(word)
+    }
+  }
+
+  #word(): Terminal | undefined {
+    const before = this.#options.kept()
+    if (this.#held !== undefined || before === undefined || !this.owns(before)) return this.#held
+    this.#acknowledge = before.acknowledge ?? this.#acknowledge
+    return before.terminal
   }
 
   #ended(terminal: Terminal): UntrippedEnd {
@@ -150,7 +171,28 @@ export class Orphan {
     const { runId, epoch } = this.ref
     const payload = encodePayload(this.ref)
     const id = `orphan-${runId}-${epoch}-${this.#peer.incarnation}-${this.#id}`
-    await this.#peer.send({ to: this.#peer.address, id, kind: 'marker', control: true, payload }, { signal })
+    const marker = { to: this.#peer.address, id, kind: 'marker', control: true, payload }
+    while (!(await this.#sent(marker))) {
+      const again = Promise.withResolvers<void>()
+      const timer = this.#clock.timer(retryMs, again.resolve)
+      await untilAbort(signal, again.promise).finally(() => timer.cancel())
+    }
     await untilAbort(signal, this.#marked.promise)
+  }
+
+  /**
+   * Whether it was stored; not, when there was no room for it just now.
+   *
+   * @throws GreenroomError what the bus rejects with
+   */
+  async #sent(marker: Outgoing): Promise<boolean> {
+    try {
+      await this.#peer.send(marker, { signal: this.#options.signal })
+      return true
+    } catch (error) {
+      const code = codeOf(error)
+      if (!isErrorCode(code) || errors[code].retry !== 'later') throw error
+      return false
+    }
   }
 }
