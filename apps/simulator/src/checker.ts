@@ -14,12 +14,16 @@
  * - *I7* Nothing hangs: all of it within a bounded virtual time.
  * - *I8* What was promised is there in the next life of the runner, what executes is recorded, and the outcome is unknown
  *   only of what a worker may have claimed.
+ * - *I9* A worker that is told that its life is over ends at once.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
 import { tagOf } from './executors.ts'
 import type { Job } from './workload.ts'
 import type { Trace } from './trace.ts'
+
+/** So long a broker remembers what became of a message, in milliseconds. */
+const memoryMs = 86_400_000
 
 /** One execution of an attempt. */
 export interface Execution {
@@ -44,10 +48,14 @@ export interface JournalEntry {
 interface Message {
   readonly to: string
   readonly id: string
+  /** When it was heard of first. */
+  readonly at: number
   seq: number | undefined
   delivered: boolean
   acked: boolean
   claimed: boolean
+  mayExpire: boolean
+  mayMove: boolean
   revoked: Revocation | undefined
 }
 
@@ -127,11 +135,17 @@ export class Checker {
     for (const execution of this.#executions) if (execution.address === address) execution.isOver = true
   }
 
+  /** I9: a moment later. */
+  fenced(address: string, state: 'running' | 'suspended' | 'ended' | undefined): void {
+    this.#trace.add(`fenced ${address}`)
+    if (state === 'running') this.violate('I9', `${address} was fenced, and goes on`)
+  }
+
   // ─── messages ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   receipted(to: string, id: string, seq: number): void {
     const message = this.#message(to, id)
-    if (message.seq !== undefined && message.seq !== seq)
+    if (message.seq !== undefined && message.seq !== seq && !message.mayMove && !this.#isForgotten(message))
       this.violate('I4', `${id} to ${to} had place ${message.seq}, now ${seq}`)
     message.seq = seq
   }
@@ -139,7 +153,8 @@ export class Checker {
   /** I4 */
   delivered(to: string, id: string): void {
     const message = this.#message(to, id)
-    if (message.acked) this.violate('I4', `${id} comes to ${to} again though it was acked`)
+    if (message.acked && !this.#isForgotten(message))
+      this.violate('I4', `${id} comes to ${to} again though it was acked`)
     if (message.claimed) this.violate('I4', `${id} comes to ${to} again though it was claimed`)
     message.delivered = true
   }
@@ -156,6 +171,16 @@ export class Checker {
     return !this.#message(to, id).delivered
   }
 
+  /** An operator put it back: it has another place now, or soon. */
+  requeued(to: string, id: string): void {
+    this.#message(to, id).mayMove = true
+  }
+
+  /** It has a time to live. */
+  mayExpire(to: string, id: string): void {
+    this.#message(to, id).mayExpire = true
+  }
+
   acked(to: string, id: string): void {
     this.#message(to, id).acked = true
   }
@@ -168,15 +193,32 @@ export class Checker {
 
   revoked(to: string, id: string, answer: Revocation): void {
     const message = this.#message(to, id)
-    if (answer !== 'claimed' && message.claimed) this.violate('I4', `${id} to ${to} was claimed and is ${answer}`)
+    if (answer !== 'claimed' && message.claimed && !this.#isForgotten(message))
+      this.violate('I4', `${id} to ${to} was claimed and is ${answer}`)
     message.revoked = answer === 'unknown' ? 'withdrawn' : answer
+  }
+
+  /** After a day nobody remembers what became of a message. */
+  #isForgotten({ at }: Message): boolean {
+    return this.#trace.now() - at > memoryMs
   }
 
   #message(to: string, id: string): Message {
     const key = `${to} ${id}`
     let message = this.#messages.get(key)
     if (message === undefined) {
-      message = { to, id, seq: undefined, delivered: false, acked: false, claimed: false, revoked: undefined }
+      message = {
+        to,
+        id,
+        at: this.#trace.now(),
+        seq: undefined,
+        delivered: false,
+        acked: false,
+        claimed: false,
+        mayExpire: false,
+        mayMove: false,
+        revoked: undefined,
+      }
       this.#messages.set(key, message)
     }
     return message
@@ -244,8 +286,8 @@ export class Checker {
 
   /** I4: to be called when all is settled. */
   finishMessages(): void {
-    for (const { to, id, seq, delivered, revoked } of this.#messages.values()) {
-      if (seq === undefined || delivered || revoked !== undefined || this.#gone.has(to)) continue
+    for (const { to, id, seq, delivered, mayExpire, revoked } of this.#messages.values()) {
+      if (seq === undefined || delivered || mayExpire || revoked !== undefined || this.#gone.has(to)) continue
       this.violate('I4', `${id} to ${to} was receipted and is lost`)
     }
   }

@@ -1,7 +1,7 @@
 /** What goes wrong. */
 import type { Chance } from './chance.ts'
 import type { CommitOutcome } from './disk.ts'
-import type { World } from './world.ts'
+import type { Generation, World } from './world.ts'
 
 /** Everything that may happen, as often as it stands here. */
 const kinds = [
@@ -27,7 +27,14 @@ const kinds = [
 ] as const
 /** Since the runner dies, too. */
 const deaths = ['kill runner', 'kill runner', 'kill runner', 'power cut'] as const
-type Kind = (typeof kinds | typeof deaths)[number]
+/** Since there are queues. */
+const losses = ['kill consumer', 'kill consumer', 'cut queue', 'blip queue', 'two days'] as const
+type Kind = (typeof kinds | typeof deaths | typeof losses)[number]
+const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
+  1: kinds,
+  2: [...kinds, ...deaths],
+  3: [...kinds, ...deaths, ...losses],
+}
 
 /** Lets things go wrong, and, where they do not end by themselves, ends them again. */
 export class Harm {
@@ -36,6 +43,8 @@ export class Harm {
   readonly #world: World
   readonly #chance: Chance
   #sleepMs = 0
+  /** How long the machine slept so far, in virtual milliseconds. */
+  sleptMs = 0
   #isOver = false
 
   constructor(world: World, chance: Chance) {
@@ -46,7 +55,7 @@ export class Harm {
   /** Something goes wrong now. */
   strike(): void {
     if (this.#isOver) return
-    const kind = this.#chance.one<Kind>(this.#world.generation === 1 ? kinds : [...kinds, ...deaths])
+    const kind = this.#chance.one(drawn[this.#world.generation])
     this.happened.push(kind)
     this.#world.trace.add(`FAULT ${kind}`)
     this.#do(kind)
@@ -56,6 +65,7 @@ export class Harm {
   sleep(): void {
     if (this.#sleepMs === 0) return
     this.#world.trace.add(`the machine slept for ${this.#sleepMs} ms`)
+    this.sleptMs += this.#sleepMs
     this.#world.clock.suspend(this.#sleepMs, { quietly: this.#chance.happens(0.5) })
     this.#sleepMs = 0
   }
@@ -73,6 +83,7 @@ export class Harm {
     network.calm()
     if (!this.#world.isBrokerUp) await this.#world.startBroker()
     this.#world.startRunner()
+    this.#world.queues?.calm()
   }
 
   #do(kind: Kind): void {
@@ -89,6 +100,15 @@ export class Harm {
         return this.#killRunner()
       case 'power cut':
         return this.#cutPower()
+      case 'kill consumer':
+        return this.#world.queues?.killConsumer()
+      case 'cut queue':
+        return this.#cutQueue()
+      case 'blip queue':
+        return network.blip(chance.oneOf(this.#world.queues?.hosts ?? []) ?? '')
+      case 'two days':
+        this.#sleepMs = 2 * 24 * 3_600_000
+        return
       case 'cut worker':
         return worker?.cut(this.#duration())
       case 'cut runner':
@@ -144,6 +164,13 @@ export class Harm {
   #cutPower(): void {
     this.#world.killRunner('with workers', this.#absence())
     if (this.#chance.happens(0.4)) this.#killBroker()
+  }
+
+  #cutQueue(): void {
+    const { network, clock, queues } = this.#world
+    const host = this.#chance.oneOf(queues?.hosts ?? []) ?? ''
+    network.cut(host)
+    clock.timer(this.#duration(), () => network.restore(host))
   }
 
   #absence(): number {

@@ -35,7 +35,7 @@ function print(line: string): void {
 
 const first = whole(options.seed === undefined ? 'from' : 'seed', options.seed ?? options.from)
 const count = options.seed === undefined ? whole('seeds', options.seeds) : 1
-const generation: Generation = options.generation === '1' ? 1 : latest
+const generation: Generation = options.generation === '1' ? 1 : options.generation === '2' ? 2 : latest
 const how = { generation, ...(options.trace === true ? { show: print } : {}) }
 
 function tally(into: Map<string, number>, names: readonly string[]): void {

@@ -74,7 +74,7 @@ export class Program {
     this.#isBegun = false
     this.#life = life
     // Its last life could not record its end: this one does, perhaps as another one.
-    for (const task of this.tasks) if (this.#world.checker.isUnrecorded(task.runId)) task.outcome = undefined
+    for (const task of this.tasks) if (this.#world.checker.isUnrecorded(task.runId)) task.reopen()
     this.#scheduler = undefined
     const [first] = orders
     for (const step of life.number === 1 ? first : this.#chance.one(orders)) {
@@ -267,11 +267,16 @@ export class Program {
 
   /** All that the present life says of a run, from its start. */
   async review({ runId = '' }: Task): Promise<{ readonly outcome: Outcome; readonly read: ReadEvent[] } | undefined> {
-    const run = await this.#alive?.runner?.attach(runId)
+    const life = this.#alive
+    const [run] = life?.runner === undefined ? [] : await this.#unless(life, () => this.#attached(life, runId))
     if (run === undefined) return undefined
     const read: ReadEvent[] = []
     for await (const event of run) read.push(event)
     return { outcome: await run.outcome, read }
+  }
+
+  async #attached({ runner }: RunnerLife, runId: string): Promise<readonly Run[]> {
+    return runner === undefined ? [] : [await runner.attach(runId)]
   }
 
   /** What a job's session has. */

@@ -43,13 +43,14 @@ class Schedule {
   }
 
   async play(): Promise<void> {
-    const { seams, checker, harm, program } = this.#world
+    const { seams, checker, harm, program, queues } = this.#world
     await this.#world.startBroker()
     this.#world.startRunner()
     await this.#world.until(() => this.#world.life?.runner !== undefined, 1_000)
     seams.open()
     program.open()
-    await this.#world.until(() => program.isOver, harmMs)
+    queues?.open()
+    await this.#world.until(() => this.#isOver, harmMs)
     seams.close()
     await harm.end()
     if (!(await this.#world.until(() => program.isOver, boundMs)))
@@ -58,12 +59,21 @@ class Schedule {
     await this.#world.until(() => false, 60_000)
     if (this.#world.needsAnotherLife) {
       if (!(await this.#world.renewRunner())) checker.violate('I7', 'the runner does not close')
-      if (!(await this.#world.until(() => program.isOver, boundMs)))
-        checker.violate('I7', `it hangs: ${program.whatHangs}`)
+      await this.#untilOver()
     }
     for (const task of program.tasks) await this.#checkTask(task)
     checker.finishMessages()
     await this.#close()
+  }
+
+  get #isOver(): boolean {
+    return this.#world.program.isOver && this.#world.queues?.isOver !== false
+  }
+
+  async #untilOver(): Promise<void> {
+    const { program, queues, checker } = this.#world
+    if (await this.#world.until(() => this.#isOver, boundMs)) return
+    checker.violate('I7', `it hangs: ${program.whatHangs}; ${queues?.whatHangs ?? 'no queues'}`)
   }
 
   /** I1, I5, I8 */
@@ -117,7 +127,7 @@ class Schedule {
 
   /** I6 */
   async #close(): Promise<void> {
-    const { checker, network, clock, brokerDisk, life } = this.#world
+    const { checker, network, clock, brokerDisk, life, queues } = this.#world
     const { executing = 0, queued = 0, runs = [], pool, processes } = life?.runner?.stats() ?? {}
     if (executing + queued + runs.length > 0)
       checker.violate('I6', `${executing} permits are held, ${queued} runs wait, ${runs.length} go on`)
@@ -126,6 +136,13 @@ class Schedule {
         'I6',
         `${processes} processes are counted, ${this.#world.living.length} live, ${pool?.idle} are idle`,
       )
+    if (
+      !(await this.#world.done(async () => {
+        await queues?.finish()
+        await queues?.leave()
+      }))
+    )
+      checker.violate('I7', 'the queues do not close')
     if (!(await this.#world.endRunner())) checker.violate('I7', 'the runner does not close')
     await this.#world.until(() => false, 60_000)
     await this.#outliveMailboxes()

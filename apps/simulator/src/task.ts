@@ -42,6 +42,14 @@ export class Task {
     this.isRead = this.read === undefined
   }
 
+  /** Its end was none: what follows is read from the start. */
+  reopen(): void {
+    this.outcome = undefined
+    if (this.job.reader !== 'all') return
+    this.read = []
+    this.isRead = false
+  }
+
   /** Whether nothing more comes of it. */
   get isOver(): boolean {
     if (this.standing === 'lost' || this.standing === 'refused') return true

@@ -24,6 +24,7 @@ import { Harm } from './harm.ts'
 import { Journal } from './journal.ts'
 import { RunnerLife } from './life.ts'
 import { Program } from './program.ts'
+import { Queues } from './queues.ts'
 import { LiveLane } from './live-lane.ts'
 import type { Mutation } from './mutations.ts'
 import { Network } from './network.ts'
@@ -47,11 +48,11 @@ export interface Report {
 
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
- * to draw. 1: one life of the runner; 2: the runner dies, too.
+ * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues.
  */
-export type Generation = 1 | 2
+export type Generation = 1 | 2 | 3
 /** What new seeds are drawn with. */
-export const latest: Generation = 2
+export const latest: Generation = 3
 
 /** How to run a schedule. */
 export interface WorldOptions {
@@ -81,6 +82,7 @@ export class World {
   readonly workload: Workload
   readonly manner: Manner
   readonly program: Program
+  readonly queues: Queues | undefined
   readonly workers = new Map<string, InProcessWorker>()
   readonly journal: Journal
   /** The runner's present life; undefined while there is none. */
@@ -118,7 +120,9 @@ export class World {
     const { sessionsMs } = this.manner
     this.#sessions = sessionsMs === undefined ? undefined : slowSessions(clock, sessionsMs)
     this.program = new Program(this, this.chance.child())
+    const queues = this.chance.child()
     this.checker = new Checker(jobs, this.trace, (job) => this.journal.runsOf(job))
+    this.queues = generation < 3 ? undefined : new Queues(this, queues)
   }
 
   // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,12 +132,15 @@ export class World {
     const own = new ProcessClock(this.clock)
     this.#brokerClock = own
     const store = this.brokerDisk.open(brokerSchema)
+    const { maxAttempts = 16, mailboxMessages = 100_000 } = { ...this.queues?.bounds, ...this.#mutation?.broker }
     this.trace.add('broker starts')
     const broker = await createWiredBroker({
       store: this.#mutation?.store?.(store, 'broker', 1) ?? store,
       clock: own,
       random: this.clientRandom(),
-      limits: { pingMs: 10_000 },
+      maxAttempts,
+      operatorToken: Queues.token,
+      limits: { pingMs: 10_000, mailboxMessages },
     })
     if (this.#brokerClock === own) this.network.up(broker)
   }
@@ -212,9 +219,14 @@ export class World {
   }
 
   #drainRunner(): Promise<boolean> {
-    let isClosed = false
-    void this.life?.runner?.drain().then(() => (isClosed = true))
-    return this.until(() => isClosed, 120_000)
+    return this.done(async () => this.life?.runner?.drain())
+  }
+
+  /** Does something that takes virtual time; says whether it came to its end. */
+  done(work: () => Promise<void>): Promise<boolean> {
+    let isDone = false
+    void work().then(() => (isDone = true))
+    return this.until(() => isDone, 120_000)
   }
 
   /** Its roles. */
@@ -256,7 +268,7 @@ export class World {
   /** A client of the broker, as whoever lives there. */
   client(
     host: string,
-    who: 'runner' | 'worker',
+    who: 'runner' | 'worker' | 'queue',
     { clock = this.clock, life = 1 }: { readonly clock?: Clock; readonly life?: number } = {},
   ): Bus {
     const { network, checker, trace } = this
@@ -267,7 +279,10 @@ export class World {
       random: this.clientRandom(),
       socket: network.socketOf(host),
     })
-    const watched = watchBus(client, checker, trace)
+    const onFenced = (): void => {
+      if (who === 'worker') this.clock.timer(1, () => checker.fenced(host, this.workers.get(host)?.state))
+    }
+    const watched = watchBus(client, checker, trace, onFenced)
     return this.#mutation?.bus?.(watched, who, life) ?? watched
   }
 

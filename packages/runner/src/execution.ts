@@ -371,8 +371,8 @@ export class Execution implements Run {
   async #record(end: LoopEnd): Promise<boolean> {
     const late = this.#steering.close()
     const recorded = this.#refusal === undefined && (await this.#persist(() => this.#finish(end, late)))
-    for (const { text, settle } of late) {
-      const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text)
+    for (const { id, text, settle } of late) {
+      const kept = recorded ? Promise.resolve('not-live' as const) : this.#appendLate(text, id)
       // Who was told `queued` hears no more of it.
       kept.catch(() => undefined)
       settle(kept)
@@ -404,9 +404,9 @@ export class Execution implements Run {
     }
   }
 
-  #appendLate(text: string): Promise<SteerStatus> {
+  #appendLate(text: string, id = this.#around.config.random.id()): Promise<SteerStatus> {
     const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
-    return this.#transcript.appendLate(ref, this.#around.config.random.id(), text)
+    return this.#transcript.appendLate(ref, id, text)
   }
 
   #elapsed(): number {

@@ -278,6 +278,24 @@ test('a run that ended before its beginning could be recorded is not open afterw
   expect(scene.executed).toEqual([])
 })
 
+test('a text that came too late is in the session once, also when nobody knows whether it was stored', async () => {
+  await using scene = new Scene()
+  const store = createMemorySessions()
+  const sessions: SessionStore = {
+    ...store,
+    append: async (id, entries) => {
+      await store.append(id, entries)
+      const isLate = entries.some(({ message }) => message.content === 'too late')
+      if (isLate && entries.length > 1) throw Object.assign(new Error('no answer'), { code: 'TIMEOUT' })
+    },
+  }
+  const runner = await scene.life({ sessions })
+  const run = runner.run({ role: 'work', task: 'pay' })
+  expect(await run.send('too late')).toBe('not-live')
+  const texts = (await store.messages(run.id)).map(({ content }) => content)
+  expect(texts).toEqual(['pay', 'did pay', 'too late'])
+})
+
 /** A bus on which some messages are refused for want of room. */
 function refusing(bus: Bus, kind: string, isFull: () => boolean): Bus {
   return {

@@ -35,7 +35,7 @@ import {
   type WireEvent,
 } from '@greenroom/proto'
 import { untilAbort } from '../abort.ts'
-import { encodeAssignment, runMessageId } from './assignment.ts'
+import { encodeAssignment } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
 import { WorkerLine } from './worker-line.ts'
@@ -121,7 +121,7 @@ export class Attempt {
     this.#options = options
     this.#peer = peer
     this.#seams = seams
-    this.#line = new WorkerLine(peer, options.worker.address)
+    this.#line = new WorkerLine(peer, options.worker.address, seams.clock)
     this.#signal = AbortSignal.any([options.signal, this.#exceeded.signal])
     const { run, acceptMs, worker } = options
     const { limits = {} } = run
@@ -303,14 +303,14 @@ export class Attempt {
 
   /** Takes the assignment back. A worker that has it all the same is ended. */
   async #withdraw(why: 'silent' | 'refused'): Promise<UntrippedEnd> {
-    if ((await this.#line.revoke(runMessageId(this.ref))) !== 'claimed') return { how: 'unclaimed', why }
+    if ((await this.#line.withdraw(this.ref)) !== 'claimed') return { how: 'unclaimed', why }
     this.#options.worker.kill()
     return this.#end()
   }
 
   async #cancel(): Promise<UntrippedEnd> {
     const over = Promise.race([this.#terminal.promise, this.#options.worker.gone])
-    const revoked = await Promise.race([this.#line.revoke(runMessageId(this.ref)), over])
+    const revoked = await Promise.race([this.#line.withdraw(this.ref), over])
     if (revoked === 'withdrawn' || revoked === 'unknown') return { how: 'unclaimed', why: 'cancelled' }
     if (revoked === 'claimed') {
       this.#cancelling = true
@@ -332,7 +332,7 @@ export class Attempt {
     const late = new AbortController()
     this.#after(this.#options.settleMs, () => late.abort())
     try {
-      const revoked = await this.#line.revoke(runMessageId(this.ref), late.signal)
+      const revoked = await this.#line.withdraw(this.ref, late.signal)
       if (revoked !== 'claimed' && !this.#claimed) return { how: 'unclaimed', why: 'gone' }
       // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
       // delivered before a message that is stored there now.
