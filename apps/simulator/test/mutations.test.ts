@@ -9,7 +9,17 @@ const timeout = 120_000
 
 describe('what is broken on purpose is noticed', () => {
   // The others take longer: `npm run simulate -- --mutations`.
-  const quick = ['no-claim', 'no-fence', 'no-proof', 'early-claim', 'early-entry', 'no-receipts', 'no-numbers']
+  const quick = [
+    'no-claim',
+    'no-fence',
+    'no-proof',
+    'early-ack',
+    'resume-no-proof',
+    'resume-no-attempts',
+    'no-letters',
+    'no-quota',
+    'no-delay',
+  ]
   test.for(mutations.filter(({ name }) => quick.includes(name)))('$name: $says', { timeout }, async (mutation) => {
     let violations: readonly string[] = []
     for (let seed = 1; seed <= seedsPerTest && violations.length === 0; seed += 1)
