@@ -1,8 +1,8 @@
 /**
  * The checker: what must hold of a schedule.
  *
- * - *I1* Every run that was started has exactly one outcome, to its caller and in the journal; a job's handler is called
- *   once, with that outcome.
+ * - *I1* Every run that was started has exactly one outcome, to its caller and in the journal, in all lives of the runner; a
+ *   job's handler is called with it, once in each life at most, and only once when there is one life.
  * - *I2* No (run, epoch) executes twice; no two epochs of a run overlap; epochs grow.
  * - *I3* Only what was claimed executes, and what was withdrawn never does. What was claimed is not tried again unless it
  *   is declared idempotent, or failed by its executor's own words.
@@ -12,12 +12,18 @@
  *   the end saw just these, and no delta twice or out of order.
  * - *I6* In the end nothing is left: permits, slots, messages, mailboxes, timers.
  * - *I7* Nothing hangs: all of it within a bounded virtual time.
+ * - *I8* What was promised is there in the next life of the runner, what executes is recorded, and the outcome is unknown
+ *   only of what a worker may have claimed.
+ * - *I9* A worker that is told that its life is over ends at once.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
 import { tagOf } from './executors.ts'
 import type { Job } from './workload.ts'
 import type { Trace } from './trace.ts'
+
+/** So long a broker remembers what became of a message, in milliseconds. */
+const memoryMs = 86_400_000
 
 /** One execution of an attempt. */
 export interface Execution {
@@ -36,15 +42,20 @@ export interface JournalEntry {
   readonly epoch: number
   readonly seq: number
   readonly tag: string | undefined
+  readonly isMessage: boolean
 }
 
 interface Message {
   readonly to: string
   readonly id: string
+  /** When it was heard of first. */
+  readonly at: number
   seq: number | undefined
   delivered: boolean
   acked: boolean
   claimed: boolean
+  mayExpire: boolean
+  mayMove: boolean
   revoked: Revocation | undefined
 }
 
@@ -58,12 +69,17 @@ export class Checker {
   readonly #last = new Map<string, number>()
   readonly #runs = new Map<string, number>()
   readonly #gone = new Set<string>()
-  readonly #outcomes = new Map<number, Outcome>()
+  readonly #outcomes = new Map<string, Outcome>()
   readonly #told = new Map<string, number>()
+  /** Runs whose outcome was given out without a record, as their runner said. */
+  readonly #unrecorded = new Set<string>()
+  readonly #recordedRuns: (job: number) => readonly string[]
 
-  constructor(jobs: readonly Job[], trace: Trace) {
+  /** @param recordedRuns - the runs of a job that are in the journal */
+  constructor(jobs: readonly Job[], trace: Trace, recordedRuns: (job: number) => readonly string[]) {
     this.#jobs = jobs
     this.#trace = trace
+    this.#recordedRuns = recordedRuns
   }
 
   /** Something must not be. */
@@ -79,7 +95,7 @@ export class Checker {
     this.#runs.set(runId, job)
   }
 
-  /** I2, I3 */
+  /** I2, I3, I8 */
   started(job: number, epoch: number, address: string): Execution {
     this.#trace.add(`execute ${job}.${epoch} at ${address}`)
     const tags: string[] = []
@@ -91,8 +107,9 @@ export class Checker {
     const execution: Execution = { job, epoch, address, tags, tag, isOver: false }
     for (const other of this.#executions) if (other.job === job) this.#compare(other, execution)
     this.#executions.push(execution)
-    const runId = [...this.#runs].find(([, index]) => index === job)?.[0]
-    const message = this.#messages.get(`${address} run-${runId}-${epoch}`)
+    const recorded = this.#recordedRuns(job)
+    if (recorded.length === 0) this.violate('I8', `job ${job}.${epoch} executes and is not recorded`)
+    const message = recorded.flatMap((runId) => this.#messages.get(`${address} run-${runId}-${epoch}`) ?? []).at(0)
     if (message?.claimed !== true) this.violate('I3', `job ${job}.${epoch} executes without a claim`)
     if (message?.revoked === 'withdrawn') this.violate('I3', `job ${job}.${epoch} was withdrawn and executes`)
     return execution
@@ -118,11 +135,17 @@ export class Checker {
     for (const execution of this.#executions) if (execution.address === address) execution.isOver = true
   }
 
+  /** I9: a moment later. */
+  fenced(address: string, state: 'running' | 'suspended' | 'ended' | undefined): void {
+    this.#trace.add(`fenced ${address}`)
+    if (state === 'running') this.violate('I9', `${address} was fenced, and goes on`)
+  }
+
   // ─── messages ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   receipted(to: string, id: string, seq: number): void {
     const message = this.#message(to, id)
-    if (message.seq !== undefined && message.seq !== seq)
+    if (message.seq !== undefined && message.seq !== seq && !message.mayMove && !this.#isForgotten(message))
       this.violate('I4', `${id} to ${to} had place ${message.seq}, now ${seq}`)
     message.seq = seq
   }
@@ -130,7 +153,8 @@ export class Checker {
   /** I4 */
   delivered(to: string, id: string): void {
     const message = this.#message(to, id)
-    if (message.acked) this.violate('I4', `${id} comes to ${to} again though it was acked`)
+    if (message.acked && !this.#isForgotten(message))
+      this.violate('I4', `${id} comes to ${to} again though it was acked`)
     if (message.claimed) this.violate('I4', `${id} comes to ${to} again though it was claimed`)
     message.delivered = true
   }
@@ -147,6 +171,16 @@ export class Checker {
     return !this.#message(to, id).delivered
   }
 
+  /** An operator put it back: it has another place now, or soon. */
+  requeued(to: string, id: string): void {
+    this.#message(to, id).mayMove = true
+  }
+
+  /** It has a time to live. */
+  mayExpire(to: string, id: string): void {
+    this.#message(to, id).mayExpire = true
+  }
+
   acked(to: string, id: string): void {
     this.#message(to, id).acked = true
   }
@@ -159,15 +193,32 @@ export class Checker {
 
   revoked(to: string, id: string, answer: Revocation): void {
     const message = this.#message(to, id)
-    if (answer !== 'claimed' && message.claimed) this.violate('I4', `${id} to ${to} was claimed and is ${answer}`)
+    if (answer !== 'claimed' && message.claimed && !this.#isForgotten(message))
+      this.violate('I4', `${id} to ${to} was claimed and is ${answer}`)
     message.revoked = answer === 'unknown' ? 'withdrawn' : answer
+  }
+
+  /** After a day nobody remembers what became of a message. */
+  #isForgotten({ at }: Message): boolean {
+    return this.#trace.now() - at > memoryMs
   }
 
   #message(to: string, id: string): Message {
     const key = `${to} ${id}`
     let message = this.#messages.get(key)
     if (message === undefined) {
-      message = { to, id, seq: undefined, delivered: false, acked: false, claimed: false, revoked: undefined }
+      message = {
+        to,
+        id,
+        at: this.#trace.now(),
+        seq: undefined,
+        delivered: false,
+        acked: false,
+        claimed: false,
+        mayExpire: false,
+        mayMove: false,
+        revoked: undefined,
+      }
       this.#messages.set(key, message)
     }
     return message
@@ -176,51 +227,75 @@ export class Checker {
   // ─── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A caller has its outcome. */
-  outcome(job: number, outcome: Outcome): void {
+  outcome(job: number, runId: string, outcome: Outcome): void {
     const words = outcome.status === 'failed' ? `failed ${outcome.code}: ${outcome.message}` : outcome.status
     const lost = outcome.eventsLost === undefined ? '' : `, lost from ${outcome.eventsLost.first} on`
     this.#trace.add(`outcome ${job} ${words}${lost}`)
-    this.#outcomes.set(job, outcome)
+    this.#compareOutcome(runId, outcome, 'before, now')
+    this.#outcomes.set(runId, outcome)
   }
 
-  outcomeOf(job: number): Outcome | undefined {
-    return this.#outcomes.get(job)
+  /** The runner said that it gave an outcome out and could not record it: its next life may come to another one. */
+  unrecorded(runId: string): void {
+    this.#unrecorded.add(runId)
+  }
+
+  /** Whether some run has no record of its end, and says so. */
+  get hasUnrecorded(): boolean {
+    return this.#unrecorded.size > 0
+  }
+
+  isUnrecorded(runId: string | undefined): boolean {
+    return runId !== undefined && this.#unrecorded.has(runId)
+  }
+
+  outcomeOf(runId: string | undefined): Outcome | undefined {
+    return runId === undefined ? undefined : this.#outcomes.get(runId)
   }
 
   /** A job's handler was called. */
   completed(runId: string, outcome: Outcome): void {
     this.#told.set(runId, (this.#told.get(runId) ?? 0) + 1)
-    const job = this.#runs.get(runId) ?? -1
-    const own = this.#outcomes.get(job)
-    if (own !== undefined && !isDeepStrictEqual(own, outcome))
-      this.violate('I1', `job ${job} ended as ${own.status}, its handler was told ${outcome.status}`)
+    this.#compareOutcome(runId, outcome, 'to its caller, to its handler')
+  }
+
+  #compareOutcome(runId: string, outcome: Outcome, words: string): void {
+    const own = this.#outcomes.get(runId)
+    if (own === undefined || this.#unrecorded.has(runId) || isDeepStrictEqual(own, outcome)) return
+    this.violate('I1', `${runId} ended as ${own.status} ${words} ${outcome.status}`)
   }
 
   /**
-   * I1: to be called when all is settled.
+   * I1: to be called for each run when all is settled.
    *
-   * @param recorded - its outcomes in the journal
+   * @param recorded - its outcomes in the journal, equal ones once
    * @param isThere - whether anything else of the run is in the journal
+   * @param lives - how many the runner had
    */
-  finishRun(job: Job, runId: string, recorded: readonly Outcome[], isThere: boolean): void {
-    const own = this.#outcomes.get(job.index)
-    if (own === undefined) return this.violate('I7', `job ${job.index} has no outcome`)
+  finishRun(
+    { index }: Job,
+    runId: string,
+    isScheduled: boolean,
+    { recorded, isThere }: { readonly recorded: readonly Outcome[]; readonly isThere: boolean },
+    lives: number,
+  ): void {
+    const own = this.#outcomes.get(runId)
+    if (own === undefined) return this.violate('I7', `job ${index} has no outcome`)
     // A runner that takes nothing new has nobody who could ask for it either; a full disk takes nothing of a run.
     const code = own.status === 'failed' ? own.code : undefined
-    const isRefused = code === 'CLOSED' || (code === 'STORAGE_FULL' && !isThere && !job.scheduled)
+    const isRefused = code === 'CLOSED' || (code === 'STORAGE_FULL' && !isThere && !isScheduled)
     if (recorded.length !== 1 && !(isRefused && recorded.length === 0))
-      this.violate('I1', `job ${job.index} has ${recorded.length} outcomes in the journal`)
-    for (const outcome of recorded)
-      if (!isDeepStrictEqual(outcome, own))
-        this.violate('I1', `job ${job.index} ended as ${own.status}, the journal says ${outcome.status}`)
+      this.violate('I1', `job ${index} has ${recorded.length} outcomes in the journal`)
+    for (const outcome of recorded) this.#compareOutcome(runId, outcome, 'to its caller, in the journal')
     const told = this.#told.get(runId) ?? 0
-    if (told !== Number(job.scheduled)) this.violate('I1', `the handler of job ${job.index} was called ${told} times`)
+    if (told < Number(isScheduled) || told > (isScheduled ? lives : 0))
+      this.violate('I1', `the handler of job ${index} was called ${told} times in ${lives} lives`)
   }
 
   /** I4: to be called when all is settled. */
   finishMessages(): void {
-    for (const { to, id, seq, delivered, revoked } of this.#messages.values()) {
-      if (seq === undefined || delivered || revoked !== undefined || this.#gone.has(to)) continue
+    for (const { to, id, seq, delivered, mayExpire, revoked } of this.#messages.values()) {
+      if (seq === undefined || delivered || mayExpire || revoked !== undefined || this.#gone.has(to)) continue
       this.violate('I4', `${id} to ${to} was receipted and is lost`)
     }
   }
@@ -231,8 +306,13 @@ export class Checker {
    * @param entries - what the journal has of the run
    * @param read - what a reader saw that read to the end; undefined when there was none
    */
-  finishEntries(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[] | undefined): void {
-    const outcome = this.#outcomes.get(job.index)
+  finishEntries(
+    job: Job,
+    runId: string,
+    entries: readonly JournalEntry[],
+    read: readonly ReadEvent[] | undefined,
+  ): void {
+    const outcome = this.#outcomes.get(runId)
     const last = Math.max(0, ...this.#executions.filter((one) => one.job === job.index).map(({ epoch }) => epoch))
     for (const execution of this.#executions.filter((one) => one.job === job.index)) {
       const { epoch, tags } = execution
@@ -245,10 +325,35 @@ export class Checker {
       if (stored.join() !== expected.join())
         this.violate('I5', `job ${job.index}.${epoch} told ${tags.join()}, the journal has ${stored.join()}`)
     }
-    if (read !== undefined) this.#compareReader(job, entries, read)
+    if (read !== undefined) this.finishReader(job, entries, read)
   }
 
-  #compareReader(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[]): void {
+  /**
+   * I5: each message once, in order.
+   *
+   * @param texts - what the session of a job has
+   * @param tasks - how often it may have the job's task
+   * @param steered - how often it may have the text that the run was sent
+   */
+  finishSession(
+    { index }: Job,
+    entries: readonly JournalEntry[],
+    texts: readonly string[],
+    { tasks, steered }: { readonly tasks: readonly [least: number, most: number]; readonly steered: number },
+  ): void {
+    const count = (text: string): number => texts.filter((one) => one === text).length
+    const own = texts.filter((text) => text !== `job ${index}` && text !== 'a text')
+    const told = entries.flatMap(({ tag, isMessage }) => (isMessage && tag !== undefined ? [tag] : []))
+    if (own.join() !== told.join())
+      this.violate('I5', `the session of job ${index} has ${own.join()}, the journal has ${told.join()}`)
+    const [least, most] = tasks
+    const had = count(`job ${index}`)
+    if (had < least || had > most) this.violate('I5', `the session of job ${index} has its task ${had} times`)
+    if (count('a text') > steered) this.violate('I5', `the session of job ${index} has a text too often`)
+  }
+
+  /** I5: what a reader saw that read to the end. */
+  finishReader(job: Job, entries: readonly JournalEntry[], read: readonly ReadEvent[]): void {
     const seen = read.flatMap((event) => {
       const tag = tagOf({ ...event })
       return tag === undefined ? [] : [tag]

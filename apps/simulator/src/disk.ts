@@ -31,15 +31,18 @@ export class Disk {
 
   /** Opens it; after a power cut, what is then there. */
   open(schema: Schema): MemoryStore {
-    this.#store ??= createMemoryStore({
-      schema,
-      defer: this.#options.clock.defer,
-      faults: () => this.#fault(),
-      freeBytes: () => (this.#isFull ? 0 : Number.POSITIVE_INFINITY),
-      random: this.#options.chance.fraction,
-    })
-    void this.#store.closed.then(() => (this.#isClosed = true))
-    return this.#store
+    this.#store =
+      this.store ??
+      createMemoryStore({
+        schema,
+        defer: this.#options.clock.defer,
+        faults: () => this.#fault(),
+        freeBytes: () => (this.#isFull ? 0 : Number.POSITIVE_INFINITY),
+        random: this.#options.chance.fraction,
+      })
+    const store = this.#store
+    void store.closed.then(() => (this.#isClosed ||= store === this.#store))
+    return store
   }
 
   /** What is on it, also after its owner has closed it. */

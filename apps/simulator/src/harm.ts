@@ -1,7 +1,7 @@
 /** What goes wrong. */
 import type { Chance } from './chance.ts'
 import type { CommitOutcome } from './disk.ts'
-import type { World } from './world.ts'
+import type { Generation, World } from './world.ts'
 
 /** Everything that may happen, as often as it stands here. */
 const kinds = [
@@ -25,7 +25,16 @@ const kinds = [
   'sleep',
   'refuse spawn',
 ] as const
-type Kind = (typeof kinds)[number]
+/** Since the runner dies, too. */
+const deaths = ['kill runner', 'kill runner', 'kill runner', 'power cut'] as const
+/** Since there are queues. */
+const losses = ['kill consumer', 'kill consumer', 'cut queue', 'blip queue', 'two days'] as const
+type Kind = (typeof kinds | typeof deaths | typeof losses)[number]
+const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
+  1: kinds,
+  2: [...kinds, ...deaths],
+  3: [...kinds, ...deaths, ...losses],
+}
 
 /** Lets things go wrong, and, where they do not end by themselves, ends them again. */
 export class Harm {
@@ -34,6 +43,8 @@ export class Harm {
   readonly #world: World
   readonly #chance: Chance
   #sleepMs = 0
+  /** How long the machine slept so far, in virtual milliseconds. */
+  sleptMs = 0
   #isOver = false
 
   constructor(world: World, chance: Chance) {
@@ -44,7 +55,7 @@ export class Harm {
   /** Something goes wrong now. */
   strike(): void {
     if (this.#isOver) return
-    const kind = this.#chance.one(kinds)
+    const kind = this.#chance.one(drawn[this.#world.generation])
     this.happened.push(kind)
     this.#world.trace.add(`FAULT ${kind}`)
     this.#do(kind)
@@ -54,6 +65,7 @@ export class Harm {
   sleep(): void {
     if (this.#sleepMs === 0) return
     this.#world.trace.add(`the machine slept for ${this.#sleepMs} ms`)
+    this.sleptMs += this.#sleepMs
     this.#world.clock.suspend(this.#sleepMs, { quietly: this.#chance.happens(0.5) })
     this.#sleepMs = 0
   }
@@ -70,10 +82,13 @@ export class Harm {
     for (const worker of living) worker.resume()
     network.calm()
     if (!this.#world.isBrokerUp) await this.#world.startBroker()
+    this.#world.startRunner()
+    this.#world.queues?.calm()
   }
 
   #do(kind: Kind): void {
-    const { clock, network, live, runnerAddress } = this.#world
+    const { clock, network, live } = this.#world
+    const runner = this.#world.life?.host ?? 'runner'
     const chance = this.#chance
     const worker = chance.oneOf(this.#world.living)
     switch (kind) {
@@ -81,18 +96,31 @@ export class Harm {
         return worker?.kill()
       case 'kill broker':
         return this.#killBroker()
+      case 'kill runner':
+        return this.#killRunner()
+      case 'power cut':
+        return this.#cutPower()
+      case 'kill consumer':
+        return this.#world.queues?.killConsumer()
+      case 'cut queue':
+        return this.#cutQueue()
+      case 'blip queue':
+        return network.blip(chance.oneOf(this.#world.queues?.hosts ?? []) ?? '')
+      case 'two days':
+        this.#sleepMs = 2 * 24 * 3_600_000
+        return
       case 'cut worker':
         return worker?.cut(this.#duration())
       case 'cut runner':
-        network.cut(runnerAddress)
-        clock.timer(this.#duration(), () => network.restore(runnerAddress))
+        network.cut(runner)
+        clock.timer(this.#duration(), () => network.restore(runner))
         return
       case 'blip worker':
         return worker === undefined ? undefined : network.blip(worker.address)
       case 'blip runner':
-        return network.blip(runnerAddress)
+        return network.blip(runner)
       case 'slow':
-        return network.slow(chance.happens(0.5) ? runnerAddress : (worker?.address ?? runnerAddress), this.#duration())
+        return network.slow(chance.happens(0.5) ? runner : (worker?.address ?? runner), this.#duration())
       case 'live drop':
         return live.spoil('drop', chance.between(1, 4), 0)
       case 'live twice':
@@ -123,6 +151,30 @@ export class Harm {
       if (!world.isBrokerUp) void world.startBroker()
     }
     world.clock.timer(this.#chance.one([0, 10, 1_000, 25_000]), restart)
+  }
+
+  /** Perhaps again and again: also while it starts and resumes. */
+  #killRunner(): void {
+    const chance = this.#chance
+    this.#world.killRunner(chance.happens(0.8) ? 'alone' : 'with workers', this.#absence())
+    if (chance.happens(0.4)) this.#world.seams.hasten(chance.between(1, 40))
+  }
+
+  /** Of the runner's machine; the broker is perhaps on the same. */
+  #cutPower(): void {
+    this.#world.killRunner('with workers', this.#absence())
+    if (this.#chance.happens(0.4)) this.#killBroker()
+  }
+
+  #cutQueue(): void {
+    const { network, clock, queues } = this.#world
+    const host = this.#chance.oneOf(queues?.hosts ?? []) ?? ''
+    network.cut(host)
+    clock.timer(this.#duration(), () => network.restore(host))
+  }
+
+  #absence(): number {
+    return this.#chance.one([0, 10, 500, 3_000, 40_000])
   }
 
   #spoilCommits(): void {

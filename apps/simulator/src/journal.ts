@@ -39,20 +39,44 @@ export class Journal {
     return [...(this.#ends.get(runId)?.values() ?? [])]
   }
 
-  /** Whether anything but an outcome is there of a run. */
+  /** The runs of a job that are recorded: by the index that is their input. */
+  runsOf(job: number): string[] {
+    const records = this.#disk.store?.scan('run', { bodies: false }) ?? []
+    return records.flatMap(({ key, meta }) => (meta['input'] === job ? [key] : []))
+  }
+
+  /** Whether it is recorded that a run is to be done. */
   has(runId: string): boolean {
+    return this.#disk.store?.get('run', runId) !== undefined
+  }
+
+  /** Whether anything but an outcome is there of a run. */
+  hasAnything(runId: string): boolean {
     const { store } = this.#disk
     const isAsked = ['run', 'open'].some((collection) => store?.get(collection, runId) !== undefined)
     return isAsked || (store?.count('attempt', { prefix: `${runId}/` }) ?? 0) > 0
   }
 
+  /** The last attempt of a run, as it is recorded. */
+  lastAttempt(runId: string): { readonly address: string; readonly epoch: number; readonly at: number } | undefined {
+    const [record] = this.#disk.store?.scan('attempt', { prefix: `${runId}/`, reverse: true, limit: 1 }) ?? []
+    if (record === undefined) return undefined
+    const { address, startedAt } = record.meta
+    return {
+      address: typeof address === 'string' ? address : '',
+      epoch: Number(record.key.slice(-6)),
+      at: Number(startedAt),
+    }
+  }
+
   /** A run's entries in order. */
   entries(runId: string): JournalEntry[] {
     const records = this.#disk.store?.scan('entry', { prefix: `${runId}/` }) ?? []
-    return records.map(({ key, body }) => {
+    return records.map(({ key, meta, body }) => {
       const [, epoch = '', seq = ''] = key.split('/')
       const event = body === undefined ? undefined : decodePayload(body)
-      return { epoch: Number(epoch), seq: Number(seq), tag: isEvent(event) ? tagOf(event) : undefined }
+      const tag = isEvent(event) ? tagOf(event) : undefined
+      return { epoch: Number(epoch), seq: Number(seq), tag, isMessage: meta['type'] === 'message' }
     })
   }
 }

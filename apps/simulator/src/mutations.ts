@@ -13,6 +13,7 @@ import {
 } from '@greenroom/proto'
 import type { Operation, Store } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
+import type { QueueBounds } from './queues.ts'
 import { storeWith } from './tampered-store.ts'
 
 /** A broken promise. */
@@ -20,8 +21,11 @@ export interface Mutation {
   readonly name: string
   /** What is broken. */
   readonly says: string
-  readonly bus?: (bus: Bus, who: 'runner' | 'worker') => Bus
-  readonly store?: (store: Store, whose: 'broker' | 'runner') => Store
+  /** `life`: which one of the runner. */
+  readonly bus?: (bus: Bus, who: 'runner' | 'worker' | 'queue', life: number) => Bus
+  readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
+  /** What the broker is told in place of what it should be. */
+  readonly broker?: Partial<QueueBounds>
   readonly launched?: (launched: InProcessLaunched) => InProcessLaunched
 }
 
@@ -37,7 +41,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'no-fence',
     says: 'who saw a worker end does not declare it gone',
-    bus: (bus, who) => (who === 'worker' ? bus : busWith(bus, { fence: async () => undefined })),
+    bus: (bus, who) => (who !== 'runner' ? bus : busWith(bus, { fence: async () => undefined })),
   },
   {
     name: 'no-claim',
@@ -47,7 +51,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'no-proof',
     says: 'a run is tried again though nobody took it back from its worker',
-    bus: (bus, who) => (who === 'worker' ? bus : busWith(bus, { revoke: async () => 'withdrawn' })),
+    bus: (bus, who) => (who !== 'runner' ? bus : busWith(bus, { revoke: async () => 'withdrawn' })),
   },
   {
     name: 'no-end',
@@ -99,9 +103,83 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'no-numbers',
     says: 'the runner takes events as they come, without a look at their numbers',
-    bus: (bus, who) => (who === 'worker' ? bus : busWith(bus, {}, undefined, renumber())),
+    bus: (bus, who) => (who !== 'runner' ? bus : busWith(bus, {}, undefined, renumber())),
+  },
+  {
+    name: 'deaf-to-fence',
+    says: 'a worker ignores that it was fenced, and goes on as another incarnation',
+    bus: (bus, who) => (who === 'worker' ? undead(bus) : bus),
+  },
+  {
+    name: 'resume-no-proof',
+    says: 'a next life of the runner does again what nobody took back from its worker',
+    bus: (bus, who, life) => (who === 'runner' && life > 1 ? busWith(bus, { revoke: async () => 'withdrawn' }) : bus),
+  },
+  {
+    name: 'resume-no-attempts',
+    says: 'a next life of the runner does not look at what was tried',
+    store: (store, whose, life) =>
+      whose === 'runner' && life > 1
+        ? { ...storeWith(store, {}), scan: (name, range) => (name === 'attempt' ? [] : store.scan(name, range)) }
+        : store,
+  },
+  {
+    name: 'resume-forgets',
+    says: 'a next life of the runner does not see what is open',
+    store: (store, whose, life) =>
+      whose === 'runner' && life > 1
+        ? {
+            ...storeWith(store, { get: (name, key) => (name === 'open' ? undefined : store.get(name, key)) }),
+            scan: (name, range) => (name === 'open' ? [] : store.scan(name, range)),
+          }
+        : store,
+  },
+  { name: 'no-letters', says: 'poison comes again for ever', broker: { maxAttempts: 1_000 } },
+  { name: 'no-quota', says: 'a mailbox takes more than it may', broker: { mailboxMessages: 1_000 } },
+  {
+    name: 'no-delay',
+    says: 'what is given back for a while comes at once',
+    bus: (bus, who) => (who === 'queue' ? busWith(bus, {}, nackAtOnce) : bus),
+  },
+  {
+    name: 'no-ttl',
+    says: 'a message is delivered after its time',
+    bus: (bus, who) => (who === 'queue' ? immortal(bus) : bus),
   },
 ]
+
+/** A bus whose peers come back under another name when their life is over. */
+function undead(bus: Bus): Bus {
+  return {
+    ...busWith(bus, {}),
+    async attach(options: PeerOptions) {
+      let peer = await bus.attach(options)
+      const closed = peer.closed.then(async (end) => {
+        if (end.code !== 'FENCED') return end
+        const { address, incarnation } = options
+        peer = await bus.attach({ ...options, address: `${address}-again`, incarnation: `${incarnation}-again` })
+        return peer.closed
+      })
+      return { ...peerWith(peer, {}), closed, send: (...to) => peer.send(...to), publish: (live) => peer.publish(live) }
+    },
+  }
+}
+
+function nackAtOnce(delivery: Delivery): Delivery {
+  return { ...claimless(delivery), claim: () => delivery.claim(), nack: () => delivery.nack() }
+}
+
+/** A bus that forgets how long messages live. */
+function immortal(bus: Bus): Bus {
+  return {
+    ...busWith(bus, {}),
+    async attach(options: PeerOptions) {
+      const peer = await bus.attach(options)
+      const send: Peer['send'] = ({ ttlMs: _ttlMs, ...message }, waiting) => peer.send(message, waiting)
+      return { ...peerWith(peer, {}), send }
+    },
+  }
+}
 
 /** A store that says "committed" before it has committed, for some batches. */
 function early(store: Store, matches: (operation: Operation) => boolean): Store {
@@ -117,6 +195,17 @@ function early(store: Store, matches: (operation: Operation) => boolean): Store 
 
 function claimUnasked(delivery: Delivery): Delivery {
   return {
+    ...claimless(delivery),
+    claim: () => {
+      delivery.claim().catch(() => undefined)
+      return Promise.resolve()
+    },
+  }
+}
+
+/** A delivery as a plain object, but for its claim. */
+function claimless(delivery: Delivery): Omit<Delivery, 'claim'> {
+  return {
     id: delivery.id,
     kind: delivery.kind,
     seq: delivery.seq,
@@ -127,10 +216,6 @@ function claimUnasked(delivery: Delivery): Delivery {
     payload: delivery.payload,
     ack: () => delivery.ack(),
     nack: (options) => delivery.nack(options),
-    claim: () => {
-      delivery.claim().catch(() => undefined)
-      return Promise.resolve()
-    },
   }
 }
 
@@ -162,26 +247,31 @@ function busWith(
         onMessage: (delivery) => options.onMessage?.(onDelivery(delivery)),
         onLive: (message) => options.onLive?.(onLive(message)),
       })
-      return {
-        address: peer.address,
-        incarnation: peer.incarnation,
-        closed: peer.closed,
-        get state() {
-          return peer.state
-        },
-        send: (message, waiting) => peer.send(message, waiting),
-        publish: (message) => peer.publish(message),
-        revoke: (message, waiting) => peer.revoke(message, waiting),
-        announce: (presence) => peer.announce(presence),
-        watch: (role, listener) => peer.watch(role, listener),
-        fence: (target, waiting) => peer.fence(target, waiting),
-        drain: () => peer.drain(),
-        close: () => peer.close(),
-        [Symbol.asyncDispose]: () => peer.drain(),
-        ...otherwise,
-      }
+      return peerWith(peer, otherwise)
     },
     close: () => bus.close(),
     [Symbol.asyncDispose]: () => bus.close(),
+  }
+}
+
+/** A peer that does some things otherwise. */
+function peerWith(peer: Peer, otherwise: Partial<Pick<Peer, 'fence' | 'revoke'>>): Peer {
+  return {
+    address: peer.address,
+    incarnation: peer.incarnation,
+    closed: peer.closed,
+    get state() {
+      return peer.state
+    },
+    send: (message, waiting) => peer.send(message, waiting),
+    publish: (message) => peer.publish(message),
+    revoke: (message, waiting) => peer.revoke(message, waiting),
+    announce: (presence) => peer.announce(presence),
+    watch: (role, listener) => peer.watch(role, listener),
+    fence: (target, waiting) => peer.fence(target, waiting),
+    drain: () => peer.drain(),
+    close: () => peer.close(),
+    [Symbol.asyncDispose]: () => peer.drain(),
+    ...otherwise,
   }
 }

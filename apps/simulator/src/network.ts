@@ -33,8 +33,8 @@ export class Network {
 
   /** Connects as whoever lives at this address. */
   socketOf(address: string): SocketFactory {
-    return (_target, events) => {
-      const line = new Line(this, this.#options, address, events, () => this.#lines.delete(line))
+    return ({ token }, events) => {
+      const line = new Line(this, this.#options, { address, token }, events, () => this.#lines.delete(line))
       this.#lines.add(line)
       return line
     }
@@ -72,6 +72,11 @@ export class Network {
     for (const line of this.#lines) if (line.address === address) line.cut()
   }
 
+  /** Whoever lived there was killed: what it wrote last may still arrive. */
+  die(address: string): void {
+    for (const line of this.#lines) if (line.address === address) line.die()
+  }
+
   /** What this address writes and is written takes longer for a while. */
   slow(address: string, forMs: number): void {
     this.#slowUntil.set(address, this.#options.clock.monotonic() + forMs)
@@ -97,6 +102,7 @@ export class Network {
 /** One connection, as its client has it. */
 class Line implements Socket {
   readonly address: string
+  readonly #token: string
   readonly #network: Network
   readonly #options: NetworkOptions
   readonly #up: Pipe
@@ -105,8 +111,15 @@ class Line implements Socket {
   #events: SocketEvents | undefined
   #wire: Wire | undefined
 
-  constructor(network: Network, options: NetworkOptions, address: string, events: SocketEvents, forget: () => void) {
+  constructor(
+    network: Network,
+    options: NetworkOptions,
+    { address, token }: { readonly address: string; readonly token: string },
+    events: SocketEvents,
+    forget: () => void,
+  ) {
     this.address = address
+    this.#token = token
     this.#network = network
     this.#options = options
     this.#events = events
@@ -119,6 +132,7 @@ class Line implements Socket {
   // ─── the client's end ──────────────────────────────────────────────────────────────────────────────────────────
 
   write(frames: readonly Uint8Array[]): void {
+    if (this.#events === undefined) return
     this.#send(this.#up, { t: 'frames', frames: [...frames] }, 'up')
   }
 
@@ -151,6 +165,15 @@ class Line implements Socket {
     this.#down.break(this.#options.chance.below(this.#down.length + 1), 0)
   }
 
+  /** Its client is no more: what that wrote last may still arrive. */
+  die(): void {
+    const { chance } = this.#options
+    this.#events = undefined
+    this.#down.destroy()
+    this.#up.break(chance.below(this.#up.length + 1), chance.happens(0.8) ? 0 : chance.below(15_000))
+    if (this.#wire === undefined) this.#forget()
+  }
+
   #open(): void {
     const { broker } = this.#network
     if (this.#events === undefined) return
@@ -159,7 +182,7 @@ class Line implements Socket {
       this.#clientClosed(1006, 'nobody answers')
       return
     }
-    this.#wire = broker.accept(this.#transport())
+    this.#wire = broker.accept(this.#transport(), this.#token)
     this.#events.opened()
   }
 

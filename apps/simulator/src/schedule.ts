@@ -1,21 +1,14 @@
 /** One schedule from its start to its last check. */
-import type { Outcome, ReadEvent } from '@greenroom/proto'
-import type { Run } from '@greenroom/runner'
-import type { Job } from './workload.ts'
-import { World, type Report, type SimulatedScheduler, type WorldOptions } from './world.ts'
+import type { JournalEntry } from './checker.ts'
+import type { Task } from './task.ts'
+import { World, type Report, type WorldOptions } from './world.ts'
 
 /** Faults stop after this, in virtual milliseconds. */
 const harmMs = 90_000
 /** All is over after this, in virtual milliseconds: the longest limit is `totalMs`. */
 const boundMs = 1_800_000
-
-/** A job that was started. */
-interface Started {
-  readonly job: Job
-  run: Run | undefined
-  read: ReadEvent[] | undefined
-  isRead: boolean
-}
+/** After this nobody has used a mailbox for too long, in milliseconds. */
+const mailboxTtlMs = 8 * 24 * 3_600_000
 
 /**
  * Runs the schedule of a seed.
@@ -24,9 +17,8 @@ interface Started {
  */
 export async function runSchedule(seed: number, options: WorldOptions = {}): Promise<Report> {
   const world = new World(seed, options)
-  const schedule = new Schedule(world)
-  await schedule.play()
-  const { checker, trace, harm, workload } = world
+  await new Schedule(world).play()
+  const { checker, trace, harm, workload, program } = world
   return {
     seed,
     violations: checker.violations,
@@ -34,153 +26,135 @@ export async function runSchedule(seed: number, options: WorldOptions = {}): Pro
     steps: trace.steps,
     runs: workload.jobs.length,
     faults: harm.happened,
-    outcomes: workload.jobs.map(({ index }) => wordOf(checker.outcomeOf(index))),
+    outcomes: program.tasks.map(wordOf),
   }
 }
 
-function wordOf(outcome: Outcome | undefined): string {
+function wordOf({ outcome, standing }: Task): string {
   if (outcome?.status === 'failed') return outcome.code
-  return outcome?.status ?? 'none'
+  return outcome?.status ?? standing
 }
 
 class Schedule {
   readonly #world: World
-  readonly #started: Started[] = []
-  #scheduler: SimulatedScheduler | undefined
 
   constructor(world: World) {
     this.#world = world
   }
 
   async play(): Promise<void> {
-    const { clock, seams, workload, checker, harm, runnerDisk } = this.#world
+    const { seams, checker, harm, program, queues } = this.#world
     await this.#world.startBroker()
-    let isReady = false
-    void this.#world.startRunner().then(() => (isReady = true))
-    await this.#world.until(() => isReady, 1_000)
-    this.#scheduler = this.#world.runner.scheduler({
-      parent: 'parent',
-      onCompletion: ({ runId, outcome }) => checker.completed(runId, outcome),
-    })
-    void this.#drainStream(this.#scheduler)
+    this.#world.startRunner()
+    await this.#world.until(() => this.#world.life?.runner !== undefined, 1_000)
     seams.open()
-    for (const job of workload.jobs) clock.timer(job.atMs, () => void this.#start(job))
+    program.open()
+    queues?.open()
     await this.#world.until(() => this.#isOver, harmMs)
     seams.close()
     await harm.end()
-    if (!(await this.#world.until(() => this.#isOver, boundMs))) checker.violate('I7', this.#whatHangs())
+    if (!(await this.#world.until(() => program.isOver, boundMs)))
+      checker.violate('I7', `it hangs: ${program.whatHangs}`)
     // What is late still arrives.
     await this.#world.until(() => false, 60_000)
-    if (runnerDisk.store !== undefined) this.#checkRuns()
+    if (this.#world.needsAnotherLife) {
+      if (!(await this.#world.renewRunner())) checker.violate('I7', 'the runner does not close')
+      await this.#untilOver()
+    }
+    for (const task of program.tasks) await this.#checkTask(task)
     checker.finishMessages()
     await this.#close()
   }
 
   get #isOver(): boolean {
-    const { workload, checker, runner } = this.#world
-    const isAllStarted = this.#started.length === workload.jobs.length
-    const areOut = this.#started.every(
-      ({ job, run }) => checker.outcomeOf(job.index) !== undefined || (run === undefined && this.#world.isRunnerOver),
-    )
-    return (
-      isAllStarted &&
-      areOut &&
-      this.#started.every(({ run, read, isRead }) => run === undefined || read === undefined || isRead) &&
-      runner.stats().runs.length === 0
-    )
+    return this.#world.program.isOver && this.#world.queues?.isOver !== false
   }
 
-  #whatHangs(): string {
-    const { runner } = this.#world
-    const reading = this.#started
-      .filter(({ read, isRead }) => read !== undefined && !isRead)
-      .map(({ job }) => job.index)
-    const runs = runner.stats().runs.map(({ runId, phase, attempts }) => `${runId} ${phase} attempt ${attempts}`)
-    return `it hangs: ${runs.join(', ')}; readers of ${reading.join(', ')}`
+  async #untilOver(): Promise<void> {
+    const { program, queues, checker } = this.#world
+    if (await this.#world.until(() => this.#isOver, boundMs)) return
+    checker.violate('I7', `it hangs: ${program.whatHangs}; ${queues?.whatHangs ?? 'no queues'}`)
   }
 
-  async #start(job: Job): Promise<void> {
-    const { runner, checker, trace, clock } = this.#world
-    trace.add(`start ${job.index} ${job.role} ${job.acts.map((act) => JSON.stringify(act)).join(' ')}`)
-    const started: Started = { job, run: undefined, read: job.reader === 'none' ? undefined : [], isRead: false }
-    this.#started.push(started)
-    const spec = { role: job.role, task: `job ${job.index}`, input: job.index }
-    const run = job.scheduled ? await this.#enqueue(spec) : runner.run(spec)
-    if (run === undefined) return
-    started.run = run
-    checker.asked(job.index, run.id)
-    void run.outcome.then((outcome) => checker.outcome(job.index, outcome))
-    if (started.read !== undefined) void this.#read(started, run, started.read)
-    if (job.cancelAtMs !== undefined) clock.timer(job.cancelAtMs - job.atMs, () => void run.cancel('as the job says'))
-    if (job.steerAtMs !== undefined)
-      clock.timer(
-        job.steerAtMs - job.atMs,
-        () => void run.send('a text').catch((error: unknown) => trace.add(`send: ${String(error)}`)),
-      )
-  }
-
-  /** A scheduler whose runner has closed takes nothing. */
-  async #enqueue(spec: Parameters<SimulatedScheduler['enqueue']>[0]): Promise<Run | undefined> {
-    try {
-      return await this.#scheduler?.enqueue(spec)
-    } catch (error) {
-      this.#world.trace.add(`enqueue: ${String(error)}`)
-      return undefined
+  /** I1, I5, I8 */
+  async #checkTask(task: Task): Promise<void> {
+    const { job, how, runId, standing, read } = task
+    const { checker, journal, lives } = this.#world
+    if (standing === 'lost' || standing === 'refused') {
+      for (const id of journal.runsOf(job.index)) this.#checkUnasked(id)
+      return
     }
+    if (runId === undefined) return checker.violate('I7', `job ${job.index} was never taken`)
+    const found = { recorded: this.#world.recorded(runId), isThere: journal.hasAnything(runId) }
+    checker.finishRun(job, runId, how === 'enqueue', found, lives)
+    const entries = journal.entries(runId)
+    checker.finishEntries(job, runId, entries, job.reader === 'all' ? read : undefined)
+    if (this.#world.generation === 1) return
+    await this.#checkTranscript(task, entries)
+    if (lives === 1 || !journal.has(runId)) return
+    const again = await this.#world.program.review(task)
+    if (again === undefined) return checker.violate('I7', 'there is no runner')
+    checker.outcome(job.index, runId, again.outcome)
+    checker.finishReader(job, entries, again.read)
   }
 
-  async #read(started: Started, run: Run, read: ReadEvent[]): Promise<void> {
-    const { clock } = this.#world
-    const { reader, readMs } = started.job
-    for await (const event of run) {
-      read.push(event)
-      if (reader === 'leaves' && read.length === 3) break
-      if (readMs > 0) await new Promise<void>((resolve) => void clock.timer(readMs, resolve))
-    }
-    started.isRead = true
+  /** I5 */
+  async #checkTranscript(task: Task, entries: readonly JournalEntry[]): Promise<void> {
+    const { checker, journal, manner, program } = this.#world
+    const { job, asks, isSteered } = task
+    const texts = (await program.transcript(task)).map(({ content }) => (typeof content === 'string' ? content : ''))
+    const least = journal.runsOf(job.index).length
+    // Elsewhere it is stored before the run is, and stays when that is lost.
+    const most = manner.sessionsMs === undefined ? least : asks
+    checker.finishSession(job, entries, texts, { tasks: [least, most], steered: Number(isSteered) })
   }
 
-  async #drainStream(scheduler: SimulatedScheduler): Promise<void> {
-    for await (const { type } of scheduler) this.#world.trace.add(type)
+  /** Nobody waits for it: it has its end all the same. */
+  #checkUnasked(runId: string): void {
+    const { length } = this.#world.recorded(runId)
+    if (length !== 1) this.#world.checker.violate('I1', `${runId} has ${length} outcomes in the journal`)
   }
 
-  #checkRuns(): void {
-    const { checker, journal } = this.#world
-    for (const { job, run, read } of this.#started) {
-      if (run === undefined) {
-        if (!this.#world.isRunnerOver) checker.violate('I7', `job ${job.index} was never taken`)
-        continue
-      }
-      checker.finishRun(job, run.id, this.#world.recorded(run.id), journal.has(run.id))
-      checker.finishEntries(job, journal.entries(run.id), job.reader === 'all' ? read : undefined)
-    }
+  /** Mailboxes of workers that never attached, and whose runner died, end when nobody uses them for a week. */
+  async #outliveMailboxes(): Promise<void> {
+    const { clock, brokerDisk } = this.#world
+    const open = brokerDisk.store?.scan('mailbox', { prefix: 'worker.', bodies: false }) ?? []
+    if (this.#world.lives === 1 || !open.some(({ meta }) => meta['lifetime'] === undefined)) return
+    clock.suspend(mailboxTtlMs, { quietly: true })
+    await this.#world.until(() => false, 180_000)
+    for (const { key, meta } of open)
+      if (meta['lifetime'] !== undefined) this.#world.checker.violate('I6', `mailbox ${key} was open too long`)
   }
 
   /** I6 */
   async #close(): Promise<void> {
-    const { runner, checker, network, clock, brokerDisk } = this.#world
-    const { executing, queued, runs, pool, processes } = runner.stats()
+    const { checker, network, clock, brokerDisk, life, queues } = this.#world
+    const { executing = 0, queued = 0, runs = [], pool, processes } = life?.runner?.stats() ?? {}
     if (executing + queued + runs.length > 0)
       checker.violate('I6', `${executing} permits are held, ${queued} runs wait, ${runs.length} go on`)
-    if (processes !== this.#world.living.length || processes !== pool.idle)
+    if (processes !== this.#world.living.length || processes !== pool?.idle)
       checker.violate(
         'I6',
-        `${processes} processes are counted, ${this.#world.living.length} live, ${pool.idle} are idle`,
+        `${processes} processes are counted, ${this.#world.living.length} live, ${pool?.idle} are idle`,
       )
-    const { isRunnerOver } = this.#world
-    let isClosed = false
-    void runner.drain().then(() => (isClosed = true))
-    if (!(await this.#world.until(() => isClosed, 120_000))) checker.violate('I7', 'the runner does not close')
+    if (
+      !(await this.#world.done(async () => {
+        await queues?.finish()
+        await queues?.leave()
+      }))
+    )
+      checker.violate('I7', 'the queues do not close')
+    if (!(await this.#world.endRunner())) checker.violate('I7', 'the runner does not close')
     await this.#world.until(() => false, 60_000)
+    await this.#outliveMailboxes()
     const { connections = 0, mailboxes = 0, messages = [], owners = 0 } = network.broker?.stats() ?? {}
-    // What came for a runner that was declared gone waits for its next life.
-    if (!isRunnerOver && connections + mailboxes + messages.length + owners > 0)
+    if (connections + mailboxes + messages.length + owners > 0)
       checker.violate(
         'I6',
         `the broker has ${connections} connections, ${mailboxes} mailboxes, ${owners} owners; ${messages.join(', ')}`,
       )
     const open = brokerDisk.store?.scan('mailbox', { prefix: 'worker.', bodies: false }) ?? []
-    if (!isRunnerOver && open.length > 0) checker.violate('I6', `the mailbox ${open[0]?.key} of a worker is still open`)
+    if (open.length > 0) checker.violate('I6', `the mailbox ${open[0]?.key} of a worker is still open`)
     this.#world.killBroker()
     await clock.settle()
     if (clock.timers.length > 0) checker.violate('I6', `timers are left: ${JSON.stringify(clock.timers)}`)

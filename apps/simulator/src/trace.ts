@@ -14,6 +14,11 @@ export class Trace {
     this.#show = show
   }
 
+  /** The virtual time. */
+  now(): number {
+    return this.#now()
+  }
+
   /** How many steps there were. */
   get steps(): number {
     return this.#steps

@@ -7,8 +7,9 @@ import type { Trace } from './trace.ts'
  * Puts the checker between a client and whoever uses it.
  *
  * @param bus - the real client
+ * @param onFenced - called when its owner is told that its life is over
  */
-export function watchBus(bus: Bus, checker: Checker, trace: Trace): Bus {
+export function watchBus(bus: Bus, checker: Checker, trace: Trace, onFenced: () => void): Bus {
   return {
     capabilities: bus.capabilities,
     async attach(options) {
@@ -18,6 +19,7 @@ export function watchBus(bus: Bus, checker: Checker, trace: Trace): Bus {
         onMessage: (delivery) => onMessage?.(watchDelivery(delivery, address, checker, trace)),
       })
       trace.add(`attached ${address}`)
+      void peer.closed.then(({ code }) => code === 'FENCED' && onFenced())
       return watchPeer(peer, checker, trace)
     },
     close: () => bus.close(),

@@ -79,3 +79,44 @@ function drawAct(chance: Chance): Act {
   if (roll < 19) return { waitMs: chance.below(chance.one([1, 50, 3_000, 15_000])) }
   return { failAttempt: chance.between(1, 2), retry: chance.one(['never', 'later', 'later']) }
 }
+
+/**
+ * How a job is asked for: `run` promises nothing before its end, `start` that no crash loses it, `keyed` the same and that it
+ * is one run however often it is asked for, `enqueue` makes it a job of a scheduler.
+ */
+export type How = 'run' | 'start' | 'keyed' | 'enqueue'
+
+/** What belongs to a workload since the runner has more than one life. */
+export interface Manner {
+  /** By the index of the job. */
+  readonly hows: readonly How[]
+  /** Whether the role of idempotent work says so itself, or only its executor. */
+  readonly declares: boolean
+  /** How long the caller's own session store takes, in milliseconds; undefined: transcripts are in the runner's database. */
+  readonly sessionsMs: number | undefined
+  /** Whether the runner has one more life after all is done, which finds nothing to do. */
+  readonly endsTwice: boolean
+}
+
+/** Draws it. */
+export function drawManner(chance: Chance, jobs: readonly Job[]): Manner {
+  return {
+    hows: jobs.map(({ scheduled }) => {
+      const how = chance.one<How>(['run', 'start', 'start', 'keyed'])
+      return scheduled ? 'enqueue' : how
+    }),
+    declares: chance.happens(0.5),
+    sessionsMs: chance.happens(0.3) ? chance.one([0, 1, 500]) : undefined,
+    endsTwice: chance.happens(0.2),
+  }
+}
+
+/** As it was in the first generation. */
+export function plainManner(jobs: readonly Job[]): Manner {
+  return {
+    hows: jobs.map(({ scheduled }) => (scheduled ? 'enqueue' : 'run')),
+    declares: false,
+    sessionsMs: undefined,
+    endsTwice: false,
+  }
+}

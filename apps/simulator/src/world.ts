@@ -3,18 +3,18 @@
  * wrong drawn from a seed.
  *
  * ```text
- * runner ── its bus client ──┐              ┌── core, sessions ── disk
- * workers ── their clients ──┴── network ───┘                       runner's journal ── disk
+ * program ── runner, life after life ─┐              ┌── core, sessions ── disk
+ * workers ── their clients ───────────┴── network ───┘                       runner's journal ── disk
  * ```
  */
 import { connectBus } from '@greenroom/bus'
-import { createManualClock, observeBus, type ManualClock } from '@greenroom/bus/testing'
+import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
 import { createWiredBroker } from '@greenroom/broker/testing'
 import { brokerSchema } from '@greenroom/broker'
-import type { Bus, Outcome } from '@greenroom/proto'
-import { createRunner, type LaunchSpec, type Launched, type Roles, type Runner } from '@greenroom/runner'
-import type { Store } from '@greenroom/store'
-import type { Executors } from '@greenroom/worker'
+import type { Bus, Clock, Outcome, Random } from '@greenroom/proto'
+import { createMemorySessions } from '@greenroom/runner'
+import type { LaunchSpec, Launched, RoleOptions, RunnerOptions, SessionStore } from '@greenroom/runner'
+import type { Schema, Store } from '@greenroom/store'
 import { createInProcessLauncher, ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
 import { Chance } from './chance.ts'
 import { Checker } from './checker.ts'
@@ -22,13 +22,16 @@ import { Disk } from './disk.ts'
 import { executorsOf } from './executors.ts'
 import { Harm } from './harm.ts'
 import { Journal } from './journal.ts'
+import { RunnerLife } from './life.ts'
+import { Program } from './program.ts'
+import { Queues } from './queues.ts'
 import { LiveLane } from './live-lane.ts'
 import type { Mutation } from './mutations.ts'
 import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
 import { Trace } from './trace.ts'
 import { watchBus } from './watched-bus.ts'
-import { drawWorkload, type Workload } from './workload.ts'
+import { drawManner, drawWorkload, plainManner, type Manner, type Workload } from './workload.ts'
 
 /** What became of a schedule. */
 export interface Report {
@@ -43,21 +46,30 @@ export interface Report {
   readonly outcomes: readonly string[]
 }
 
-/** A runner with the executors of the simulator. */
-export type SimulatedRunner = Runner<Executors, Roles<Executors>>
-/** A scheduler of it. */
-export type SimulatedScheduler = ReturnType<SimulatedRunner['scheduler']>
+/**
+ * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
+ * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues.
+ */
+export type Generation = 1 | 2 | 3
+/** What new seeds are drawn with. */
+export const latest: Generation = 3
 
 /** How to run a schedule. */
 export interface WorldOptions {
   readonly mutation?: Mutation | undefined
+  /** = {@link latest} */
+  readonly generation?: Generation | undefined
   /** Gets each step. */
   readonly show?: ((line: string) => void) | undefined
 }
 
+/** Another life of the runner begins so much later when it ended by itself, in milliseconds. */
+const restartMs = 1_000
+
 /** See the file. */
 export class World {
   readonly clock: ManualClock = createManualClock()
+  readonly generation: Generation
   readonly chance: Chance
   readonly trace: Trace
   readonly checker: Checker
@@ -68,25 +80,30 @@ export class World {
   readonly live: LiveLane
   readonly harm: Harm
   readonly workload: Workload
+  readonly manner: Manner
+  readonly program: Program
+  readonly queues: Queues | undefined
   readonly workers = new Map<string, InProcessWorker>()
   readonly journal: Journal
+  /** The runner's present life; undefined while there is none. */
+  life: RunnerLife | undefined
+  /** How many there were. */
+  lives = 0
   readonly #clients: Chance
   readonly #mutation: Mutation | undefined
   #brokerClock: ProcessClock | undefined
-  #runner: SimulatedRunner | undefined
+  #isEnding = false
+  readonly #sessions: SessionStore | undefined
   /** Spawns that are refused. */
   refusals = 0
-  runnerAddress = ''
-  /** The runner was away for too long, and closed. */
-  isRunnerOver = false
 
-  constructor(seed: number, { mutation, show }: WorldOptions = {}) {
+  constructor(seed: number, { mutation, generation = latest, show }: WorldOptions = {}) {
     this.#mutation = mutation
+    this.generation = generation
     this.chance = new Chance(seed)
     this.#clients = this.chance.child()
     this.workload = drawWorkload(this.chance.child())
     this.trace = new Trace(() => this.clock.monotonic(), show)
-    this.checker = new Checker(this.workload.jobs, this.trace)
     const plan = drawFaultPlan(this.chance)
     this.harm = new Harm(this, this.chance.child())
     this.seams = new Seams(plan, this.chance.child(), this.trace, () => this.harm.strike())
@@ -97,24 +114,33 @@ export class World {
     this.runnerDisk = new Disk({ name: 'runner', clock, chance: this.chance.child(), pass })
     this.live = new LiveLane(clock, pass)
     this.journal = new Journal(this.runnerDisk)
+    const { jobs } = this.workload
+    const manners = this.chance.child()
+    this.manner = generation === 1 ? plainManner(jobs) : drawManner(manners, jobs)
+    const { sessionsMs } = this.manner
+    this.#sessions = sessionsMs === undefined ? undefined : slowSessions(clock, sessionsMs)
+    this.program = new Program(this, this.chance.child())
+    const queues = this.chance.child()
+    this.checker = new Checker(jobs, this.trace, (job) => this.journal.runsOf(job))
+    this.queues = generation < 3 ? undefined : new Queues(this, queues)
   }
 
-  get runner(): SimulatedRunner {
-    if (this.#runner === undefined) throw new Error('the runner is not there yet')
-    return this.#runner
-  }
+  // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Starts the broker on what its disk holds. */
   async startBroker(): Promise<void> {
     const own = new ProcessClock(this.clock)
     this.#brokerClock = own
     const store = this.brokerDisk.open(brokerSchema)
+    const { maxAttempts = 16, mailboxMessages = 100_000 } = { ...this.queues?.bounds, ...this.#mutation?.broker }
     this.trace.add('broker starts')
     const broker = await createWiredBroker({
-      store: this.#mutation?.store?.(store, 'broker') ?? store,
+      store: this.#mutation?.store?.(store, 'broker', 1) ?? store,
       clock: own,
-      random: this.#clients.child().random,
-      limits: { pingMs: 10_000 },
+      random: this.clientRandom(),
+      maxAttempts,
+      operatorToken: Queues.token,
+      limits: { pingMs: 10_000, mailboxMessages },
     })
     if (this.#brokerClock === own) this.network.up(broker)
   }
@@ -132,69 +158,142 @@ export class World {
     return this.#brokerClock !== undefined
   }
 
-  /** The broker is killed for good. */
-  async startRunner(): Promise<void> {
-    const { workload, clock } = this
-    const { maxExecuting, maxProcesses, maxIdle } = workload
-    const bus = observeBus(
-      this.#client(() => this.runnerAddress || 'runner', 'runner'),
-      {
-        ...this.live.observer,
-        onAttached: (peer) => (this.runnerAddress = peer.address),
+  // ─── the runner ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Begins the runner's next life, when it has none. */
+  startRunner(): void {
+    if (this.life !== undefined || this.#isEnding) return
+    this.lives += 1
+    const life = new RunnerLife(this, this.lives)
+    this.life = life
+    this.trace.add(`life ${life.number} of the runner begins`)
+    life.start().then(
+      (runner) => {
+        void runner.closed.then(() => this.#lifeOver(life, 'the runner closed'))
+        void this.program.begin(life)
       },
+      (error: unknown) => this.#lifeOver(life, `the runner did not come up: ${String(error)}`),
     )
-    this.#runner = await createRunner<Executors, Roles<Executors>>({
-      worker: { launch: (spec) => this.#launch(spec) },
-      roles: {
-        solo: { executor: 'solo' },
-        shared: { executor: 'shared' },
-        again: { executor: 'again', retry: { attempts: 3, backoffMs: 100 } },
-      },
-      bus,
-      dataDir: null,
-      openStore: (schema) => this.#tamper(this.journal.watch(this.runnerDisk.open(schema))),
-      admission: { maxExecuting, maxProcesses },
-      pool: { maxIdle },
-      limits: { totalMs: 600_000, noProgressMs: 120_000 },
-      logger: {
-        warn: (message, fields) => this.trace.add(`warn ${message} ${JSON.stringify(fields ?? {})}`),
-        output: (source, line) => this.trace.add(`[${source}] ${line}`),
-      },
-      clock,
-      random: this.#clients.child().random,
-    })
-    void this.#runner.closed.then(() => {
-      this.trace.add('the runner closed')
-      this.isRunnerOver = true
-      this.checker.gone(this.runnerAddress)
-    })
   }
 
-  #tamper(store: Store): Store {
-    return this.#mutation?.store?.(store, 'runner') ?? store
+  #lifeOver(life: RunnerLife, why: string): void {
+    if (life.isOver) return
+    this.trace.add(why)
+    life.end()
+    this.life = undefined
+    this.clock.timer(restartMs, () => this.startRunner())
+  }
+
+  /**
+   * Kills the runner.
+   *
+   * @param how - see {@link RunnerLife.kill}
+   * @param forMs - then its next life begins
+   */
+  killRunner(how: 'alone' | 'with workers', forMs: number): void {
+    const { life } = this
+    if (life === undefined) return
+    this.trace.add(`life ${life.number} of the runner is killed ${how}`)
+    life.kill(how)
+    this.life = undefined
+    this.clock.timer(forMs, () => this.startRunner())
+  }
+
+  /** Whether the schedule is to have one more life of the runner, after an orderly end. */
+  get needsAnotherLife(): boolean {
+    if (this.generation === 1) return false
+    return this.manner.endsTwice || this.checker.hasUnrecorded
+  }
+
+  /** Drains the runner, and begins its next life; says whether it came to its end. */
+  async renewRunner(): Promise<boolean> {
+    const isClosed = await this.#drainRunner()
+    await this.until(() => this.life?.runner !== undefined, 60_000)
+    return isClosed
+  }
+
+  /** Drains the runner for good; says whether that came to its end. */
+  endRunner(): Promise<boolean> {
+    this.#isEnding = true
+    return this.#drainRunner()
+  }
+
+  #drainRunner(): Promise<boolean> {
+    return this.done(async () => this.life?.runner?.drain())
+  }
+
+  /** Does something that takes virtual time; says whether it came to its end. */
+  done(work: () => Promise<void>): Promise<boolean> {
+    let isDone = false
+    void work().then(() => (isDone = true))
+    return this.until(() => isDone, 120_000)
+  }
+
+  /** Its roles. */
+  get roles(): Readonly<Record<string, RoleOptions>> {
+    return {
+      solo: { executor: 'solo' },
+      shared: { executor: 'shared' },
+      again: {
+        executor: 'again',
+        retry: { attempts: 3, backoffMs: 100 },
+        ...(this.manner.declares ? { idempotent: true } : {}),
+      },
+    }
+  }
+
+  /** Where it keeps transcripts, when that is not its database. */
+  get ownSessions(): Pick<RunnerOptions, 'sessions'> {
+    return this.#sessions === undefined ? {} : { sessions: this.#sessions }
+  }
+
+  /** The runner's database, for one life. */
+  openJournal(schema: Schema, life: number): Store {
+    const store = this.journal.watch(this.runnerDisk.open(schema))
+    return this.#mutation?.store?.(store, 'runner', life) ?? store
+  }
+
+  /** What was recorded of a run's end: distinct ones. */
+  recorded(runId: string): readonly Outcome[] {
+    return this.journal.outcomes(runId)
+  }
+
+  // ─── clients and workers ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** Chance for one more part of the product. */
+  clientRandom(): Random {
+    return this.#clients.child().random
   }
 
   /** A client of the broker, as whoever lives there. */
-  #client(address: () => string, who: 'runner' | 'worker'): Bus {
-    const { clock, network, checker, trace } = this
+  client(
+    host: string,
+    who: 'runner' | 'worker' | 'queue',
+    { clock = this.clock, life = 1 }: { readonly clock?: Clock; readonly life?: number } = {},
+  ): Bus {
+    const { network, checker, trace } = this
     const client = connectBus({
       url: 'ws://broker.simulated',
       token: 'simulated',
       clock,
-      random: this.#clients.child().random,
-      socket: (target, events) => network.socketOf(address())(target, events),
+      random: this.clientRandom(),
+      socket: network.socketOf(host),
     })
-    const watched = watchBus(client, checker, trace)
-    return this.#mutation?.bus?.(watched, who) ?? watched
+    const onFenced = (): void => {
+      if (who === 'worker') this.clock.timer(1, () => checker.fenced(host, this.workers.get(host)?.state))
+    }
+    const watched = watchBus(client, checker, trace, onFenced)
+    return this.#mutation?.bus?.(watched, who, life) ?? watched
   }
 
-  #launch(spec: LaunchSpec): Launched {
+  /** Starts a worker. */
+  launch(spec: LaunchSpec): Launched {
     const { clock, network, checker, workload } = this
     const { address } = spec
     const isOver = (): boolean => this.workers.get(address)?.state === 'ended'
     const launcher = createInProcessLauncher({
       bus: {
-        client: () => this.#client(() => address, 'worker'),
+        client: () => this.client(address, 'worker'),
         cut: () => network.cut(address),
         restore: () => network.restore(address),
       },
@@ -226,11 +325,6 @@ export class World {
     return [...this.workers.values()].filter(({ state }) => state !== 'ended')
   }
 
-  /** What the journal says of a run's end: distinct ones. */
-  recorded(runId: string): readonly Outcome[] {
-    return this.journal.outcomes(runId)
-  }
-
   /**
    * Moves time on, from timer to timer, until something holds.
    *
@@ -246,5 +340,17 @@ export class World {
       if (next === undefined || this.clock.monotonic() + next.inMs > end) return false
       this.clock.jump(next.inMs)
     }
+  }
+}
+
+/** Transcripts somewhere else, which outlive the runner. */
+function slowSessions(clock: Clock, ms: number): SessionStore {
+  const sessions = createMemorySessions()
+  return {
+    ...sessions,
+    append: async (id, entries) => {
+      if (ms > 0) await new Promise<void>((resolve) => void clock.timer(ms, resolve))
+      await sessions.append(id, entries)
+    },
   }
 }

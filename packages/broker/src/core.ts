@@ -45,7 +45,7 @@ export interface Attachment {
   readonly sender: Sender
   ack(ids: readonly string[]): Promise<void>
   claim(id: string): Promise<void>
-  nack(id: string, delayMs: number): Promise<void>
+  nack(id: string, delayMs: number, attempt?: number): Promise<void>
   /** This incarnation is gone. */
   leave(): Promise<void>
   announce(presence: Presence): void
@@ -154,7 +154,7 @@ export class Core {
       sender: { address: mailbox.address, incarnation },
       ack: (ids) => this.#traffic.ack(holder, ids),
       claim: (id) => this.#traffic.claim(holder, id),
-      nack: (id, delayMs) => this.#traffic.nack(holder, id, delayMs),
+      nack: (id, delayMs, attempt) => this.#traffic.nack(holder, id, delayMs, attempt),
       leave: () => this.#ownership.leave(mailbox, incarnation),
       announce: (presence) => this.#announce(mailbox, consumer, presence),
       wake: () => this.#courier.pump(mailbox),

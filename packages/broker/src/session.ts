@@ -290,7 +290,7 @@ export class Session implements Consumer {
         this.#answer(header.req, attachment.claim(header.id))
         break
       case 'nack':
-        this.#answer(header.req, attachment.nack(header.id, header.delayMs ?? 0))
+        this.#answer(header.req, attachment.nack(header.id, header.delayMs ?? 0, header.attempt))
         break
       case 'touch':
         this.#answer(

@@ -129,17 +129,27 @@ export class Traffic {
   }
 
   /**
-   * Gives a message back (D4). One that is not there any more needs nothing.
+   * Gives a message back (D4). One that is not there any more needs nothing, nor one that was given back already.
    *
+   * @param attempt - the delivery that it answers. = the present one
    * @throws GreenroomError `NOT_HOLDER`, `COMMIT_UNKNOWN`
    */
-  nack({ mailbox, incarnation }: Holder, id: string, delayMs: number): Promise<void> {
+  nack({ mailbox, incarnation }: Holder, id: string, delayMs: number, attempt?: number): Promise<void> {
     return mailbox.turns.take([id], async () => {
       const message = mailbox.messages.get(id)
       if (message === undefined && mailbox.owner?.incarnation === incarnation) return
+      if (message !== undefined && attempt !== undefined && message.attempt !== attempt)
+        return this.#deliverAgain(mailbox, incarnation, message)
       if (message === undefined || !isHeld(mailbox, incarnation, message)) throw notHolder(mailbox)
       await this.#carryOut(mailbox, this.giveBack(mailbox, message, 'nack', incarnation, delayMs))
     })
+  }
+
+  /** Who repeats a nack may not have seen what came after it: its connection was lost. Whoever has, knows it by its attempt. */
+  #deliverAgain(mailbox: Mailbox, incarnation: string, message: Message): void {
+    if (!isHeld(mailbox, incarnation, message)) return
+    mailbox.free(message)
+    this.#courier.pump(mailbox)
   }
 
   /** The plan for a held message that its holder does not take: it comes back, or becomes a dead letter. */

@@ -250,6 +250,25 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
     expect(await holder.answer(6)).toMatchObject({ t: 'ok', revoked: 'claimed' })
   })
 
+  test('a nack that is repeated, as after a lost connection, counts once', async () => {
+    await using broker = await open()
+    using holder = await RawClient.attached(broker.url, token, 'holder')
+    holder.say({ t: 'send', req: 1, to: 'holder', id: 'm1', kind: 'note' }, bytes('x'))
+    const delivered = (attempt: number) =>
+      holder.heard((header) => header.t === 'deliver' && header.attempt === attempt)
+    await delivered(1)
+    holder.say({ t: 'nack', req: 2, id: 'm1', attempt: 1 })
+    await delivered(2)
+    holder.say({ t: 'nack', req: 3, id: 'm1', attempt: 1, delayMs: 60_000 })
+    expect(await holder.answer(3)).toMatchObject({ t: 'ok' })
+    holder.say({ t: 'nack', req: 4, id: 'm1', attempt: 2, delayMs: 60_000 })
+    holder.say({ t: 'nack', req: 5, id: 'm1', attempt: 2 })
+    expect(await holder.answer(5)).toMatchObject({ t: 'ok' })
+    // Once more what came after it: whoever has it already knows it by its attempt.
+    const attempts = holder.headers.flatMap((header) => (header.t === 'deliver' ? [header.attempt] : []))
+    expect(attempts).toEqual([1, 2, 2])
+  })
+
   test('acks, claims and nacks of what somebody else holds change nothing', async () => {
     await using broker = await open()
     using holder = await RawClient.attached(broker.url, token, 'holder')

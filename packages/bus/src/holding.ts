@@ -3,8 +3,9 @@
  *
  * - *H1* A message is held from its delivery until the broker *confirmed* its ack, claim or nack. Until then it is named
  *   at every attach, so that an acknowledgement lost on the way neither brings the message back nor loses it.
- * - *H2* A message that comes again while it is held is the same one, unless its attempt has grown: then it was given
- *   back in between (a nack whose answer was lost), and it is handed over anew.
+ * - *H2* A message that comes again while it is held is the same one, unless its attempt has grown, or it has another place:
+ *   then it was given back in between (a nack whose answer was lost), or put back by an operator after that, and it is handed
+ *   over anew.
  * - *H3* The acks of one tick are one request.
  */
 import { limits } from '@greenroom/proto'
@@ -14,7 +15,7 @@ import type { Deliver, Delivery, GreenroomError, Ok } from '@greenroom/proto'
 export type Verdict =
   | { readonly t: 'ack'; readonly ids: readonly string[] }
   | { readonly t: 'claim'; readonly id: string }
-  | { readonly t: 'nack'; readonly id: string; readonly delayMs?: number }
+  | { readonly t: 'nack'; readonly id: string; readonly attempt: number; readonly delayMs?: number }
 
 /** How verdicts leave. */
 export interface HoldingOptions {
@@ -49,7 +50,7 @@ export class Holding {
    */
   take(header: Deliver, payload: Uint8Array): Delivery | undefined {
     const known = this.#held.get(header.id)
-    if (known !== undefined && known.attempt >= header.attempt) return undefined
+    if (known?.seq === header.seq && known.attempt >= header.attempt) return undefined
     const delivery = new HeldDelivery(header, payload, this)
     this.#held.set(header.id, delivery)
     return delivery
@@ -167,7 +168,7 @@ class HeldDelivery implements Delivery {
     if (this.#settled === undefined) {
       const delayMs = options?.delayMs
       this.#settled = this.#holding.settle(
-        { t: 'nack', id: this.id, ...(delayMs === undefined ? {} : { delayMs }) },
+        { t: 'nack', id: this.id, attempt: this.attempt, ...(delayMs === undefined ? {} : { delayMs }) },
         this,
       )
       this.#settled.catch(() => {})

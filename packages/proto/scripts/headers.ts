@@ -45,7 +45,7 @@ export const clientHeaders: Every<ClientHeader> = {
   send: { t: 'send', req: 2, to: 'worker.w1', id: 'run-run1-1', kind: 'run', control: false, ttlMs: 60_000 },
   ack: { t: 'ack', req: 3, ids: ['run-run1-1', 'cancel-run1-1'] },
   claim: { t: 'claim', req: 4, id: 'run-run1-1' },
-  nack: { t: 'nack', req: 5, id: 'run-run1-1', delayMs: 250.5 },
+  nack: { t: 'nack', req: 5, id: 'run-run1-1', attempt: 2, delayMs: 250.5 },
   touch: { t: 'touch', req: 6, id: 'run-run1-1' },
   revoke: { t: 'revoke', req: 7, to: 'worker.w1', id: 'run-run1-1' },
   live: { t: 'live', to: 'runner.r1', kind: 'events' },

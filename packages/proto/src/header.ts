@@ -94,6 +94,8 @@ export interface Nack {
   readonly req?: number
   /** The message to give back. */
   readonly id: string
+  /** Which delivery of it: one that was given back before is not given back again. = the present one */
+  readonly attempt?: number
   /** How long it waits, in milliseconds. = 0 */
   readonly delayMs?: number
 }

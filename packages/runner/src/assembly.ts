@@ -8,6 +8,7 @@ import { createDrive, type DriveOptions } from './drive/index.ts'
 import type { Surroundings } from './execution-parts.ts'
 import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
+import { type Launcher } from './launcher.ts'
 import { createLocalPlacement, type PlacedWorker, type Placement, type WorkerNeed } from './placement/index.ts'
 import { standardNeed } from './plan.ts'
 import { patient, type PatientStore } from './persistence.ts'
@@ -143,13 +144,23 @@ const orphanMs = 5_000
 const lookMs = 50
 
 /** Waits for the process of an attempt of an earlier life; false when it does not end, or is out of sight. */
-async function hasEnded({ pid, host, process: stamp }: AttemptRecord, { clock }: Config): Promise<boolean> {
-  if (pid === undefined || host !== hostName) return false
+async function hasEnded(record: AttemptRecord, { launcher, clock }: Config): Promise<boolean> {
+  const look = lookFor(record, launcher)
+  if (look === undefined) return false
   for (let waitedMs = 0; waitedMs <= orphanMs; waitedMs += lookMs) {
-    if (!isSameProcess(pid, stamp)) return true
+    if (await look()) return true
     await new Promise<void>((resolve) => void clock.timer(lookMs, resolve))
   }
   return false
+}
+
+/** Tells whether it has ended; undefined when nobody can. */
+function lookFor(
+  { address, pid, host, process: stamp }: AttemptRecord,
+  launcher: Launcher,
+): (() => boolean | Promise<boolean>) | undefined {
+  if (launcher.hasEnded !== undefined) return () => launcher.hasEnded?.(address) ?? false
+  return pid === undefined || host !== hostName ? undefined : () => !isSameProcess(pid, stamp)
 }
 
 /** Attaching waits for a broker for ever; whoever creates a runner wants to know that there is none. */

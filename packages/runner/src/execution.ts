@@ -203,21 +203,22 @@ export class Execution implements Run {
     const recorded = await this.#record(end)
     if (recorded) this.#durable.resolve()
     else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
-    this.#status = end.outcome.status
+    this.#close(end.outcome)
+    return { ...end, recorded }
+  }
+
+  #close({ status }: Outcome): void {
+    this.#status = status
     this.#ms = this.#elapsed()
     this.#phase = 'ended'
     this.#feed.end()
-    return { ...end, recorded }
   }
 
   /** X5 */
   async #goAway(): Promise<LoopEnd & { readonly recorded: boolean }> {
     this.#isLeft = true
     this.#settleLate(this.#steering.close(), false)
-    this.#status = leftOutcome.status
-    this.#ms = this.#elapsed()
-    this.#phase = 'ended'
-    this.#feed.end()
+    this.#close(leftOutcome)
     return { ...this.#over(leftOutcome), recorded: false }
   }
 
@@ -447,8 +448,8 @@ export class Execution implements Run {
 
   /** Answers the senders of texts that came too late; those that are not in the transcript yet are put there. */
   #settleLate(late: readonly Steer[], isKept: boolean): void {
-    for (const { text, settle } of late) {
-      const kept = isKept ? Promise.resolve('not-live' as const) : this.#appendLate(text)
+    for (const { id, text, settle } of late) {
+      const kept = isKept ? Promise.resolve('not-live' as const) : this.#appendLate(text, id)
       // Who was told `queued` hears no more of it.
       kept.catch(() => undefined)
       settle(kept)
@@ -476,9 +477,9 @@ export class Execution implements Run {
     }
   }
 
-  #appendLate(text: string): Promise<SteerStatus> {
+  #appendLate(text: string, id = this.#around.config.random.id()): Promise<SteerStatus> {
     const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
-    return this.#transcript.appendLate(ref, this.#around.config.random.id(), text)
+    return this.#transcript.appendLate(ref, id, text)
   }
 
   #elapsed(): number {

@@ -67,6 +67,13 @@ export interface Launcher {
   readonly identify?: () => LaunchIdentity
   /** Whether it does as {@link LaunchSpec.output} says: without that, runs that are to be detached are refused. = false */
   readonly canDetach?: boolean
+  /**
+   * Whether a worker that an earlier life of the runner started has ended, with all that it started. Asked again and again
+   * for some seconds. By default its process is looked for on this machine; of one without a process id nobody knows.
+   *
+   * @param address - its mailbox, as `launch` was told
+   */
+  readonly hasEnded?: (address: string) => boolean | Promise<boolean>
   /** Starts one. See L1 to L4. */
   launch(spec: LaunchSpec): Launched
 }

@@ -28,6 +28,8 @@ export class Transcript {
   readonly #options: TranscriptOptions
   /** The number of the last text that came too late. */
   #lateSeq = 0
+  /** Those texts by id: one that is given twice, since nobody knows whether it is there, is the same one. */
+  readonly #late = new Map<string, SessionEntry>()
 
   /** @param options - see {@link TranscriptOptions} */
   constructor(options: TranscriptOptions) {
@@ -88,7 +90,7 @@ export class Transcript {
    * @param texts - in the order in which they came
    */
   late(ref: RunRef, last: number, texts: readonly { readonly id: string; readonly text: string }[]): SessionEntry[] {
-    this.#lateSeq = last
+    this.#lateSeq = Math.max(this.#lateSeq, last)
     return texts.map(({ id, text }) => this.#lateEntry(ref, id, text))
   }
 
@@ -113,8 +115,12 @@ export class Transcript {
   }
 
   #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {
+    const known = this.#late.get(id)
+    if (known !== undefined) return known
     this.#lateSeq += 1
-    return { runId, epoch, seq: this.#lateSeq, message: { id, role: 'user', content: text } }
+    const entry: SessionEntry = { runId, epoch, seq: this.#lateSeq, message: { id, role: 'user', content: text } }
+    this.#late.set(id, entry)
+    return entry
   }
 }
 

@@ -1,5 +1,5 @@
 /** Runs that an earlier life of the runner left, by what such a life leaves in the journal and on the bus. */
-import type { Outcome } from '@greenroom/proto'
+import { GreenroomError, type Bus, type Outcome, type Outgoing, type Waiting } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { createMemorySessions, type Completion, type SessionStore } from '../src/index.ts'
 import { alive, dead, Scene } from './fixtures/left-over.ts'
@@ -115,6 +115,40 @@ describe('a left-over attempt', () => {
       expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
       stored.resolve()
       await until(() => scene.store.count('terminal') === 0, 'nothing left')
+      await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+    }
+  })
+
+  test('has its word also when the bus has no room for a while, or until nobody waits any longer', async () => {
+    for (const refusals of [1, Infinity]) {
+      await using scene = new Scene()
+      await scene.left('r1', { attempt: dead })
+      await (await scene.worker('r1')).say()
+      let asked = 0
+      const marks = refusing(scene.bus.client(), 'marker', () => (asked += 1) <= refusals)
+      const runner = await scene.life({ bus: marks, partitionGraceMs: 1_500 })
+      const [run] = await runner.resume()
+      expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
+      expect(asked).toBeGreaterThan(1)
+    }
+  })
+
+  test('whose process only its launcher knows is asked for there', async () => {
+    for (const hasEnded of [true, false]) {
+      await using scene = new Scene()
+      await scene.left('r1', { attempt: { ...alive, host: 'a container' } })
+      await scene.worker('r1')
+      const asked: string[] = []
+      const launcher = {
+        launch: () => expect.fail('nothing is to be started'),
+        hasEnded: (address: string) => {
+          asked.push(address)
+          return Promise.resolve(hasEnded)
+        },
+      }
+      const outcome = await resumed(scene, { worker: launcher, partitionGraceMs: 1_000 })
+      expect(outcome).toMatchObject({ ...unknown, mayStillRun: !hasEnded })
+      expect(new Set(asked)).toEqual(new Set(['worker.r1']))
     }
   })
 
@@ -233,6 +267,68 @@ describe('a left-over run', () => {
     expect(scene.store.count('open')).toBe(1)
   })
 })
+
+test('a run that ended before its beginning could be recorded is not open afterwards', async () => {
+  await using scene = new Scene()
+  const store = createMemorySessions()
+  const asked = Promise.withResolvers<void>()
+  const stored = Promise.withResolvers<void>()
+  const sessions: SessionStore = {
+    ...store,
+    append: async (id, entries) => {
+      asked.resolve()
+      await stored.promise
+      await store.append(id, entries)
+    },
+  }
+  const runner = await scene.life({ sessions })
+  const run = runner.run({ role: 'work', task: 'pay' })
+  await asked.promise
+  expect(await run.cancel('no')).toMatchObject({ status: 'cancelled' })
+  stored.resolve()
+  await until(async () => (await store.messages(run.id)).length === 1, 'the task in the session')
+  await runner.drain()
+  expect(scene.store.count('outcome')).toBe(1)
+  expect(await (await scene.life({ sessions })).resume()).toEqual([])
+  expect(scene.executed).toEqual([])
+})
+
+test('a text that came too late is in the session once, also when nobody knows whether it was stored', async () => {
+  await using scene = new Scene()
+  const store = createMemorySessions()
+  const sessions: SessionStore = {
+    ...store,
+    append: async (id, entries) => {
+      await store.append(id, entries)
+      const isLate = entries.some(({ message }) => message.content === 'too late')
+      if (isLate && entries.length > 1) throw Object.assign(new Error('no answer'), { code: 'TIMEOUT' })
+    },
+  }
+  const runner = await scene.life({ sessions })
+  const run = runner.run({ role: 'work', task: 'pay' })
+  expect(await run.send('too late')).toBe('not-live')
+  const texts = (await store.messages(run.id)).map(({ content }) => content)
+  expect(texts).toEqual(['pay', 'did pay', 'too late'])
+})
+
+/** A bus on which some messages are refused for want of room. */
+function refusing(bus: Bus, kind: string, isFull: () => boolean): Bus {
+  return {
+    capabilities: bus.capabilities,
+    async attach(options) {
+      const peer = await bus.attach(options)
+      const send = peer.send.bind(peer)
+      return Object.assign(peer, {
+        send: (message: Outgoing, waiting?: Waiting) =>
+          message.kind === kind && isFull()
+            ? Promise.reject(new GreenroomError('STORAGE_FULL'))
+            : send(message, waiting),
+      })
+    },
+    close: () => bus.close(),
+    [Symbol.asyncDispose]: () => bus.close(),
+  }
+}
 
 describe('a left-over job', () => {
   test('that is resumed before its parent has a scheduler is delivered by that, and its session is taken', async () => {

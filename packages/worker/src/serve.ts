@@ -3,6 +3,7 @@ import { connectBus } from '@greenroom/bus'
 import { codeOf, limits, type Provision } from '@greenroom/proto'
 import { messageOf, traceOf } from './ending.ts'
 import type { Executors } from './executor.ts'
+import { leaveOrphaned } from './orphan.ts'
 import {
   isWorkerProcess,
   keepYoung,
@@ -15,9 +16,6 @@ import {
 import { systemPlatform } from './platform/system.ts'
 import { readProvision } from './provisioning.ts'
 import { startWorker, type Worker, type WorkerEnd } from './worker.ts'
-
-/** How long runs may take to end once the worker's owner is gone: its guard kills what is left soon after. */
-const orphanGraceMs = 1_500
 
 /** What a worker file serves. */
 export interface ServeOptions {
@@ -87,9 +85,8 @@ function takeOrders(): { to(worker: Worker, provision: Provision): void } {
   watchLifeline(() => onOrphan())
   onTermination((count) => onSignal(count))
   return {
-    to(worker, { cancelGraceMs = 5_000 }) {
-      const graceMs = Math.min(cancelGraceMs, orphanGraceMs)
-      onOrphan = () => void worker.close({ graceMs, reason: 'the owner of the worker is gone' })
+    to(worker, { cancelGraceMs }) {
+      onOrphan = () => void leaveOrphaned(worker, cancelGraceMs)
       onSignal = (count) => void (count === 1 ? worker.drain() : worker.close({ reason: 'the worker was told to end' }))
     },
   }

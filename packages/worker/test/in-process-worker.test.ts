@@ -183,3 +183,21 @@ async function gone(pid: number): Promise<void> {
   }
   while (isThere()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
+
+test('whose owner is gone: cancels its run, says so and leaves; one that cannot is killed within two seconds', async () => {
+  for (const isSuspended of [false, true]) {
+    await using stage = await open()
+    const { clock, runner } = stage
+    const { exited } = stage.start()
+    await clock.settle()
+    const run = await runner.run('worker.1', { executor: 'ticking' })
+    await clock.advance(2_500)
+    if (isSuspended) stage.only().suspend()
+    stage.only().orphan()
+    await clock.advance(1_999)
+    if (!isSuspended) expect(await run.terminal).toMatchObject({ status: 'cancelled' })
+    await clock.advance(1)
+    expect(await exited).toEqual(isSuspended ? { code: null, signal: 'SIGKILL' } : { code: 0, signal: null })
+    if (!isSuspended) expect(clock.timers).toEqual([])
+  }
+})

@@ -5,7 +5,7 @@ import { resolveOptions, type BrokerOptions } from '../options.ts'
 import { createMemoryStore } from '@greenroom/store'
 import type { Transport } from '../outlet.ts'
 import { brokerSchema } from '../records.ts'
-import { Session } from '../session.ts'
+import { Session, type Authority } from '../session.ts'
 
 /** The broker's end of a connection: what a transport tells it. */
 export interface Wire {
@@ -37,8 +37,9 @@ export interface WiredBroker {
    * Gives a connection its session.
    *
    * @param transport - carries what the broker says
+   * @param token - an operator's, or whatever. = a client's
    */
-  accept(transport: Transport): Wire
+  accept(transport: Transport, token?: string): Wire
   /** How things stand now. */
   stats(): WiredBrokerStats
 }
@@ -46,7 +47,7 @@ export interface WiredBroker {
 /**
  * Starts a broker without a listener. It is never closed: it ends with its clock and its store, as a process does.
  *
- * @param options - `listen` and the tokens are not looked at
+ * @param options - `listen` and the clients' token are not looked at
  * @throws GreenroomError `BAD_OPTIONS`
  */
 export async function createWiredBroker(options: BrokerOptions): Promise<WiredBroker> {
@@ -54,7 +55,8 @@ export async function createWiredBroker(options: BrokerOptions): Promise<WiredBr
   const { clock, limits, random, store = createMemoryStore({ schema: brokerSchema }) } = resolved
   const core = await Core.open({ ...resolved, store, backUp })
   const capabilities = ['durable', 'ttl', 'quotas', 'dead-letters', 'detached']
-  const authorityOf = (): 'client' => 'client'
+  const authorityOf = (token?: string): Authority =>
+    token !== undefined && token === resolved.operatorToken ? 'operator' : 'client'
   const host = { core, options: resolved, brokerId: random.id(), capabilities, authorityOf }
   const sessions = new Set<Session>()
   const tick = (): void => {
@@ -63,8 +65,8 @@ export async function createWiredBroker(options: BrokerOptions): Promise<WiredBr
   }
   clock.timer(limits.pingMs, tick, { background: true })
   return {
-    accept(transport) {
-      const session = new Session(transport, host, 'client')
+    accept(transport, token) {
+      const session = new Session(transport, host, authorityOf(token))
       sessions.add(session)
       return {
         receive: (bytes) => session.receive(bytes),

@@ -55,6 +55,7 @@ export const nack = looseObject({
   t: z.literal('nack'),
   req: req.exactOptional(),
   id,
+  attempt: ordinal.exactOptional(),
   delayMs: ms.exactOptional(),
 }) satisfies z.ZodType<header.Nack>
 

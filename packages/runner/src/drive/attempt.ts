@@ -38,11 +38,10 @@ import {
   type WireEvent,
 } from '@greenroom/proto'
 import { untilAbort } from '../abort.ts'
-import { encodeAssignment, runMessageId } from './assignment.ts'
+import { encodeAssignment } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import type { AttemptOptions, HandedOver } from './attempt-options.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
-import { isForgotten } from './orphan.ts'
 import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
 
@@ -50,10 +49,10 @@ type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
 /** What the runner's messages to itself follow: A4, and what follows upon a worker's death. */
 export type Lane = 'control' | 'data'
 
-/** A terminal, without its message when that was acknowledged before. */
+/** A terminal, and how to have the bus forget it. */
 interface Held {
-  readonly delivery?: Delivery
   readonly terminal: Terminal
+  readonly acknowledge: () => void
 }
 
 const resumeMs = 500
@@ -98,7 +97,8 @@ export class Attempt {
     this.#options = options
     this.#peer = peer
     this.#seams = seams
-    this.#line = new WorkerLine(peer, options.worker.address)
+    const startedAt = isHandedOver(options.run) ? options.run.startedAt : seams.clock.now()
+    this.#line = new WorkerLine(peer, options.worker.address, seams.clock, startedAt)
     this.#signal = AbortSignal.any([options.signal, this.#exceeded.signal])
     const { run, acceptMs, worker } = options
     const { limits = {} } = run
@@ -185,7 +185,8 @@ export class Attempt {
 
   /** A durable message of this attempt's worker, and its payload as it was decoded. */
   durable(delivery: Delivery, content: unknown): void {
-    if (delivery.kind === 'terminal') return this.#over({ delivery, terminal: parseMessage('terminal', content) })
+    if (delivery.kind === 'terminal')
+      return this.#over({ terminal: parseMessage('terminal', content), acknowledge: () => acknowledge(delivery) })
     if (delivery.kind === 'events') return this.#keep(delivery, parseMessage('events', content))
     if (delivery.kind === 'refused') this.#refused.resolve()
     if (delivery.kind === 'steer-receipt') {
@@ -302,18 +303,18 @@ export class Attempt {
   /** It has its assignment, or never had it. */
   async #takeOver({ kept }: HandedOver, onWithdrawn: () => void): Promise<void> {
     const { worker } = this.#options
-    if (kept !== undefined && this.owns(this.ref, kept)) this.#over({ terminal: kept.terminal })
-    const revoked = await this.#line.revoke(runMessageId(this.ref))
+    if (kept !== undefined && this.owns(this.ref, kept))
+      this.#over({ terminal: kept.terminal, acknowledge: kept.acknowledge ?? (() => undefined) })
+    const revoked = await this.#line.withdraw(this.ref)
     if (revoked === 'claimed' || this.#mayHaveRun) return this.#accept()
     worker.kill()
     onWithdrawn()
   }
 
-  /** What the broker says proves nothing against it: O2 holds for claims that it may have forgotten. */
+  /** What the broker says proves nothing against it. */
   get #mayHaveRun(): boolean {
     const { run } = this.#options
-    if (this.#claimed || !isHandedOver(run)) return this.#claimed
-    return run.received > 0 || isForgotten(run.startedAt, this.#seams.clock)
+    return this.#claimed || (isHandedOver(run) && run.received > 0)
   }
 
   /** Its executor has ended. */
@@ -340,14 +341,14 @@ export class Attempt {
 
   /** Takes the assignment back. A worker that has it all the same is ended. */
   async #withdraw(why: 'silent' | 'refused'): Promise<UntrippedEnd> {
-    if ((await this.#line.revoke(runMessageId(this.ref))) !== 'claimed') return { how: 'unclaimed', why }
+    if ((await this.#line.withdraw(this.ref)) !== 'claimed') return { how: 'unclaimed', why }
     this.#options.worker.kill()
     return this.#end()
   }
 
   async #cancel(): Promise<UntrippedEnd> {
     const over = Promise.race([this.#terminal.promise, this.#options.worker.gone])
-    const revoked = await Promise.race([this.#line.revoke(runMessageId(this.ref)), over.then(() => undefined)])
+    const revoked = await Promise.race([this.#line.withdraw(this.ref), over.then(() => undefined)])
     if (revoked !== undefined && revoked !== 'claimed' && !this.#mayHaveRun)
       return { how: 'unclaimed', why: 'cancelled' }
     if (revoked !== undefined) {
@@ -370,7 +371,7 @@ export class Attempt {
     const late = new AbortController()
     this.#after(this.#options.settleMs, () => late.abort())
     try {
-      const revoked = await this.#line.revoke(runMessageId(this.ref), late.signal)
+      const revoked = await this.#line.withdraw(this.ref, late.signal)
       if (revoked !== 'claimed' && !this.#mayHaveRun) return { how: 'unclaimed', why: 'gone' }
       // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
       // delivered before a message that is stored there now.
@@ -398,8 +399,9 @@ export class Attempt {
 
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */
   async #complete(): Promise<UntrippedEnd> {
-    const { delivery, terminal } = this.#held ?? {}
-    if (terminal === undefined) throw new GreenroomError('INTERNAL', 'an end without a terminal')
+    const { terminal, acknowledge: forget } = this.#held ?? {}
+    if (terminal === undefined || forget === undefined)
+      throw new GreenroomError('INTERNAL', 'an end without a terminal')
     if (this.#isDetached) await this.#mark('data', new AbortController().signal)
     const last = terminal.lost?.first === undefined ? terminal.lastSeq : terminal.lost.first - 1
     let isGone = false
@@ -422,7 +424,7 @@ export class Attempt {
       how: 'terminal',
       terminal,
       confirm: () => this.#line.publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq }),
-      acknowledge: () => delivery !== undefined && acknowledge(delivery),
+      acknowledge: forget,
       ...this.#missing(terminal.lastSeq),
     }
   }

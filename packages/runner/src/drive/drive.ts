@@ -136,12 +136,14 @@ class Dispatch {
       const kept = this.#onStrayTerminal(content, delivery)
       if (kept === undefined) return false
       const { from, fromIncarnation = '' } = delivery
-      this.keeping.set(keyOf(content), { from, fromIncarnation, terminal: parseMessage('terminal', content) })
-      // One that could not be kept stays on the bus, and here until somebody wants it.
-      kept.then(() => {
+      const release = (): void => {
         this.keeping.delete(keyOf(content))
         acknowledge(delivery)
-      }, this.#onError)
+      }
+      const terminal = parseMessage('terminal', content)
+      this.keeping.set(keyOf(content), { from, fromIncarnation, terminal, acknowledge: release })
+      // One that could not be kept stays on the bus, and here until somebody wants it.
+      kept.then(release, this.#onError)
       return true
     } catch (error) {
       this.#onError(error)

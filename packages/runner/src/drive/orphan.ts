@@ -11,6 +11,7 @@
  *   message that the runner sends to itself after that.
  * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
  *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
+ * - *O3* A last word that is at hand is believed, whatever else fails.
  */
 import {
   encodePayload,
@@ -47,6 +48,8 @@ export interface KeptTerminal {
   readonly fromIncarnation: string
   /** What it says. */
   readonly terminal: Terminal
+  /** The bus may forget it; absent when it did. */
+  readonly acknowledge?: () => void
 }
 
 /** What is known of an orphan. */
@@ -68,17 +71,7 @@ export interface OrphanOptions {
 /** How its drive tells one settling of an attempt from another. */
 export type SettlingId = number
 
-/**
- * Whether the broker may have forgotten the claim of an attempt (O2).
- *
- * @param startedAt - when it was started, in milliseconds since the epoch
- * @param clock - says how long ago that is
- */
-export function isForgotten(startedAt: number, clock: Clock): boolean {
-  return clock.now() - startedAt > limits.dedupeWindowMs / 2
-}
-
-/** See O1 and O2. */
+/** See O1 to O3. */
 export class Orphan {
   readonly ref: RunRef
   readonly #peer: Peer
@@ -120,17 +113,28 @@ export class Orphan {
    * @throws GreenroomError `ABORTED`; what the bus rejects with
    */
   async settle(): Promise<UntrippedEnd> {
-    const { worker, signal, kept } = this.#options
+    const { worker, signal } = this.#options
     const { address, incarnation } = worker
-    const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
-    if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
-    const isGone = await untilAbort(signal, worker.gone())
-    await untilAbort(signal, this.#peer.fence({ address, incarnation }))
-    await this.#mark()
-    const before = kept()
-    if (before !== undefined && this.owns(before)) this.#held ??= before.terminal
-    if (this.#held !== undefined) return this.#ended(this.#held)
-    return { how: 'lost', mayStillRun: !isGone }
+    try {
+      const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
+      if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
+      const isGone = await untilAbort(signal, worker.gone())
+      await untilAbort(signal, this.#peer.fence({ address, incarnation }))
+      await this.#mark()
+      const word = this.#word()
+      return word === undefined ? { how: 'lost', mayStillRun: !isGone } : this.#ended(word)
+    } catch (error) {
+      const word = this.#word()
+      if (word === undefined) throw error
+      return this.#ended(word)
+    }
+  }
+
+  #word(): Terminal | undefined {
+    const before = this.#options.kept()
+    if (this.#held !== undefined || before === undefined || !this.owns(before)) return this.#held
+    this.#acknowledge = before.acknowledge ?? this.#acknowledge
+    return before.terminal
   }
 
   #ended(terminal: Terminal): UntrippedEnd {
@@ -151,7 +155,8 @@ export class Orphan {
 
   #mayHaveRun(): boolean {
     const { startedAt, lastSeq, kept } = this.#options
-    return lastSeq > 0 || this.#held !== undefined || kept() !== undefined || isForgotten(startedAt, this.#clock)
+    const isForgotten = this.#clock.now() - startedAt > limits.dedupeWindowMs / 2
+    return isForgotten || lastSeq > 0 || this.#held !== undefined || kept() !== undefined
   }
 
   async #mark(): Promise<void> {

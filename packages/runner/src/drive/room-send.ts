@@ -1,5 +1,5 @@
-/** Sending that waits for room on the broker's disk: a full one is no attempt's end. */
-import { codeOf, type Clock, type Outgoing, type Peer, type Receipt } from '@greenroom/proto'
+/** Sending that waits for room at the broker: a full disk or mailbox is no attempt's end. */
+import { codeOf, errors, isErrorCode, type Clock, type Outgoing, type Peer, type Receipt } from '@greenroom/proto'
 import { repeat, type Patience } from '../persistence.ts'
 
 /**
@@ -14,5 +14,10 @@ import { repeat, type Patience } from '../persistence.ts'
 export function sendWhenRoom(peer: Peer, message: Outgoing, clock: Clock, patience: Patience): Promise<Receipt> {
   const { signal } = patience
   const send = (): Promise<Receipt> => peer.send(message, signal === undefined ? {} : { signal })
-  return repeat(send, (error) => codeOf(error) === 'STORAGE_FULL', clock, patience)
+  return repeat(send, mayHelp, clock, patience)
+}
+
+function mayHelp(error: unknown): boolean {
+  const code = codeOf(error)
+  return isErrorCode(code) && errors[code].retry === 'later'
 }

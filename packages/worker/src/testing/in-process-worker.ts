@@ -13,6 +13,7 @@ import { observeBus, type BusObserver } from '@greenroom/bus/testing'
 import { codeOf, type Bus, type Clock, type Timer } from '@greenroom/proto'
 import { messageOf } from '../ending.ts'
 import type { Executors } from '../executor.ts'
+import { leaveOrphaned } from '../orphan.ts'
 import { readProvision } from '../provisioning.ts'
 import { startWorker, type Worker, type WorkerEnd } from '../worker.ts'
 import { ProcessClock } from './process-clock.ts'
@@ -59,6 +60,9 @@ export interface InProcessSurroundings {
   readonly observe: (worker: InProcessWorker) => BusObserver
 }
 
+/** When the guard of a worker whose owner is gone has killed it, in milliseconds. */
+const guardMs = 2_000
+
 /** See I1 and I2. */
 export class InProcessWorker {
   /** The role that it was started for. */
@@ -82,9 +86,11 @@ export class InProcessWorker {
   #state: 'running' | 'suspended' | 'ended' = 'running'
   /** Until its connection is let come back. */
   #cut: Timer | undefined
-  /** Orders to end so far, and those that it will hear of when it goes on. */
+  #cancelGraceMs: number | undefined
+  /** Orders to end so far. */
   #orders = 0
-  #unheard = 0
+  /** What it will hear of when it goes on. */
+  readonly #unheard: (() => void)[] = []
 
   /**
    * @param spec - who it is
@@ -111,8 +117,19 @@ export class InProcessWorker {
   kill(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): void {
     if (this.#state === 'ended') return
     if (signal === 'SIGKILL') this.#end({ code: null, signal })
-    else if (this.#state === 'suspended') this.#unheard += 1
-    else this.#order()
+    else this.#hear(() => this.#order())
+  }
+
+  /** Ends its lifeline: it leaves as whoever lost his owner. Its guard kills what does not, also when it is suspended. */
+  orphan(): void {
+    if (this.#state === 'ended') return
+    this.stdin.end()
+    const guard = this.#surroundings.clock.timer(guardMs, () => this.kill())
+    void this.exited.then(() => guard.cancel())
+    this.#hear(() => {
+      if (this.#worker === undefined) this.#end({ code: 0, signal: null })
+      else void leaveOrphaned(this.#worker, this.#cancelGraceMs)
+    })
   }
 
   /** Stops it, as `SIGSTOP` does (I2). */
@@ -129,7 +146,7 @@ export class InProcessWorker {
     this.#state = 'running'
     this.#reconnect()
     this.#clock.continue()
-    for (; this.#unheard > 0; this.#unheard -= 1) this.#order()
+    for (const hear of this.#unheard.splice(0)) hear()
   }
 
   /**
@@ -154,6 +171,7 @@ export class InProcessWorker {
     if (this.#state === 'ended') return
     const provision = await this.#readOrRefuse(document)
     if (provision === undefined) return
+    this.#cancelGraceMs = provision.cancelGraceMs
     this.#worker = await startWorker({
       bus: this.#observed(),
       executors,
@@ -195,6 +213,11 @@ export class InProcessWorker {
 
   #step(name: string): void {
     if (this.#state !== 'ended') this.#observer.onStep?.(name)
+  }
+
+  #hear(order: () => void): void {
+    if (this.#state === 'suspended') this.#unheard.push(order)
+    else order()
   }
 
   #order(): void {
