@@ -11,6 +11,8 @@
  *   message that the runner sends to itself after that.
  * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
  *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
+ * - *O5* Its worker is fenced also when the waiting ended before, as soon as the bus is there: nobody wants it to go on, and
+ *   an assignment that nobody withdraws would stay in its mailbox.
  */
 import {
   encodePayload,
@@ -109,6 +111,17 @@ export class Orphan {
    * @throws GreenroomError `ABORTED`; what the bus rejects with
    */
   async settle(): Promise<UntrippedEnd> {
+    try {
+      return await this.#find()
+    } catch (error) {
+      const { address, incarnation } = this.#options.worker
+      // O5
+      this.#peer.fence({ address, incarnation }).catch(() => undefined)
+      throw error
+    }
+  }
+
+  async #find(): Promise<UntrippedEnd> {
     const { worker, signal, kept } = this.#options
     const { address, incarnation } = worker
     const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
