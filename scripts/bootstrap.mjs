@@ -32,6 +32,7 @@ const commands = {
   start: { program: 'apps/demo/dist/main.js', build: '@greenroom/demo' },
   bench: { program: 'apps/bench/dist/main.js', build: '@greenroom/bench' },
   simulate: { program: 'apps/simulator/dist/main.js', build: '@greenroom/simulator' },
+  chaos: { program: 'apps/chaos/dist/main.js', build: '@greenroom/chaos' },
   test: { program: 'scripts/check.ts' },
   setup: {},
 }

@@ -24,12 +24,13 @@ class Net implements AsyncDisposable {
     this.#seed = seed
   }
 
-  static async open(seed: number): Promise<Net> {
+  static async open(seed: number, pingMs = 10_000): Promise<Net> {
     const folder = await mkdtemp(join(tmpdir(), 'greenroom-proxy-'))
     const broker = await createBroker({
       dir: join(folder, 'data'),
       listen: { socket: join(folder, 'bus.sock') },
       token,
+      limits: { pingMs },
     })
     return new Net(broker, folder, seed)
   }
@@ -189,4 +190,40 @@ describe.each([1, 2, 3])('with faults of seed %i', (seed) => {
     console.log(`seed ${seed}: 10,000 events over ${net.faults} failed connections`, receiver.counters)
     sender.close()
   })
+})
+
+test('connections that hang, or that are cut when somebody says so, come back and lose nothing', async () => {
+  await using net = await Net.open(1, 50)
+  const states: string[] = []
+  const arrived: string[] = []
+  const inbox = await (
+    await net.bus(Infinity)
+  ).attach({
+    address: 'inbox',
+    incarnation: 'inbox-1',
+    lifetime: 'named',
+    onState: (state) => void states.push(state),
+    onMessage: (message) => {
+      arrived.push(message.id)
+      void message.ack()
+    },
+  })
+  const sender = await (await net.bus(Infinity)).attach({ address: 's', incarnation: 's1', lifetime: 'named' })
+  const [proxy] = net.proxies
+  const payload = new Uint8Array(1)
+  const lost = async (from: number): Promise<void> => {
+    while (states.slice(from).join() !== 'lost,attached') await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  expect(proxy?.hang(0)).toBe(0)
+  expect(proxy?.hang()).toBe(1)
+  await sender.send({ to: 'inbox', id: 'm1', kind: 'note', payload })
+  // Nobody was told: both find out by silence.
+  await lost(0)
+  expect(proxy?.cut(0)).toBe(0)
+  expect(proxy?.cut()).toBe(1)
+  await sender.send({ to: 'inbox', id: 'm2', kind: 'note', payload })
+  await lost(2)
+  await inbox.drain()
+  expect(arrived).toEqual(['m1', 'm2'])
+  expect(net.faults).toBe(0)
 })

@@ -8,7 +8,7 @@ const root = new URL('../../../', import.meta.url)
 function fileOf(key: string): URL {
   const [area = '', name = ''] = key.split('/')
   if (area === 'suite') return new URL(`packages/bus/src/testing/${name}-cases.ts`, root)
-  const folder = area === 'e2e' || area === 'simulator' ? 'apps' : 'packages'
+  const folder = existsSync(new URL(`packages/${area}/`, root)) ? 'packages' : 'apps'
   return new URL(`${folder}/${area}/test/${name}.test.ts`, root)
 }
 

@@ -379,10 +379,9 @@ export class Execution implements Run {
   #follow(attempt: Attempt, received: number): void {
     this.#attempt = attempt
     this.#isFollowing = true
-    const worker = this.#adopted ?? this.#lease?.worker
     void attempt.ended.then(({ how }) => {
       this.#isFollowing = false
-      if (how === 'left') worker?.leave()
+      if (how === 'left') (this.#adopted ?? this.#lease?.worker)?.leave()
     })
     this.#feed.begin(attempt.ref.epoch, (upTo) => attempt.ack(upTo), received)
   }

@@ -166,6 +166,19 @@ describe('a left-over attempt', () => {
     expect(ends).toMatchObject([{ how: 'completed' }, { how: 'lost' }])
   })
 
+  test('that nobody can ask about in time is fenced when the bus is back: its assignment does not stay there', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: dead, entries: 0 })
+    const { peer } = await scene.worker('r1', { claims: false })
+    const runner = await scene.life({ partitionGraceMs: 50 })
+    scene.bus.cut('runner.me')
+    const [run] = await runner.resume()
+    expect(await run?.outcome).toMatchObject({ ...unknown, mayStillRun: true })
+    scene.bus.restore('runner.me')
+    expect(await peer.closed).toMatchObject({ code: 'FENCED' })
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+
   test('is settled whoever cancels or drains meanwhile', async () => {
     await using scene = new Scene()
     await scene.left('r1', { attempt: dead, entries: 0 })

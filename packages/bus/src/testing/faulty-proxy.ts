@@ -1,5 +1,5 @@
 /**
- * A proxy in front of a broker that makes the faults which a network makes under TCP.
+ * A proxy in front of a broker that makes the faults which a network makes under TCP, by itself or when it is told to.
  *
  * Each connection gets a number of bytes after which it fails, in one of two ways: it is cut at once; or the answers are
  * swallowed while what the client sends still goes through, and then it is cut. The second is how a client learns
@@ -31,8 +31,20 @@ export interface FaultyProxy extends AsyncDisposable {
   readonly url: string
   /** How many connections failed so far. */
   readonly faults: number
-  /** Cuts every connection now. */
-  cut(): void
+  /**
+   * Cuts connections now.
+   *
+   * @param share - each of them with this probability. = 1
+   * @returns how many
+   */
+  cut(share?: number): number
+  /**
+   * Makes connections half-open: nothing passes any more, and neither side is told, until one of them gives up.
+   *
+   * @param share - each of them with this probability. = 1
+   * @returns how many
+   */
+  hang(share?: number): number
   /** Makes no faults any more. */
   calm(): void
   /** Idempotent. Also the async disposer. */
@@ -64,13 +76,16 @@ export async function createFaultyProxy(options: FaultyProxyOptions): Promise<Fa
     calm: false,
     faults: 0,
   }
-  const proxy: Proxy = await startProxy(targetOf(options.target), (pair) => new FaultyPair(pair, settings))
+  const pairs = new Set<FaultyPair>()
+  const proxy: Proxy = await startProxy(targetOf(options.target), (pair) => new FaultyPair(pair, settings, pairs))
+  const some = (share: number): FaultyPair[] => [...pairs].filter(() => settings.chance() < share)
   return {
     url: 'path' in proxy.address ? `ws+unix://${proxy.address.path}` : `ws://127.0.0.1:${proxy.address.port}`,
     get faults() {
       return settings.faults
     },
-    cut: () => proxy.cut(),
+    cut: (share = 1) => some(share).map((pair) => pair.cut()).length,
+    hang: (share = 1) => some(share).map((pair) => pair.hang()).length,
     calm: () => {
       settings.calm = true
     },
@@ -95,11 +110,14 @@ class FaultyPair implements ProxyPolicy {
   readonly #timers = new Set<Timer>()
   /** What waits, by direction. Each chunk has its timer, but whichever fires releases the oldest: order stays. */
   readonly #waiting: Record<'toServer' | 'toClient', Uint8Array[]> = { toServer: [], toClient: [] }
+  readonly #pairs: Set<FaultyPair>
   #bytesLeft: number
   #swallowing = false
+  #hanging = false
 
-  constructor(pair: ProxyPair, settings: Settings) {
+  constructor(pair: ProxyPair, settings: Settings, pairs: Set<FaultyPair>) {
     this.#pair = pair
+    this.#pairs = pairs.add(this)
     this.#settings = settings
     this.#bytesLeft = settings.failBytes * (0.5 + settings.chance())
   }
@@ -113,17 +131,27 @@ class FaultyPair implements ProxyPolicy {
   }
 
   closed(): void {
+    this.#pairs.delete(this)
     for (const timer of this.#timers) timer.cancel()
   }
 
+  cut(): void {
+    this.#pair.cut()
+  }
+
+  hang(): void {
+    this.#hanging = true
+  }
+
   #pass(way: 'toServer' | 'toClient', bytes: Uint8Array): void {
+    if (this.#hanging) return
     this.#bytesLeft -= bytes.length
     if (this.#bytesLeft < 0 && !this.#swallowing && !this.#settings.calm && this.#fail()) return
     const waiting = this.#waiting[way]
     waiting.push(bytes)
     this.#later(this.#settings.calm ? 0 : this.#settings.chance() * this.#settings.delayMs, () => {
       const next = waiting.shift()
-      if (next !== undefined) this.#pair[way](next)
+      if (next !== undefined && !this.#hanging) this.#pair[way](next)
     })
   }
 
