@@ -156,7 +156,7 @@ export class Execution implements Run {
     this.#isLeft = true
     if (this.#isFollowing) {
       // Before its end is known here: whoever closes the placement must not end it.
-      ;(this.#adopted ?? this.#lease?.worker)?.leave()
+      ;(this.#lease?.worker ?? this.#adopted)?.leave()
       this.#attempt?.leave()
     } else this.#abort.abort('the runner was closed')
     return true
@@ -381,7 +381,7 @@ export class Execution implements Run {
     this.#isFollowing = true
     void attempt.ended.then(({ how }) => {
       this.#isFollowing = false
-      if (how === 'left') (this.#adopted ?? this.#lease?.worker)?.leave()
+      if (how === 'left') (this.#lease?.worker ?? this.#adopted)?.leave()
     })
     this.#feed.begin(attempt.ref.epoch, (upTo) => attempt.ack(upTo), received)
   }
