@@ -80,6 +80,7 @@ export class Attempt {
   readonly #terminal = Promise.withResolvers<void>()
   readonly #refused = Promise.withResolvers<void>()
   readonly #marks = { control: Promise.withResolvers<void>(), data: Promise.withResolvers<void>() }
+  #isLeft = false
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
   #claimed = false
@@ -204,6 +205,7 @@ export class Attempt {
 
   /** It goes on without this runner. */
   leave(): void {
+    this.#isLeft = true
     this.#left.resolve({ how: 'left' })
   }
 
@@ -274,14 +276,16 @@ export class Attempt {
     const { run, worker } = this.#options
     const signal = this.#signal
     const { promise, resolve, reject } = Promise.withResolvers<Turn>()
-    const onAbort = (): void => resolve('cancel')
+    // Whatever comes once it is left is for whoever follows it next.
+    const turn = (which: Turn) => (): void => void (this.#isLeft || resolve(which))
+    const onAbort = turn('cancel')
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
-    void this.#terminal.promise.then(() => resolve('terminal'))
-    void this.#refused.promise.then(() => resolve('refused'))
-    void this.#silent.promise.then(() => resolve('silent'))
-    void worker.gone.then(() => resolve('gone'))
-    const begun = isHandedOver(run) ? this.#takeOver(run, () => resolve('withdrawn')) : this.#assign(run)
+    void this.#terminal.promise.then(turn('terminal'))
+    void this.#refused.promise.then(turn('refused'))
+    void this.#silent.promise.then(turn('silent'))
+    void worker.gone.then(turn('gone'))
+    const begun = isHandedOver(run) ? this.#takeOver(run, turn('withdrawn')) : this.#assign(run)
     begun.catch((error: unknown) => {
       // A mailbox is closed only for a worker that is gone: its process will be seen to end.
       if (codeOf(error) === 'MAILBOX_CLOSED') worker.kill()
