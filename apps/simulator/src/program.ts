@@ -21,6 +21,9 @@ const orders: readonly [readonly Step[], ...(readonly Step[])[]] = [
   ['attach', 'resume', 'schedule'],
 ]
 
+/** With which errors a run may not be taken. */
+const mayRefuse: ReadonlySet<string> = new Set(['CLOSED', 'OUTCOME_UNKNOWN', 'STORAGE_FULL'])
+
 /** See the file. */
 export class Program {
   readonly tasks: readonly Task[]
@@ -148,7 +151,8 @@ export class Program {
       if (life.isOver) return
       trace.add(`refused ${job.index}: ${String(error)}`)
       const code = codeOf(error)
-      if (code !== 'CLOSED' && code !== 'OUTCOME_UNKNOWN') checker.violate('I1', `job ${job.index}: ${String(error)}`)
+      // A full disk takes nothing of a run that begins.
+      if (!mayRefuse.has(code ?? '')) checker.violate('I1', `job ${job.index}: ${String(error)}`)
       task.standing = code === 'CLOSED' ? 'due' : 'refused'
     }
   }
@@ -191,8 +195,7 @@ export class Program {
     const { journal, checker, trace } = this.#world
     trace.add(`attach ${task.job.index}: ${String(error)}`)
     if (codeOf(error) === 'CLOSED') return
-    // Allowed until it is merged that the commit of a beginning is repeated: a run that could not be recorded has an outcome
-    // in the journal, and nothing else.
+    // What was refused has an outcome when somebody has to be told of it, and nothing else.
     const [outcome] = journal.outcomes(runId)
     if (codeOf(error) === 'UNKNOWN_RUN' && !journal.has(runId) && (outcome !== undefined || !task.isDurable)) {
       if (outcome === undefined) task.standing = 'lost'

@@ -43,4 +43,9 @@ export const regressions: readonly {
     generation: 3,
     was: 'a text that came too late was in the session twice, when that had not answered in time',
   },
+  {
+    seed: 90,
+    generation: 3,
+    was: 'a cancelled run whose begin was in doubt was not told to a session store elsewhere',
+  },
 ]

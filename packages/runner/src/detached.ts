@@ -9,6 +9,7 @@
  *   does (R10).
  */
 import { parseEvent, type Clock, type Delivery, type Events } from '@greenroom/proto'
+import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
 import type { AttemptHooks } from './attempt.ts'
@@ -16,6 +17,8 @@ import type { Attempt, Drive } from './drive/index.ts'
 import { entryOperation, type AttemptRecord, type Journal, type OpenRun } from './journal.ts'
 import type { LeftOver } from './left-over.ts'
 import type { PlacedWorker, Placement } from './placement/index.ts'
+import type { RoleOptions } from './options.ts'
+import type { Pool } from './pool/index.ts'
 import type { SessionStore } from './session-store.ts'
 import type { StoreSessions } from './store-sessions.ts'
 import { Transcript } from './transcript.ts'
@@ -35,13 +38,13 @@ export interface KeepParts {
  * @param parts - see {@link KeepParts}
  * @param message - what came
  * @param delivery - as what
- * @returns resolves when they are there; undefined when nobody wants them
+ * @returns moves them; undefined when nobody wants them
  */
 export function keepEvents(
   parts: KeepParts,
   { runId, epoch, first, events }: Events,
   delivery: Delivery,
-): Promise<void> | undefined {
+): (() => Promise<void>) | undefined {
   const ref = { runId, epoch }
   const record = parts.journal.awaiting(ref, delivery)
   if (record === undefined) return undefined
@@ -50,7 +53,7 @@ export function keepEvents(
     const seq = first + index
     return [entryOperation(ref, seq, event), ...transcript.transcribe(ref, seq, event)]
   })
-  return parts.journal.entries(operations)
+  return () => parts.journal.entries(operations)
 }
 
 /** A detached attempt that an earlier life left, with nothing of its end known. */
@@ -65,9 +68,12 @@ export interface TakeOverParts {
   readonly journal: Journal
   readonly placement: Placement
   readonly admission: Admission
-  readonly config: Pick<Config, 'clock' | 'cancelGraceMs' | 'partitionGraceMs'>
+  readonly config: Pick<Config, 'clock' | 'cancelGraceMs' | 'partitionGraceMs' | 'roles'>
+  readonly pool: Pick<Pool<never, never>, 'noteRoom'>
   /** Ends the run. */
   readonly signal: AbortSignal
+  /** Aborts when its runner leaves it. */
+  readonly left: AbortSignal
   /** Takes its events, and learns of its progress. */
   readonly hooks: AttemptHooks
   /** Called when it may be acknowledged, steered and watched: `received` is the last of its events that is stored. */
@@ -82,19 +88,22 @@ export interface TakeOverParts {
  * @returns undefined when it was left again
  */
 export async function takeOver(
-  { drive, journal, placement, admission, config, signal, hooks, onAttempt }: TakeOverParts,
-  { record: { runId }, attempts }: OpenRun,
+  { drive, journal, placement, pool, admission, config, signal, left, hooks, onAttempt }: TakeOverParts,
+  { record: { runId, role }, attempts }: OpenRun,
 ): Promise<LeftOver | undefined> {
   const last = attempts.at(-1)
   if (last?.detached === undefined) return undefined
   const { epoch, lastSeq: _lastSeq, ...record } = last
   const { totalMs: _totalMs, firstEventMs: _firstEventMs, ...limits } = last.detached.limits
   const ref = { runId, epoch }
-  await drive.quiet(ref)
+  // Whoever cancels it does not wait for a disk.
+  await untilAbort(AbortSignal.any([signal, left]), drive.quiet(ref)).catch(() => undefined)
+  if (left.aborted) return undefined
   const received = journal.lastSeq(ref)
   const worker = placement.adopt(record)
+  void worker.gone.then(() => pool.noteRoom())
   // It executes, and counts as soon as there is room: nothing waits for that.
-  using _counted = counted(admission)
+  using _counted = counted(admission, role, config.roles.get(role)?.concurrency)
   const attempt = drive.start({
     run: {
       ...ref,
@@ -127,9 +136,10 @@ export async function takeOver(
 }
 
 /** A permit, from when there is one to be had. */
-function counted(admission: Admission): Disposable {
+function counted(admission: Admission, role: string, shared: RoleOptions['concurrency']): Disposable {
   const over = new AbortController()
-  const entered = admission.enter({ depth: 0, priority: Infinity, exempt: true }, over.signal)
+  const concurrency = shared === undefined ? undefined : { key: shared.key ?? role, limit: shared.limit }
+  const entered = admission.enter({ depth: 0, priority: Infinity, exempt: true, concurrency }, over.signal)
   return {
     [Symbol.dispose]() {
       over.abort()

@@ -24,12 +24,13 @@ import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
 import { attemptOperation, type OpenRun, type StartKey } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
-import type { Lease, PoolMiss } from './pool/index.ts'
+import type { Lease } from './pool/index.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
+import { placeOf } from './place.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
-import { Steering, type Steer } from './steering.ts'
+import { settleLate, Steering, type Steer } from './steering.ts'
 import { fromStore } from './store-error.ts'
 import { Transcript } from './transcript.ts'
 
@@ -58,9 +59,12 @@ export class Execution implements Run {
   /** What records the ends of its attempts, in the transaction that records the outcome. */
   readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
-  #isDetached = false
-  #isDurable = false
-  #isLeft = false
+  #isDetached: boolean
+  #isDurable: boolean
+  /** Aborts when its runner leaves it (X5). */
+  readonly #left = new AbortController()
+  /** Whether nobody follows the attempt yet that is taken over. */
+  #isTakingOver: boolean
   /** That of an earlier life. */
   #adopted: PlacedWorker | undefined
   /** Whether {@link Execution.#attempt} has not ended. */
@@ -92,9 +96,11 @@ export class Execution implements Run {
     this.#startedAt = earlier?.record.startedAt ?? clock.now()
     this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
+    this.#isTakingOver = earlier !== undefined && leftDetached(earlier) !== undefined && earlier.isRestored !== true
+    this.#isDetached = this.#spec.detached ?? around.config.roles.get(this.#spec.role)?.detached ?? this.#isTakingOver
+    this.#isDurable = earlier !== undefined
     // The one that is taken over goes on.
-    const over = earlier !== undefined && leftDetached(earlier) !== undefined ? -1 : undefined
-    this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, over))
+    this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, this.#isTakingOver ? -1 : undefined))
     const { journal, sessions, ownSessions } = around
     this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions, clock })
     this.#recorder = new Recorder({
@@ -153,12 +159,12 @@ export class Execution implements Run {
   leave(): boolean {
     const mayLeave = this.#isDetached && this.#isDurable && !this.#abort.signal.aborted
     if (!mayLeave || this.#phase === 'ending' || this.#phase === 'ended') return false
-    this.#isLeft = true
+    this.#left.abort()
     if (this.#isFollowing) {
       // Before its end is known here: whoever closes the placement must not end it.
       ;(this.#lease?.worker ?? this.#adopted)?.leave()
       this.#attempt?.leave()
-    } else this.#abort.abort('the runner was closed')
+    } else if (!this.#isTakingOver) this.#abort.abort('the runner was closed')
     return true
   }
 
@@ -198,7 +204,7 @@ export class Execution implements Run {
     await Promise.resolve()
     const end = await this.#run()
     this.#log?.end()
-    if (this.#isLeft || end.left === true) return this.#goAway()
+    if (this.#left.signal.aborted || end.left === true) return this.#goAway()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
     if (recorded) this.#durable.resolve()
@@ -216,15 +222,19 @@ export class Execution implements Run {
 
   /** X5 */
   async #goAway(): Promise<LoopEnd & { readonly recorded: boolean }> {
-    this.#isLeft = true
-    this.#settleLate(this.#steering.close(), false)
+    this.#left.abort()
+    // What was sent to its worker waits there for it.
+    const isSent = this.#attempt?.isAccepted === true
+    const untold = Promise.reject(new GreenroomError('CLOSED'))
+    untold.catch(() => undefined)
+    for (const { settle } of this.#steering.close()) settle(isSent ? 'queued' : untold)
     this.#close(leftOutcome)
     return { ...this.#over(leftOutcome), recorded: false }
   }
 
   async #settle(end: LoopEnd & { readonly recorded: boolean }): Promise<void> {
     const { outcome, recorded, confirm, retire, acknowledge } = end
-    if (this.#isLeft) return this.#duty?.admitted()
+    if (this.#left.signal.aborted) return this.#duty?.admitted()
     // Before it is delivered: whoever is told may wait for another run, which needs this one's place.
     if (recorded) confirm()
     retire()
@@ -251,10 +261,10 @@ export class Execution implements Run {
 
   /** What an earlier life left is settled first: a plan is needed only for what follows. */
   async #goOn(earlier: OpenRun): Promise<LoopEnd> {
-    this.#isDetached = leftDetached(earlier) !== undefined && earlier.isRestored !== true
-    if (!this.#isDetached) this.#recall()
-    const leftOver = this.#isDetached ? await this.#takeOver(earlier) : await settleLeftOver(this.#around, earlier)
-    if (this.#isDetached && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
+    const isTakenOver = this.#isTakingOver
+    if (!isTakenOver) this.#recall()
+    const leftOver = isTakenOver ? await this.#takeOver(earlier) : await settleLeftOver(this.#around, earlier)
+    if (isTakenOver && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
     const { signal } = this.#abort
     try {
       // What its earlier attempts said reaches a session store of the caller's own only now.
@@ -276,8 +286,10 @@ export class Execution implements Run {
       {
         ...this.#around,
         signal: this.#abort.signal,
+        left: this.#left.signal,
         hooks: this.#hooks(),
         onAttempt: (attempt, worker, received) => {
+          this.#isTakingOver = false
           this.#recall()
           this.#adopted = worker
           this.#log = worker.log.open()
@@ -343,7 +355,6 @@ export class Execution implements Run {
 
   #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
     const { config, journal, drive, pool, admission } = this.#around
-    this.#isDetached = plan.detached
     return runAttempts({
       plan,
       pool,
@@ -441,18 +452,8 @@ export class Execution implements Run {
     const late = this.#steering.close()
     const recorded = this.#refusal === undefined && (await this.#finish(end, late))
     if (recorded) this.#isOpen = false
-    this.#settleLate(late, recorded)
+    settleLate(late, (id, text) => (recorded ? Promise.resolve('not-live') : this.#appendLate(text, id)))
     return recorded
-  }
-
-  /** Answers the senders of texts that came too late; those that are not in the transcript yet are put there. */
-  #settleLate(late: readonly Steer[], isKept: boolean): void {
-    for (const { id, text, settle } of late) {
-      const kept = isKept ? Promise.resolve('not-live' as const) : this.#appendLate(text, id)
-      // Who was told `queued` hears no more of it.
-      kept.catch(() => undefined)
-      settle(kept)
-    }
   }
 
   /** Whether that could be done. */
@@ -464,6 +465,8 @@ export class Execution implements Run {
         if (this.#attempts > 0) await journal.discard(ref)
         return false
       }
+      // What a begin of unknown fate left in the journal is told all the same.
+      if (!this.#isDurable) this.#recall()
       const entries = await this.#transcript.move(this.#recorder.messages)
       const all = [...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)]
       const told = await this.#transcript.give(all)
@@ -483,13 +486,5 @@ export class Execution implements Run {
 
   #elapsed(): number {
     return Math.round(this.#around.config.clock.monotonic() - this.#startedTicks)
-  }
-}
-
-function placeOf(worker: PlacedWorker, warm: boolean, miss: PoolMiss | undefined): Partial<RunStatus> {
-  const { kind, host, address, pid } = worker
-  return {
-    placement: { kind, host },
-    worker: { address, warm, ...(miss === undefined ? {} : { miss }), ...(pid === undefined ? {} : { pid }) },
   }
 }

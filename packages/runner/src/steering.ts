@@ -65,6 +65,21 @@ export class Steering {
   }
 }
 
+/**
+ * Answers the senders of texts that came too late.
+ *
+ * @param late - the texts
+ * @param keep - puts one into the transcript, where it is not yet
+ */
+export function settleLate(late: readonly Steer[], keep: (id: string, text: string) => Promise<SteerStatus>): void {
+  for (const { id, text, settle } of late) {
+    const kept = keep(id, text)
+    // Who was told `queued` hears no more of it.
+    kept.catch(() => undefined)
+    settle(kept)
+  }
+}
+
 /** The door has checked it; this only tells the compiler. */
 export function isMessage(value: unknown): value is Message {
   return typeof value === 'object' && value !== null && 'content' in value

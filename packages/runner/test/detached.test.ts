@@ -1,76 +1,17 @@
 /** Runs that go on without their runner. */
-import { createBroker, type Broker } from '@greenroom/broker'
 import { encodeMessage, type ReadEvent } from '@greenroom/proto'
 import { StoreError } from '@greenroom/store'
-import { fork } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { createRunner, type RunnerOptions } from '../src/index.ts'
+import { createMemorySessions } from '../src/index.ts'
 import { detachedRoles } from './fixtures/detached-roles.ts'
+import { detachedStage as stage } from './fixtures/detached-stage.ts'
 import { dead, Scene } from './fixtures/left-over.ts'
-import { isAlive, readAll, temporaryFolder, testRunner, until, worker, type TestExecutors } from './fixtures/setup.ts'
-
-const token = 'a-token-of-some-length'
-
-interface Started {
-  readonly id: string
-  readonly pid: number
-}
-
-/** A folder with a broker that outlives runners. */
-async function stage() {
-  const stack = new AsyncDisposableStack()
-  const folder = stack.use(temporaryFolder())
-  const broker: Broker = await createBroker({
-    dir: join(folder.path, 'broker'),
-    listen: { socket: join(folder.path, 'bus.sock') },
-    token,
-  })
-  stack.defer(() => broker.close())
-  const { url = '' } = broker
-  const dataDir = join(folder.path, 'data')
-  const pids = new Set<number>()
-  stack.defer(() => {
-    for (const pid of pids) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-  })
-  return {
-    broker,
-    dataDir,
-    at: (name: string) => join(folder.path, name),
-    /** A runner in a process of its own, killed once each of its runs has begun. */
-    async killed(...runs: readonly object[]): Promise<readonly Started[]> {
-      const program = fork(
-        new URL('fixtures/detached-program.ts', import.meta.url),
-        [dataDir, url, JSON.stringify(runs)],
-        { execArgv: ['--conditions=@greenroom/source'] },
-      )
-      const exited = once(program, 'exit')
-      const [told]: unknown[] = await Promise.race([
-        once(program, 'message'),
-        exited.then(() => Promise.reject(new Error('the program ended by itself'))),
-      ])
-      program.kill('SIGKILL')
-      await exited
-      const started = told as readonly Started[]
-      for (const { pid } of started) pids.add(pid)
-      return started
-    },
-    life: (options: Partial<RunnerOptions<TestExecutors, typeof detachedRoles>> = {}) =>
-      createRunner({
-        worker,
-        roles: detachedRoles,
-        dataDir,
-        bus: { url, token },
-        quiet: true,
-        cancelGraceMs: 200,
-        logger: { warn: () => undefined, output: () => undefined },
-        ...options,
-      }),
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  }
-}
+import { isAlive, readAll, testRunner, until } from './fixtures/setup.ts'
 
 const places = (events: readonly ReadEvent[]): string[] =>
   events.map((event) =>
@@ -202,6 +143,34 @@ test('a run that has not begun when its runner closes begins in the next life', 
   ])
 })
 
+test.each(['attach', 'resume'] as const)('a runner that is closed right after %s leaves them', async (how) => {
+  await using scene = await stage()
+  const [gated] = await scene.killed({ role: 'gated', task: scene.at('gate') })
+  const second = await scene.life()
+  const found = how === 'attach' ? second.attach(gated?.id ?? '') : second.resume().then(([run]) => run)
+  await second.close()
+  expect(await (await found)?.outcome).toMatchObject({ code: 'CLOSED', mayStillRun: true })
+  expect(isAlive(gated?.pid ?? 0)).toBe(true)
+  writeFileSync(scene.at('gate'), '')
+  await using third = await scene.life()
+  expect(await (await third.attach(gated?.id ?? '')).outcome).toMatchObject({ status: 'completed' })
+})
+
+test('a worker that is taken over counts as a process, and as one of its role, until it has ended', async () => {
+  await using scene = await stage()
+  const [gated] = await scene.killed({ role: 'gated', task: scene.at('gate') })
+  const roles = { ...detachedRoles, gated: { ...detachedRoles.gated, concurrency: { limit: 1 } } } as const
+  await using runner = await scene.life({ roles, admission: { maxProcesses: 1 } })
+  const run = await runner.attach(gated?.id ?? '')
+  await until(() => run.status().phase === 'running', 'taking over')
+  const [same, other] = [runner.run({ role: 'gated', task: '/' }), runner.run({ role: 'echo', task: 'x' })]
+  await until(() => [same, other].every((one) => one.status().phase === 'queued'), 'waiting')
+  expect(runner.stats()).toMatchObject({ executing: 2, processes: 1 })
+  writeFileSync(scene.at('gate'), '')
+  const outcomes = await Promise.all([run, same, other].map((one) => one.outcome))
+  expect(outcomes.map(({ status }) => status)).toEqual(['completed', 'completed', 'completed'])
+})
+
 test('where nothing can outlive the runner they are refused by name', async () => {
   await using scene = await stage()
   await using embedded = await testRunner()
@@ -309,5 +278,86 @@ describe('a detached attempt of an earlier life', () => {
     expect(await run?.cancel('stop')).toEqual({ status: 'cancelled', reason: 'stop' })
     expect(scene.executed).toEqual([])
     expect(scene.store.scan('attempt').map(({ meta }) => meta['end'])).toMatchObject([{ how: 'lost' }])
+  })
+
+  test('has its entries in order, though the first of them has to be stored twice', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 0, ownSessions: false })
+    const worker = await scene.worker('r1')
+    await worker.peer.send(events('r1', 1, 'one'))
+    await worker.peer.send(events('r1', 2, 'two'))
+    await worker.say({ lastSeq: 2 })
+    let failures = 1
+    scene.onCommit = (batch) => {
+      if (failures === 0 || !batch.some((operation) => 'put' in operation && operation.put === 'entry'))
+        return Promise.resolve()
+      failures -= 1
+      return Promise.reject(new StoreError('COMMIT_UNKNOWN', 'the test says so'))
+    }
+    const sessions = createMemorySessions()
+    const [run] = await (await scene.life({ sessions })).resume()
+    if (run === undefined) throw new Error('there is no open run')
+    expect(await texts(run)).toEqual(['one', 'two'])
+    await run.outcome
+    expect((await sessions.messages('r1')).map(({ content }) => content)).toEqual(['one', 'two'])
+  })
+
+  test.each(['close', 'cancel'] as const)('does not keep a %s waiting for a full disk', async (how) => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 0 })
+    const worker = await scene.worker('r1')
+    await worker.peer.send(events('r1', 1, 'one'))
+    let refusals = 0
+    let isFull = true
+    scene.onCommit = (batch) => {
+      if (!isFull || !batch.some((operation) => 'put' in operation && operation.put === 'entry'))
+        return Promise.resolve()
+      refusals += 1
+      return Promise.reject(new StoreError('STORAGE_FULL', 'the test says so'))
+    }
+    const runner = await scene.life()
+    await until(() => refusals > 0, 'a refusal')
+    const [run] = await runner.resume()
+    if (how === 'close') await runner.close()
+    else await run?.cancel('stop')
+    expect(await run?.outcome).toMatchObject(
+      how === 'close' ? { status: 'failed', code: 'CLOSED', mayStillRun: true } : { status: 'cancelled' },
+    )
+    isFull = false
+  })
+
+  test('has its last word also when the bus comes back late', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 1 })
+    const worker = await scene.worker('r1')
+    const runner = await scene.life({ partitionGraceMs: 100 })
+    scene.bus.cut('runner.me')
+    await worker.say({ lastSeq: 1 })
+    const [run] = await runner.resume()
+    expect(await Promise.race([run?.outcome, sleep(500, 'waits')])).toBe('waits')
+    scene.bus.restore('runner.me')
+    expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
+  })
+
+  test('of a restored backup is read, and not done again', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 2 })
+    await scene.restore()
+    const [run] = await (await scene.life()).resume()
+    if (run === undefined) throw new Error('there is no open run')
+    expect(await texts(run)).toEqual(['first words 1', 'first words 2'])
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'OUTCOME_UNKNOWN' })
+    expect(scene.executed).toEqual([])
+  })
+
+  test('signals no process that may be a stranger with its id', async () => {
+    await using scene = new Scene()
+    const stranger = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' })
+    const ended = once(stranger, 'exit')
+    await scene.left('r1', { attempt: { detached: { limits: {} }, pid: stranger.pid ?? 0 }, entries: 0 })
+    const [run] = await (await scene.life()).resume()
+    expect(await run?.outcome).toMatchObject({ status: 'completed' })
+    expect(await Promise.race([ended, sleep(300, 'lives')])).toBe('lives')
+    stranger.kill('SIGKILL')
   })
 })

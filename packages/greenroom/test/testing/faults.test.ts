@@ -209,9 +209,19 @@ describe('commits that go wrong', () => {
     expect(seen.events).toMatchObject(all)
   })
 
-  test('at the beginning of a run, nothing is sent and its outcome says so', async () => {
-    const seen = await suffer((faults) => faults.commit('fails'))
-    expect(seen.outcome).toMatchObject({ status: 'failed' })
+  test.each(['fails', 'lies'] as const)(
+    'one at the beginning of a run that %s is made again: it is begun once',
+    async (how) => {
+      const seen = await suffer((faults) => faults.commit(how))
+      expect(seen.happened).toEqual([`commit ${how}`])
+      expect(seen.outcome).toMatchObject({ output: 'done' })
+      expect(seen.begun).toEqual([1])
+    },
+  )
+
+  test('one at the beginning of a run that finds no room refuses it: nothing is sent', async () => {
+    const seen = await suffer((faults) => faults.commit('full'))
+    expect(seen.outcome).toMatchObject({ status: 'failed', code: 'STORAGE_FULL', retry: 'later' })
     expect(seen.begun).toEqual([])
   })
 })

@@ -223,7 +223,7 @@ export class Attempt {
 
   /** The attempt cannot be followed: its runner's connection or journal is of no more use. A detached one goes on. */
   break(error: unknown): void {
-    if (this.#isDetached) this.leave()
+    if (this.#isDetached && !this.#signal.aborted) this.leave()
     else this.#broken.reject(error)
   }
 
@@ -245,7 +245,9 @@ export class Attempt {
       this.#exceeded.abort()
       for (const timer of this.#timers) timer.cancel()
       this.#link.close()
-      for (const id of this.#steers) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
+      // Of one that is left its worker gets them.
+      const untaken = this.#isLeft ? [] : this.#steers
+      for (const id of untaken) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
     }
   }
 
@@ -373,7 +375,8 @@ export class Attempt {
   /** The worker is gone: what did it leave? */
   async #settle(): Promise<UntrippedEnd> {
     const late = new AbortController()
-    this.#after(this.#options.settleMs, () => late.abort())
+    // A detached worker is gone when its last word is stored: only the bus can say.
+    if (!this.#isDetached) this.#after(this.#options.settleMs, () => late.abort())
     try {
       const revoked = await this.#line.withdraw(this.ref, late.signal)
       if (revoked !== 'claimed' && !this.#mayHaveRun) return { how: 'unclaimed', why: 'gone' }

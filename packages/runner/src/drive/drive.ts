@@ -41,7 +41,7 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   /** Takes the terminal of an attempt that nobody follows, if it is wanted later: it is acknowledged when that is done. */
   readonly onStrayTerminal?: (ref: RunRef, delivery: Delivery) => Promise<void> | undefined
   /** The same for the stored entries of a detached one. */
-  readonly onStrayEvents?: (events: Events, delivery: Delivery) => Promise<void> | undefined
+  readonly onStrayEvents?: (events: Events, delivery: Delivery) => (() => Promise<void>) | undefined
 }
 
 /** Drives attempts over the bus. */
@@ -155,11 +155,12 @@ class Dispatch {
   #store(delivery: Delivery): boolean {
     try {
       const events = parseMessage('events', decodePayload(delivery.payload))
-      const stored = this.#onStrayEvents(events, delivery)
-      if (stored === undefined) return false
+      const store = this.#onStrayEvents(events, delivery)
+      if (store === undefined) return false
       const key = keyOf(events)
-      // What could not be stored stays on the bus, for the next life.
-      const done = stored
+      // One after the other: what is there has no gaps. What could not be stored stays on the bus, for the next life.
+      const done = (this.storing.get(key) ?? Promise.resolve())
+        .then(store)
         .then(() => acknowledge(delivery), this.#onError)
         .finally(() => {
           if (this.storing.get(key) === done) this.storing.delete(key)

@@ -2,7 +2,8 @@
  * A detached worker that an earlier life of the runner started.
  *
  * - *P4* It is gone when its process is seen dead, or when the bus gave it up. Where no process can be seen (another
- *   machine, another container) one that the bus does not show for `partitionGraceMs` is declared gone.
+ *   machine or container), or none be told from a stranger with its id, one that the bus does not show for
+ *   `partitionGraceMs` is declared gone, and none is ever signalled.
  */
 import { tailOf } from '@greenroom/bus/process'
 import type { Presence, ServedExecutor } from '@greenroom/proto'
@@ -27,6 +28,7 @@ export class AdoptedWorker implements PlacedWorker {
   readonly #options: LocalPlacementOptions
   readonly #process: LeftProcess | undefined
   readonly #lost = Promise.withResolvers<void>()
+  readonly #left = Promise.withResolvers<void>()
   #presence: Presence | undefined
   #isLeft = false
 
@@ -37,7 +39,8 @@ export class AdoptedWorker implements PlacedWorker {
     this.incarnation = incarnation
     this.pid = pid
     this.process = process
-    if (pid !== undefined && host === options.host) this.#process = leftProcess(pid, process, options.clock)
+    if (pid !== undefined && process !== undefined && host === options.host)
+      this.#process = leftProcess(pid, process, options.clock)
     this.gone = this.#end()
   }
 
@@ -62,8 +65,10 @@ export class AdoptedWorker implements PlacedWorker {
     void this.gone.then(() => timer.cancel())
   }
 
+  /** One that cannot be seen is fenced, on which it ends itself. */
   kill(): void {
-    this.#process?.kill('SIGKILL')
+    if (this.#process === undefined) this.#lost.resolve()
+    else this.#process.kill('SIGKILL')
   }
 
   /** Whether it goes on without this runner. */
@@ -74,6 +79,7 @@ export class AdoptedWorker implements PlacedWorker {
   leave(): void {
     this.#isLeft = true
     this.#process?.leave()
+    this.#left.resolve()
   }
 
   async #end(): Promise<WorkerEnd> {
@@ -81,9 +87,11 @@ export class AdoptedWorker implements PlacedWorker {
     const { clock, peer, outputOf, partitionGraceMs } = this.#options
     if (this.#process === undefined)
       clock.timer(partitionGraceMs, () => this.#presence === undefined && this.#lost.resolve(), { background: true })
-    const over = this.#process?.exited ?? this.#lost.promise
+    const over = Promise.race([this.#process?.exited ?? this.#lost.promise, this.#left.promise])
     const output = new Capture(tailOf(outputOf(address), over), (line) => this.log.add(line))
     await over
+    // Nobody here waits for it any more.
+    if (this.#isLeft) return new Promise<never>(() => undefined)
     peer.fence({ address, incarnation }).catch(() => undefined)
     await output.ended
     const message = ['the worker ended, and its runner did not see how', ...output.lines(8)].join('\n')

@@ -28,7 +28,7 @@ import { WorkerLog } from './worker-log.ts'
 /** How long a worker keeps what was not acknowledged, in times of `partitionGraceMs`. */
 const lingerGraces = 10
 /** How long a detached worker waits for its run, in milliseconds. */
-const detachedIdleMs = 60_000
+const detachedIdleMs = 600_000
 /** How long what a dead worker wrote may take to arrive: its own children may hold the pipe open. */
 const outputMs = 200
 
@@ -39,8 +39,12 @@ const outputMs = 200
  */
 export function createLocalPlacement(options: LocalPlacementOptions): Placement {
   const workers = new Map<string, LocalWorker | AdoptedWorker>()
+  /** Whom the bus shows, also those that nobody here follows yet. */
+  const shown = new Map<string, Presence>()
   const unwatch = options.peer.watch(options.presenceRole, ({ incarnation, state, presence }) => {
     const worker = workers.get(incarnation)
+    if (state === 'gone') shown.delete(incarnation)
+    else shown.set(incarnation, presence)
     if (state === 'gone') worker?.givenUp()
     else worker?.seen(presence)
   })
@@ -58,7 +62,12 @@ export function createLocalPlacement(options: LocalPlacementOptions): Placement 
       return workers.size
     },
     acquire: (need) => follow(new LocalWorker(options, need)),
-    adopt: (left) => follow(new AdoptedWorker(options, left)),
+    adopt(left) {
+      const worker = new AdoptedWorker(options, left)
+      const presence = shown.get(left.incarnation)
+      if (presence !== undefined) worker.seen(presence)
+      return follow(worker)
+    },
     settled,
     close() {
       unwatch()

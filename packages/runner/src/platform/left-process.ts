@@ -20,10 +20,10 @@ export interface LeftProcess {
  * Follows a process.
  *
  * @param pid - its id, which is its group's too
- * @param stamp - tells it from later ones with the same id; undefined where the system does not say
+ * @param stamp - tells it from later ones with the same id
  * @param clock - measures when to look
  */
-export function leftProcess(pid: number, stamp: string | undefined, clock: Clock): LeftProcess {
+export function leftProcess(pid: number, stamp: string, clock: Clock): LeftProcess {
   const { promise: exited, resolve } = Promise.withResolvers<void>()
   let isLeft = false
   const look = (): void => {

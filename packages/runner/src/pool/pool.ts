@@ -87,6 +87,8 @@ export interface Pool<Need extends PoolNeed, Worker extends PoolWorker> {
   acquire(need: Need, signal: AbortSignal): Promise<Lease<Worker>>
   /** Keeps so many workers for a need ready, in the background; what is asked for again replaces what was. */
   keepReady(name: string, count: number, need: () => Promise<Need>): void
+  /** A process that is none of its own has ended: there may be room now. */
+  noteRoom(): void
   /** What it has, and did. */
   stats(): PoolStats
   /** Ends every idle worker, and keeps none from now on. */

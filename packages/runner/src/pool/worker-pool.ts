@@ -118,6 +118,10 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     this.#changed()
   }
 
+  noteRoom(): void {
+    this.#changed()
+  }
+
   stats(): PoolStats {
     const entries = [...this.#entries]
     return {
