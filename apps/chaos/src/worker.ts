@@ -51,7 +51,8 @@ const program = defineExecutor({
       child.stderr.resume()
       for await (const line of createInterface({ input: child.stdout })) await tell(Number(line))
       const { code } = await child.exited
-      // Whoever stops the run stops the program.
+      // Whoever stops the run stops the program; when the runner dies, the program may hear of it first.
+      if (code === null) await sleep(1_000, undefined, { signal: ctx.signal })
       ctx.signal.throwIfAborted()
       if (code !== 0) ctx.fail('PROGRAM_KILLED', `the program ended with ${code}`)
     }),
