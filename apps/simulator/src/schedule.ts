@@ -55,15 +55,20 @@ class Schedule {
     await harm.end()
     if (!(await this.#world.until(() => program.isOver, boundMs)))
       checker.violate('I7', `it hangs: ${program.whatHangs}`)
-    // What is late still arrives.
-    await this.#world.until(() => false, 60_000)
+    await this.#settle()
     if (this.#world.needsAnotherLife) {
       if (!(await this.#world.renewRunner())) checker.violate('I7', 'the runner does not close')
       await this.#untilOver()
+      await this.#settle()
     }
     for (const task of program.tasks) await this.#checkTask(task)
     checker.finishMessages()
     await this.#close()
+  }
+
+  /** What is late still arrives, and workers that were told to leave are gone. */
+  async #settle(): Promise<void> {
+    await this.#world.until(() => false, 60_000)
   }
 
   get #isOver(): boolean {
