@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { mutations } from '../src/mutations.ts'
 import { runSchedule } from '../src/schedule.ts'
 
-const seedsPerTest = 100
+const seedsPerTest = 400
 /** Far above what it takes, far below what hanging would. */
 const timeout = 120_000
 
