@@ -96,11 +96,12 @@ export class Execution implements Run {
     this.#startedAt = earlier?.record.startedAt ?? clock.now()
     this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
-    this.#isTakingOver = earlier !== undefined && leftDetached(earlier) !== undefined && earlier.isRestored !== true
+    const left = earlier === undefined ? undefined : leftDetached(earlier)
+    this.#isTakingOver = left !== undefined && earlier?.isRestored !== true
     this.#isDetached = this.#spec.detached ?? around.config.roles.get(this.#spec.role)?.detached ?? this.#isTakingOver
     this.#isDurable = earlier !== undefined
-    // The one that is taken over goes on.
-    this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, this.#isTakingOver ? -1 : undefined))
+    // Of a detached one more may come.
+    this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, left === undefined ? undefined : -1))
     const { journal, sessions, ownSessions } = around
     this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions, clock })
     this.#recorder = new Recorder({
@@ -262,8 +263,7 @@ export class Execution implements Run {
   /** What an earlier life left is settled first: a plan is needed only for what follows. */
   async #goOn(earlier: OpenRun): Promise<LoopEnd> {
     const isTakenOver = this.#isTakingOver
-    if (!isTakenOver) this.#recall()
-    const leftOver = isTakenOver ? await this.#takeOver(earlier) : await settleLeftOver(this.#around, earlier)
+    const leftOver = isTakenOver ? await this.#takeOver(earlier) : await this.#settleLeftOver(earlier)
     if (isTakenOver && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
     const { signal } = this.#abort
     try {
@@ -277,6 +277,17 @@ export class Execution implements Run {
         return this.#overWith(leftOver, outcome ?? (signal.aborted ? cancelledBy(signal) : failedBy(error)))
     }
     return this.#overWith(leftOver, outcomeOfRestored(leftOver))
+  }
+
+  /** What the bus still has of it is stored by then. */
+  async #settleLeftOver(earlier: OpenRun): Promise<LeftOver | undefined> {
+    const leftOver = await settleLeftOver(this.#around, earlier)
+    if (leftOver?.record.detached !== undefined) {
+      const { ref } = leftOver
+      this.#feed.begin(ref.epoch, () => undefined, this.#around.journal.lastSeq(ref))
+    }
+    this.#recall()
+    return leftOver
   }
 
   /** Follows the attempt that goes on; undefined when it was left again. */

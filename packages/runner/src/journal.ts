@@ -264,9 +264,10 @@ export class Journal {
     return end === undefined && address === from && incarnation === fromIncarnation ? record : undefined
   }
 
-  /** Keeps the terminal of an attempt that nobody follows, until its run has an outcome; undefined when it has one. */
-  keepTerminal(ref: RunRef, { from, fromIncarnation, payload }: Delivery): Promise<void> | undefined {
-    if (this.#store.get('open', ref.runId) === undefined) return undefined
+  /** Keeps the terminal of an attempt that nobody follows, until its run has an outcome; undefined when nobody wants it. */
+  keepTerminal(ref: RunRef, delivery: Delivery): Promise<void> | undefined {
+    if (this.awaiting(ref, delivery) === undefined) return undefined
+    const { from, fromIncarnation, payload } = delivery
     const key = epochKey(ref)
     const keep: Operation = { put: 'terminal', key, meta: { from, fromIncarnation }, body: payload }
     return this.#store.commit([keep]).then(() => {

@@ -47,11 +47,15 @@ export async function settleLeftOver(
   const last = attempts.at(-1)
   if (last === undefined || last.end !== undefined) return undefined
   const { journal, config } = parts
-  const { epoch, lastSeq, ...record } = last
+  const { epoch, lastSeq: _lastSeq, ...record } = last
   const ref = { runId: run.runId, epoch }
-  const end = await settled(parts, ref, record, lastSeq)
+  const end = await settled(parts, ref, record)
   const terminal = end.how === 'terminal' ? end.terminal : undefined
-  const over = { how: terminal?.status ?? end.how, lastSeq: terminal?.lastSeq ?? lastSeq, at: config.clock.now() }
+  const over = {
+    how: terminal?.status ?? end.how,
+    lastSeq: terminal?.lastSeq ?? journal.lastSeq(ref),
+    at: config.clock.now(),
+  }
   return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
 }
 
@@ -59,7 +63,6 @@ async function settled(
   { drive, journal, config, isGone }: LeftOverParts,
   ref: RunRef,
   record: AttemptRecord,
-  lastSeq: number,
 ): Promise<UntrippedEnd> {
   const { address, incarnation, startedAt } = record
   const late = new AbortController()
@@ -69,7 +72,8 @@ async function settled(
       ref,
       worker: { address, incarnation, gone: () => isGone(record) },
       startedAt,
-      lastSeq,
+      isDetached: record.detached !== undefined,
+      lastSeq: () => journal.lastSeq(ref),
       kept: () => journal.keptTerminal(ref),
       signal: late.signal,
     })

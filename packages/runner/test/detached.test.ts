@@ -261,12 +261,17 @@ describe('a detached attempt of an earlier life', () => {
   test('is not believed by whoever was not its worker', async () => {
     await using scene = new Scene()
     await scene.left('r1', { attempt: left, entries: 1 })
+    const worker = await scene.worker('r1')
     const { peer } = await scene.worker('r2')
     await peer.send(events('r1', 2, 'forged'))
+    await worker.say({ lastSeq: 1 })
+    const terminal = { runId: 'r1', epoch: 1, status: 'completed', lastSeq: 1, output: 'forged', text: '' } as const
+    const payload = encodeMessage('terminal', terminal)
+    await peer.send({ to: 'runner.me', id: 'terminal-r1-1-forged', kind: 'terminal', payload, control: true })
     const runner = await scene.life()
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
     const [run] = await runner.resume()
-    expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
+    expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
     expect(await texts(await runner.attach('r1'))).toEqual(['first words 1'])
   })
 
@@ -339,16 +344,35 @@ describe('a detached attempt of an earlier life', () => {
     expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
   })
 
-  test('of a restored backup is read, and not done again', async () => {
-    await using scene = new Scene()
-    await scene.left('r1', { attempt: left, entries: 2 })
-    await scene.restore()
-    const [run] = await (await scene.life()).resume()
-    if (run === undefined) throw new Error('there is no open run')
-    expect(await texts(run)).toEqual(['first words 1', 'first words 2'])
-    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'OUTCOME_UNKNOWN' })
-    expect(scene.executed).toEqual([])
-  })
+  test.each([
+    [true, true],
+    [true, false],
+    [false, true],
+    [false, false],
+  ])(
+    'of a restored backup is read, and not done again (ended: %s, sessions in the journal: %s)',
+    async (hasEnded, isOwn) => {
+      await using scene = new Scene()
+      await scene.left('r1', { attempt: left, entries: 2 })
+      const worker = await scene.worker('r1')
+      await scene.restore()
+      // What it did since the backup waits on the bus.
+      await worker.peer.send(events('r1', 3, 'third', 'fourth'))
+      if (hasEnded) await worker.say({ lastSeq: 4 })
+      const sessions = createMemorySessions()
+      const [run] = await (await scene.life(isOwn ? {} : { sessions })).resume()
+      if (run === undefined) throw new Error('there is no open run')
+      const all = ['first words 1', 'first words 2', 'third', 'fourth']
+      expect(await texts(run)).toEqual(all)
+      expect(await run.outcome).toEqual(
+        hasEnded
+          ? { status: 'completed', output: 'its word', text: '' }
+          : expect.objectContaining({ status: 'failed', code: 'OUTCOME_UNKNOWN' }),
+      )
+      if (!isOwn) expect((await sessions.messages('r1')).map(({ content }) => content)).toEqual(all)
+      expect(scene.executed).toEqual([])
+    },
+  )
 
   test('signals no process that may be a stranger with its id', async () => {
     await using scene = new Scene()

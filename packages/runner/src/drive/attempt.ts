@@ -18,7 +18,6 @@
  */
 import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
 import {
-  encodePayload,
   GreenroomError,
   codeOf,
   parseEvent,
@@ -37,17 +36,15 @@ import {
   type Timer,
   type WireEvent,
 } from '@greenroom/proto'
-import { untilAbort } from '../abort.ts'
 import { encodeAssignment } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import type { AttemptOptions, HandedOver } from './attempt-options.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
+import { Markers, type Lane } from './markers.ts'
 import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
 
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
-/** What the runner's messages to itself follow: A4, and what follows upon a worker's death. */
-export type Lane = 'control' | 'data'
 
 /** A terminal, and how to have the bus forget it. */
 interface Held {
@@ -79,7 +76,8 @@ export class Attempt {
   readonly #silent = Promise.withResolvers<void>()
   readonly #terminal = Promise.withResolvers<void>()
   readonly #refused = Promise.withResolvers<void>()
-  readonly #marks = { control: Promise.withResolvers<void>(), data: Promise.withResolvers<void>() }
+  /** They follow A4, and what a worker that died had stored. */
+  readonly #markers: Markers
   #isLeft = false
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
@@ -113,6 +111,7 @@ export class Attempt {
     })
     if (peer.state !== 'attached') this.#limiter.hold('detached')
     this.ref = { runId: options.run.runId, epoch: options.run.epoch }
+    this.#markers = new Markers(peer, seams.clock, this.ref, 'marker')
     this.#link = createLinkReceiver({
       peer,
       to: options.worker.address,
@@ -200,7 +199,7 @@ export class Attempt {
 
   /** A message that it sent to the runner's own mailbox came back. */
   marked(lane: Lane): void {
-    this.#marks[lane].resolve()
+    this.#markers.cameBack(lane)
   }
 
   /** It goes on without this runner. */
@@ -382,8 +381,8 @@ export class Attempt {
       if (revoked !== 'claimed' && !this.#mayHaveRun) return { how: 'unclaimed', why: 'gone' }
       // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
       // delivered before a message that is stored there now.
-      if (this.#held === undefined) await this.#mark('control', late.signal)
-      if (this.#isDetached) await this.#mark('data', late.signal)
+      if (this.#held === undefined) await this.#markers.pass('control', late.signal, this.#terminal.promise)
+      if (this.#isDetached) await this.#markers.pass('data', late.signal)
     } catch (error) {
       if (!late.signal.aborted) throw error
     }
@@ -392,24 +391,12 @@ export class Attempt {
     return { how: 'lost', mayStillRun: false, ...this.#missing(this.#sent) }
   }
 
-  /** Waits until all is here that was stored in the runner's mailbox, on that lane, before now; a terminal ends it, too. */
-  async #mark(lane: Lane, signal: AbortSignal): Promise<void> {
-    const { address, incarnation } = this.#peer
-    const { runId, epoch } = this.ref
-    const payload = encodePayload({ ...this.ref, lane })
-    const id = `marker-${lane}-${runId}-${epoch}-${incarnation}`
-    const marker = { to: address, id, kind: 'marker', control: lane === 'control', payload }
-    await sendWhenRoom(this.#peer, marker, this.#seams.clock, { signal })
-    const over = lane === 'control' ? [this.#terminal.promise] : []
-    await untilAbort(signal, Promise.race([this.#marks[lane].promise, ...over]))
-  }
-
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */
   async #complete(): Promise<UntrippedEnd> {
     const { terminal, acknowledge: forget } = this.#held ?? {}
     if (terminal === undefined || forget === undefined)
       throw new GreenroomError('INTERNAL', 'an end without a terminal')
-    if (this.#isDetached) await this.#mark('data', new AbortController().signal)
+    if (this.#isDetached) await this.#markers.pass('data', new AbortController().signal)
     const last = terminal.lost?.first === undefined ? terminal.lastSeq : terminal.lost.first - 1
     let isGone = false
     const gone = this.#options.worker.gone.then(() => (isGone = true))

@@ -19,6 +19,7 @@ import { acknowledge, Attempt } from './attempt.ts'
 import type { AttemptOptions } from './attempt-options.ts'
 import type { LimiterSeams } from './limiter.ts'
 import { keyOf, LiveRegistry } from './live-registry.ts'
+import { laneOf } from './markers.ts'
 import { Orphan, type KeptTerminal, type OrphanOptions } from './orphan.ts'
 import type { UntrippedEnd } from './attempt-end.ts'
 
@@ -79,10 +80,6 @@ function isRef(value: unknown): value is RunRef {
   )
 }
 
-function laneOf(marker: object): 'control' | 'data' {
-  return 'lane' in marker && marker.lane === 'data' ? 'data' : 'control'
-}
-
 /** Leads what arrives in the runner's mailbox to the attempts in progress. */
 class Dispatch {
   readonly live = new LiveRegistry()
@@ -91,7 +88,7 @@ class Dispatch {
   /** Terminals whose keeping is under way, or failed. */
   readonly keeping = new Map<string, KeptTerminal>()
   /** Entries of detached attempts that are being stored, by attempt: the last of them. */
-  readonly storing = new Map<string, Promise<void>>()
+  readonly #storing = new Map<string, Promise<void>>()
   readonly #onStrayTerminal: NonNullable<DriveOptions['onStrayTerminal']>
   readonly #onStrayEvents: NonNullable<DriveOptions['onStrayEvents']>
   readonly #address: string
@@ -113,6 +110,12 @@ class Dispatch {
   /** Messages that belonged to no attempt in progress. */
   get strays(): number {
     return this.#strays
+  }
+
+  /** See {@link Drive.quiet}. */
+  async quiet(ref: RunRef): Promise<void> {
+    const key = keyOf(ref)
+    for (let done = this.#storing.get(key); done !== undefined; done = this.#storing.get(key)) await done
   }
 
   readonly onMessage = (delivery: Delivery): void => {
@@ -159,13 +162,13 @@ class Dispatch {
       if (store === undefined) return false
       const key = keyOf(events)
       // One after the other: what is there has no gaps. What could not be stored stays on the bus, for the next life.
-      const done = (this.storing.get(key) ?? Promise.resolve())
+      const done = (this.#storing.get(key) ?? Promise.resolve())
         .then(store)
         .then(() => acknowledge(delivery), this.#onError)
         .finally(() => {
-          if (this.storing.get(key) === done) this.storing.delete(key)
+          if (this.#storing.get(key) === done) this.#storing.delete(key)
         })
-      this.storing.set(key, done)
+      this.#storing.set(key, done)
       return true
     } catch (error) {
       this.#onError(error)
@@ -236,16 +239,14 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
       void attempt.ended.then(() => entry[Symbol.dispose]())
       return attempt
     },
-    async quiet(ref) {
-      for (let done = dispatch.storing.get(keyOf(ref)); done !== undefined; done = dispatch.storing.get(keyOf(ref)))
-        await done
-    },
+    quiet: (ref) => dispatch.quiet(ref),
     kept: (ref) => dispatch.keeping.get(keyOf(ref)),
     async settle(orphanOptions) {
       const key = keyOf(orphanOptions.ref)
       const kept = (): KeptTerminal | undefined => dispatch.keeping.get(key) ?? orphanOptions.kept()
       settlings += 1
-      const orphan = new Orphan(peer, options.clock, settlings, { ...orphanOptions, kept })
+      const quiet = (): Promise<void> => dispatch.quiet(orphanOptions.ref)
+      const orphan = new Orphan({ peer, clock: options.clock, id: settlings, quiet }, { ...orphanOptions, kept })
       dispatch.orphans.set(key, orphan)
       try {
         return await orphan.settle()

@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 export { createDrive, type Drive, type DriveOptions } from './drive.ts'
-export type { Attempt, Lane } from './attempt.ts'
+export type { Attempt } from './attempt.ts'
+export type { Lane } from './markers.ts'
 export type { AttemptOptions, DrivenWorker, HandedOver } from './attempt-options.ts'
 export type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 export type { KeptTerminal, OrphanOptions, OrphanWorker } from './orphan.ts'

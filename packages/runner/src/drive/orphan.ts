@@ -8,7 +8,7 @@
  * ```
  *
  * - *O1* Whatever its worker stored in the runner's mailbox was stored before it was fenced, so it is delivered before a
- *   message that the runner sends to itself after that.
+ *   message that the runner sends to itself after that, on the same lane: a detached one stored its entries, too.
  * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
  *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
  * - *O3* A last word that is at hand is believed, whatever else fails.
@@ -16,7 +16,6 @@
  *   an assignment that nobody withdraws would stay in its mailbox.
  */
 import {
-  encodePayload,
   limits,
   parseMessage,
   type Clock,
@@ -30,7 +29,7 @@ import {
 import { untilAbort } from '../abort.ts'
 import { runMessageId } from './assignment.ts'
 import type { UntrippedEnd } from './attempt-end.ts'
-import { sendWhenRoom } from './room-send.ts'
+import { Markers, type Lane } from './markers.ts'
 
 /** A worker of an earlier life. */
 export interface OrphanWorker {
@@ -62,34 +61,45 @@ export interface OrphanOptions {
   readonly worker: OrphanWorker
   /** When it was started, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** Whether its entries are in the runner's mailbox, where they are not stored yet. */
+  readonly isDetached: boolean
   /** The last of its events that is stored. */
-  readonly lastSeq: number
+  readonly lastSeq: () => number
   /** Its terminal, where it came before. */
   readonly kept: () => KeptTerminal | undefined
   /** Ends the waiting. */
   readonly signal: AbortSignal
 }
 
-/** How its drive tells one settling of an attempt from another. */
-export type SettlingId = number
+/** What its drive adds. */
+export interface OrphanSeams {
+  /** The runner's mailbox. */
+  readonly peer: Peer
+  readonly clock: Clock
+  /** Tells one settling of an attempt from another. */
+  readonly id: number
+  /** Resolves when the entries that came are stored, or cannot be. */
+  readonly quiet: () => Promise<void>
+}
 
 /** See O1 to O3, and O6. */
 export class Orphan {
   readonly ref: RunRef
   readonly #peer: Peer
   readonly #clock: Clock
+  readonly #quiet: () => Promise<void>
   readonly #options: OrphanOptions
-  readonly #id: SettlingId
-  readonly #marked = Promise.withResolvers<void>()
+  readonly #markers: Markers
   #held: Terminal | undefined
   #acknowledge: () => void = () => undefined
 
-  constructor(peer: Peer, clock: Clock, id: SettlingId, options: OrphanOptions) {
-    this.#id = id
+  constructor({ peer, clock, id, quiet }: OrphanSeams, options: OrphanOptions) {
     this.#peer = peer
     this.#clock = clock
+    this.#quiet = quiet
     this.#options = options
     this.ref = options.ref
+    this.#markers = new Markers(peer, clock, options.ref, `orphan-${id}`)
   }
 
   /** Whether a message with this sender is its worker's. */
@@ -104,9 +114,9 @@ export class Orphan {
     this.#acknowledge = () => void delivery.ack().catch(() => undefined)
   }
 
-  /** The message that the runner sent to itself came back (O1). */
-  marked(): void {
-    this.#marked.resolve()
+  /** A message that the runner sent to itself came back (O1). */
+  marked(lane: Lane): void {
+    this.#markers.cameBack(lane)
   }
 
   /**
@@ -115,14 +125,16 @@ export class Orphan {
    * @throws GreenroomError `ABORTED`; what the bus rejects with
    */
   async settle(): Promise<UntrippedEnd> {
-    const { worker, signal } = this.#options
+    const { worker, signal, isDetached } = this.#options
     const { address, incarnation } = worker
     try {
       const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
       if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
       const isGone = await untilAbort(signal, worker.gone())
       await untilAbort(signal, this.#peer.fence({ address, incarnation }))
-      await this.#mark()
+      await this.#markers.pass('control', signal)
+      if (isDetached) await this.#markers.pass('data', signal)
+      await untilAbort(signal, this.#quiet())
       const word = this.#word()
       return word === undefined ? { how: 'lost', mayStillRun: !isGone } : this.#ended(word)
     } catch (error) {
@@ -153,23 +165,13 @@ export class Orphan {
 
   /** What nobody can vouch for any more: deltas are not stored, so some of it may have been read. */
   #missing(last: number): { eventsLost?: EventRange } {
-    const first = this.#options.lastSeq + 1
+    const first = this.#options.lastSeq() + 1
     return last < first ? {} : { eventsLost: { first, last } }
   }
 
   #mayHaveRun(): boolean {
     const { startedAt, lastSeq, kept } = this.#options
     const isForgotten = this.#clock.now() - startedAt > limits.dedupeWindowMs / 2
-    return isForgotten || lastSeq > 0 || this.#held !== undefined || kept() !== undefined
-  }
-
-  async #mark(): Promise<void> {
-    const { signal } = this.#options
-    const { runId, epoch } = this.ref
-    const payload = encodePayload(this.ref)
-    const id = `orphan-${runId}-${epoch}-${this.#peer.incarnation}-${this.#id}`
-    const marker = { to: this.#peer.address, id, kind: 'marker', control: true, payload }
-    await sendWhenRoom(this.#peer, marker, this.#clock, { signal })
-    await untilAbort(signal, this.#marked.promise)
+    return isForgotten || lastSeq() > 0 || this.#held !== undefined || kept() !== undefined
   }
 }
