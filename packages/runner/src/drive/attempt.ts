@@ -10,21 +10,15 @@
  * take over ─► revoke: withdrawn → unclaimed · claimed → wait, as above        (a detached one of an earlier life)
  * ```
  *
- * - *A1* Only frames of this epoch, from this worker's address and incarnation, are looked at.
  * - *A2* `unclaimed` is proof that nothing ran: the broker withdrew the assignment.
  * - *A3* A worker that does not end within the cancel grace and a second is ended by force, whatever it waits for.
- * - *A4* Of a detached run the bus stores each entry (R10). One that is stored is acknowledged when it is committed; all that
- *   were stored are here when a message has come that the runner sent to itself afterwards, on the lane of data.
+ * - *A4* Of a detached run the bus stores each entry (R10): all that were stored are here when a message has come that the
+ *   runner sent to itself afterwards, on the lane of data.
  */
-import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
 import {
   GreenroomError,
   codeOf,
-  parseEvent,
-  parseMessage,
   type Delivery,
-  type EventRange,
-  type Events,
   type LiveMessage,
   type Outgoing,
   type Peer,
@@ -32,9 +26,7 @@ import {
   type RunMessages,
   type RunRef,
   type SteerMode,
-  type Terminal,
   type Timer,
-  type WireEvent,
 } from '@greenroom/proto'
 import { encodeAssignment } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
@@ -43,14 +35,9 @@ import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
 import { Markers, type Lane } from './markers.ts'
 import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
+import { WorkerReports } from './worker-reports.ts'
 
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
-
-/** A terminal, and how to have the bus forget it. */
-interface Held {
-  readonly terminal: Terminal
-  readonly acknowledge: () => void
-}
 
 const resumeMs = 500
 /** In times of `settleMs`: a worker that has lost its connection may take one of it to come back, or else is gone. */
@@ -67,29 +54,19 @@ export class Attempt {
   readonly #options: AttemptOptions
   readonly #peer: Peer
   readonly #seams: LimiterSeams
-  readonly #link: LinkReceiver
+  readonly #reports: WorkerReports
   readonly #line: WorkerLine
   readonly #limiter: Limiter
   readonly #exceeded = new AbortController()
   /** Aborts when its caller or a limit ends it. */
   readonly #signal: AbortSignal
   readonly #silent = Promise.withResolvers<void>()
-  readonly #terminal = Promise.withResolvers<void>()
-  readonly #refused = Promise.withResolvers<void>()
   /** They follow A4, and what a worker that died had stored. */
   readonly #markers: Markers
   #isLeft = false
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
-  #claimed = false
-  #held: Held | undefined
-  /** What a detached worker's heartbeats told last. */
-  #progress = 0
-  /** The greatest event number that the worker is known to have sent. */
-  #sent = 0
-  #arrived = Promise.withResolvers<void>()
   #cancelling = false
-  readonly #steers = new Set<string>()
   readonly #timers = new Set<Timer>()
 
   constructor(peer: Peer, seams: LimiterSeams, options: AttemptOptions) {
@@ -112,13 +89,14 @@ export class Attempt {
     if (peer.state !== 'attached') this.#limiter.hold('detached')
     this.ref = { runId: options.run.runId, epoch: options.run.epoch }
     this.#markers = new Markers(peer, seams.clock, this.ref, 'marker')
-    this.#link = createLinkReceiver({
+    this.#reports = new WorkerReports({
       peer,
-      to: options.worker.address,
-      ref: this.ref,
       clock: seams.clock,
+      limiter: this.#limiter,
+      ref: this.ref,
       received: isHandedOver(run) ? run.received : 0,
-      deliver: (first, events) => this.#record(first, events),
+      onBroken: this.#broken.reject,
+      attempt: options,
     })
     this.#broken.promise.catch(() => undefined)
     this.ended = this.#live()
@@ -130,12 +108,12 @@ export class Attempt {
 
   /** How many events have arrived. */
   get received(): number {
-    return this.#link.received
+    return this.#reports.received
   }
 
   /** Whether the worker has claimed the run. */
   get isAccepted(): boolean {
-    return this.#claimed
+    return this.#reports.isAccepted
   }
 
   /** What it used so far. */
@@ -145,56 +123,28 @@ export class Attempt {
 
   /** All events up to this one are safe: see R4. */
   ack(upTo: number): void {
-    this.#link.ack(upTo)
-    this.#watchWindow()
+    this.#reports.ack(upTo)
   }
 
   /** Says something to the executor; its receipt comes by `onSteerReceipt`, or never when the attempt ends first. */
   steer(steerId: string, text: string, mode: SteerMode): void {
-    this.#steers.add(steerId)
+    this.#reports.steered(steerId)
     this.#line.send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
   }
 
-  /** Whether a frame with this sender and reference is this attempt's (A1). */
-  owns(ref: RunRef, { from, fromIncarnation }: Pick<LiveMessage, 'from' | 'fromIncarnation'>): boolean {
-    const { worker } = this.#options
-    return ref.epoch === this.ref.epoch && from === worker.address && fromIncarnation === worker.incarnation
+  /** See {@link WorkerReports.owns}. */
+  owns(ref: RunRef, sender: Pick<LiveMessage, 'from' | 'fromIncarnation'>): boolean {
+    return this.#reports.owns(ref, sender)
   }
 
-  /** A live message of this attempt's worker: its kind, and its payload as it was decoded. */
+  /** See {@link WorkerReports.live}. */
   live(kind: string, content: unknown): void {
-    if (kind === 'events') {
-      const events = parseMessage('events', content)
-      this.#sent = Math.max(this.#sent, events.first + events.events.length - 1)
-      this.#accept()
-      this.#link.receive(events)
-    } else if (kind === 'heartbeat') {
-      const heartbeat = parseMessage('heartbeat', content)
-      this.#sent = Math.max(this.#sent, heartbeat.lastSentSeq)
-      this.#accept()
-      // A reader who is behind holds nothing up as long as there is room.
-      if (heartbeat.waiting === 0) this.#limiter.release('window')
-      else this.#watchWindow()
-      // Deltas do not come here, and are progress all the same.
-      if (this.#isDetached && heartbeat.progressSeq > this.#progress) this.#limiter.events([])
-      this.#progress = heartbeat.progressSeq
-      this.#limiter.heartbeat(heartbeat)
-      this.#link.heartbeat(heartbeat)
-    } else if (kind === 'accepted') this.#accept()
+    this.#reports.live(kind, content)
   }
 
-  /** A durable message of this attempt's worker, and its payload as it was decoded. */
+  /** See {@link WorkerReports.durable}. */
   durable(delivery: Delivery, content: unknown): void {
-    if (delivery.kind === 'terminal')
-      return this.#over({ terminal: parseMessage('terminal', content), acknowledge: () => acknowledge(delivery) })
-    if (delivery.kind === 'events') return this.#keep(delivery, parseMessage('events', content))
-    if (delivery.kind === 'refused') this.#refused.resolve()
-    if (delivery.kind === 'steer-receipt') {
-      const receipt = parseMessage('steer-receipt', content)
-      this.#steers.delete(receipt.steerId)
-      this.#options.onSteerReceipt?.(receipt)
-    }
-    acknowledge(delivery)
+    this.#reports.durable(delivery, content)
   }
 
   /** A message that it sent to the runner's own mailbox came back. */
@@ -211,7 +161,7 @@ export class Attempt {
   /** The runner's mailbox is attached again. */
   attached(): void {
     this.#limiter.release('detached')
-    this.#link.attached()
+    this.#reports.attached()
     if (this.#cancelling) this.#hintCancel()
   }
 
@@ -243,9 +193,9 @@ export class Attempt {
       // Nothing of the assignment is sent any more.
       this.#exceeded.abort()
       for (const timer of this.#timers) timer.cancel()
-      this.#link.close()
+      this.#reports.close()
       // Of one that is left its worker gets them.
-      const untaken = this.#isLeft ? [] : this.#steers
+      const untaken = this.#isLeft ? [] : this.#reports.unanswered
       for (const id of untaken) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
     }
   }
@@ -282,8 +232,8 @@ export class Attempt {
     const onAbort = turn('cancel')
     if (signal.aborted) onAbort()
     else signal.addEventListener('abort', onAbort, { once: true })
-    void this.#terminal.promise.then(turn('terminal'))
-    void this.#refused.promise.then(turn('refused'))
+    void this.#reports.terminal.then(turn('terminal'))
+    void this.#reports.refused.then(turn('refused'))
     void this.#silent.promise.then(turn('silent'))
     void worker.gone.then(turn('gone'))
     const begun = isHandedOver(run) ? this.#takeOver(run, turn('withdrawn')) : this.#assign(run)
@@ -309,39 +259,11 @@ export class Attempt {
   async #takeOver({ kept }: HandedOver, onWithdrawn: () => void): Promise<void> {
     const { worker } = this.#options
     if (kept !== undefined && this.owns(this.ref, kept))
-      this.#over({ terminal: kept.terminal, acknowledge: kept.acknowledge ?? (() => undefined) })
+      this.#reports.over({ terminal: kept.terminal, acknowledge: kept.acknowledge ?? (() => undefined) })
     const revoked = await this.#line.withdraw(this.ref)
-    if (revoked === 'claimed' || this.#mayHaveRun) return this.#accept()
+    if (revoked === 'claimed' || this.#reports.mayHaveRun) return this.#reports.accept()
     worker.kill()
     onWithdrawn()
-  }
-
-  /** What the broker says proves nothing against it. */
-  get #mayHaveRun(): boolean {
-    const { run } = this.#options
-    return this.#claimed || (isHandedOver(run) && run.received > 0)
-  }
-
-  /** Its executor has ended. */
-  #over(held: Held): void {
-    this.#held ??= held
-    this.#accept()
-    this.#limiter.terminal(this.#held.terminal)
-    this.#options.onTerminal?.()
-    this.#terminal.resolve()
-  }
-
-  /** A4 */
-  #keep(delivery: Delivery, events: Events): void {
-    this.#accept()
-    this.#link.receive(events)
-    // They come in order; should they not, they come again.
-    if (this.#link.received < events.first + events.events.length - 1) return void delivery.nack({ delayMs: resumeMs })
-    this.#options.flushed().then(
-      () => acknowledge(delivery),
-      // Whoever follows it next gets them.
-      () => undefined,
-    )
   }
 
   /** Takes the assignment back. A worker that has it all the same is ended. */
@@ -352,9 +274,9 @@ export class Attempt {
   }
 
   async #cancel(): Promise<UntrippedEnd> {
-    const over = Promise.race([this.#terminal.promise, this.#options.worker.gone])
+    const over = Promise.race([this.#reports.terminal, this.#options.worker.gone])
     const revoked = await Promise.race([this.#line.withdraw(this.ref), over.then(() => undefined)])
-    if (revoked !== undefined && revoked !== 'claimed' && !this.#mayHaveRun)
+    if (revoked !== undefined && revoked !== 'claimed' && !this.#reports.mayHaveRun)
       return { how: 'unclaimed', why: 'cancelled' }
     if (revoked !== undefined) {
       this.#cancelling = true
@@ -367,8 +289,8 @@ export class Attempt {
 
   /** Waits for the terminal, or the worker's end (which A3 brings about). */
   async #end(): Promise<UntrippedEnd> {
-    await Promise.race([this.#terminal.promise, this.#options.worker.gone])
-    return this.#held === undefined ? this.#settle() : this.#complete()
+    await Promise.race([this.#reports.terminal, this.#options.worker.gone])
+    return this.#reports.held === undefined ? this.#settle() : this.#complete()
   }
 
   /** The worker is gone: what did it leave? */
@@ -378,22 +300,22 @@ export class Attempt {
     if (!this.#isDetached) this.#after(this.#options.settleMs, () => late.abort())
     try {
       const revoked = await this.#line.withdraw(this.ref, late.signal)
-      if (revoked !== 'claimed' && !this.#mayHaveRun) return { how: 'unclaimed', why: 'gone' }
+      if (revoked !== 'claimed' && !this.#reports.mayHaveRun) return { how: 'unclaimed', why: 'gone' }
       // Whatever the worker stored in the runner's mailbox was stored before its incarnation was declared gone, so it is
       // delivered before a message that is stored there now.
-      if (this.#held === undefined) await this.#markers.pass('control', late.signal, this.#terminal.promise)
+      if (this.#reports.held === undefined) await this.#markers.pass('control', late.signal, this.#reports.terminal)
       if (this.#isDetached) await this.#markers.pass('data', late.signal)
     } catch (error) {
       if (!late.signal.aborted) throw error
     }
-    if (this.#held !== undefined) return this.#complete()
+    if (this.#reports.held !== undefined) return this.#complete()
     await this.#options.flushed()
-    return { how: 'lost', mayStillRun: false, ...this.#missing(this.#sent) }
+    return { how: 'lost', mayStillRun: false, ...this.#reports.missing() }
   }
 
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */
   async #complete(): Promise<UntrippedEnd> {
-    const { terminal, acknowledge: forget } = this.#held ?? {}
+    const { terminal, acknowledge: forget } = this.#reports.held ?? {}
     if (terminal === undefined || forget === undefined)
       throw new GreenroomError('INTERNAL', 'an end without a terminal')
     if (this.#isDetached) await this.#markers.pass('data', new AbortController().signal)
@@ -402,14 +324,14 @@ export class Attempt {
     const gone = this.#options.worker.gone.then(() => (isGone = true))
     let unanswered = 0
     // A worker forgets a run in the end (R5), and cannot say so.
-    while (this.#link.received < last && !isGone && unanswered * resumeMs < patience * this.#options.settleMs) {
+    while (this.#reports.received < last && !isGone && unanswered * resumeMs < patience * this.#options.settleMs) {
       const repeat = Promise.withResolvers<void>()
       const timer = this.#after(resumeMs, () => {
-        this.#link.attached()
+        this.#reports.attached()
         if (this.#peer.state === 'attached') unanswered += 1
         repeat.resolve()
       })
-      const arrived = this.#arrived.promise.then(() => (unanswered = 0))
+      const arrived = this.#reports.arrived.then(() => (unanswered = 0))
       await Promise.race([arrived, gone, repeat.promise])
       timer.cancel()
     }
@@ -419,43 +341,8 @@ export class Attempt {
       terminal,
       confirm: () => this.#line.publish('terminal-ack', { ...this.ref, lastSeq: terminal.lastSeq }),
       acknowledge: forget,
-      ...this.#missing(terminal.lastSeq),
+      ...this.#reports.missing(terminal.lastSeq),
     }
-  }
-
-  #missing(last: number): { eventsLost?: EventRange } {
-    const first = this.#link.received + 1
-    return last < first ? {} : { eventsLost: { first, last } }
-  }
-
-  #record(first: number, events: readonly WireEvent[]): void {
-    try {
-      const parsed = events.map(parseEvent)
-      this.#limiter.events(parsed)
-      this.#options.record(first, parsed)
-      this.#watchWindow()
-    } catch (error) {
-      // They are not sent again: what cannot be recorded now never can.
-      this.#broken.reject(error)
-    }
-    this.#arrived.resolve()
-    this.#arrived = Promise.withResolvers()
-  }
-
-  /**
-   * What is here and not acknowledged waits for a slow reader, or for storage: until a heartbeat says that nothing waits
-   * for room, its worker may.
-   */
-  #watchWindow(): void {
-    if (this.#link.received > this.#link.acked) this.#limiter.hold('window')
-    else this.#limiter.release('window')
-  }
-
-  #accept(): void {
-    if (this.#claimed) return
-    this.#claimed = true
-    this.#limiter.accepted()
-    this.#options.onAccepted?.()
   }
 
   #cancelMessage(): RunMessages['cancel'] {
@@ -475,13 +362,4 @@ export class Attempt {
 
 function isHandedOver(run: Run | HandedOver): run is HandedOver {
   return 'received' in run
-}
-
-/**
- * Removes a message for good. Nobody waits for it: an ack that is lost with the connection is repeated by the peer.
- *
- * @param delivery - what was dealt with
- */
-export function acknowledge(delivery: Delivery): void {
-  delivery.ack().catch(() => undefined)
 }

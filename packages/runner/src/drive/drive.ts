@@ -15,13 +15,14 @@ import {
 } from '@greenroom/proto'
 import { residentMb } from '../platform/memory.ts'
 import { whenDrained } from '../platform/turn.ts'
-import { acknowledge, Attempt } from './attempt.ts'
+import { Attempt } from './attempt.ts'
 import type { AttemptOptions } from './attempt-options.ts'
 import type { LimiterSeams } from './limiter.ts'
 import { keyOf, LiveRegistry } from './live-registry.ts'
 import { laneOf } from './markers.ts'
 import { Orphan, type KeptTerminal, type OrphanOptions } from './orphan.ts'
 import type { UntrippedEnd } from './attempt-end.ts'
+import { acknowledge } from './worker-reports.ts'
 
 /** What a drive is made of. */
 export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
