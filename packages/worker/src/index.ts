@@ -3,7 +3,8 @@
  *
  * - `executor` what users define · `context` what it may do while it runs · `program` programs that end with the run
  * - `serve` the worker process · `provisioning` what it is told · `platform/` its edges
- * - `worker` the loop over a mailbox · `order` reading a run · `attempt` one execution · `ending` how it ended
+ * - `worker`, `worker-loop` the loop over a mailbox · `runner-line` what it says
+ * - `order` reading a run · `attempt` one execution · `ending` how it ended
  * - `validate` inputs and outputs · `secret` who may see what
  * - `steering-inbox`, `history-shelf`, `ledger` what a loop remembers
  * - `echo`, `command` executors to start with

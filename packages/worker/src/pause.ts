@@ -1,3 +1,4 @@
+/** Waiting by a clock. */
 import type { Clock } from '@greenroom/proto'
 
 /**
@@ -20,4 +21,20 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     })
     signal?.addEventListener('abort', onAbort, { once: true })
   })
+}
+
+/**
+ * Waits for something, but no longer than that.
+ *
+ * @param clock - the clock
+ * @param withinMs - how long at most
+ * @param event - what is waited for
+ * @returns whether it came
+ */
+export async function within(clock: Clock, withinMs: number, event: Promise<void>): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<false>()
+  const timer = clock.timer(withinMs, () => resolve(false))
+  const hasCome = await Promise.race([event.then(() => true), promise])
+  timer.cancel()
+  return hasCome
 }
