@@ -350,6 +350,14 @@ describe('a detached attempt of an earlier life', () => {
     expect(scene.executed).toEqual([])
   })
 
+  test('whose process nobody can see is not tried again when the bus has lost it: it may still run', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: { ...left, host: 'elsewhere' }, entries: 1, role: 'again' })
+    const [run] = await (await scene.life({ partitionGraceMs: 100 })).resume()
+    expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: true })
+    expect(scene.executed).toEqual([])
+  })
+
   test('signals no process that may be a stranger with its id', async () => {
     await using scene = new Scene()
     const stranger = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' })
