@@ -2,8 +2,10 @@
  * The checker: what must hold of a schedule.
  *
  * - *I1* Every run that was started has exactly one outcome, to its caller and in the journal, in all lives of the runner; a
- *   job's handler is called with it, once in each life at most, and only once when there is one life.
- * - *I2* No (run, epoch) executes twice; no two epochs of a run overlap; epochs grow.
+ *   job's handler is called with it, once in each life at most, and only once when there is one life. Nothing executes after
+ *   its outcome was told, but what that says may still run.
+ * - *I2* No (run, epoch) executes twice; no two epochs of a run overlap; epochs grow. What is lost, and cannot still run,
+ *   does not.
  * - *I3* Only what was claimed executes, and what was withdrawn never does. What was claimed is not tried again unless it
  *   is declared idempotent, or failed by its executor's own words.
  * - *I4* What was receipted is delivered, unless it was taken back or its receiver is gone; first deliveries keep the order
@@ -15,6 +17,7 @@
  * - *I8* What was promised is there in the next life of the runner, what executes is recorded, and the outcome is unknown
  *   only of what a worker may have claimed.
  * - *I9* A worker that is told that its life is over ends at once.
+ * - *I10* A detached run goes on without its runner: what its worker did to the end, and left, is its outcome.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
@@ -35,6 +38,8 @@ export interface Execution {
   /** The tag for its next entry. */
   tag(): string
   isOver: boolean
+  /** Whether its executor came to an end. */
+  isDone: boolean
 }
 
 /** An entry as the journal has it. */
@@ -69,6 +74,7 @@ export class Checker {
   readonly #last = new Map<string, number>()
   readonly #runs = new Map<string, number>()
   readonly #gone = new Set<string>()
+  readonly #saidAll = new Set<string>()
   readonly #outcomes = new Map<string, Outcome>()
   readonly #told = new Map<string, number>()
   /** Runs whose outcome was given out without a record, as their runner said. */
@@ -104,12 +110,16 @@ export class Checker {
       tags.push(next)
       return next
     }
-    const execution: Execution = { job, epoch, address, tags, tag, isOver: false }
+    const execution: Execution = { job, epoch, address, tags, tag, isOver: false, isDone: false }
     for (const other of this.#executions) if (other.job === job) this.#compare(other, execution)
     this.#executions.push(execution)
     const recorded = this.#recordedRuns(job)
     if (recorded.length === 0) this.violate('I8', `job ${job}.${epoch} executes and is not recorded`)
-    const message = recorded.flatMap((runId) => this.#messages.get(`${address} run-${runId}-${epoch}`) ?? []).at(0)
+    const runId = recorded.find((id) => this.#messages.has(`${address} run-${id}-${epoch}`)) ?? ''
+    const before = this.#unrecorded.has(runId) ? undefined : this.#outcomes.get(runId)
+    if (before !== undefined && !mayStillRun(before))
+      this.violate('I1', `${runId} ended as ${before.status}, and job ${job}.${epoch} executes`)
+    const message = this.#messages.get(`${address} run-${runId}-${epoch}`)
     if (message?.claimed !== true) this.violate('I3', `job ${job}.${epoch} executes without a claim`)
     if (message?.revoked === 'withdrawn') this.violate('I3', `job ${job}.${epoch} was withdrawn and executes`)
     return execution
@@ -126,11 +136,17 @@ export class Checker {
   ended(execution: Execution): void {
     this.#trace.add(`executed ${execution.job}.${execution.epoch}`)
     execution.isOver = true
+    execution.isDone = true
   }
 
-  /** A worker is no more: neither is what it executed. */
-  gone(address: string): void {
+  /**
+   * A worker is no more: neither is what it executed.
+   *
+   * @param hasSaidAll - it was detached, and left in order
+   */
+  gone(address: string, hasSaidAll = false): void {
     this.#trace.add(`gone ${address}`)
+    if (hasSaidAll) this.#saidAll.add(address)
     this.#gone.add(address)
     for (const execution of this.#executions) if (execution.address === address) execution.isOver = true
   }
@@ -232,6 +248,9 @@ export class Checker {
     const lost = outcome.eventsLost === undefined ? '' : `, lost from ${outcome.eventsLost.first} on`
     this.#trace.add(`outcome ${job} ${words}${lost}`)
     this.#compareOutcome(runId, outcome, 'before, now')
+    const isDead = codeOf(outcome) === 'WORKER_LOST' && !mayStillRun(outcome)
+    for (const { epoch, isOver } of this.#executions.filter((one) => isDead && one.job === job))
+      if (!isOver) this.violate('I2', `job ${job}.${epoch} still runs, and its worker is lost`)
     this.#outcomes.set(runId, outcome)
   }
 
@@ -282,11 +301,14 @@ export class Checker {
     const own = this.#outcomes.get(runId)
     if (own === undefined) return this.violate('I7', `job ${index} has no outcome`)
     // A runner that takes nothing new has nobody who could ask for it either; a full disk takes nothing of a run.
-    const code = own.status === 'failed' ? own.code : undefined
-    const isRefused = code === 'CLOSED' || (code === 'STORAGE_FULL' && !isThere && !isScheduled)
+    const why = codeOf(own)
+    const isRefused = why === 'CLOSED' || (why === 'STORAGE_FULL' && !isThere && !isScheduled)
     if (recorded.length !== 1 && !(isRefused && recorded.length === 0))
       this.violate('I1', `job ${index} has ${recorded.length} outcomes in the journal`)
     for (const outcome of recorded) this.#compareOutcome(runId, outcome, 'to its caller, in the journal')
+    const last = this.#executions.filter(({ job }) => job === index).at(-1)
+    if (why === 'WORKER_LOST' && last?.isDone === true && this.#saidAll.has(last.address))
+      this.violate('I10', `job ${index}.${last.epoch} was done, and its worker left in order: ${why}`)
     const told = this.#told.get(runId) ?? 0
     if (told < Number(isScheduled) || told > (isScheduled ? lives : 0))
       this.violate('I1', `the handler of job ${index} was called ${told} times in ${lives} lives`)
@@ -372,4 +394,12 @@ export class Checker {
       next = end + 1
     }
   }
+}
+
+function codeOf(outcome: Outcome): string | undefined {
+  return outcome.status === 'failed' ? outcome.code : undefined
+}
+
+function mayStillRun(outcome: Outcome): boolean {
+  return outcome.status === 'failed' && outcome.mayStillRun === true
 }

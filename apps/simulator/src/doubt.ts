@@ -22,6 +22,7 @@ export function needlessDoubt(world: World, life: RunnerLife, runId: string, out
   const receipt = brokerDisk.store?.get('receipt', `${address}/run-${runId}-${epoch}`)?.meta['state']
   const wasClaimed = receipt === 'claimed' || journal.entries(runId).some((entry) => entry.epoch === epoch)
   const isOld = clock.now() - at > memoryMs
+  if (world.isDetached(address) && !isOld) return `${runId} is unknown, and its worker outlives its runner`
   const hasWaited = outcome.mayStillRun === true && clock.monotonic() - life.beganAt >= graceMs
   return wasClaimed || isOld || hasWaited
     ? undefined

@@ -29,11 +29,14 @@ const kinds = [
 const deaths = ['kill runner', 'kill runner', 'kill runner', 'power cut'] as const
 /** Since there are queues. */
 const losses = ['kill consumer', 'kill consumer', 'cut queue', 'blip queue', 'two days'] as const
-type Kind = (typeof kinds | typeof deaths | typeof losses)[number]
+/** Since runs are detached. */
+const partings = ['part detached', 'part detached'] as const
+type Kind = (typeof kinds | typeof deaths | typeof losses | typeof partings)[number]
 const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
   1: kinds,
   2: [...kinds, ...deaths],
   3: [...kinds, ...deaths, ...losses],
+  4: [...kinds, ...deaths, ...losses, ...partings],
 }
 
 /** Lets things go wrong, and, where they do not end by themselves, ends them again. */
@@ -46,19 +49,35 @@ export class Harm {
   /** How long the machine slept so far, in virtual milliseconds. */
   sleptMs = 0
   #isOver = false
+  /** The runner dies as soon as so many outcomes more were told; 0: it does not. */
+  #toldUntilDeath: number
 
   constructor(world: World, chance: Chance) {
     this.#world = world
     this.#chance = chance
+    this.#toldUntilDeath = world.generation >= 4 && chance.happens(0.4) ? chance.between(1, 6) : 0
+  }
+
+  /** A caller has an outcome: it must outlast this very moment. */
+  told(): void {
+    if (this.#isOver || this.#toldUntilDeath === 0) return
+    this.#toldUntilDeath -= 1
+    if (this.#toldUntilDeath > 0) return
+    this.#note('kill runner as it tells')
+    this.#world.killRunner('with workers', this.#absence())
   }
 
   /** Something goes wrong now. */
   strike(): void {
     if (this.#isOver) return
     const kind = this.#chance.one(drawn[this.#world.generation])
-    this.happened.push(kind)
-    this.#world.trace.add(`FAULT ${kind}`)
+    this.#note(kind)
     this.#do(kind)
+  }
+
+  #note(what: string): void {
+    this.happened.push(what)
+    this.#world.trace.add(`FAULT ${what}`)
   }
 
   /** The machine sleeps, when it was told to: all time passes before anything notices. */
@@ -109,6 +128,8 @@ export class Harm {
       case 'two days':
         this.#sleepMs = 2 * 24 * 3_600_000
         return
+      case 'part detached':
+        return this.#partDetached()
       case 'cut worker':
         return worker?.cut(this.#duration())
       case 'cut runner':
@@ -171,6 +192,15 @@ export class Harm {
     const host = this.#chance.oneOf(queues?.hosts ?? []) ?? ''
     network.cut(host)
     clock.timer(this.#duration(), () => network.restore(host))
+  }
+
+  /** A detached worker and its runner lose each other, the one for longer than the grace. */
+  #partDetached(): void {
+    const chance = this.#chance
+    const worker = chance.oneOf(this.#world.detached)
+    if (worker === undefined) return
+    worker.cut(chance.one([20_000, 60_000, 90_000]))
+    if (chance.happens(0.7)) this.#world.killRunner('alone', this.#absence())
   }
 
   #absence(): number {

@@ -10,6 +10,7 @@ import type { Store } from '@greenroom/store'
 import type { Executors } from '@greenroom/worker'
 import { ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
 import { storeWith } from './tampered-store.ts'
+import { detachedDir } from './detached-dir.ts'
 import type { World } from './world.ts'
 
 /** A runner with the executors of the simulator. */
@@ -60,12 +61,13 @@ export class RunnerLife {
     )
     const runner = await createRunner<Executors, Roles<Executors>>({
       worker: {
+        canDetach: true,
         launch: (spec) => this.#launch(spec),
         hasEnded: (address) => (this.#world.workers.get(address)?.state ?? 'ended') === 'ended',
       },
       roles: this.#world.roles,
       bus,
-      dataDir: null,
+      dataDir: this.#world.generation < 4 ? null : detachedDir,
       openStore: (schema) => this.#mortal(this.#world.openJournal(schema, this.number)),
       ...this.#world.ownSessions,
       admission: { maxExecuting, maxProcesses },
@@ -103,8 +105,8 @@ export class RunnerLife {
     network.die(this.host)
     runnerDisk.cut()
     for (const worker of this.workers.filter(({ state }) => state !== 'ended')) {
-      if (how === 'alone') worker.orphan()
-      else worker.kill()
+      if (how === 'with workers') worker.kill()
+      else if (!this.#world.isDetached(worker.address)) worker.orphan()
     }
   }
 

@@ -35,7 +35,8 @@ function print(line: string): void {
 
 const first = whole(options.seed === undefined ? 'from' : 'seed', options.seed ?? options.from)
 const count = options.seed === undefined ? whole('seeds', options.seeds) : 1
-const generation: Generation = options.generation === '1' ? 1 : options.generation === '2' ? 2 : latest
+const generations: readonly Generation[] = [1, 2, 3, 4]
+const generation = generations.find((one) => String(one) === options.generation) ?? latest
 const how = { generation, ...(options.trace === true ? { show: print } : {}) }
 
 function tally(into: Map<string, number>, names: readonly string[]): void {

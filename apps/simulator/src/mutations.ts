@@ -11,10 +11,13 @@ import {
   type Peer,
   type PeerOptions,
 } from '@greenroom/proto'
-import type { Operation, Store } from '@greenroom/store'
+import type { Operation, Store, StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
 import type { QueueBounds } from './queues.ts'
 import { storeWith } from './tampered-store.ts'
+
+/** Whose a client of the broker is. */
+export type Who = 'runner' | 'worker' | 'detached' | 'queue'
 
 /** A broken promise. */
 export interface Mutation {
@@ -22,7 +25,7 @@ export interface Mutation {
   /** What is broken. */
   readonly says: string
   /** `life`: which one of the runner. */
-  readonly bus?: (bus: Bus, who: 'runner' | 'worker' | 'queue', life: number) => Bus
+  readonly bus?: (bus: Bus, who: Who, life: number) => Bus
   readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
   /** What the broker is told in place of what it should be. */
   readonly broker?: Partial<QueueBounds>
@@ -46,7 +49,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'no-claim',
     says: 'a worker executes before its claim is confirmed',
-    bus: (bus, who) => (who === 'worker' ? busWith(bus, {}, claimUnasked) : bus),
+    bus: (bus, who) => (isWorker(who) ? busWith(bus, {}, claimUnasked) : bus),
   },
   {
     name: 'no-proof',
@@ -108,7 +111,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'deaf-to-fence',
     says: 'a worker ignores that it was fenced, and goes on as another incarnation',
-    bus: (bus, who) => (who === 'worker' ? undead(bus) : bus),
+    bus: (bus, who) => (isWorker(who) ? undead(bus) : bus),
   },
   {
     name: 'resume-no-proof',
@@ -134,6 +137,22 @@ export const mutations: readonly Mutation[] = [
           }
         : store,
   },
+  {
+    name: 'no-take-over',
+    says: 'a next life of the runner takes a detached attempt for an ordinary one',
+    store: (store, whose, life) =>
+      whose === 'runner' && life > 1
+        ? {
+            ...storeWith(store, {}),
+            scan: (name, range) => store.scan(name, range).map(name === 'attempt' ? ordinary : (record) => record),
+          }
+        : store,
+  },
+  {
+    name: 'no-last-word',
+    says: 'a detached worker leaves before its last word is stored',
+    bus: (bus, who) => (who === 'detached' ? wordless(bus) : bus),
+  },
   { name: 'no-letters', says: 'poison comes again for ever', broker: { maxAttempts: 1_000 } },
   { name: 'no-quota', says: 'a mailbox takes more than it may', broker: { mailboxMessages: 1_000 } },
   {
@@ -147,6 +166,16 @@ export const mutations: readonly Mutation[] = [
     bus: (bus, who) => (who === 'queue' ? immortal(bus) : bus),
   },
 ]
+
+function isWorker(who: Who): boolean {
+  return who === 'worker' || who === 'detached'
+}
+
+/** An attempt's record without a word that its worker outlives its runner. */
+function ordinary(record: StoredRecord): StoredRecord {
+  const { detached: _detached, ...meta } = record.meta
+  return { ...record, meta }
+}
 
 /** A bus whose peers come back under another name when their life is over. */
 function undead(bus: Bus): Bus {
@@ -171,12 +200,30 @@ function nackAtOnce(delivery: Delivery): Delivery {
 
 /** A bus that forgets how long messages live. */
 function immortal(bus: Bus): Bus {
+  return sending(
+    bus,
+    (send) =>
+      ({ ttlMs: _ttlMs, ...message }, waiting) =>
+        send(message, waiting),
+  )
+}
+
+/** A bus that says of last words that they are stored, and stores none. */
+function wordless(bus: Bus): Bus {
+  return sending(
+    bus,
+    (send) => (message, waiting) =>
+      message.kind === 'terminal' ? Promise.resolve({ seq: 1, duplicate: false }) : send(message, waiting),
+  )
+}
+
+/** A bus whose peers send otherwise. */
+function sending(bus: Bus, otherwise: (send: Peer['send']) => Peer['send']): Bus {
   return {
     ...busWith(bus, {}),
     async attach(options: PeerOptions) {
       const peer = await bus.attach(options)
-      const send: Peer['send'] = ({ ttlMs: _ttlMs, ...message }, waiting) => peer.send(message, waiting)
-      return { ...peerWith(peer, {}), send }
+      return { ...peerWith(peer, {}), send: otherwise((message, waiting) => peer.send(message, waiting)) }
     },
   }
 }
@@ -240,7 +287,9 @@ function busWith(
   onLive: (message: LiveMessage) => LiveMessage = (message) => message,
 ): Bus {
   return {
-    capabilities: bus.capabilities,
+    get capabilities() {
+      return bus.capabilities
+    },
     async attach(options: PeerOptions) {
       const peer = await bus.attach({
         ...options,

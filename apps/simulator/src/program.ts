@@ -234,8 +234,10 @@ export class Program {
   }
 
   #ended(task: Task, runId: string, outcome: Outcome, life: RunnerLife): void {
-    const { checker } = this.#world
+    const { checker, harm, trace } = this.#world
+    if (isLeft(outcome)) return trace.add(`job ${task.job.index} goes on without its runner`)
     task.outcome = outcome
+    harm.told()
     checker.outcome(task.job.index, runId, outcome)
     const doubt = needlessDoubt(this.#world, life, runId, outcome)
     if (doubt !== undefined) checker.violate('I8', doubt)
@@ -256,7 +258,10 @@ export class Program {
       if (reader === 'leaves' && (task.read?.length ?? 0) >= 3) break
       if (readMs > 0) await this.#pause(readMs)
     }
-    if (!life.isOver) task.isRead = true
+    if (life.isOver) return
+    // What ends because its runner leaves is read on in the next life.
+    const hasLeft = reader === 'leaves' && (task.read?.length ?? 0) >= 3
+    if (hasLeft || !isLeft(await run.outcome)) task.isRead = true
   }
 
   async #after(life: RunnerLife, run: Run, last: ReadEvent): Promise<AsyncIterable<ReadEvent>> {
@@ -287,8 +292,15 @@ export class Program {
     return (await this.#alive?.runner?.sessions.messages(`session-${job.index}`)) ?? []
   }
 
-  #specOf({ job }: Task): { role: string; task: string; input: number; session?: string } {
+  #specOf({ job }: Task): { role: string; task: string; input: number; session?: string; detached?: boolean } {
     const spec = { role: job.role, task: `job ${job.index}`, input: job.index }
-    return this.#world.generation === 1 ? spec : { ...spec, session: `session-${job.index}` }
+    if (this.#world.generation === 1) return spec
+    const detached = this.#world.manner.detached.has(job.index) ? { detached: true } : {}
+    return { ...spec, session: `session-${job.index}`, ...detached }
   }
+}
+
+/** Whether that is no outcome: its runner closed, and the run goes on. */
+function isLeft(outcome: Outcome): boolean {
+  return outcome.status === 'failed' && outcome.code === 'CLOSED' && outcome.mayStillRun === true
 }

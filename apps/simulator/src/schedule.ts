@@ -7,6 +7,8 @@ import { World, type Report, type WorldOptions } from './world.ts'
 const harmMs = 90_000
 /** All is over after this, in virtual milliseconds: the longest limit is `totalMs`. */
 const boundMs = 1_800_000
+/** So long a detached worker waits for its run, and may take to leave, in milliseconds. */
+const detachedIdleMs = 660_000
 /** After this nobody has used a mailbox for too long, in milliseconds. */
 const mailboxTtlMs = 8 * 24 * 3_600_000
 
@@ -68,7 +70,11 @@ class Schedule {
 
   /** What is late still arrives, and workers that were told to leave are gone. */
   async #settle(): Promise<void> {
-    await this.#world.until(() => false, 60_000)
+    const world = this.#world
+    await world.until(() => false, 60_000)
+    // One whose runner died before it had a run for it waits for one.
+    if (!(await world.until(() => world.detached.length === 0, detachedIdleMs)))
+      world.checker.violate('I6', `${world.detached.length} detached workers do not leave`)
   }
 
   get #isOver(): boolean {

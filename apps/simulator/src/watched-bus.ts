@@ -11,7 +11,9 @@ import type { Trace } from './trace.ts'
  */
 export function watchBus(bus: Bus, checker: Checker, trace: Trace, onFenced: () => void): Bus {
   return {
-    capabilities: bus.capabilities,
+    get capabilities() {
+      return bus.capabilities
+    },
     async attach(options) {
       const { address, onMessage } = options
       const peer = await bus.attach({
@@ -30,7 +32,7 @@ export function watchBus(bus: Bus, checker: Checker, trace: Trace, onFenced: () 
 function watchDelivery(delivery: Delivery, to: string, checker: Checker, trace: Trace): Delivery {
   const { id, kind, seq, attempt } = delivery
   trace.add(`deliver ${kind} ${id} to ${to}, attempt ${attempt}`)
-  if (attempt === 1 && checker.isNew(to, id)) checker.inOrder(to, isControl(kind) ? 'control' : 'data', seq)
+  if (attempt === 1 && checker.isNew(to, id)) checker.inOrder(to, laneOf(kind, id), seq)
   checker.delivered(to, id)
   const acked = (promise: Promise<void>): Promise<void> => {
     promise.then(
@@ -59,8 +61,9 @@ function watchDelivery(delivery: Delivery, to: string, checker: Checker, trace: 
 }
 
 /** The lanes of one mailbox: control overtakes data. */
-function isControl(kind: string): boolean {
-  return kind !== 'run' && kind !== 'history'
+function laneOf(kind: string, id: string): 'control' | 'data' {
+  const isData = ['run', 'history', 'events'].includes(kind) || id.startsWith('marker-data-')
+  return isData ? 'data' : 'control'
 }
 
 function watchPeer(peer: Peer, checker: Checker, trace: Trace): Peer {

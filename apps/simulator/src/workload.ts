@@ -96,10 +96,12 @@ export interface Manner {
   readonly sessionsMs: number | undefined
   /** Whether the runner has one more life after all is done, which finds nothing to do. */
   readonly endsTwice: boolean
+  /** Jobs that go on without their runner, by index. */
+  readonly detached: ReadonlySet<number>
 }
 
 /** Draws it. */
-export function drawManner(chance: Chance, jobs: readonly Job[]): Manner {
+export function drawManner(chance: Chance, jobs: readonly Job[], canDetach: boolean): Manner {
   return {
     hows: jobs.map(({ scheduled }) => {
       const how = chance.one<How>(['run', 'start', 'start', 'keyed'])
@@ -108,6 +110,7 @@ export function drawManner(chance: Chance, jobs: readonly Job[]): Manner {
     declares: chance.happens(0.5),
     sessionsMs: chance.happens(0.3) ? chance.one([0, 1, 500]) : undefined,
     endsTwice: chance.happens(0.2),
+    detached: new Set(canDetach ? jobs.flatMap(({ index }) => (chance.happens(0.35) ? [index] : [])) : []),
   }
 }
 
@@ -118,5 +121,6 @@ export function plainManner(jobs: readonly Job[]): Manner {
     declares: false,
     sessionsMs: undefined,
     endsTwice: false,
+    detached: new Set(),
   }
 }

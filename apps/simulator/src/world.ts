@@ -26,7 +26,7 @@ import { RunnerLife } from './life.ts'
 import { Program } from './program.ts'
 import { Queues } from './queues.ts'
 import { LiveLane } from './live-lane.ts'
-import type { Mutation } from './mutations.ts'
+import type { Mutation, Who } from './mutations.ts'
 import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
 import { Trace } from './trace.ts'
@@ -48,11 +48,11 @@ export interface Report {
 
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
- * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues.
+ * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims.
  */
-export type Generation = 1 | 2 | 3
+export type Generation = 1 | 2 | 3 | 4
 /** What new seeds are drawn with. */
-export const latest: Generation = 3
+export const latest: Generation = 4
 
 /** How to run a schedule. */
 export interface WorldOptions {
@@ -93,6 +93,7 @@ export class World {
   readonly #mutation: Mutation | undefined
   #brokerClock: ProcessClock | undefined
   #isEnding = false
+  readonly #detached = new Set<string>()
   readonly #sessions: SessionStore | undefined
   /** Spawns that are refused. */
   refusals = 0
@@ -116,7 +117,7 @@ export class World {
     this.journal = new Journal(this.runnerDisk)
     const { jobs } = this.workload
     const manners = this.chance.child()
-    this.manner = generation === 1 ? plainManner(jobs) : drawManner(manners, jobs)
+    this.manner = generation === 1 ? plainManner(jobs) : drawManner(manners, jobs, generation >= 4)
     const { sessionsMs } = this.manner
     this.#sessions = sessionsMs === undefined ? undefined : slowSessions(clock, sessionsMs)
     this.program = new Program(this, this.chance.child())
@@ -268,7 +269,7 @@ export class World {
   /** A client of the broker, as whoever lives there. */
   client(
     host: string,
-    who: 'runner' | 'worker' | 'queue',
+    who: Who,
     { clock = this.clock, life = 1 }: { readonly clock?: Clock; readonly life?: number } = {},
   ): Bus {
     const { network, checker, trace } = this
@@ -280,7 +281,8 @@ export class World {
       socket: network.socketOf(host),
     })
     const onFenced = (): void => {
-      if (who === 'worker') this.clock.timer(1, () => checker.fenced(host, this.workers.get(host)?.state))
+      if (who === 'worker' || who === 'detached')
+        this.clock.timer(1, () => checker.fenced(host, this.workers.get(host)?.state))
     }
     const watched = watchBus(client, checker, trace, onFenced)
     return this.#mutation?.bus?.(watched, who, life) ?? watched
@@ -293,7 +295,7 @@ export class World {
     const isOver = (): boolean => this.workers.get(address)?.state === 'ended'
     const launcher = createInProcessLauncher({
       bus: {
-        client: () => this.client(address, 'worker'),
+        client: () => this.client(address, spec.output === undefined ? 'worker' : 'detached'),
         cut: () => network.cut(address),
         restore: () => network.restore(address),
       },
@@ -306,10 +308,11 @@ export class World {
       refuse: () => this.#refusal(),
     })
     this.trace.add(`launch ${spec.role} ${address}`)
+    if (spec.output !== undefined) this.#detached.add(address)
     const launched = launcher.launch(spec)
-    void launched.exited.then(() => {
+    void launched.exited.then(({ code }) => {
       network.restore(address)
-      checker.gone(address)
+      checker.gone(address, code === 0 && this.isDetached(address))
     })
     return this.#mutation?.launched?.(launched) ?? launched
   }
@@ -318,6 +321,16 @@ export class World {
     if (this.refusals === 0) return undefined
     this.refusals -= 1
     return new Error('no worker can be started: injected fault')
+  }
+
+  /** Whether a worker outlives its runner. */
+  isDetached(address: string): boolean {
+    return this.#detached.has(address)
+  }
+
+  /** Those that do, and have not ended. */
+  get detached(): InProcessWorker[] {
+    return this.living.filter(({ address }) => this.isDetached(address))
   }
 
   /** Workers that have not ended. */

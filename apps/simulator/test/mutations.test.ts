@@ -3,24 +3,14 @@ import { describe, expect, test } from 'vitest'
 import { mutations } from '../src/mutations.ts'
 import { runSchedule } from '../src/schedule.ts'
 
-const seedsPerTest = 400
+const seedsPerTest = 100
 /** Far above what it takes, far below what hanging would. */
 const timeout = 120_000
 
 describe('what is broken on purpose is noticed', () => {
-  // The others take longer: `npm run simulate -- --mutations`.
-  const quick = [
-    'no-claim',
-    'no-fence',
-    'no-proof',
-    'early-ack',
-    'resume-no-proof',
-    'resume-no-attempts',
-    'no-letters',
-    'no-quota',
-    'no-delay',
-  ]
-  test.for(mutations.filter(({ name }) => quick.includes(name)))('$name: $says', { timeout }, async (mutation) => {
+  // These take longer: `npm run simulate -- --mutations`.
+  const slow = ['no-end', 'early-claim', 'early-revoke']
+  test.for(mutations.filter(({ name }) => !slow.includes(name)))('$name: $says', { timeout }, async (mutation) => {
     let violations: readonly string[] = []
     for (let seed = 1; seed <= seedsPerTest && violations.length === 0; seed += 1)
       ({ violations } = await runSchedule(seed, { mutation }))

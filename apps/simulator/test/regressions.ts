@@ -48,4 +48,6 @@ export const regressions: readonly {
     generation: 3,
     was: 'a cancelled run whose begin was in doubt was not told to a session store elsewhere',
   },
+  { seed: 404, generation: 4, was: 'an ack that was not answered for half a day was given up, and its message held' },
+  { seed: 556, generation: 4, was: 'the same in a queue, behind which nothing came any more' },
 ]

@@ -41,7 +41,7 @@ import { checkNames, checkPayload } from '@greenroom/proto'
 import { Connection, type ConnectionOptions, type ConnectionOutcome } from './connection.ts'
 import { Holding } from './holding.ts'
 import { nextTurn } from './platform/tick.ts'
-import { Requests } from './requests.ts'
+import { Requests, type Lasting } from './requests.ts'
 import { Watches } from './watches.ts'
 
 /** What every peer of one bus shares. */
@@ -94,7 +94,7 @@ export class ClientPeer implements Peer {
       this.#connection?.send(frame, control),
     )
     this.#holding = new Holding({
-      request: (verdict) => this.#ask((req) => encodeFrame({ ...verdict, req }), true),
+      request: (verdict) => this.#ask((req) => encodeFrame({ ...verdict, req }), true, undefined, 'peer'),
       defer: options.defer,
     })
     this.#watches = new Watches({
@@ -171,7 +171,7 @@ export class ClientPeer implements Peer {
   /** Shows a newer token on the present connection; the next one will show it anyway. */
   async renew(token: string): Promise<void> {
     if (this.#state !== 'attached') return
-    await this.#ask((req) => encodeFrame({ t: 'renew', req, token }), true, undefined, true)
+    await this.#ask((req) => encodeFrame({ t: 'renew', req, token }), true, undefined, 'connection')
   }
 
   drain(): Promise<void> {
@@ -346,14 +346,14 @@ export class ClientPeer implements Peer {
 
   // ─── requests ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #ask(encode: (req: number) => Uint8Array, control: boolean, signal?: AbortSignal, transient = false): Promise<Ok> {
+  #ask(encode: (req: number) => Uint8Array, control: boolean, signal?: AbortSignal, lasts?: Lasting): Promise<Ok> {
     if (this.#ended !== undefined) return Promise.reject(new GreenroomError(this.#ended.code, this.#ended.message))
     if (signal?.aborted === true) return Promise.reject(aborted(signal, 'the call'))
     return new Promise((resolve, reject) => {
       const req = this.#requests.next()
       const frame = encode(req)
       if (signal === undefined) {
-        this.#requests.add(req, { frame, control, transient, accept: resolve, reject })
+        this.#requests.add(req, { frame, control, lasts, accept: resolve, reject })
         return
       }
       const forget = onAbort(signal, () => {
@@ -368,7 +368,7 @@ export class ClientPeer implements Peer {
         forget()
         reject(error)
       }
-      this.#requests.add(req, { frame, control, transient, accept, reject: refuse })
+      this.#requests.add(req, { frame, control, lasts, accept, reject: refuse })
     })
   }
 
@@ -379,7 +379,7 @@ export class ClientPeer implements Peer {
     this.#requests.add(req, {
       frame: encodeFrame({ t: 'watch', req, role }),
       control: true,
-      transient: true,
+      lasts: 'connection',
       accept: ({ members }) => {
         if (members !== undefined) this.#watches.snapshot(role, members)
       },

@@ -6,19 +6,28 @@
  *   nacks, revocations and fences say the same when they are said twice.
  * - *Q3* `COMMIT_UNKNOWN` is no answer: the request is repeated a little later.
  * - *Q4* What is unanswered for half of the dedupe window ends as `OUTCOME_UNKNOWN`: the broker may soon have forgotten
- *   that it saw it.
+ *   that it saw it. Nothing older is repeated, also when its timer did not fire yet: as after a sleep.
  */
 import { GreenroomError } from '@greenroom/proto'
 import type { Clock, ErrorFrame, Ok, Timer } from '@greenroom/proto'
 import { toError } from './connection.ts'
+
+/**
+ * How long a request is repeated.
+ *
+ * - `connection`: it says something about this connection only: when that is lost, it is over, as if answered with a bare `ok`
+ * - `window`: Q4
+ * - `peer`: it settles a message that this peer holds, which the broker does not forget before the peer ends
+ */
+export type Lasting = 'connection' | 'window' | 'peer'
 
 /** A request. */
 export interface Request {
   readonly frame: Uint8Array
   /** Whether it overtakes data. */
   readonly control: boolean
-  /** It says something about this connection only: when that is lost, it is over, as if answered with a bare `ok`. */
-  readonly transient?: boolean
+  /** = 'window' */
+  readonly lasts?: Lasting | undefined
   readonly accept: (ok: Ok) => void
   readonly reject: (error: GreenroomError) => void
 }
@@ -92,13 +101,14 @@ export class Requests {
   repeat(dedupeWindowMs: number): void {
     this.#giveUpMs = dedupeWindowMs / 2
     this.#unknown.clear()
+    this.#expire()
     for (const entry of this.#open.values()) this.#push(entry.frame, entry.control)
   }
 
   /** Ends what was about the connection that is lost now. */
   lost(): void {
     for (const [req, entry] of this.#open) {
-      if (entry.transient !== true) continue
+      if (entry.lasts !== 'connection') continue
       this.#open.delete(req)
       entry.accept({ t: 'ok', req })
     }
@@ -131,6 +141,7 @@ export class Requests {
 
   #askAgain(): void {
     this.#again = undefined
+    this.#expire()
     for (const req of this.#unknown) {
       const entry = this.#open.get(req)
       if (entry !== undefined) this.#push(entry.frame, entry.control)
@@ -140,23 +151,24 @@ export class Requests {
 
   /** One timer for all: the oldest stands first. */
   #expireAfter(delayMs: number): Timer {
-    return this.#clock.timer(
-      delayMs,
-      () => {
-        this.#expiry = undefined
-        const now = this.#clock.monotonic()
-        for (const [req, entry] of this.#open) {
-          const left = entry.since + this.#giveUpMs - now
-          if (left > 0) {
-            this.#expiry = this.#expireAfter(left)
-            break
-          }
-          this.#open.delete(req)
-          entry.reject(new GreenroomError('OUTCOME_UNKNOWN', 'not confirmed for half of the dedupe window'))
-        }
-        this.#settled()
-      },
-      { background: true },
-    )
+    return this.#clock.timer(delayMs, () => this.#expire(), { background: true })
+  }
+
+  /** Q4 */
+  #expire(): void {
+    this.#expiry?.cancel()
+    this.#expiry = undefined
+    const now = this.#clock.monotonic()
+    for (const [req, entry] of this.#open) {
+      if (entry.lasts === 'peer') continue
+      const left = entry.since + this.#giveUpMs - now
+      if (left > 0) {
+        this.#expiry = this.#expireAfter(left)
+        break
+      }
+      this.#open.delete(req)
+      entry.reject(new GreenroomError('OUTCOME_UNKNOWN', 'not confirmed for half of the dedupe window'))
+    }
+    this.#settled()
   }
 }

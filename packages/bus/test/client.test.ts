@@ -598,6 +598,47 @@ describe('calls', () => {
     expect(ends).toEqual(['early OUTCOME_UNKNOWN', 'late OUTCOME_UNKNOWN'])
   })
 
+  test('what is older than half of the dedupe window is not repeated by who wakes up while it reconnects', async () => {
+    const clock = createManualClock()
+    await using it = await attached({}, { clock })
+    const old = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
+    old.catch(() => undefined)
+    await it.client.next('send')
+    it.client.cut()
+    const reconnecting = it.broker.client()
+    await until(() => it.peer.state === 'lost')
+    clock.jump(5_000)
+    const client = await reconnecting
+    await client.welcome()
+    const { header } = await client.next('attach')
+    // It sleeps: nothing fires before what came meanwhile is read.
+    clock.suspend(48 * 3_600_000, { quietly: true })
+    client.say({ t: 'ok', req: header.req })
+    await until(() => it.peer.state === 'attached')
+    it.peer.send({ to: 'you', id: 's2', kind: 'note', payload }).catch(() => undefined)
+    expect((await client.next('send')).header.id).toBe('s2')
+    await expect(old).rejects.toThrow(failure('OUTCOME_UNKNOWN'))
+  })
+
+  test('an ack is repeated however old it is: its message is held until it is confirmed', async () => {
+    const clock = createManualClock()
+    const delivered = Promise.withResolvers<Delivery>()
+    await using it = await attached({ onMessage: delivered.resolve }, { clock })
+    it.client.deliver('m1')
+    const acked = (await delivered.promise).ack()
+    acked.catch(() => undefined)
+    await it.client.next('ack')
+    it.client.cut()
+    const reconnecting = it.broker.client()
+    await until(() => it.peer.state === 'lost')
+    clock.suspend(48 * 3_600_000)
+    const client = await reconnecting
+    expect((await client.attach()).held).toEqual(['m1'])
+    const { header } = await client.next('ack')
+    client.say({ t: 'ok', req: header.req ?? -1 })
+    await acked
+  })
+
   test('an aborted call is forgotten: it is not repeated, and its late answer is ignored', async () => {
     await using it = await attached()
     const stop = new AbortController()

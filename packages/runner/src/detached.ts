@@ -7,6 +7,7 @@
  *   begin with.
  * - *Z3* Whoever takes it over enforces no total time: nobody knows how long it executed meanwhile, but for its worker, which
  *   does (R10).
+ * - *Z4* One that the bus has lost may still run, until its process is known to have ended.
  */
 import { parseEvent, type Clock, type Delivery, type Events } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
@@ -70,6 +71,8 @@ export interface TakeOverParts {
   readonly admission: Admission
   readonly config: Pick<Config, 'clock' | 'cancelGraceMs' | 'partitionGraceMs' | 'roles'>
   readonly pool: Pick<Pool<never, never>, 'noteRoom'>
+  /** Waits for the end of a worker of an earlier life; false when nobody knows. */
+  readonly isGone: (record: AttemptRecord) => Promise<boolean>
   /** Ends the run. */
   readonly signal: AbortSignal
   /** Aborts when its runner leaves it. */
@@ -88,7 +91,7 @@ export interface TakeOverParts {
  * @returns undefined when it was left again
  */
 export async function takeOver(
-  { drive, journal, placement, pool, admission, config, signal, left, hooks, onAttempt }: TakeOverParts,
+  { drive, journal, placement, pool, admission, config, isGone, signal, left, hooks, onAttempt }: TakeOverParts,
   { record: { runId, role }, attempts }: OpenRun,
 ): Promise<LeftOver | undefined> {
   const last = attempts.at(-1)
@@ -126,12 +129,12 @@ export async function takeOver(
   if (end.how === 'left') return undefined
   const terminal = end.how === 'terminal' ? end.terminal : undefined
   const over = { how: terminal?.status ?? end.how, lastSeq: attempt.received, at: config.clock.now() }
+  const settled = { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
+  if (end.how !== 'lost') return settled
   return {
-    ref,
-    end,
-    record: { ...record, end: over },
-    usage: terminal?.usage ?? journal.usageOf(ref),
-    ...(end.how === 'lost' ? { lost: (await worker.gone).message } : {}),
+    ...settled,
+    end: { ...end, mayStillRun: !(await isGone(record).catch(() => false)) },
+    lost: (await worker.gone).message,
   }
 }
 

@@ -1,5 +1,5 @@
 /** Runs that go on without their runner. */
-import { encodeMessage, type ReadEvent } from '@greenroom/proto'
+import { encodeMessage, type Peer, type PeerOptions, type ReadEvent } from '@greenroom/proto'
 import { StoreError } from '@greenroom/store'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -394,6 +394,40 @@ describe('a detached attempt of an earlier life', () => {
       expect(scene.executed).toEqual([])
     },
   )
+
+  test('whose process nobody can see is not tried again when the bus has lost it: it may still run', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: { ...left, host: 'elsewhere' }, entries: 1, role: 'again' })
+    const [run] = await (await scene.life({ partitionGraceMs: 100 })).resume()
+    expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: true })
+    expect(scene.executed).toEqual([])
+  })
+
+  test('that left while its runner was away from the bus is gone after the grace', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: { ...left, host: 'elsewhere' }, entries: 1 })
+    const worker = await scene.worker('r1')
+    worker.peer.announce({ role: 'worker-of.me', slots: 0 })
+    // Over a new connection the bus only misses whoever left meanwhile.
+    const bus = scene.bus.client()
+    const attach = bus.attach.bind(bus)
+    Object.assign(bus, {
+      attach: async (options: PeerOptions) => {
+        const peer = await attach(options)
+        const watch = peer.watch.bind(peer)
+        const missing: Peer['watch'] = (role, listener) =>
+          watch(role, (change) => listener(change.state === 'gone' ? { ...change, state: 'suspect' } : change))
+        return Object.assign(peer, { watch: missing })
+      },
+    })
+    const runner = await scene.life({ bus, partitionGraceMs: 200 })
+    const [run] = await runner.resume()
+    await until(() => run?.status().phase === 'running', 'taking over')
+    await worker.say({ lastSeq: 1 })
+    await worker.peer.drain()
+    expect(await run?.outcome).toMatchObject({ status: 'completed' })
+    await until(() => runner.stats().processes === 0, 'the end of the worker')
+  })
 
   test('signals no process that may be a stranger with its id', async () => {
     await using scene = new Scene()

@@ -1,4 +1,5 @@
 /** What another process appends to a file, as a stream. */
+import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { systemClock } from '@greenroom/proto'
@@ -20,6 +21,8 @@ export function tailOf(path: string, over: Promise<unknown>): Readable {
 async function* chunksOf(path: string, over: Promise<unknown>): AsyncGenerator<Uint8Array> {
   let isOver = false
   const ended = over.then(() => (isOver = true))
+  // Where there is nothing to read nobody waits for a disk.
+  if (!existsSync(path)) return
   const file = await open(path).catch(() => undefined)
   if (file === undefined) return
   try {

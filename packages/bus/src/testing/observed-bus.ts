@@ -26,7 +26,9 @@ export type LiveOutgoing = Parameters<Peer['publish']>[0]
 export function observeBus(bus: Bus, observer: BusObserver): Bus {
   const step = (name: string): void => observer.onStep?.(name)
   return {
-    capabilities: bus.capabilities,
+    get capabilities() {
+      return bus.capabilities
+    },
     async attach(options: PeerOptions) {
       step('attach')
       const { onMessage } = options

@@ -6,7 +6,7 @@
  *   `partitionGraceMs` is declared gone, and none is ever signalled.
  */
 import { tailOf } from '@greenroom/bus/process'
-import type { Presence, ServedExecutor } from '@greenroom/proto'
+import type { Presence, ServedExecutor, Timer } from '@greenroom/proto'
 import { leftProcess, type LeftProcess } from '../platform/left-process.ts'
 import { Capture } from './capture.ts'
 import { retireMs, type LocalPlacementOptions } from './local-options.ts'
@@ -30,6 +30,8 @@ export class AdoptedWorker implements PlacedWorker {
   readonly #lost = Promise.withResolvers<void>()
   readonly #left = Promise.withResolvers<void>()
   #presence: Presence | undefined
+  /** Until it counts as lost (P4). */
+  #missing: Timer | undefined
   #isLeft = false
 
   constructor(options: LocalPlacementOptions, { host, address, incarnation, pid, process }: LeftWorker) {
@@ -48,9 +50,11 @@ export class AdoptedWorker implements PlacedWorker {
     return this.#presence?.serves
   }
 
-  /** The bus has seen it. */
-  seen(presence: Presence): void {
+  /** The bus has seen it, or misses it: what it did while this runner was away is told to nobody. */
+  seen(presence: Presence, state: 'attached' | 'suspect'): void {
     this.#presence = presence
+    if (state === 'attached') this.#missing?.cancel()
+    else if (this.#process === undefined) this.#miss()
   }
 
   /** The bus gave it up. */
@@ -82,14 +86,22 @@ export class AdoptedWorker implements PlacedWorker {
     this.#left.resolve()
   }
 
+  #miss(): void {
+    const { clock, partitionGraceMs, peer } = this.#options
+    this.#missing?.cancel()
+    // While this runner itself is away the bus shows nobody.
+    const onLate = (): void => (peer.state === 'attached' ? this.#lost.resolve() : this.#miss())
+    this.#missing = clock.timer(partitionGraceMs, onLate, { background: true })
+  }
+
   async #end(): Promise<WorkerEnd> {
     const { address, incarnation } = this
-    const { clock, peer, outputOf, partitionGraceMs } = this.#options
-    if (this.#process === undefined)
-      clock.timer(partitionGraceMs, () => this.#presence === undefined && this.#lost.resolve(), { background: true })
+    const { peer, outputOf } = this.#options
+    if (this.#process === undefined) this.#miss()
     const over = Promise.race([this.#process?.exited ?? this.#lost.promise, this.#left.promise])
     const output = new Capture(tailOf(outputOf(address), over), (line) => this.log.add(line))
     await over
+    this.#missing?.cancel()
     // Nobody here waits for it any more.
     if (this.#isLeft) return new Promise<never>(() => undefined)
     peer.fence({ address, incarnation }).catch(() => undefined)

@@ -40,13 +40,13 @@ const outputMs = 200
 export function createLocalPlacement(options: LocalPlacementOptions): Placement {
   const workers = new Map<string, LocalWorker | AdoptedWorker>()
   /** Whom the bus shows, also those that nobody here follows yet. */
-  const shown = new Map<string, Presence>()
+  const shown = new Map<string, { readonly presence: Presence; readonly state: 'attached' | 'suspect' }>()
   const unwatch = options.peer.watch(options.presenceRole, ({ incarnation, state, presence }) => {
     const worker = workers.get(incarnation)
     if (state === 'gone') shown.delete(incarnation)
-    else shown.set(incarnation, presence)
+    else shown.set(incarnation, { presence, state })
     if (state === 'gone') worker?.givenUp()
-    else worker?.seen(presence)
+    else worker?.seen(presence, state)
   })
   const ours = (): (LocalWorker | AdoptedWorker)[] => [...workers.values()].filter(({ isLeft }) => !isLeft)
   const settled = async (): Promise<void> => {
@@ -64,8 +64,8 @@ export function createLocalPlacement(options: LocalPlacementOptions): Placement 
     acquire: (need) => follow(new LocalWorker(options, need)),
     adopt(left) {
       const worker = new AdoptedWorker(options, left)
-      const presence = shown.get(left.incarnation)
-      if (presence !== undefined) worker.seen(presence)
+      const last = shown.get(left.incarnation)
+      if (last !== undefined) worker.seen(last.presence, last.state)
       return follow(worker)
     },
     settled,
