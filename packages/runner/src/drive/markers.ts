@@ -2,8 +2,9 @@
  * Messages that the runner sends to itself: when one comes back, whatever was stored in its mailbox before it on the same lane
  * has come too.
  */
-import { encodePayload, type Clock, type Peer, type RunRef } from '@greenroom/proto'
+import { codeOf, encodePayload, type Clock, type Peer, type RunRef } from '@greenroom/proto'
 import { untilAbort } from '../abort.ts'
+import { repeat } from '../persistence.ts'
 import { sendWhenRoom } from './room-send.ts'
 
 /** Lanes of a mailbox: they have no order among each other. */
@@ -24,6 +25,7 @@ export class Markers {
   readonly #clock: Clock
   readonly #ref: RunRef
   readonly #name: string
+  #sent = 0
   readonly #back = { control: Promise.withResolvers<void>(), data: Promise.withResolvers<void>() }
 
   /** @param name - tells them from all others of this attempt in this life of the runner */
@@ -50,9 +52,14 @@ export class Markers {
     const { address, incarnation } = this.#peer
     const { runId, epoch } = this.#ref
     const payload = encodePayload({ ...this.#ref, lane })
-    const id = `${this.#name}-${lane}-${runId}-${epoch}-${incarnation}`
-    const marker = { to: address, id, kind: 'marker', control: lane === 'control', payload }
-    await sendWhenRoom(this.#peer, marker, this.#clock, { signal })
+    const send = async (): Promise<void> => {
+      this.#sent += 1
+      const id = `${this.#name}-${lane}-${runId}-${epoch}-${incarnation}-${this.#sent}`
+      const marker = { to: address, id, kind: 'marker', control: lane === 'control', payload }
+      await sendWhenRoom(this.#peer, marker, this.#clock, { signal })
+    }
+    // One of which nobody knows, as after a sleep of days, is followed by another: any of them says the same.
+    await repeat(send, (error) => codeOf(error) === 'OUTCOME_UNKNOWN', this.#clock, { signal })
     await untilAbort(signal, Promise.race([this.#back[lane].promise, ...enough]))
   }
 }
