@@ -9,11 +9,8 @@
  *   database; a session store of the caller's own gets them at the end.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
  * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
- * - *X6* A session store of the caller's own is told of a run only when that is recorded, with what it is told: so what
- *   was refused leaves nothing there, and what a crash kept from it the next life tells.
  */
 import { GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
-import { isStoreError, type Operation } from '@greenroom/store'
 import { followSignal, untilAbort } from './abort.ts'
 import { cancelledBy, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
 import { leftDetached, takeOver } from './detached.ts'
@@ -21,7 +18,7 @@ import type { Attempt } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import { failedBy } from './ending.ts'
 import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
-import { attemptOperation, type OpenRun, type StartKey } from './journal.ts'
+import type { OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
 import type { Lease } from './pool/index.ts'
@@ -30,9 +27,8 @@ import { placeOf } from './place.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
-import { settleLate, Steering, type Steer } from './steering.ts'
-import { fromStore } from './store-error.ts'
-import { Transcript } from './transcript.ts'
+import { RunJournal } from './run-journal.ts'
+import { settleLate, Steering } from './steering.ts'
 
 /** See X1 and X2. */
 export class Execution implements Run {
@@ -45,22 +41,17 @@ export class Execution implements Run {
   readonly #refusal: GreenroomError | undefined
   readonly #duty: Duty | undefined
   readonly #earlier: OpenRun | undefined
-  readonly #start: StartKey | undefined
-  readonly #durable = Promise.withResolvers<void>()
   readonly #session: string
   readonly #feed: Feed
+  readonly #journal: RunJournal
   readonly #recorder: Recorder
-  readonly #transcript: Transcript
   readonly #abort = new AbortController()
   readonly #startedAt: number
   readonly #startedTicks: number
   /** X2 */
   readonly #steering = new Steering()
-  /** What records the ends of its attempts, in the transaction that records the outcome. */
-  readonly #ends: Operation[] = []
   #phase: RunPhase = 'planning'
   #isDetached: boolean
-  #isDurable: boolean
   /** Aborts when its runner leaves it (X5). */
   readonly #left = new AbortController()
   /** Whether nobody follows the attempt yet that is taken over. */
@@ -74,10 +65,6 @@ export class Execution implements Run {
   #attempt: Attempt | undefined
   #attempts: number
   #ms: number | undefined
-  /** Whether the journal has it as open, or may have it. */
-  #isOpen: boolean
-  /** Whether there was no room for it. */
-  #isRefused = false
   #status: Outcome['status'] | undefined
 
   /** @param more - see {@link ExecutionOptions} */
@@ -89,8 +76,6 @@ export class Execution implements Run {
     this.#duty = more.duty
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.#earlier = earlier
-    this.#isOpen = earlier !== undefined
-    this.#start = more.start
     this.id = earlier?.record.runId ?? random.id()
     this.#session = this.#spec.session ?? this.id
     this.#startedAt = earlier?.record.startedAt ?? clock.now()
@@ -99,36 +84,37 @@ export class Execution implements Run {
     const left = earlier === undefined ? undefined : leftDetached(earlier)
     this.#isTakingOver = left !== undefined && earlier?.isRestored !== true
     this.#isDetached = this.#spec.detached ?? around.config.roles.get(this.#spec.role)?.detached ?? this.#isTakingOver
-    this.#isDurable = earlier !== undefined
     // Of a detached one more may come.
     this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, left === undefined ? undefined : -1))
-    const { journal, sessions, ownSessions } = around
-    this.#transcript = new Transcript({ runId: this.id, session: this.#session, journal, sessions, ownSessions, clock })
+    this.#journal = new RunJournal({
+      around,
+      runId: this.id,
+      session: this.#session,
+      start: more.start,
+      isRecorded: earlier !== undefined,
+    })
+    if (earlier !== undefined) for (const text of around.journal.keptTexts(this.id)) this.#steering.restore(text)
     this.#recorder = new Recorder({
       runId: this.id,
       journal: around.journal,
       feed: this.#feed,
       signal: this.#abort.signal,
-      transcribe: (ref, seq, event) => this.#transcript.transcribe(ref, seq, event),
+      transcribe: (ref, seq, event) => this.#journal.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
     })
-    this.#durable.promise.catch(() => undefined)
     const lived = this.#live()
     this.outcome = lived.then(({ outcome }) => outcome)
     this.settled = lived.then((end) => this.#settle(end))
   }
 
-  /** Whether the journal has it as open, or may have it: after its end only the next life goes on with it. */
+  /** See {@link RunJournal.isOpen}. */
   get isOpen(): boolean {
-    return this.#isOpen
+    return this.#journal.isOpen
   }
 
-  /**
-   * Resolves when it is recorded that it is to be done, or how it ended; rejects when neither can be: with `STORAGE_FULL`
-   * when it is certain that nothing is stored.
-   */
+  /** See {@link RunJournal.durable}. */
   get durable(): Promise<void> {
-    return this.#durable.promise
+    return this.#journal.durable
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ReadEvent, undefined> {
@@ -146,7 +132,7 @@ export class Execution implements Run {
 
   cancel(reason = 'cancelled'): Promise<Outcome> {
     if (!this.#abort.signal.aborted) {
-      if (this.#phase !== 'ending' && this.#phase !== 'ended') this.#phase = 'cancelling'
+      if (!this.#isOver) this.#phase = 'cancelling'
       this.#abort.abort(reason)
     }
     return this.outcome
@@ -158,8 +144,8 @@ export class Execution implements Run {
    * @returns whether it does
    */
   leave(): boolean {
-    const mayLeave = this.#isDetached && this.#isDurable && !this.#abort.signal.aborted
-    if (!mayLeave || this.#phase === 'ending' || this.#phase === 'ended') return false
+    const mayLeave = this.#isDetached && this.#journal.isDurable && !this.#abort.signal.aborted
+    if (!mayLeave || this.#isOver) return false
     this.#left.abort()
     if (this.#isFollowing) {
       // Before its end is known here: whoever closes the placement must not end it.
@@ -174,10 +160,21 @@ export class Execution implements Run {
     this.#feed.hurry('run')
   }
 
-  send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
-    if (this.#phase === 'ending' || this.#phase === 'ended') return this.outcome.then(() => this.#appendLate(text))
-    const carrier = this.#attempt?.isAccepted === true ? this.#attempt : undefined
-    return this.#steering.send(this.#around.config.random.id(), text, mode, carrier)
+  async send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
+    const id = this.#around.config.random.id()
+    // There is nothing to keep it with before.
+    if (this.#isDetached) await this.#journal.durable.catch(() => undefined)
+    const isKept = this.#isDetached && !this.#isOver
+    if (isKept) await this.#journal.keepText({ id, text, mode })
+    if (!this.#isOver) {
+      const carrier = this.#attempt?.isAccepted === true ? this.#attempt : undefined
+      return this.#steering.send(id, text, mode, carrier)
+    }
+    await this.outcome
+    if (!this.#left.signal.aborted) return this.#appendLate(text, id)
+    // X5: the next life of the runner sends it.
+    if (isKept) return 'queued'
+    throw new GreenroomError('CLOSED', 'the runner is closed')
   }
 
   workerLog(): readonly string[] {
@@ -200,6 +197,10 @@ export class Execution implements Run {
     }
   }
 
+  get #isOver(): boolean {
+    return this.#phase === 'ending' || this.#phase === 'ended'
+  }
+
   async #live(): Promise<LoopEnd & { readonly recorded: boolean }> {
     // Whoever made it holds it before anything happens.
     await Promise.resolve()
@@ -208,8 +209,7 @@ export class Execution implements Run {
     if (this.#left.signal.aborted || end.left === true) return this.#goAway()
     this.#phase = 'ending'
     const recorded = await this.#record(end)
-    if (recorded) this.#durable.resolve()
-    else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
+    this.#journal.ended(recorded)
     this.#close(end.outcome)
     return { ...end, recorded }
   }
@@ -224,11 +224,8 @@ export class Execution implements Run {
   /** X5 */
   async #goAway(): Promise<LoopEnd & { readonly recorded: boolean }> {
     this.#left.abort()
-    // What was sent to its worker waits there for it.
-    const isSent = this.#attempt?.isAccepted === true
-    const untold = Promise.reject(new GreenroomError('CLOSED'))
-    untold.catch(() => undefined)
-    for (const { settle } of this.#steering.close()) settle(isSent ? 'queued' : untold)
+    // They are recorded.
+    for (const { settle } of this.#steering.close()) settle('queued')
     this.#close(leftOutcome)
     return { ...this.#over(leftOutcome), recorded: false }
   }
@@ -267,9 +264,7 @@ export class Execution implements Run {
     if (isTakenOver && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
     const { signal } = this.#abort
     try {
-      // What its earlier attempts said reaches a session store of the caller's own only now.
-      if (this.#around.ownSessions === undefined)
-        await untilAbort(signal, this.#transcript.retell(this.#recorder.messages))
+      await untilAbort(signal, this.#journal.retell())
       if (!earlier.isRestored) return await this.#tryAll(await this.#plan(), leftOver)
     } catch (error) {
       const outcome = leftOver === undefined ? undefined : outcomeOfLeftOver(leftOver, false, signal)
@@ -292,7 +287,6 @@ export class Execution implements Run {
 
   /** Follows the attempt that goes on; undefined when it was left again. */
   #takeOver(earlier: OpenRun): Promise<LeftOver | undefined> {
-    this.#stored()
     return takeOver(
       {
         ...this.#around,
@@ -312,15 +306,17 @@ export class Execution implements Run {
     )
   }
 
-  /** What it said in an earlier life is part of its transcript. */
+  /** What it said, and took, in an earlier life. */
   #recall(): void {
-    this.#recorder.messages.push(...this.#around.journal.messagePlaces(this.id))
+    this.#journal.recall()
+    if (this.#steering.isEmpty) return
+    for (const event of this.#journal.said()) this.#steering.noteTaken(event)
   }
 
   #overWith(leftOver: LeftOver | undefined, outcome: Outcome): LoopEnd {
     const end = this.#over(outcome)
     if (leftOver === undefined) return end
-    this.#ends.push(attemptOperation(leftOver.ref, leftOver.record))
+    this.#journal.attemptEnded(leftOver.ref, leftOver.record)
     return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
   }
 
@@ -391,7 +387,7 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
-      onEnd: (ref, record) => this.#ends.push(attemptOperation(ref, record)),
+      onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt) => this.#follow(attempt, 0),
       hooks: this.#hooks(),
     })
@@ -428,71 +424,25 @@ export class Execution implements Run {
     if (this.#phase !== 'cancelling') this.#phase = phase
   }
 
-  /** Records the run together with what its session was told (X6). */
   async #begin({ record, sessionEntries, limits }: Plan, signal: AbortSignal): Promise<void> {
-    if (this.#earlier !== undefined) return this.#stored()
-    const { journal } = this.#around
+    if (this.#earlier !== undefined) return
     const parent = this.#duty?.parent
     const all = parent === undefined ? record : { ...record, parent }
-    const also = this.#transcript.opening(sessionEntries)
-    this.#isOpen = true
-    try {
-      await journal.begin(all, also, this.#start, { signal, withinMs: limits.totalMs ?? Infinity })
-    } catch (error) {
-      if (isStoreError(error, 'STORAGE_FULL')) {
-        this.#isOpen = false
-        this.#isRefused = true
-        this.#durable.reject(fromStore(error))
-      }
-      throw error
-    }
-    this.#stored()
-    if (this.#around.ownSessions !== undefined) return
-    await this.#transcript.give(sessionEntries)
-    this.#recorder.messages.push(...sessionEntries)
-  }
-
-  /** It is recorded that it is to be done. */
-  #stored(): void {
-    this.#isDurable = true
-    this.#durable.resolve()
+    await this.#journal.begin(all, sessionEntries, { signal, withinMs: limits.totalMs ?? Infinity })
   }
 
   /** Whether it was recorded. */
-  async #record(end: LoopEnd): Promise<boolean> {
+  async #record({ ref, outcome }: LoopEnd): Promise<boolean> {
     const late = this.#steering.close()
-    const recorded = this.#refusal === undefined && (await this.#finish(end, late))
-    if (recorded) this.#isOpen = false
+    const end = { ref, outcome, attempts: this.#attempts, last: this.#feed.lastOf(ref.epoch) }
+    const recorded =
+      this.#refusal === undefined && (await this.#journal.finish(end, late, this.#duty?.operations(this.id)))
     settleLate(late, (id, text) => (recorded ? Promise.resolve('not-live') : this.#appendLate(text, id)))
     return recorded
   }
 
-  /** Whether that could be done. */
-  async #finish({ ref, outcome }: LoopEnd, late: readonly Steer[]): Promise<boolean> {
-    const { journal, config } = this.#around
-    try {
-      if (this.#isRefused && this.#duty === undefined) {
-        // There is no room for it, and nobody who would have to be told of its end in another life.
-        if (this.#attempts > 0) await journal.discard(ref)
-        return false
-      }
-      // What a begin of unknown fate left in the journal is told all the same.
-      if (!this.#isDurable) this.#recall()
-      const entries = await this.#transcript.move(this.#recorder.messages)
-      const all = [...entries, ...this.#transcript.late(ref, this.#feed.lastOf(ref.epoch), late)]
-      const told = await this.#transcript.give(all)
-      const operations = [...this.#ends, ...told, ...(this.#duty?.operations(this.id) ?? [])]
-      await journal.finish(ref, outcome, config.clock.now(), operations)
-      return true
-    } catch (error) {
-      config.logger.warn('the outcome of a run could not be recorded', { runId: this.id, error: String(error) })
-      return false
-    }
-  }
-
-  #appendLate(text: string, id = this.#around.config.random.id()): Promise<SteerStatus> {
-    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
-    return this.#transcript.appendLate(ref, id, text)
+  #appendLate(text: string, id: string): Promise<SteerStatus> {
+    return this.#journal.appendLate({ runId: this.id, epoch: Math.max(this.#attempts, 1) }, id, text)
   }
 
   #elapsed(): number {

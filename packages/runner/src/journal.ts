@@ -8,6 +8,7 @@
  * start    digest of a key          which run an idempotency key started
  * attempt  runId/epoch(6)           where it was tried, and how that ended
  * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON. Epoch 0: what a session store elsewhere is told
+ * text     runId/place(6)           a text on its way to a run that may outlive this life of the runner
  * terminal runId/epoch(6)           a worker's last word that came when nobody followed the attempt
  * outcome  runId                    how it ended, once; the body is its JSON
  * completion  parent/runId          that a parent is to be told, or was, of a child's end
@@ -33,6 +34,7 @@ import {
   type Outcome,
   type RunEvent,
   type RunRef,
+  type SteerMode,
   type Usage,
   type WireEvent,
 } from '@greenroom/proto'
@@ -51,6 +53,7 @@ export const journalCollections: readonly string[] = [
   'start',
   'attempt',
   'entry',
+  'text',
   'terminal',
   'outcome',
   'completion',
@@ -112,6 +115,13 @@ export type AttemptRecord = {
   readonly end?: { readonly how: string; readonly lastSeq: number; readonly at: number }
 }
 
+/** A text on its way to a run. */
+export interface KeptText {
+  readonly id: string
+  readonly text: string
+  readonly mode: SteerMode
+}
+
 /** An entry out of the journal. */
 export interface StoredEntry {
   readonly seq: number
@@ -121,7 +131,8 @@ export interface StoredEntry {
 /** How many entries one transaction removes. */
 const forgetAtOnce = 512
 
-const epochKey = ({ runId, epoch }: RunRef): string => `${runId}/${String(epoch).padStart(6, '0')}`
+const sixDigits = (number: number): string => String(number).padStart(6, '0')
+const epochKey = ({ runId, epoch }: RunRef): string => `${runId}/${sixDigits(epoch)}`
 const entryKey = (ref: RunRef, seq: number): string => `${epochKey(ref)}/${String(seq).padStart(10, '0')}`
 
 /** Writes and reads the runner's tables. */
@@ -188,6 +199,21 @@ export class Journal {
     return this.#store.commit([{ delete: 'attempt', key: epochKey(ref) }], briefly)
   }
 
+  /** Keeps a text until its run has an outcome; texts have a place among those of their run, from 1 on. */
+  keepText(runId: string, place: number, { id, text, mode }: KeptText): Promise<void> {
+    const body = encodePayload(text)
+    return this.#store.commit([{ put: 'text', key: `${runId}/${sixDigits(place)}`, meta: { id, mode }, body }], briefly)
+  }
+
+  /** What {@link keepText} kept, in order. */
+  keptTexts(runId: string): (KeptText & { readonly place: number })[] {
+    return this.#store.scan('text', { prefix: `${runId}/` }).flatMap(({ key, meta: { id, mode }, body }) => {
+      const text = body === undefined ? undefined : decodePayload(body)
+      if (typeof id !== 'string' || typeof text !== 'string') return []
+      return [{ place: Number(key.slice(-6)), id, text, mode: mode === 'queue' ? 'queue' : 'now' }]
+    })
+  }
+
   /** Applies operations that {@link entryOperation} made. */
   entries(operations: readonly Operation[], patience?: Patience): Promise<void> {
     return this.#store.commit(operations, patience)
@@ -200,7 +226,8 @@ export class Journal {
     const operations: Operation[] = [
       { put: 'outcome', key: runId, meta, body: encodePayload(outcome) },
       { delete: 'open', key: runId },
-      ...this.#terminalsOf(runId).map(({ key }): Operation => ({ delete: 'terminal', key })),
+      ...this.#deletions('terminal', { prefix: `${runId}/` }),
+      ...this.#deletions('text', { prefix: `${runId}/` }),
     ]
     return this.#store.commit([...also, ...operations], briefly)
   }
@@ -298,17 +325,16 @@ export class Journal {
     const { parent, startKey } = this.run(runId) ?? {}
     const told = parent === undefined ? undefined : this.#store.get('completion', `${parent}/${runId}`)
     if (told !== undefined && told.meta['deliveredAt'] === undefined) return false
-    const of = (collection: string, range: KeyRange & { readonly limit?: number }): Operation[] =>
-      this.#store.scan(collection, { ...range, bodies: false }).map(({ key }) => ({ delete: collection, key }))
     const prefix = `${runId}/`
     for (;;) {
-      const entries = of('entry', { prefix, limit: forgetAtOnce })
+      const entries = this.#deletions('entry', { prefix, limit: forgetAtOnce })
       if (entries.length === 0) break
       await this.#store.commit(entries)
     }
     await this.#store.commit([
-      ...of('attempt', { prefix }),
-      ...of('terminal', { prefix }),
+      ...this.#deletions('attempt', { prefix }),
+      ...this.#deletions('text', { prefix }),
+      ...this.#deletions('terminal', { prefix }),
       { delete: 'run', key: runId },
       ...(startKey === undefined ? [] : [{ delete: 'start', key: startKey }]),
       ...(told === undefined ? [] : [{ delete: 'completion', key: told.key }]),
@@ -317,8 +343,8 @@ export class Journal {
     return true
   }
 
-  #terminalsOf(runId: string): StoredRecord[] {
-    return this.#store.scan('terminal', { prefix: `${runId}/`, bodies: false })
+  #deletions(collection: string, range: KeyRange & { readonly limit?: number }): Operation[] {
+    return this.#store.scan(collection, { ...range, bodies: false }).map(({ key }) => ({ delete: collection, key }))
   }
 
   /** What notes, together with an outcome, that a parent has to be told. */

@@ -15,7 +15,7 @@ import type { FedEvent, Feed } from './reader.ts'
 /** E3: so often at least, also when it is cancelled. */
 const leastTries = 10
 
-/** What gives a `message` entry to its session too, in the same transaction. */
+/** Learns of a `message` entry; returns what gives it to its session, in the same transaction. */
 export type Transcribe = (ref: RunRef, seq: number, event: RunEvent | WireEvent) => readonly Operation[]
 
 /** Where a message of the transcript stands in the journal. */
@@ -34,8 +34,6 @@ function sizeOf(event: RunEvent | WireEvent): number {
 
 /** Records one run's events. See E1 to E4. */
 export class Recorder {
-  /** The `message` entries so far: the transcript is read back from the journal by these. */
-  readonly messages: MessagePlace[] = []
   readonly #runId: string
   readonly #journal: Journal
   readonly #feed: Feed
@@ -75,9 +73,7 @@ export class Recorder {
       const operation = entryOperation(ref, seq, event)
       this.#operations.push(operation)
       this.#waiting.push({ event, bytes: operation.body.length })
-      if (event.type !== 'message') return
-      this.messages.push({ epoch, seq })
-      this.#operations.push(...this.#transcribe(ref, seq, event))
+      if (event.type === 'message') this.#operations.push(...this.#transcribe(ref, seq, event))
     })
     if (this.#recording !== undefined) return
     if (this.#operations.length === 0) return this.#publish()

@@ -66,8 +66,9 @@ export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
  * Where a steering text is: `delivered` (the executor, which waited for one, has it), `queued` (its worker has it, for
  * when the executor asks next; mode `queue`: when it would end), or `not-live` (the run is over, or ended first).
  *
- * While the runner lives none is lost: what the executor takes is in the transcript as a message of the user, from then
- * on; what it never asks for is added at the run's end, for the session's next run, as is what was `not-live`.
+ * While the runner lives, and for a detached run also when it ends, none is lost: what the executor takes is in the
+ * transcript as a message of the user, from then on; what it never asks for is added at the run's end, for the session's
+ * next run, as is what was `not-live`.
  */
 export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
@@ -137,7 +138,9 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
    *
    * @param text - a user's message
    * @param options - `now`: at the executor's next safe point; `queue`: when it would end. = `now`
-   * @throws what the session store throws, when the text came too late for the run and could not be kept either
+   * @throws what the session store throws, when the text came too late for the run and could not be kept either;
+   *   GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN` when one for a detached run cannot be recorded, and `CLOSED` when its
+   *   runner has left it: then the run does not get it (but for `COMMIT_UNKNOWN`)
    */
   send(text: string, options?: { readonly mode?: SteerMode }): Promise<SteerStatus>
   /**

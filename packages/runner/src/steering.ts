@@ -39,6 +39,16 @@ export class Steering {
     return promise
   }
 
+  /** Takes one that was sent in an earlier life of the runner: its sender was answered then, or is no more. */
+  restore({ id, text, mode }: Omit<Steer, 'settle'>): void {
+    this.#steers.set(id, { id, text, mode, settle: () => undefined })
+  }
+
+  /** Whether no text is on its way. */
+  get isEmpty(): boolean {
+    return this.#steers.size === 0
+  }
+
   /** A worker has claimed the run: not before, since it knows no run that it has not claimed. */
   handOver(carrier: Carrier): void {
     for (const { id, text, mode } of this.#steers.values()) carrier.steer(id, text, mode)

@@ -97,6 +97,27 @@ test('closing a runner leaves them, and tells who waits that they go on', async 
   await until(() => !isAlive(pid), 'the end of the worker')
 })
 
+test('a text that was queued is not lost with its runner: taken, or never asked for, it is in the transcript once', async () => {
+  await using scene = await stage()
+  const [steered, gated] = await scene.killed(
+    { role: 'steered', task: 'two, late', texts: ['first', 'second'] },
+    { role: 'gated', task: scene.at('gate'), texts: ['unheard'] },
+  )
+  const second = await scene.life()
+  const run = await second.attach(gated?.id ?? '')
+  await until(() => run.status().phase === 'running', 'taking over')
+  expect(await run.send('unheard too')).toBe('queued')
+  await second.close()
+  await expect(run.send('much later')).rejects.toMatchObject({ code: 'CLOSED' })
+  writeFileSync(scene.at('gate'), '')
+  await using third = await scene.life()
+  for (const one of await third.resume()) await one.outcome
+  const said = async (id = ''): Promise<unknown[]> =>
+    (await third.sessions.messages(id)).flatMap(({ role, content }) => (role === 'user' ? [content] : []))
+  expect(await said(gated?.id)).toEqual([scene.at('gate'), 'unheard', 'unheard too'])
+  expect(await said(steered?.id)).toEqual(['two, late', 'first', 'second'])
+})
+
 test('one that is killed while nobody is there was lost, with what it said', async () => {
   await using scene = await stage()
   const [gated] = await scene.killed({ role: 'gated', task: scene.at('gate') })
