@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 
 describe('the bus in memory keeps the contract', () => {
   const able = {
-    capabilities: ['ttl', 'quotas', 'dead-letters'],
+    capabilities: ['ttl', 'quotas', 'dead-letters', 'visibility'],
     controls: ['cut', 'advance', 'operator', 'settings'],
   } as const
   for (const { name, controls, settings, run } of applicable(able))
