@@ -171,3 +171,39 @@ test('what a consumer lists as an earlier delivery is not held, but delivered ag
   expect(await client.answer(9)).toEqual({ t: 'ok', req: 9 })
   expect(client.headers.filter(({ t }) => t === 'deliver').length).toBe(1)
 })
+
+test('who settled it first has it, although its time is over before that is stored', async () => {
+  await using it = await world()
+  const { clock, peer, came } = it
+  for (const id of ['m1', 'm2', 'm3']) await peer.send(note(id))
+  await clock.advance(visibilityMs - 1)
+  const said = Promise.all(
+    came.map((delivery) =>
+      delivery.id === 'm1' ? delivery.claim() : delivery.id === 'm2' ? delivery.nack() : delivery.touch(),
+    ),
+  )
+  clock.jump(1)
+  await clock.settle()
+  await said
+  await clock.advance(visibilityMs - 2)
+  expect(attempts(came)).toEqual(['m1/1', 'm2/1', 'm3/1', 'm2/2'])
+  for (const delivery of came.slice(2)) await delivery.ack()
+  expect(it.broker.stats().messages).toBe(0)
+})
+
+test('nothing times out while its consumer is away', async () => {
+  await using it = await world()
+  const { broker, clock, peer } = it
+  {
+    using client = await RawClient.attached(broker.url ?? '', token, 'raw', { visibilityMs })
+    await peer.send({ ...note('m1'), to: 'raw' })
+    await client.heard(({ t }) => t === 'deliver')
+  }
+  await expect.poll(() => broker.stats().suspect).toBe(1)
+  await clock.advance(2 * visibilityMs)
+  const again = { visibilityMs, again: true, held: ['m1'], attempts: [1] }
+  using client = await RawClient.attached(broker.url ?? '', token, 'raw', again)
+  client.say({ t: 'ack', req: 9, ids: ['m1'], attempts: [1] })
+  expect(await client.answer(9)).toEqual({ t: 'ok', req: 9 })
+  expect(broker.stats().messages).toBe(0)
+})
