@@ -51,6 +51,7 @@ function watchDelivery(delivery: Delivery, to: string, checker: Checker, trace: 
     at: delivery.at,
     payload: delivery.payload,
     ack: () => acked(delivery.ack()),
+    touch: () => delivery.touch(),
     nack: (options) => delivery.nack(options),
     async claim() {
       await delivery.claim()

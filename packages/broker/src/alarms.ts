@@ -1,6 +1,9 @@
 /** Timers that end together, and never keep the program alive. */
 import type { Clock, Timer } from '@greenroom/proto'
 
+/** An alarm that rings later than this, in milliseconds, tells that the process stood still. */
+export const longestDelayMs = 1_000
+
 /** The timers of a core. */
 export class Alarms {
   readonly #clock: Clock

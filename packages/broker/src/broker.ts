@@ -178,6 +178,7 @@ async function assemble(options: ResolvedOptions, store: Store, closeStore: () =
     'ttl',
     'quotas',
     'dead-letters',
+    'visibility',
     ...(options.dir === null && options.store === undefined ? [] : ['durable' as const]),
   ]
   const bus = new InprocessBus({

@@ -43,8 +43,9 @@ export interface CoreOptions {
 /** A consumer's hold on its mailbox. Every call answers when it is on the disk, or rejects with a GreenroomError. */
 export interface Attachment {
   readonly sender: Sender
-  ack(ids: readonly string[]): Promise<void>
-  claim(id: string): Promise<void>
+  ack(ids: readonly string[], attempts?: readonly number[]): Promise<void>
+  claim(id: string, attempt?: number): Promise<void>
+  touch(id: string, attempt?: number): Promise<void>
   nack(id: string, delayMs: number, attempt?: number): Promise<void>
   /** This incarnation is gone. */
   leave(): Promise<void>
@@ -152,8 +153,9 @@ export class Core {
     const holder = { mailbox, incarnation }
     return {
       sender: { address: mailbox.address, incarnation },
-      ack: (ids) => this.#traffic.ack(holder, ids),
-      claim: (id) => this.#traffic.claim(holder, id),
+      ack: (ids, attempts) => this.#traffic.ack(holder, ids, attempts),
+      claim: (id, attempt) => this.#traffic.claim(holder, id, attempt),
+      touch: (id, attempt) => this.#traffic.touch(holder, id, attempt),
       nack: (id, delayMs, attempt) => this.#traffic.nack(holder, id, delayMs, attempt),
       leave: () => this.#ownership.leave(mailbox, incarnation),
       announce: (presence) => this.#announce(mailbox, consumer, presence),

@@ -77,6 +77,7 @@ export class Courier {
       const payload = this.#payload(mailbox, message, owner.incarnation)
       if (payload === undefined) continue
       mailbox.hold(message)
+      owner.visibility?.begin(message)
       if (mailbox.record.lifetime === 'named') ledger.noteHolding(mailbox)
       counters.delivered += 1
       if (message.attempt > 1) counters.redelivered += 1

@@ -55,6 +55,7 @@ export class InprocessPeer implements Peer, Consumer {
       presence,
       credit = defaultCredit,
       controlCredit = defaultCredit,
+      visibilityMs,
     } = this.#options
     const request = {
       address,
@@ -62,6 +63,7 @@ export class InprocessPeer implements Peer, Consumer {
       lifetime,
       credit,
       controlCredit,
+      ...(visibilityMs !== undefined && { visibilityMs }),
       ...(presence !== undefined && { presence }),
     }
     try {
@@ -218,9 +220,10 @@ export class InprocessPeer implements Peer, Consumer {
       fromIncarnation,
       at,
       payload,
-      ack: () => (settled ??= call((attachment) => attachment.ack([id]))),
-      claim: () => call((attachment) => attachment.claim(id)),
-      nack: ({ delayMs = 0 } = {}) => (settled ??= call((attachment) => attachment.nack(id, delayMs))),
+      ack: () => (settled ??= call((attachment) => attachment.ack([id], [attempt]))),
+      claim: () => call((attachment) => attachment.claim(id, attempt)),
+      touch: () => call((attachment) => attachment.touch(id, attempt)),
+      nack: ({ delayMs = 0 } = {}) => (settled ??= call((attachment) => attachment.nack(id, delayMs, attempt))),
     }
   }
 

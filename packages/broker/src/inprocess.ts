@@ -14,7 +14,7 @@ import {
   type PeerOptions,
   type Random,
 } from '@greenroom/proto'
-import { checkNames } from '@greenroom/proto'
+import { checkNames, checkVisibility } from '@greenroom/proto'
 import type { Core } from './core.ts'
 import { InprocessPeer } from './inprocess-peer.ts'
 
@@ -43,10 +43,11 @@ export class InprocessBus implements Bus {
   }
 
   async attach(options: PeerOptions): Promise<Peer> {
-    const { address, incarnation, presence, signal } = options
+    const { address, incarnation, presence, visibilityMs, signal } = options
     if (this.#isClosed) throw new GreenroomError('CLOSED')
     if (signal?.aborted === true) throw new GreenroomError('ABORTED', undefined, { cause: signal.reason })
     checkNames(address, undefined, incarnation)
+    checkVisibility(visibilityMs)
     if (presence !== undefined) checkNames(presence.role)
     const peer = new InprocessPeer(this.#parts, options)
     this.#peers.add(peer)

@@ -12,6 +12,7 @@ import type { Message } from './message.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import type { MailboxRecord } from './records.ts'
 import { Turns } from './turns.ts'
+import type { Visibility } from './visibility.ts'
 
 /** How much there is, over all mailboxes. */
 export interface Volume {
@@ -32,6 +33,8 @@ export interface Owner {
   consumer: Consumer | undefined
   credit: number
   controlCredit: number
+  /** Returns what it holds too long; undefined while it is suspect, and when it did not ask for that. */
+  visibility: Visibility | undefined
   /** Stops the time that runs while it is suspect. */
   endGrace: (() => void) | undefined
 }
@@ -111,7 +114,7 @@ export class Mailbox {
     return this.#stored
   }
 
-  /** What the owner holds. */
+  /** What the owner holds, in the order in which it was handed out, or touched. */
   get held(): ReadonlySet<Message> {
     return this.#held
   }
@@ -195,6 +198,12 @@ export class Mailbox {
     if (message.control) this.#heldControl += 1
     message.place = 'held'
     this.holdingChanged = true
+  }
+
+  /** The owner holds it, from now on as if it had just been handed out. */
+  holdLast(message: Message): void {
+    this.#held.delete(message)
+    this.#held.add(message)
   }
 
   /** It may be delivered (again). */

@@ -6,7 +6,8 @@
  * ```text
  * ready ──deliver──► held ──ack, claim──► gone
  *   ▲ ▲                │
- *   │ └── nack, gone ──┤
+ *   │ └ nack, timeout, ┤
+ *   │     gone         │
  *   │                  ▼
  *   └──── timer ──── delayed          withheld: being revoked, expired or examined; not delivered meanwhile
  * ```
@@ -17,7 +18,7 @@ type Place = 'ready' | 'held' | 'delayed' | 'withheld' | 'gone'
 export interface Return {
   /** In milliseconds since the epoch. */
   readonly at: number
-  readonly why: 'nack' | 'gone' | 'replaced' | 'damaged'
+  readonly why: 'nack' | 'timeout' | 'gone' | 'replaced' | 'damaged'
   /** The incarnation that had it, or was to get it. */
   readonly by: string
 }
@@ -43,14 +44,25 @@ export interface MessageFacts {
 export interface Message extends MessageFacts {
   readonly seq: number
   place: Place
-  /** 1 at first; counts nacks and holders that became gone. */
+  /** 1 at first; counts nacks, timeouts and holders that became gone. */
   attempt: number
   /** The last returns. */
   history: readonly Return[]
   /** Not delivered before this time, in milliseconds since the epoch. */
   notBefore: number
+  /** When its visibility timeout is over, monotonic, while it is held by a consumer that has one. */
+  dueAt: number
   /** The payload while it is in the cache. */
   body: Uint8Array | undefined
+}
+
+/**
+ * Why an earlier delivery of a message came to its end, as far as that is remembered.
+ *
+ * @param attempt - which delivery
+ */
+export function endOf(message: Message, attempt: number): Return['why'] | undefined {
+  return attempt < message.attempt ? message.history.at(attempt - message.attempt)?.why : undefined
 }
 
 /** How many returns of a message are remembered. */

@@ -17,6 +17,7 @@
  */
 import { GreenroomError, type Lifetime, type Presence } from '@greenroom/proto'
 import type { Operation } from '@greenroom/store'
+import { longestDelayMs } from './alarms.ts'
 import { anonymous, type Consumer } from './consumer.ts'
 import type { CoreParts, Courier } from './courier.ts'
 import type { Mailbox, Owner } from './mailbox.ts'
@@ -26,11 +27,10 @@ import type { PresenceBoard } from './presence.ts'
 import { closedMeta } from './records.ts'
 import { mailboxOperation, remove } from './removal.ts'
 import type { Traffic } from './traffic.ts'
+import { Visibility } from './visibility.ts'
 
 /** After a failed commit, an end is tried again this much later. */
 const retryMs = 1_000
-/** An alarm that rings later than this, in milliseconds, tells that the process stood still. */
-const longestDelayMs = 1_000
 
 /** What a consumer asks for. */
 export interface AttachRequest {
@@ -39,8 +39,12 @@ export interface AttachRequest {
   readonly lifetime: Lifetime
   readonly credit: number
   readonly controlCredit: number
+  /** What it holds and neither settles nor touches for so long returns. = nothing does */
+  readonly visibilityMs?: number
   /** Ids that it still works on. */
   readonly held?: readonly string[]
+  /** Which delivery of each; one that is over is not held any more. = the present ones */
+  readonly attempts?: readonly number[]
   /** It was attached before: it never replaces a newer one. */
   readonly again?: boolean
   readonly presence?: Presence
@@ -124,9 +128,10 @@ export class Ownership {
   #welcome(
     mailbox: Mailbox,
     consumer: Consumer,
-    { incarnation, credit, controlCredit, held, presence }: AttachRequest,
+    { incarnation, credit, controlCredit, visibilityMs, held, attempts, presence }: AttachRequest,
   ): void {
     const { owner: before } = mailbox
+    before?.visibility?.stop()
     const isSame = before?.incarnation === incarnation
     if (isSame) {
       before.endGrace?.()
@@ -138,15 +143,19 @@ export class Ownership {
       consumer,
       credit,
       controlCredit,
+      visibility:
+        visibilityMs === undefined ? undefined : new Visibility(this.#parts, mailbox, incarnation, visibilityMs),
       endGrace: undefined,
     }
     mailbox.owner = owner
-    const listed = new Set(held)
-    for (const message of mailbox.held) if (!listed.has(message.id)) mailbox.free(message)
-    for (const id of listed) {
+    const listed = new Set<Message>()
+    for (const [index, id] of (held ?? []).entries()) {
       const message = mailbox.messages.get(id)
-      if (message?.place === 'ready') mailbox.hold(message)
+      if (message !== undefined && (attempts?.[index] ?? message.attempt) === message.attempt) listed.add(message)
     }
+    for (const message of mailbox.held) if (!listed.has(message)) mailbox.free(message)
+    for (const message of listed) if (message.place === 'ready') mailbox.hold(message)
+    owner.visibility?.beginAll()
     if (mailbox.record.lifetime === 'named') this.#parts.ledger.noteHolding(mailbox)
     this.#parts.presence.tell(mailbox, owner, 'attached', before?.presence?.role)
   }
@@ -156,6 +165,7 @@ export class Ownership {
     const { owner } = mailbox
     if (owner?.consumer !== consumer) return
     owner.consumer = undefined
+    owner.visibility?.stop()
     this.suspect(mailbox, owner)
   }
 
@@ -247,6 +257,7 @@ export class Ownership {
     const { incarnation } = owner
     const farewell = (): void => {
       owner.endGrace?.()
+      owner.visibility?.stop()
       if (mailbox.owner === owner) mailbox.owner = undefined
       counters.gone += 1
       owner.consumer?.end(

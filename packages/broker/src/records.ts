@@ -56,6 +56,8 @@ export interface ReceiptRecord {
   readonly digest: string | undefined
   /** Who claimed it: an incarnation. */
   readonly by: string | undefined
+  /** Which delivery it was; of a claim. */
+  readonly attempt: number
 }
 
 /** A message's or dead letter's key: sequence numbers in the order of their digits. */
@@ -193,7 +195,7 @@ function historyOf(value: JsonValue | undefined): readonly Return[] {
     .filter(isObject)
     .map(({ at, why, by }) => ({
       at: number(at),
-      why: why === 'gone' || why === 'replaced' || why === 'damaged' ? why : 'nack',
+      why: why === 'timeout' || why === 'gone' || why === 'replaced' || why === 'damaged' ? why : 'nack',
       by: text(by),
     }))
 }
@@ -208,7 +210,8 @@ export function holdingRecord({ meta }: StoredRecord): {
 
 /** Encodes what became of a message. */
 export function receiptMeta(state: Fate, at: number, message?: Message, by?: string): JsonObject {
-  return { state, at, seq: message?.seq, kind: message?.kind, digest: message?.digest, by }
+  const attempt = state === 'claimed' && message !== undefined && message.attempt > 1 ? message.attempt : undefined
+  return { state, at, seq: message?.seq, kind: message?.kind, digest: message?.digest, by, attempt }
 }
 
 const fates: ReadonlySet<string> = new Set<Fate>([
@@ -235,6 +238,7 @@ export function receiptRecord({ meta }: StoredRecord): ReceiptRecord {
     kind: textOr(meta.kind),
     digest: textOr(meta.digest),
     by: textOr(meta.by),
+    attempt: numberOr(meta.attempt) ?? 1,
   }
 }
 

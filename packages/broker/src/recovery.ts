@@ -71,7 +71,8 @@ export async function recover(parts: RecoveryParts): Promise<void> {
     const { lifetime, incarnation, presence } = mailbox.record
     if (mailbox.isClosed && mailbox.messages.size > 0) void ownership.clear(mailbox)
     if (lifetime === undefined || incarnation === undefined || mailbox.isClosed) continue
-    const owner = { incarnation, presence, consumer: undefined, credit: 0, controlCredit: 0, endGrace: undefined }
+    const nothing = { consumer: undefined, visibility: undefined, endGrace: undefined }
+    const owner = { incarnation, presence, credit: 0, controlCredit: 0, ...nothing }
     mailbox.owner = owner
     loadHolding(store, mailbox)
     ownership.suspect(mailbox, owner)
@@ -116,6 +117,7 @@ function loadMessages(parts: RecoveryParts): Operation[] {
       ...came,
       seq: Number(digits),
       place: isDelayed ? 'withheld' : 'ready',
+      dueAt: 0,
       body: undefined,
     }
     mailbox.load(message)

@@ -81,6 +81,7 @@ export function arrive(mailbox: Mailbox, { payload, ...rest }: Arrival): Arrivin
     attempt: 1,
     history: [],
     notBefore: 0,
+    dueAt: 0,
     body: payload,
   }
   const put: Operation = {

@@ -284,19 +284,16 @@ export class Session implements Consumer {
       throw new GreenroomError('BAD_FRAME', `"${header.t}" is not allowed here`)
     switch (header.t) {
       case 'ack':
-        this.#answer(header.req, attachment.ack(header.ids))
+        this.#answer(header.req, attachment.ack(header.ids, header.attempts))
         break
       case 'claim':
-        this.#answer(header.req, attachment.claim(header.id))
+        this.#answer(header.req, attachment.claim(header.id, header.attempt))
         break
       case 'nack':
         this.#answer(header.req, attachment.nack(header.id, header.delayMs ?? 0, header.attempt))
         break
       case 'touch':
-        this.#answer(
-          header.req,
-          Promise.reject(new GreenroomError('MISSING_FEATURE', 'this broker has no visibility timeouts')),
-        )
+        this.#answer(header.req, attachment.touch(header.id, header.attempt))
         break
       case 'live': {
         const { address: from, incarnation: fromIncarnation } = attachment.sender

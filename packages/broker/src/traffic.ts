@@ -1,5 +1,5 @@
 /**
- * The durable lane's operations on single messages: send, ack, claim, nack, revoke.
+ * The durable lane's operations on single messages: send, ack, claim, nack, touch, revoke.
  *
  * Each runs in its turn (`Turns`): operations on one id follow each other, and each sees what the one before it left on
  * the disk and in memory. So a send that comes twice at once is stored once, and of a claim and a revoke one wins.
@@ -12,7 +12,7 @@ import type { Operation } from '@greenroom/store'
 import type { Sender } from './consumer.ts'
 import type { CoreParts, Courier } from './courier.ts'
 import type { Mailbox } from './mailbox.ts'
-import type { Message } from './message.ts'
+import { endOf, type Message, type Return } from './message.ts'
 import type { BrokerLimits } from './options.ts'
 import { join, type Plan } from './plan.ts'
 import { checkRoom } from './quota.ts'
@@ -92,37 +92,51 @@ export class Traffic {
   /**
    * Removes messages (D4). One that is not there any more was removed already.
    *
-   * @throws GreenroomError `NOT_HOLDER` when one is there, but not held by this incarnation; the others are removed
+   * @param attempts - the delivery of each that it answers. = the present ones
+   * @throws GreenroomError `NOT_HOLDER` when one is there, but not held by this incarnation, or as a later delivery, or has
+   * become a dead letter; the others are removed
    */
-  ack({ mailbox, incarnation }: Holder, ids: readonly string[]): Promise<void> {
+  ack({ mailbox, incarnation }: Holder, ids: readonly string[], attempts?: readonly number[]): Promise<void> {
     return mailbox.turns.take(ids, async () => {
       if (mailbox.owner?.incarnation !== incarnation) throw notHolder(mailbox)
-      const there = [...new Set(ids)].map((id) => mailbox.messages.get(id)).filter((message) => message !== undefined)
-      const held = there.filter(({ place }) => place === 'held')
+      const held = new Set<Message>()
+      let isRefused = false
+      for (const [index, id] of ids.entries()) {
+        const message = mailbox.messages.get(id)
+        const attempt = attempts?.[index]
+        if (message !== undefined && isHeld(mailbox, incarnation, message, attempt)) held.add(message)
+        else isRefused ||= message !== undefined || (attempt !== undefined && this.#isDead(mailbox, id))
+      }
       const at = this.#parts.clock.now()
-      if (held.length > 0)
-        await this.#carryOut(mailbox, join(held.map((message) => remove(mailbox, message, 'acked', at))))
-      if (held.length < there.length) throw notHolder(mailbox)
+      if (held.size > 0)
+        await this.#carryOut(mailbox, join([...held].map((message) => remove(mailbox, message, 'acked', at))))
+      if (isRefused) throw notHolder(mailbox)
     })
+  }
+
+  #isDead(mailbox: Mailbox, id: string): boolean {
+    return this.#parts.ledger.receipt(mailbox.address, id)?.state === 'dead'
   }
 
   /**
    * Removes a message and remembers who took it (D4).
    *
+   * @param attempt - the delivery that is claimed: of several to one incarnation only one may be. = the present one
    * @throws GreenroomError `REVOKED`, `NOT_HOLDER`, `COMMIT_UNKNOWN`
    */
-  claim({ mailbox, incarnation }: Holder, id: string): Promise<void> {
+  claim({ mailbox, incarnation }: Holder, id: string, attempt?: number): Promise<void> {
     return mailbox.turns.take([id], async () => {
       const message = mailbox.messages.get(id)
-      if (message === undefined) return this.#repeatClaim(mailbox, incarnation, id)
-      if (!isHeld(mailbox, incarnation, message)) throw notHolder(mailbox)
+      if (message === undefined) return this.#repeatClaim(mailbox, incarnation, id, attempt)
+      if (!isHeld(mailbox, incarnation, message, attempt)) throw notHolder(mailbox)
       await this.#carryOut(mailbox, remove(mailbox, message, 'claimed', this.#parts.clock.now(), incarnation))
     })
   }
 
-  #repeatClaim(mailbox: Mailbox, incarnation: string, id: string): void {
+  #repeatClaim(mailbox: Mailbox, incarnation: string, id: string, attempt: number | undefined): void {
     const receipt = this.#parts.ledger.receipt(mailbox.address, id)
-    if (receipt?.state === 'claimed' && receipt.by === incarnation) return
+    const isOwn = receipt?.state === 'claimed' && receipt.by === incarnation
+    if (isOwn && (attempt ?? receipt.attempt) === receipt.attempt) return
     if (receipt !== undefined && refusing.has(receipt.state))
       throw new GreenroomError('REVOKED', `message ${id} was revoked`)
     throw notHolder(mailbox)
@@ -138,8 +152,10 @@ export class Traffic {
     return mailbox.turns.take([id], async () => {
       const message = mailbox.messages.get(id)
       if (message === undefined && mailbox.owner?.incarnation === incarnation) return
-      if (message !== undefined && attempt !== undefined && message.attempt !== attempt)
+      if (message !== undefined && attempt !== undefined && message.attempt !== attempt) {
+        if (endOf(message, attempt) === 'timeout') throw notHolder(mailbox)
         return this.#deliverAgain(mailbox, incarnation, message)
+      }
       if (message === undefined || !isHeld(mailbox, incarnation, message)) throw notHolder(mailbox)
       await this.#carryOut(mailbox, this.giveBack(mailbox, message, 'nack', incarnation, delayMs))
     })
@@ -152,8 +168,25 @@ export class Traffic {
     this.#courier.pump(mailbox)
   }
 
+  /**
+   * Begins the visibility timeout of a held message anew (D12). Nothing of it is on the disk.
+   *
+   * @param attempt - the delivery that is worked on. = the present one
+   * @throws GreenroomError `NOT_HOLDER`, `MISSING_FEATURE` when its consumer asked for no timeout
+   */
+  touch({ mailbox, incarnation }: Holder, id: string, attempt?: number): Promise<void> {
+    return mailbox.turns.take([id], async () => {
+      const message = mailbox.messages.get(id)
+      const { owner } = mailbox
+      if (owner?.incarnation === incarnation && owner.visibility === undefined)
+        throw new GreenroomError('MISSING_FEATURE', `the consumer of ${mailbox.address} has no visibility timeout`)
+      if (message === undefined || !isHeld(mailbox, incarnation, message, attempt)) throw notHolder(mailbox)
+      owner?.visibility?.begin(message)
+    })
+  }
+
   /** The plan for a held message that its holder does not take: it comes back, or becomes a dead letter. */
-  giveBack(mailbox: Mailbox, message: Message, why: 'nack' | 'gone' | 'replaced', by: string, delayMs = 0): Plan {
+  giveBack(mailbox: Mailbox, message: Message, why: Exclude<Return['why'], 'damaged'>, by: string, delayMs = 0): Plan {
     const { clock, ledger, counters, logger } = this.#parts
     const at = clock.now()
     if (mailbox.record.lifetime !== 'named' || message.attempt < this.#maxAttempts)
@@ -223,8 +256,8 @@ export class Traffic {
   }
 }
 
-function isHeld(mailbox: Mailbox, incarnation: string, message: Message): boolean {
-  return message.place === 'held' && mailbox.owner?.incarnation === incarnation
+function isHeld(mailbox: Mailbox, incarnation: string, message: Message, attempt = message.attempt): boolean {
+  return message.place === 'held' && message.attempt === attempt && mailbox.owner?.incarnation === incarnation
 }
 
 function notHolder(mailbox: Mailbox): GreenroomError {

@@ -19,7 +19,7 @@ const token = 'a-token-of-enough-length'
 const operatorToken = 'an-operators-token'
 /** A clock that is moved leaves no time to answer pings. */
 const patient = { pingMs: 1_000_000_000 }
-const capabilities: readonly BusCapability[] = ['durable', 'ttl', 'quotas', 'dead-letters']
+const capabilities: readonly BusCapability[] = ['durable', 'ttl', 'quotas', 'dead-letters', 'visibility']
 
 /** Moves the clock in steps, and lets what became due reach the disk and the peers. */
 async function advance(clock: ManualClock, ms: number): Promise<void> {

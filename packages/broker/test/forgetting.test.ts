@@ -184,6 +184,7 @@ test('what was taken back behind a message that nobody takes is not kept in memo
     attempt: 1,
     history: [],
     notBefore: 0,
+    dueAt: 0,
     body: undefined,
   })
   const queue = new ReadyQueue()

@@ -96,6 +96,7 @@ export class ClientPeer implements Peer {
     this.#holding = new Holding({
       request: (verdict) => this.#ask((req) => encodeFrame({ ...verdict, req }), true, undefined, 'peer'),
       defer: options.defer,
+      timesOut: own.visibilityMs !== undefined,
     })
     this.#watches = new Watches({
       subscribe: (role) => this.#subscribe(role),
@@ -214,7 +215,10 @@ export class ClientPeer implements Peer {
 
   #connect(): void {
     this.#pause = undefined
-    this.#connection = new Connection(this.#options, {
+    // A broker that does not know of visibility timeouts would take the attach, and return nothing.
+    const required = this.#own.visibilityMs === undefined ? [] : ['visibility']
+    const options = { ...this.#options, required: [...this.#options.required, ...required] }
+    this.#connection = new Connection(options, {
       attach: () => this.#attachHeader(),
       attached: (welcome) => this.#attached(welcome),
       frame: (header, payload) => this.#frame(header, payload),
@@ -223,7 +227,7 @@ export class ClientPeer implements Peer {
   }
 
   #attachHeader(presence = this.#presence): Attach {
-    const { address, incarnation, lifetime, credit = 64, controlCredit = 64 } = this.#own
+    const { address, incarnation, lifetime, credit = 64, controlCredit = 64, visibilityMs } = this.#own
     const header: Attach = {
       t: 'attach',
       req: 0,
@@ -232,11 +236,12 @@ export class ClientPeer implements Peer {
       lifetime,
       credit,
       controlCredit,
+      ...(visibilityMs === undefined ? {} : { visibilityMs }),
       ...(this.#attachedAt === undefined ? {} : { again: true }),
       ...(presence === undefined ? {} : { presence }),
     }
-    const held = this.#holding.ids(limits.headerBytes - Buffer.byteLength(JSON.stringify(header)) - 16)
-    return held.length === 0 ? header : { ...header, held }
+    const room = limits.headerBytes - Buffer.byteLength(JSON.stringify(header)) - 32
+    return { ...header, ...this.#holding.listed(room) }
   }
 
   #attached(welcome: Welcome): void {

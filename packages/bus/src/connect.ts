@@ -8,7 +8,7 @@
 import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
 import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@greenroom/proto'
 import { aborted } from './abort.ts'
-import { checkNames } from '@greenroom/proto'
+import { checkNames, checkVisibility } from '@greenroom/proto'
 import { ClientPeer, type ClientOptions } from './client.ts'
 import { isLocal, parseEndpoint, type Endpoint } from './endpoint.ts'
 import { openWebSocket } from './platform/socket.ts'
@@ -134,6 +134,7 @@ class SocketBus implements ConnectedBus {
     if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
     if (options.signal?.aborted === true) throw aborted(options.signal, 'attach')
     checkNames(options.address, undefined, options.incarnation)
+    checkVisibility(options.visibilityMs)
     if (options.presence !== undefined) checkNames(options.presence.role)
     const peer = new ClientPeer(this.#client, options)
     this.#peers.add(peer)

@@ -7,14 +7,16 @@
  *   then it was given back in between (a nack whose answer was lost), or put back by an operator after that, and it is handed
  *   over anew.
  * - *H3* The acks of one tick are one request.
+ * - *H4* What may time out is held as one delivery of a message, not as the message: its attempt goes along with its id, so
+ *   that what is said of it never counts for a later one. Refused with `NOT_HOLDER` it is held no more.
  */
-import { limits } from '@greenroom/proto'
-import type { Deliver, Delivery, GreenroomError, Ok } from '@greenroom/proto'
+import { codeOf, limits } from '@greenroom/proto'
+import type { Attach, Deliver, Delivery, GreenroomError, Ok } from '@greenroom/proto'
 
 /** What a delivery may say about itself. */
 export type Verdict =
-  | { readonly t: 'ack'; readonly ids: readonly string[] }
-  | { readonly t: 'claim'; readonly id: string }
+  | { readonly t: 'ack'; readonly ids: readonly string[]; readonly attempts?: readonly number[] }
+  | { readonly t: 'claim' | 'touch'; readonly id: string; readonly attempt: number }
   | { readonly t: 'nack'; readonly id: string; readonly attempt: number; readonly delayMs?: number }
 
 /** How verdicts leave. */
@@ -22,6 +24,8 @@ export interface HoldingOptions {
   /** Makes a request of it; resolves when the broker has confirmed. */
   readonly request: (verdict: Verdict) => Promise<Ok>
   readonly defer: (flush: () => void) => void
+  /** Whether what is held may time out (H4). */
+  readonly timesOut: boolean
 }
 
 /** Headers may be 16 KiB; what else stands in them stays far below the rest. */
@@ -57,19 +61,30 @@ export class Holding {
   }
 
   /**
-   * The ids to name at an attach, oldest first, as many as fit into the header. What is left out comes again and is known (H2).
+   * What to name at an attach, oldest first, as many as fit into the header. What is left out comes again and is known (H2).
    *
    * @param room - bytes that are left in the header
    */
-  ids(room: number): string[] {
-    const ids: string[] = []
+  listed(room: number): Pick<Attach, 'held' | 'attempts'> {
+    const listed: HeldDelivery[] = []
     let left = room
-    for (const id of this.#held.keys()) {
-      left -= id.length + 3
-      if (left < 0 || ids.length === limits.heldIds) break
-      ids.push(id)
+    for (const delivery of this.#held.values()) {
+      left -= this.#weigh(delivery)
+      if (left < 0 || listed.length === limits.heldIds) break
+      listed.push(delivery)
     }
-    return ids
+    const held = listed.map(({ id }) => id)
+    return held.length === 0 ? {} : { held, ...this.#attempts(listed) }
+  }
+
+  /** H4 */
+  #attempts(deliveries: readonly HeldDelivery[]): { readonly attempts?: readonly number[] } {
+    return this.#options.timesOut ? { attempts: deliveries.map(({ attempt }) => attempt) } : {}
+  }
+
+  /** Bytes that it takes in a list. */
+  #weigh({ id, attempt }: HeldDelivery): number {
+    return id.length + 3 + (this.#options.timesOut ? String(attempt).length + 1 : 0)
   }
 
   /** Whether an ack is still to be sent. */
@@ -85,7 +100,7 @@ export class Holding {
 
   /** @internal */
   ack(delivery: HeldDelivery): Promise<void> {
-    const size = delivery.id.length + 3
+    const size = this.#weigh(delivery)
     if (this.#batch !== undefined && this.#batch.bytes + size > HEADER_ROOM) this.flush()
     if (this.#batch === undefined) {
       this.#batch = { deliveries: [], done: Promise.withResolvers<void>(), bytes: 0 }
@@ -107,13 +122,24 @@ export class Holding {
     }
   }
 
+  /** @internal */
+  async touch(delivery: HeldDelivery): Promise<void> {
+    try {
+      await this.#options.request({ t: 'touch', id: delivery.id, attempt: delivery.attempt })
+    } catch (error) {
+      if (codeOf(error) === 'NOT_HOLDER') this.#drop(delivery)
+      throw error
+    }
+  }
+
   /** Sends the acks that wait for the end of the tick. */
   flush(): void {
     const batch = this.#batch
     if (batch === undefined) return
     this.#batch = undefined
     const dropAll = (): void => batch.deliveries.forEach((delivery) => this.#drop(delivery))
-    this.#options.request({ t: 'ack', ids: batch.deliveries.map((delivery) => delivery.id) }).then(
+    const ids = batch.deliveries.map(({ id }) => id)
+    this.#options.request({ t: 'ack', ids, ...this.#attempts(batch.deliveries) }).then(
       () => {
         dropAll()
         batch.done.resolve()
@@ -142,6 +168,8 @@ class HeldDelivery implements Delivery {
   readonly #holding: Holding
   /** Its ack or nack: the first one stands. */
   #settled: Promise<void> | undefined
+  /** A touch that is not answered yet: another one would say the same. */
+  #touched: Promise<void> | undefined
 
   constructor(header: Deliver, payload: Uint8Array, holding: Holding) {
     this.id = header.id
@@ -161,7 +189,15 @@ class HeldDelivery implements Delivery {
   }
 
   claim(): Promise<void> {
-    return this.#holding.settle({ t: 'claim', id: this.id }, this)
+    return this.#holding.settle({ t: 'claim', id: this.id, attempt: this.attempt }, this)
+  }
+
+  touch(): Promise<void> {
+    if (this.#touched === undefined) {
+      this.#touched = this.#holding.touch(this).finally(() => (this.#touched = undefined))
+      this.#touched.catch(() => {})
+    }
+    return this.#touched
   }
 
   nack(options?: { readonly delayMs?: number }): Promise<void> {

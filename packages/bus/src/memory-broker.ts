@@ -1,5 +1,5 @@
 /**
- * All mailboxes and everyone who is there, in memory: rules D3, D6 to D8, the live lane and presence of PROTOCOL.md.
+ * All mailboxes and everyone who is there, in memory: rules D3, D6 to D8, D12, the live lane and presence of PROTOCOL.md.
  *
  * Every mailbox has at most one *life*: the incarnation that consumes it now, attached or suspect. What is over is
  * remembered for the dedupe window (D9): in a closed mailbox everybody is gone, from an open one only who is named here.
@@ -21,7 +21,7 @@ import type {
   Revocation,
   Timer,
 } from '@greenroom/proto'
-import { MemoryMailbox, type MailboxLimits, type Stored, type Volume } from './memory-mailbox.ts'
+import { MemoryMailbox, type Delivered, type MailboxLimits, type Stored, type Volume } from './memory-mailbox.ts'
 
 /** A peer, as its broker sees it. Nothing of it is called while it calls the broker. */
 export interface MemoryConsumer {
@@ -53,7 +53,12 @@ interface Life {
   state: PresenceState
   presence: Presence | undefined
   grace: Timer | undefined
+  /** Rings when the first of what it holds may time out, or later. */
+  timeout: Timer | undefined
 }
+
+/** An alarm that rings later than this, in milliseconds, tells that the process stood still: nobody could touch anything. */
+const longestDelayMs = 1_000
 
 /** See the head of this file. */
 export class MemoryBroker {
@@ -90,10 +95,13 @@ export class MemoryBroker {
     mailbox.lifetime ??= options.lifetime
     if (mailbox.lifetime === 'incarnation') mailbox.owner = incarnation
     present?.grace?.cancel()
+    present?.timeout?.cancel()
     if (present !== undefined && present.consumer !== consumer)
       this.#replace(present, present.consumer.incarnation === incarnation)
-    for (const stored of mailbox.held.values()) if (!again || !stored.seen) mailbox.redeliver(stored)
-    const life: Life = { consumer, state: 'attached', presence, grace: undefined }
+    for (const stored of mailbox.held.values())
+      if (!again || !stored.seen) mailbox.redeliver(stored)
+      else stored.dueAt = this.#dueAt(consumer)
+    const life: Life = { consumer, state: 'attached', presence, grace: undefined, timeout: undefined }
     this.#lives.set(address, life)
     this.#tell(life, present?.consumer.incarnation === incarnation ? present.presence?.role : undefined)
     this.#pump(address)
@@ -104,6 +112,7 @@ export class MemoryBroker {
     const life = this.#lifeOf(consumer)
     if (life === undefined) return
     life.state = 'suspect'
+    life.timeout?.cancel()
     life.grace = this.options.clock.timer(this.options.partitionGraceMs, () => this.#end(life), { background: true })
     this.#tell(life)
   }
@@ -140,20 +149,30 @@ export class MemoryBroker {
     return answer
   }
 
-  ack(consumer: MemoryConsumer, id: string): void {
-    this.#mailbox(consumer.address).ack(id, this.#now())
+  ack(consumer: MemoryConsumer, delivered: Delivered): void {
+    this.#mailbox(consumer.address).ack(delivered, this.#now())
     this.#pump(consumer.address)
   }
 
-  claim(consumer: MemoryConsumer, id: string): void {
-    this.#mailbox(consumer.address).claim(id, consumer.incarnation, this.#now())
+  claim(consumer: MemoryConsumer, delivered: Delivered): void {
+    this.#mailbox(consumer.address).claim(delivered, consumer.incarnation, this.#now())
     this.#pump(consumer.address)
   }
 
-  nack(consumer: MemoryConsumer, id: string, delayMs: number): void {
+  touch(consumer: MemoryConsumer, delivered: Delivered): void {
+    if (consumer.options.visibilityMs === undefined)
+      throw new GreenroomError('MISSING_FEATURE', 'this peer was attached without visibilityMs')
+    this.#mailbox(consumer.address).touch(delivered, this.#dueAt(consumer))
+  }
+
+  #dueAt({ options: { visibilityMs = Number.POSITIVE_INFINITY } }: MemoryConsumer): number {
+    return this.#now() + visibilityMs
+  }
+
+  nack(consumer: MemoryConsumer, delivered: Delivered, delayMs: number): void {
     const mailbox = this.#mailbox(consumer.address)
     const why = this.#returned('nack', consumer.incarnation)
-    const stored = mailbox.giveBack(id, why, this.#now(), delayMs > 0)
+    const stored = mailbox.nack(delivered, why, this.#now(), delayMs > 0)
     if (stored !== undefined && delayMs > 0) {
       const timer = this.options.clock.timer(delayMs, () => {
         this.#nacked.delete(timer)
@@ -194,7 +213,10 @@ export class MemoryBroker {
 
   /** Drops every timer. */
   close(): void {
-    for (const life of this.#lives.values()) life.grace?.cancel()
+    for (const life of this.#lives.values()) {
+      life.grace?.cancel()
+      life.timeout?.cancel()
+    }
     for (const timer of this.#nacked) timer.cancel()
     this.#lives.clear()
     this.#nacked.clear()
@@ -327,9 +349,33 @@ export class MemoryBroker {
     const mailbox = this.#mailbox(address)
     for (;;) {
       const stored = mailbox.next({ data: credit, control: controlCredit }, this.#now())
-      if (stored === undefined) return
+      if (stored === undefined) break
+      stored.dueAt = this.#dueAt(life.consumer)
       life.consumer.deliver(stored)
     }
+    this.#awaitTimeout(life, mailbox)
+  }
+
+  /** D12: rings when the first of what is held is due, unless something is to ring earlier. */
+  #awaitTimeout(life: Life, mailbox: MemoryMailbox): void {
+    if (life.consumer.options.visibilityMs === undefined || life.timeout !== undefined) return
+    const [first] = mailbox.held.values()
+    if (first === undefined) return
+    const { dueAt } = first
+    const ring = (): void => {
+      life.timeout = undefined
+      this.#timeOut(life, mailbox, this.#now() > dueAt + longestDelayMs)
+    }
+    life.timeout = this.options.clock.timer(Math.max(0, dueAt - this.#now()), ring, { background: true })
+  }
+
+  /** D12. After it stood still, everybody's time begins anew. */
+  #timeOut({ consumer }: Life, mailbox: MemoryMailbox, stoodStill: boolean): void {
+    const now = this.#now()
+    for (const [id, stored] of mailbox.held)
+      if (stoodStill) stored.dueAt = this.#dueAt(consumer)
+      else if (stored.dueAt <= now) mailbox.giveBack(id, this.#returned('timeout', consumer.incarnation), now)
+    this.#pump(mailbox.address)
   }
 
   /** D7. A life that only has a newer connection goes on. */
@@ -349,6 +395,7 @@ export class MemoryBroker {
     const { consumer } = life
     const { address, incarnation } = consumer
     life.grace?.cancel()
+    life.timeout?.cancel()
     life.state = 'gone'
     this.#lives.delete(address)
     const mailbox = this.#mailbox(address)

@@ -1,10 +1,10 @@
 /**
- * One mailbox in memory: rules D1 to D5, D9 and D10 of PROTOCOL.md over Maps and two queues.
+ * One mailbox in memory: rules D1 to D5, D9, D10 and D12 of PROTOCOL.md over Maps and two queues.
  *
  * ```text
  *            deliver            ack ─────► acked
  * ready ───────────────► held ─ claim ───► claimed
- *   ▲  ◄─── nack, gone ───┘ ── too often ──► dead
+ *   ▲  ◄ nack, gone, time ┘ ── too often ──► dead
  *   └── send      revoke, close: ready or held ──► withdrawn · time to live: ready ──► expired
  * ```
  */
@@ -30,6 +30,14 @@ export interface Stored {
   history: readonly DeadLetterReturn[]
   /** Whether the present connection's handler has seen it; what was held but not seen is delivered again. */
   seen: boolean
+  /** When its visibility timeout is over, while it is held by somebody who asked for one. */
+  dueAt: number
+}
+
+/** One delivery of a message. */
+export interface Delivered {
+  readonly id: string
+  readonly attempt: number
 }
 
 /** What is remembered of an id (D9). */
@@ -38,7 +46,7 @@ interface Known {
   /** Of kind and payload; empty for an id that was revoked before it came. */
   readonly digest: string
   fate: 'present' | 'acked' | 'claimed' | 'withdrawn' | 'expired' | 'dead'
-  claimer: string | undefined
+  claim: { readonly by: string; readonly attempt: number } | undefined
   /** When its fate was decided. */
   since: number
 }
@@ -72,6 +80,7 @@ export class MemoryMailbox {
   /** The one incarnation of a mailbox of lifetime `incarnation`. */
   owner: string | undefined
   closed = false
+  /** Who was delivered or touched last stands last. */
   readonly held = new Map<string, Stored>()
   /** Those that came back too often, with the payload of each. */
   readonly dead = new Map<string, { readonly letter: DeadLetter; readonly message: Outgoing }>()
@@ -133,10 +142,10 @@ export class MemoryMailbox {
     if (known !== undefined) throw new GreenroomError('REVOKED')
     if (!always) this.checkRoom(message.payload.length)
     const seq = this.#nextSeq(now)
-    this.#known.set(message.id, { seq, digest, fate: 'present', claimer: undefined, since: now })
+    this.#known.set(message.id, { seq, digest, fate: 'present', claim: undefined, since: now })
     const expiresAt = message.ttlMs === undefined ? Number.POSITIVE_INFINITY : now + message.ttlMs
     const copy = { ...message, payload: message.payload.slice() }
-    const stored: Stored = { message: copy, seq, sender, at: wall, expiresAt, attempt: 1, history: [], seen: false }
+    const stored: Stored = { message: copy, seq, sender, at: wall, expiresAt, ...fresh() }
     if (message.ttlMs !== undefined) this.#mortal.add(stored)
     this.#arrive(stored)
     return { seq, duplicate: false }
@@ -185,21 +194,46 @@ export class MemoryMailbox {
     return first
   }
 
-  /** D4 */
-  ack(id: string, now: number): void {
-    const stored = this.held.get(id)
+  /** D4. What is not in the mailbox any more, and no dead letter, was removed before. */
+  ack(delivered: Delivered, now: number): void {
+    const stored = this.#heldAs(delivered)
+    const fate = this.#known.get(delivered.id)?.fate
     if (stored !== undefined) this.#remove(stored, 'acked', now)
+    else if (fate === 'present' || fate === 'dead') throw new GreenroomError('NOT_HOLDER')
   }
 
   /** D4 */
-  claim(id: string, incarnation: string, now: number): void {
+  claim(delivered: Delivered, by: string, now: number): void {
+    const { id, attempt } = delivered
     const known = this.#known.get(id)
-    if (known?.fate === 'claimed' && known.claimer === incarnation) return
+    if (known?.fate === 'claimed' && known.claim?.by === by && known.claim.attempt === attempt) return
     if (known?.fate === 'withdrawn') throw new GreenroomError('REVOKED')
-    const stored = this.held.get(id)
+    const stored = this.#heldAs(delivered)
     if (known === undefined || stored === undefined) throw new GreenroomError('NOT_HOLDER')
-    known.claimer = incarnation
+    known.claim = { by, attempt }
     this.#remove(stored, 'claimed', now)
+  }
+
+  /** D12 */
+  touch(delivered: Delivered, dueAt: number): void {
+    const stored = this.#heldAs(delivered)
+    if (stored === undefined) throw new GreenroomError('NOT_HOLDER')
+    stored.dueAt = dueAt
+    this.held.delete(delivered.id)
+    this.held.set(delivered.id, stored)
+  }
+
+  /** D12: what timed out is held by nobody, or as another delivery. */
+  #heldAs({ id, attempt }: Delivered): Stored | undefined {
+    const stored = this.held.get(id)
+    return stored?.attempt === attempt ? stored : undefined
+  }
+
+  /** D4: as {@link MemoryMailbox.giveBack}, by who may not hold it any more. */
+  nack(delivered: Delivered, why: DeadLetterReturn, now: number, delayed: boolean): Stored | undefined {
+    if (this.#heldAs(delivered) !== undefined) return this.giveBack(delivered.id, why, now, delayed)
+    if (this.#known.get(delivered.id)?.fate === 'present') throw new GreenroomError('NOT_HOLDER')
+    return undefined
   }
 
   /** D4: what a holder gives back, later when `delayed`; then {@link MemoryMailbox.ripen} makes it ready. */
@@ -257,11 +291,11 @@ export class MemoryMailbox {
     this.checkRoom(message.payload.length)
     const { from: address, fromIncarnation: incarnation } = letter
     const seq = this.#nextSeq(now)
-    const fresh = { attempt: 1, history: [], seen: false, expiresAt: Number.POSITIVE_INFINITY }
+    const expiresAt = Number.POSITIVE_INFINITY
     this.dead.delete(id)
     this.#known.delete(id)
     this.#known.set(id, { ...known, seq, fate: 'present', since: now })
-    this.#arrive({ message, seq, sender: { address, incarnation }, at: wall, ...fresh })
+    this.#arrive({ message, seq, sender: { address, incarnation }, at: wall, expiresAt, ...fresh() })
   }
 
   /** The delay of a nack is over. */
@@ -275,7 +309,7 @@ export class MemoryMailbox {
     this.#expire(now)
     const known = this.#known.get(id)
     if (known === undefined) {
-      this.#known.set(id, { seq: 0, digest: '', fate: 'withdrawn', claimer: undefined, since: now })
+      this.#known.set(id, { seq: 0, digest: '', fate: 'withdrawn', claim: undefined, since: now })
       return this.closed ? 'withdrawn' : 'unknown'
     }
     const stored = this.#find(id)
@@ -352,6 +386,11 @@ export class MemoryMailbox {
       this.#known.delete(id)
     }
   }
+}
+
+/** What is so of a message that was never delivered. */
+function fresh(): Pick<Stored, 'attempt' | 'history' | 'seen' | 'dueAt'> {
+  return { attempt: 1, history: [], seen: false, dueAt: 0 }
 }
 
 function laneOf(stored: Stored): Lane {

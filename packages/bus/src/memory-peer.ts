@@ -176,8 +176,10 @@ export class MemoryPeer implements Peer, MemoryConsumer {
   // ─── the broker's side ─────────────────────────────────────────────────────────────────────────────────────────
 
   deliver(stored: Stored): void {
+    const { attempt } = stored
     this.#later(() => {
-      if (this.#draining !== undefined) return
+      // It may have timed out on its way: then it comes once more.
+      if (this.#draining !== undefined || stored.attempt !== attempt) return
       stored.seen = true
       this.options.onMessage?.(this.#deliveryOf(stored))
     })
@@ -214,15 +216,16 @@ export class MemoryPeer implements Peer, MemoryConsumer {
 
   #deliveryOf(stored: Stored): Delivery {
     const { message, seq, attempt, sender, at } = stored
-    let settled: Promise<void> | undefined
-    const settle = (call: () => void): Promise<void> => {
-      settled ??= this.#call(call)
-      // Nobody needs to wait for it.
-      settled.catch(() => {})
-      return settled
+    const { id } = message
+    /** Nobody needs to wait for it. */
+    const call = (run: () => void): Promise<void> => {
+      const done = this.#call(run)
+      done.catch(() => {})
+      return done
     }
+    let settled: Promise<void> | undefined
     return {
-      id: message.id,
+      id,
       kind: message.kind,
       seq,
       attempt,
@@ -230,9 +233,10 @@ export class MemoryPeer implements Peer, MemoryConsumer {
       fromIncarnation: sender.incarnation,
       at,
       payload: message.payload,
-      ack: () => settle(() => this.#broker.ack(this, message.id)),
-      nack: (options) => settle(() => this.#broker.nack(this, message.id, options?.delayMs ?? 0)),
-      claim: () => this.#call(() => this.#broker.claim(this, message.id)),
+      ack: () => (settled ??= call(() => this.#broker.ack(this, { id, attempt }))),
+      nack: ({ delayMs = 0 } = {}) => (settled ??= call(() => this.#broker.nack(this, { id, attempt }, delayMs))),
+      claim: () => this.#call(() => this.#broker.claim(this, { id, attempt })),
+      touch: () => call(() => this.#broker.touch(this, { id, attempt })),
     }
   }
 

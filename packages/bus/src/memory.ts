@@ -7,7 +7,7 @@
 import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
 import type { Bus, BusCapability, Clock, Operator, Peer, PeerOptions, Random } from '@greenroom/proto'
 import { aborted } from './abort.ts'
-import { checkNames } from '@greenroom/proto'
+import { checkNames, checkVisibility } from '@greenroom/proto'
 import { MemoryBroker } from './memory-broker.ts'
 import { MemoryOperator } from './memory-operator.ts'
 import { MemoryPeer } from './memory-peer.ts'
@@ -110,7 +110,7 @@ export function createMemoryBus(options: MemoryBusOptions = {}): MemoryBus {
   return new RootBus(broker)
 }
 
-const capabilities: ReadonlySet<BusCapability> = new Set<BusCapability>(['ttl', 'quotas', 'dead-letters'])
+const capabilities: ReadonlySet<BusCapability> = new Set<BusCapability>(['ttl', 'quotas', 'dead-letters', 'visibility'])
 const weekMs = 7 * 24 * 60 * 60 * 1_000
 
 class ClientBus implements Bus {
@@ -127,6 +127,7 @@ class ClientBus implements Bus {
     if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
     if (options.signal?.aborted === true) throw aborted(options.signal, 'attach')
     checkNames(options.address, undefined, options.incarnation)
+    checkVisibility(options.visibilityMs)
     if (options.presence !== undefined) checkNames(options.presence.role)
     const peer = this.#root.open(options, (ended) => this.#peers.delete(ended))
     this.#peers.add(peer)

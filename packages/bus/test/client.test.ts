@@ -766,3 +766,49 @@ describe('watches', () => {
     expect(codeOf(errors[0])).toBe('FORBIDDEN')
   })
 })
+
+describe('a peer with a visibility timeout', () => {
+  const visibilityMs = 30_000
+
+  test('requires it of every broker, and is refused where there is none', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connectBus({ url: broker.url, token: 't' })
+    const attached = bus.attach({ address: 'b', incarnation: 'b1', lifetime: 'named', visibilityMs })
+    const client = await broker.client()
+    await client.welcome()
+    await expect(attached).rejects.toMatchObject({
+      code: 'MISSING_CAPABILITY',
+      message: expect.stringContaining('visibility'),
+    })
+  })
+
+  test('names each delivery by its attempt, at a reconnect too, and none that it was told is not its own', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connectBus({ url: broker.url, token: 't', backoff: { minMs: 1, maxMs: 2 } })
+    const came: Delivery[] = []
+    const onMessage = (delivery: Delivery): void => void came.push(delivery)
+    const attached = bus.attach({ address: 'b', incarnation: 'b1', lifetime: 'named', visibilityMs, onMessage })
+    const able = { capabilities: ['visibility'] }
+    const first = await broker.client()
+    expect(await first.attach(able)).toMatchObject({ visibilityMs })
+    await attached
+    for (const id of ['m1', 'm2', 'm3', 'm4']) first.deliver(id)
+    first.deliver('m2', { attempt: 2 })
+    await expect.poll(() => came.length).toBe(5)
+    const [m1, stale, m3] = came
+    const touched = m1?.touch()
+    // One that is not answered yet says the same.
+    expect(m1?.touch()).toBe(touched)
+    const { header } = await first.next('touch')
+    expect(header).toMatchObject({ id: 'm1', attempt: 1 })
+    first.say({ t: 'error', req: header.req ?? 0, code: 'NOT_HOLDER', message: '' })
+    await expect(touched).rejects.toMatchObject({ code: 'NOT_HOLDER' })
+    void m3?.ack()
+    void stale?.ack()
+    expect((await first.next('ack')).header).toMatchObject({ ids: ['m3', 'm2'], attempts: [1, 1] })
+    first.cut()
+    const second = await broker.client()
+    expect(await second.attach(able)).toMatchObject({ held: ['m2', 'm3', 'm4'], attempts: [2, 1, 1], visibilityMs })
+    expect((await second.next('ack')).header).toMatchObject({ ids: ['m3', 'm2'], attempts: [1, 1] })
+  })
+})

@@ -13,7 +13,11 @@ const deliver = (seq: number, attempt: number): Deliver => ({
 })
 
 test('a message that comes again is the same one, unless it was given back or put back since', () => {
-  const holding = new Holding({ request: () => new Promise(() => undefined), defer: (flush) => flush() })
+  const holding = new Holding({
+    request: () => new Promise(() => undefined),
+    defer: (flush) => flush(),
+    timesOut: false,
+  })
   const body = new Uint8Array()
   const first = holding.take(deliver(1, 2), body)
   expect(first).toMatchObject({ attempt: 2 })

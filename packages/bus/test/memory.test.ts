@@ -1,10 +1,11 @@
 import { createMemoryBus } from '@greenroom/bus'
 import { applicable, createManualClock } from '@greenroom/bus/testing'
+import type { Delivery } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 
 describe('the bus in memory keeps the contract', () => {
   const able = {
-    capabilities: ['ttl', 'quotas', 'dead-letters'],
+    capabilities: ['ttl', 'quotas', 'dead-letters', 'visibility'],
     controls: ['cut', 'advance', 'operator', 'settings'],
   } as const
   for (const { name, controls, settings, run } of applicable(able))
@@ -60,4 +61,39 @@ test('live messages on their way are bounded: beyond it they are dropped, in ord
   flood(10)
   await clock.settle()
   expect(came).toEqual([0, 1, 10, 11])
+})
+
+test('nothing times out while its consumer is away or the machine sleeps, and no timer stays', async () => {
+  const clock = createManualClock()
+  const bus = createMemoryBus({ clock, defer: clock.defer })
+  const came: Delivery[] = []
+  const onMessage = (delivery: Delivery): void => void came.push(delivery)
+  const own = { address: 'b', incarnation: 'b1', lifetime: 'named', visibilityMs: 10_000, onMessage } as const
+  const peer = await bus.attach(own)
+  await peer.send({ to: 'b', id: 'm1', kind: 'note', payload: new Uint8Array() })
+  await clock.advance(9_000)
+  bus.cut('b')
+  await clock.advance(20_000)
+  bus.restore('b')
+  await clock.advance(9_999)
+  clock.suspend(3_600_000)
+  await clock.advance(9_999)
+  expect(came.map(({ attempt }) => attempt)).toEqual([1])
+  await clock.advance(1)
+  expect(came.map(({ attempt }) => attempt)).toEqual([1, 2])
+  await bus.close()
+  expect(clock.timers.length).toBe(0)
+})
+
+test('a delivery that times out on its way to its consumer is handed over once, as what it is by then', async () => {
+  const clock = createManualClock()
+  await using bus = createMemoryBus({ clock, defer: clock.defer })
+  const came: number[] = []
+  const onMessage = ({ attempt }: Delivery): void => void came.push(attempt)
+  const peer = await bus.attach({ address: 'b', incarnation: 'b1', lifetime: 'named', visibilityMs: 1_000, onMessage })
+  const sent = peer.send({ to: 'b', id: 'm1', kind: 'note', payload: new Uint8Array() })
+  clock.jump(2_000)
+  await sent
+  await clock.settle()
+  expect(came).toEqual([3])
 })

@@ -42,6 +42,8 @@ const limitTexts: { readonly [K in keyof typeof limits]: string } = {
   pingMs: 'between two pings of the broker; `welcome` says what holds',
   partitionGraceMs: 'from suspect to gone; `welcome` says what holds',
   dedupeWindowMs: 'for which ids are remembered; `welcome` says what holds',
+  shortestVisibilityMs: 'the least `visibilityMs` of an `attach`',
+  longestVisibilityMs: 'the most',
   depth: 'how deep children may be nested',
 }
 

@@ -52,7 +52,7 @@ export interface Delivery {
   readonly kind: string
   /** Its place in the mailbox: 1, 2, … */
   readonly seq: number
-  /** 1 for the first delivery; counts nacks and holders that became gone, never reconnects. */
+  /** 1 for the first delivery; counts nacks, timeouts and holders that became gone, never reconnects. */
   readonly attempt: number
   /** Whose connection sent it: set by the broker, not by the sender. */
   readonly from: string
@@ -65,6 +65,8 @@ export interface Delivery {
   /**
    * Removes it. Nobody needs to wait for this; the promise resolves when the removal is stored. Of `ack` and `nack` the
    * first one stands: whichever is called afterwards does nothing and gives the same promise.
+   *
+   * @throws GreenroomError `NOT_HOLDER` when its visibility timeout had returned it before
    */
   ack(): Promise<void>
   /**
@@ -75,6 +77,43 @@ export interface Delivery {
   claim(): Promise<void>
   /** Gives it back, to be delivered again after `delayMs` (0 by default). See {@link Delivery.ack}. */
   nack(options?: { readonly delayMs?: number }): Promise<void>
+  /**
+   * Says that it is still worked on: its visibility timeout ({@link PeerOptions.visibilityMs}) begins anew. Nobody needs to
+   * wait for this; a rejection with `NOT_HOLDER` says that the work is somebody else's now. A third of the timeout is a good
+   * interval.
+   *
+   * @throws GreenroomError `NOT_HOLDER` when this consumer does not hold it any more, `MISSING_FEATURE` when it was attached
+   * without a visibility timeout
+   *
+   * @example
+   * ```ts
+   * import { codeOf, type Bus, type Delivery } from '@greenroom/proto'
+   *
+   * async function work(delivery: Delivery, signal: AbortSignal): Promise<void> {
+   *   console.log('minutes of work on', delivery.id, signal.aborted)
+   * }
+   *
+   * async function onMessage(delivery: Delivery): Promise<void> {
+   *   const lost = new AbortController()
+   *   const touch = (): Promise<void> =>
+   *     delivery.touch().catch((error) => (codeOf(error) === 'NOT_HOLDER' ? lost.abort(error) : undefined))
+   *   const timer = setInterval(touch, 10_000)
+   *   await work(delivery, lost.signal).finally(() => clearInterval(timer))
+   *   await delivery.ack()
+   * }
+   *
+   * export async function consume(bus: Bus): Promise<void> {
+   *   await bus.attach({
+   *     address: 'jobs',
+   *     incarnation: crypto.randomUUID(),
+   *     lifetime: 'named',
+   *     visibilityMs: 30_000,
+   *     onMessage: (delivery) => void onMessage(delivery).catch(console.error),
+   *   })
+   * }
+   * ```
+   */
+  touch(): Promise<void>
 }
 
 /** A message on the live lane. */
@@ -122,6 +161,13 @@ export interface PeerOptions {
   readonly credit?: number
   /** Held control messages at a time. = 64 */
   readonly controlCredit?: number
+  /**
+   * The visibility timeout, in milliseconds, from 1,000 to 43,200,000: a delivery that is neither acked, nacked, claimed nor
+   * touched ({@link Delivery.touch}) for so long returns to the mailbox, counts an attempt, and is delivered again, to this
+   * consumer or a later one; what its former holder then says of it is refused with `NOT_HOLDER`. Time runs only while this
+   * peer is connected, and begins anew when it is again. By default nothing returns before its consumer is gone.
+   */
+  readonly visibilityMs?: number
   /** What watchers of its role see. Without it the peer is not listed. */
   readonly presence?: Presence
   /** Called for each durable message, in order. What it throws is reported to `onError` and the message stays held. */

@@ -28,6 +28,19 @@ export function checkPayload(payload: Uint8Array): void {
     throw new GreenroomError('FRAME_TOO_LARGE', `payload of ${payload.length} bytes`)
 }
 
+/**
+ * Refuses a visibility timeout that no attach may ask for.
+ *
+ * @param visibilityMs - of the peer's options; undefined asks for none
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkVisibility(visibilityMs: number | undefined): void {
+  if (visibilityMs === undefined) return
+  const { shortestVisibilityMs: least, longestVisibilityMs: most } = limits
+  if (!(visibilityMs >= least && visibilityMs <= most))
+    throw new GreenroomError('BAD_OPTIONS', `visibilityMs must be from ${least} to ${most}, not ${visibilityMs}`)
+}
+
 function refusal(what: string, value: unknown): GreenroomError {
   return new GreenroomError('BAD_OPTIONS', `${JSON.stringify(value)} is not ${what}`)
 }

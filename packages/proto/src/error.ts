@@ -50,7 +50,10 @@ export const errors = {
   OUTCOME_UNKNOWN: { retry: 'never', text: 'It cannot be known any more whether this happened.' },
   UNDELIVERABLE: { retry: 'never', text: 'The mailbox closed before its consumer took the message.' },
   PAYLOAD_DAMAGED: { retry: 'never', text: 'The stored payload does not match its digest; it is not given out.' },
-  MISSING_FEATURE: { retry: 'never', text: 'This bus does not have the capability that the call needs.' },
+  MISSING_FEATURE: {
+    retry: 'never',
+    text: 'The call needs what this bus does not have, or what its consumer did not ask for.',
+  },
   // Client side of a bus.
   CONNECT_FAILED: { retry: 'later', text: 'The broker could not be reached.' },
   TIMEOUT: { retry: 'later', text: 'The deadline of the call passed.' },

@@ -44,8 +44,15 @@ export interface Attach {
   readonly credit: number
   /** The same for messages sent with `control`. */
   readonly controlCredit: number
+  /**
+   * The visibility timeout, in milliseconds: what is delivered and neither settled nor touched for so long returns to the
+   * mailbox. By default nothing does.
+   */
+  readonly visibilityMs?: number
   /** The ids that this incarnation still holds from an earlier connection. */
   readonly held?: readonly string[]
+  /** Which delivery of each of `held`, in its order: one that was given back since is not held any more. = the present ones */
+  readonly attempts?: readonly number[]
   /** Whether this is a re-attach of a consumer that was attached before: it then never replaces a newer one. */
   readonly again?: boolean
   /** Shown to those who watch the role; a peer without presence is not listed. */
@@ -76,6 +83,8 @@ export interface Ack {
   readonly req?: number
   /** The messages to remove; ids that are not held are ignored. */
   readonly ids: readonly string[]
+  /** Which delivery of each of `ids`, in their order: one that was given back since is not removed. = the present ones */
+  readonly attempts?: readonly number[]
 }
 
 /** Removes a delivered message if, and only if, it was not revoked: the right to start what it asks for. */
@@ -85,6 +94,8 @@ export interface Claim {
   readonly req: number
   /** The message to claim. */
   readonly id: string
+  /** Which delivery of it: one that was given back since cannot be claimed. = the present one */
+  readonly attempt?: number
 }
 
 /** Gives a delivered message back, to be delivered again after `delayMs`. */
@@ -100,13 +111,15 @@ export interface Nack {
   readonly delayMs?: number
 }
 
-/** Extends the visibility timeout of a held message, for mailboxes that opted into one. */
+/** Begins the visibility timeout of a held message anew, for consumers that opted into one: see {@link Attach.visibilityMs}. */
 export interface Touch {
   readonly t: 'touch'
   /** The number under which the answer comes back; without it there is none. */
   readonly req?: number
   /** The message that is still worked on. */
   readonly id: string
+  /** Which delivery of it: one that was given back since is not touched. = the present one */
+  readonly attempt?: number
 }
 
 /** Takes a message back that was not claimed; answered with {@link Ok.revoked}. */

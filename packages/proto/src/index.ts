@@ -16,7 +16,7 @@
  * @packageDocumentation
  */
 export type * from './bus.ts'
-export { checkNames, checkPayload } from './check.ts'
+export { checkNames, checkPayload, checkVisibility } from './check.ts'
 export type * from './children.ts'
 export { idFromBytes, type Clock, type Random, type Timer } from './clock.ts'
 export * from './error.ts'

@@ -34,6 +34,10 @@ export const limits = {
   partitionGraceMs: 30_000,
   /** How long ids and revocations are remembered, in milliseconds; clients stop re-sending after half of it. */
   dedupeWindowMs: 86_400_000,
+  /** The shortest visibility timeout, in milliseconds: a second is what an event loop or a network may stand still. */
+  shortestVisibilityMs: 1_000,
+  /** The longest visibility timeout, in milliseconds. */
+  longestVisibilityMs: 43_200_000,
   /** A nested child may be this deep; the root session has depth 0. */
   depth: 4,
 } as const

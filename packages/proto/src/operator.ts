@@ -33,8 +33,11 @@ export interface MailboxState {
 export interface DeadLetterReturn {
   /** When, in milliseconds since the epoch. */
   readonly at: number
-  /** Its consumer gave it back, is gone, or was replaced; or its payload was found damaged before it was delivered. */
-  readonly why: 'nack' | 'gone' | 'replaced' | 'damaged'
+  /**
+   * Its consumer gave it back, neither settled nor touched it within its visibility timeout, is gone, or was replaced; or its
+   * payload was found damaged before it was delivered.
+   */
+  readonly why: 'nack' | 'timeout' | 'gone' | 'replaced' | 'damaged'
   /** The incarnation that had it, or was to get it. */
   readonly by: string
 }

@@ -54,7 +54,7 @@ export async function createWiredBroker(options: BrokerOptions): Promise<WiredBr
   const resolved = resolveOptions(options)
   const { clock, limits, random, store = createMemoryStore({ schema: brokerSchema }) } = resolved
   const core = await Core.open({ ...resolved, store, backUp })
-  const capabilities = ['durable', 'ttl', 'quotas', 'dead-letters', 'detached']
+  const capabilities = ['durable', 'ttl', 'quotas', 'dead-letters', 'visibility', 'detached']
   const authorityOf = (token?: string): Authority =>
     token !== undefined && token === resolved.operatorToken ? 'operator' : 'client'
   const host = { core, options: resolved, brokerId: random.id(), capabilities, authorityOf }

@@ -1,8 +1,8 @@
 /**
- * The contract of the bus port: P1 to P7 of `@greenroom/proto`, D1 to D10, the live lane and presence of PROTOCOL.md.
+ * The contract of the bus port: P1 to P7 of `@greenroom/proto`, D1 to D10 and D12, the live lane and presence of PROTOCOL.md.
  *
  * `bus-case` what a case is · `durable-cases`, `claim-cases`, `life-cases`, `reconnect-cases`, `live-cases`,
- * `presence-cases`, `call-cases`, `quota-cases`, `window-cases`, `letter-cases`, `mailbox-cases` the promises · `station` what a case sees of a peer
+ * `presence-cases`, `call-cases`, `quota-cases`, `window-cases`, `letter-cases`, `mailbox-cases`, `visibility-cases` the promises · `station` what a case sees of a peer
  */
 import type { BusCapability } from '@greenroom/proto'
 import type { BusCase, BusControl } from './bus-case.ts'
@@ -16,6 +16,7 @@ import { mailboxCases } from './mailbox-cases.ts'
 import { presenceCases } from './presence-cases.ts'
 import { quotaCases } from './quota-cases.ts'
 import { reconnectCases } from './reconnect-cases.ts'
+import { visibilityCases } from './visibility-cases.ts'
 import { windowCases } from './window-cases.ts'
 
 /**
@@ -46,6 +47,7 @@ export const busContract: readonly BusCase[] = [
   ...windowCases,
   ...letterCases,
   ...mailboxCases,
+  ...visibilityCases,
 ]
 
 /**

@@ -60,6 +60,7 @@ function observedDelivery(delivery: Delivery, step: (name: string) => void): Del
     ack: () => delivery.ack(),
     nack: (options) => delivery.nack(options),
     claim: () => around('claim', step, () => delivery.claim()),
+    touch: () => delivery.touch(),
   }
 }
 

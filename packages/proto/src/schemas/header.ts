@@ -15,6 +15,9 @@ export const hello = looseObject({
   agent: z.string().max(256).exactOptional(),
 }) satisfies z.ZodType<header.Hello>
 
+/** Of each of a list of ids, which delivery. */
+const attempts = z.array(ordinal).max(limits.heldIds)
+
 /** See {@link header.Attach}. */
 export const attach = looseObject({
   t: z.literal('attach'),
@@ -24,7 +27,9 @@ export const attach = looseObject({
   lifetime: z.enum(['incarnation', 'named']),
   credit: count,
   controlCredit: count,
+  visibilityMs: z.number().min(limits.shortestVisibilityMs).max(limits.longestVisibilityMs).exactOptional(),
   held: z.array(id).max(limits.heldIds).exactOptional(),
+  attempts: attempts.exactOptional(),
   again: z.boolean().exactOptional(),
   presence: presence.exactOptional(),
 }) satisfies z.ZodType<header.Attach>
@@ -45,10 +50,16 @@ export const ack = looseObject({
   t: z.literal('ack'),
   req: req.exactOptional(),
   ids: z.array(id).max(limits.heldIds),
+  attempts: attempts.exactOptional(),
 }) satisfies z.ZodType<header.Ack>
 
 /** See {@link header.Claim}. */
-export const claim = looseObject({ t: z.literal('claim'), req, id }) satisfies z.ZodType<header.Claim>
+export const claim = looseObject({
+  t: z.literal('claim'),
+  req,
+  id,
+  attempt: ordinal.exactOptional(),
+}) satisfies z.ZodType<header.Claim>
 
 /** See {@link header.Nack}. */
 export const nack = looseObject({
@@ -64,6 +75,7 @@ export const touch = looseObject({
   t: z.literal('touch'),
   req: req.exactOptional(),
   id,
+  attempt: ordinal.exactOptional(),
 }) satisfies z.ZodType<header.Touch>
 
 /** See {@link header.Revoke}. */

@@ -19,7 +19,7 @@ export const mailboxState = looseObject({
 /** See {@link DeadLetterReturn}. */
 const deadLetterReturn = looseObject({
   at: ms,
-  why: z.enum(['nack', 'gone', 'replaced', 'damaged']),
+  why: z.enum(['nack', 'timeout', 'gone', 'replaced', 'damaged']),
   by: id,
 }) satisfies z.ZodType<DeadLetterReturn>
 
