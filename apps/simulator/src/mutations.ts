@@ -262,6 +262,7 @@ function claimless(delivery: Delivery): Omit<Delivery, 'claim'> {
     at: delivery.at,
     payload: delivery.payload,
     ack: () => delivery.ack(),
+    touch: () => delivery.touch(),
     nack: (options) => delivery.nack(options),
   }
 }

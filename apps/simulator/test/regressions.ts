@@ -50,4 +50,15 @@ export const regressions: readonly {
   },
   { seed: 404, generation: 4, was: 'an ack that was not answered for half a day was given up, and its message held' },
   { seed: 556, generation: 4, was: 'the same in a queue, behind which nothing came any more' },
+  {
+    seed: 3001,
+    generation: 4,
+    was: 'a last word was at hand, and the run unknown: the marker that it waited for was given up during a sleep',
+  },
+  { seed: 3507, generation: 4, was: 'the same, while its assignment was being withdrawn' },
+  {
+    seed: 3184,
+    generation: 4,
+    was: 'a letter was purged, and its message came again: a crash had cut its requeueing off',
+  },
 ]

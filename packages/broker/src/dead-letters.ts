@@ -81,26 +81,42 @@ export class DeadLetters {
   }
 
   /**
-   * Deletes one letter, or all of a mailbox.
+   * Deletes one letter, or all of a mailbox. One whose requeueing a crash cut off is no letter any more: its message is back.
    *
    * @returns how many
    * @throws GreenroomError `UNKNOWN_LETTER` when there is none, `COMMIT_UNKNOWN`
    */
   async purge(address: string, id?: string): Promise<number> {
-    const keys =
-      id === undefined
-        ? [...scanAll(this.#parts.store, 'dead', { prefix: `${address}/` })].map(({ key }) => key)
-        : [this.#find(address, id).key]
-    if (keys.length === 0) throw new GreenroomError('UNKNOWN_LETTER', `mailbox ${address} has no dead letters`)
-    await this.#parts.ledger.carryOut({ operations: keys.map((key) => ({ delete: 'dead', key })), apply() {} })
-    return keys.length
+    const { registry, store } = this.#parts
+    const prefix = `${address}/`
+    const keys = id === undefined ? [...scanAll(store, 'dead', { prefix })].map(({ key }) => key) : [`${prefix}${id}`]
+    const ids = keys.map((key) => key.slice(prefix.length))
+    const mailbox = registry.open(address)
+    return mailbox.turns.take(ids, () => this.#purge(mailbox, ids)).finally(() => registry.tidy(mailbox))
+  }
+
+  async #purge(mailbox: Mailbox, ids: readonly string[]): Promise<number> {
+    const { ledger, store } = this.#parts
+    const { address, messages } = mailbox
+    const keys = ids.map((id) => `${address}/${id}`).filter((key) => store.get('dead', key) !== undefined)
+    if (keys.length > 0) await ledger.carryOut({ operations: keys.map((key) => ({ delete: 'dead', key })), apply() {} })
+    const isBack = (id: string): boolean =>
+      messages.has(id) || (ledger.receipt(address, id)?.state ?? 'dead') !== 'dead'
+    const purged = keys.filter((key) => !isBack(key.slice(address.length + 1))).length
+    if (purged === 0) throw new GreenroomError('UNKNOWN_LETTER', unknownLetter(address, ids))
+    return purged
   }
 
   #find(address: string, id: string): StoredRecord {
     const record = this.#parts.store.get('dead', `${address}/${id}`)
-    if (record === undefined) throw new GreenroomError('UNKNOWN_LETTER', `mailbox ${address} has no dead letter ${id}`)
+    if (record === undefined) throw new GreenroomError('UNKNOWN_LETTER', unknownLetter(address, [id]))
     return record
   }
+}
+
+function unknownLetter(address: string, ids: readonly string[]): string {
+  const [id, ...others] = ids
+  return `mailbox ${address} has no dead ${id === undefined || others.length > 0 ? 'letters' : `letter ${id}`}`
 }
 
 /** @throws GreenroomError `PAYLOAD_DAMAGED` */

@@ -241,6 +241,29 @@ describe('regressions', () => {
     expect(broker.stats()).toMatchObject({ messages: 0, mailboxes: 1 })
   })
 
+  test.for(['fails', 'lies'] as const)(
+    'a dead letter whose requeueing was cut off (%s) is back, and no letter that could be purged',
+    async (fault) => {
+      const { store, faults } = fragile()
+      await using broker = await createBroker({ store, maxAttempts: 1 })
+      const came: Delivery[] = []
+      const consumer = { address: 'inbox', incarnation: 'i1', lifetime: 'named' } as const
+      const peer = await broker.bus.attach({ ...consumer, onMessage: (message) => came.push(message) })
+      await peer.send({ to: 'inbox', id: 'm1', kind: 'note', payload })
+      while (came.length === 0) await turn()
+      await came[0]?.nack()
+      const letter = { address: 'inbox', id: 'm1' }
+      faults.push('stored', fault)
+      await expect(broker.operator.requeue(letter)).rejects.toMatchObject({ code: 'COMMIT_UNKNOWN' })
+      await expect(broker.operator.purge(letter)).rejects.toMatchObject({ code: 'UNKNOWN_LETTER' })
+      while (came.length === 1) await turn()
+      expect(came[1]).toMatchObject({ id: 'm1', attempt: 1 })
+      await came[1]?.ack()
+      expect(await broker.operator.deadLetters()).toEqual([])
+      await expect(broker.operator.purge({ address: 'inbox' })).rejects.toMatchObject({ code: 'UNKNOWN_LETTER' })
+    },
+  )
+
   test('the sender of a message in a closing mailbox is told, even if the end is unknown and the power is cut', async () => {
     const { store, faults } = fragile()
     const sender = { address: 'sender', incarnation: 's1', lifetime: 'named' } as const

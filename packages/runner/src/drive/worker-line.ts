@@ -1,5 +1,6 @@
 /** The runner's line to one worker: what it sends to that mailbox, and takes back. */
 import {
+  codeOf,
   encodeMessage,
   kinds,
   limits,
@@ -45,7 +46,11 @@ export class WorkerLine {
 
   /** Takes an assignment back. What the broker may have forgotten proves nothing: it counts as claimed. */
   async withdraw(ref: RunRef, signal?: AbortSignal): Promise<Revocation> {
-    const revoked = await this.revoke(runMessageId(ref), signal)
+    const revoked = await this.revoke(runMessageId(ref), signal).catch((error: unknown): Revocation => {
+      // Asked for so long that the answer proves nothing any more.
+      if (codeOf(error) === 'OUTCOME_UNKNOWN') return 'claimed'
+      throw error
+    })
     return this.#clock.now() - this.#since > limits.dedupeWindowMs / 2 ? 'claimed' : revoked
   }
 
