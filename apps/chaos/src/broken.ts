@@ -1,7 +1,10 @@
 /** What is broken on purpose, to see that it is noticed. */
 
-/** `resume`: runners do not go on with what an earlier life left. `twice`: executors run twice. `orphans`: workers leave processes behind. */
-export const breaks = ['resume', 'twice', 'orphans'] as const
+/**
+ * `resume`: runners do not go on with what an earlier life left. `twice`: executors run twice. `orphans`: workers leave
+ * processes behind. `detached`: detached workers end with their runner.
+ */
+export const breaks = ['resume', 'twice', 'orphans', 'detached'] as const
 /** One of them. */
 export type Break = (typeof breaks)[number]
 

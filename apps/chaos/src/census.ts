@@ -40,12 +40,20 @@ export class Census {
     }
   }
 
+  /**
+   * Workers whose runner has ended.
+   *
+   * @param members - whose children the others are
+   */
+  leftWorkers(members: readonly number[]): ProcessFacts[] {
+    return allProcesses().filter(
+      (facts) => isWorker(facts) && !members.includes(facts.parent) && isMarked(facts.pid, markName, this.mark),
+    )
+  }
+
   /** The workers of a runner. */
   workersOf(runner: number): ProcessFacts[] {
-    return allProcesses().filter(
-      ({ pid, parent, isZombie }) =>
-        parent === runner && !isZombie && commandOf(pid).endsWith(' --greenroom-worker') && !isGate(pid),
-    )
+    return allProcesses().filter((facts) => facts.parent === runner && isWorker(facts))
   }
 
   /** Who is still alive, in words. */
@@ -69,7 +77,8 @@ export class Census {
   }
 }
 
-/** A worker that does not run yet: its shell waits until its guard knows it. */
-function isGate(pid: number): boolean {
-  return commandOf(pid).startsWith('/bin/sh ')
+/** Not one that does not run yet: its shell waits until its guard knows it. */
+function isWorker({ pid, isZombie }: ProcessFacts): boolean {
+  const command = isZombie ? '' : commandOf(pid)
+  return command.endsWith(' --greenroom-worker') && !command.startsWith('/bin/sh ')
 }

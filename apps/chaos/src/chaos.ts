@@ -4,7 +4,7 @@
  * ```text
  * all      work ─► storm ─► quiet ─► count descriptors ─► a storm that broker and runners survive ─► quiet ─► count again
  * workers  work ─► quiet ─► count descriptors ─► storm ─► quiet ─► count again
- *          ─► every runner is killed once more, goes on, and its last life looks into all that it ever did ─► all leave
+ *          ─► every runner is killed once more amid detached runs, goes on, and its last life looks into all that it ever did ─► all leave
  *          ─► who and what is left ─► judge
  * ```
  */
@@ -44,15 +44,19 @@ export interface ChaosReport extends Weather, Readonly<Record<Counted, number>> 
   readonly hasSmallDisks: boolean
   readonly runs: number
   readonly executions: number
+  readonly detached: Verdict['detached']
   readonly outcomes: Verdict['outcomes']
   readonly unrecorded: number
   /** How often a member ended though nobody killed it: a runner that lost its place, or found no broker. */
   readonly deaths: Readonly<Record<string, number>>
+  /** The median of each minute. */
   readonly residentMiB: Residents
-  /** What of it is no file's: the machine may take back pages of files at any time. */
+  /** The least of each minute: of this is the growth. */
+  readonly leastResidentMiB: Residents
+  /** What of the median is no file's: the machine may take back pages of files at any time. */
   readonly anonymousMiB: Residents
   readonly growthPercent: Readonly<Record<string, number>>
-  /** With which V8 options the members ran; they collect their garbage every five seconds. */
+  /** With which V8 options the members ran. */
   readonly nodeOptions: string
   /** The first of all that must not be. */
   readonly violations: readonly string[]
@@ -63,6 +67,7 @@ const longestWarmUpMs = 5_000
 const longestLightStormMs = 15_000
 const quietMs = 120_000
 const auditMs = 120_000
+const detachedMs = 60_000
 const mostGrowthPercent = 5
 const shownViolations = 100
 
@@ -85,6 +90,7 @@ class ChaosRun {
   readonly #storm: Storm
   readonly #violations: { fault: Counted; text: string }[] = []
   #residentMiB: Residents = {}
+  #leastResidentMiB: Residents = {}
   #anonymousMiB: Residents = {}
 
   constructor(options: ChaosOptions, stage: Stage) {
@@ -120,6 +126,7 @@ class ChaosRun {
     using anonymous = new ResidentWatch(this.#stage, 'RssAnon')
     await this.#storm.blow(scope, ms)
     this.#residentMiB = all.medians
+    this.#leastResidentMiB = all.least
     this.#anonymousMiB = anonymous.medians
   }
 
@@ -166,7 +173,8 @@ class ChaosRun {
   async #leave(): Promise<void> {
     const { say } = this.#options
     const { runners, broker, census } = this.#stage
-    for (const runner of runners) runner.kill()
+    this.#order('work')
+    await this.#stage.killRunners(detachedMs)
     // The members notice that by themselves.
     await sleep(100)
     await this.#quiet()
@@ -187,11 +195,10 @@ class ChaosRun {
   }
 
   #report(): ChaosReport {
-    const residentMiB = this.#residentMiB
     const { minutes, seed, only } = this.#options
     const { workOf, members, disks } = this.#stage
-    const verdict = judge(this.#stage.ledgers(), workOf)
-    const growthPercent = only === undefined ? {} : growthOf(residentMiB)
+    const verdict = judge(this.#stage.ledgers(), workOf, this.#stage.hits())
+    const growthPercent = only === undefined ? {} : growthOf(this.#leastResidentMiB)
     const grown = Object.entries(growthPercent).filter(([, percent]) => percent >= mostGrowthPercent)
     this.#violate(
       'grown',
@@ -208,6 +215,7 @@ class ChaosRun {
       hasSmallDisks: disks.length > 0,
       runs: verdict.started,
       executions: verdict.executions,
+      detached: verdict.detached,
       outcomes: verdict.outcomes,
       unrecorded: verdict.unrecorded,
       ...this.#storm.weather,
@@ -222,7 +230,8 @@ class ChaosRun {
       leakedDescriptors: count('leakedDescriptors'),
       leftBehind: count('leftBehind'),
       grown: count('grown'),
-      residentMiB,
+      residentMiB: this.#residentMiB,
+      leastResidentMiB: this.#leastResidentMiB,
       anonymousMiB: this.#anonymousMiB,
       growthPercent,
       nodeOptions: memoryOptions.join(' '),

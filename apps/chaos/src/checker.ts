@@ -10,10 +10,10 @@
  *   ended.
  * - *K4* disordered: the entries that readers saw, over all lives, and those that the journal has, are those that were
  *   told, each once and in order: all, when the run completed and does not say what was lost.
- * - *K5* illegitimate: an outcome that nothing explains.
+ * - *K5* illegitimate: an outcome that nothing explains. That its runner ended explains none of a detached run.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Ended, Entry, Kind, Order, RunnerLine, WorkLine } from './ledger.ts'
+import type { Ended, Entry, HitLine, Kind, Order, RunnerLine, WorkLine } from './ledger.ts'
 
 /** What the checker counts. */
 export type Fault = 'lost' | 'doubled' | 'overlapping' | 'disordered' | 'illegitimate'
@@ -24,6 +24,8 @@ export interface Verdict {
   readonly started: number
   /** Attempts that were executed. */
   readonly executions: number
+  /** Of the runs, those that were detached, and those of them that a later life of their runner took over as they executed. */
+  readonly detached: { readonly runs: number; readonly takenOver: number }
   /** By status, and code or watchdog. */
   readonly outcomes: Readonly<Record<string, number>>
   /** Outcomes that a runner told, and said that it could not record. */
@@ -37,6 +39,7 @@ interface Job {
   readonly job: string
   readonly kind: Kind
   readonly order: Order
+  readonly isDetached: boolean
   readonly runs: Set<string>
   isStarted: boolean
   isUnknown: boolean
@@ -74,12 +77,14 @@ function nameOf({ status, code, which }: Ended): string {
  *
  * @param ledgers - one a runner, each of all its lives
  * @param workOf - what the workers say of a job
+ * @param hits - the workers that were killed or stopped
  */
 export function judge(
   ledgers: readonly (readonly RunnerLine[])[],
   workOf: (job: string) => readonly WorkLine[],
+  hits: readonly HitLine[],
 ): Verdict {
-  const court = new Court()
+  const court = new Court(hits)
   for (const ledger of ledgers) court.hear(ledger, workOf)
   return court.verdict()
 }
@@ -89,11 +94,19 @@ class Court {
   readonly #outcomes: Record<string, number> = {}
   #started = 0
   #executions = 0
+  #detached = 0
+  #takenOver = 0
+  readonly #hit: ReadonlySet<string>
   #unrecorded = 0
+
+  constructor(hits: readonly HitLine[]) {
+    this.#hit = new Set(hits.map(({ pid, stamp }) => `${pid} ${stamp}`))
+  }
 
   hear(ledger: readonly RunnerLine[], workOf: (job: string) => readonly WorkLine[]): void {
     const unrecorded = new Set(ledger.flatMap((line) => (line.t === 'unrecorded' ? [line.run] : [])))
     const hasClosed = ledger.some(({ t }) => t === 'closed')
+    const lives = ledger.flatMap((line) => (line.t === 'life' ? [line.at] : []))
     this.#unrecorded += unrecorded.size
     for (const line of ledger)
       if (line.t === 'left') for (const run of line.runs) this.#violate('lost', `${run} was left open`)
@@ -105,6 +118,7 @@ class Court {
       )
       this.#checkEntries(job)
       this.#checkReason(job, hasClosed)
+      this.#checkDetached(job, lives)
     }
   }
 
@@ -112,6 +126,7 @@ class Court {
     return {
       started: this.#started,
       executions: this.#executions,
+      detached: { runs: this.#detached, takenOver: this.#takenOver },
       outcomes: this.#outcomes,
       unrecorded: this.#unrecorded,
       violations: this.#violations,
@@ -193,15 +208,35 @@ class Court {
   }
 
   /** K5 */
-  #checkReason({ job, kind, order, outcomes, isCancelled, work }: Job, hasClosed: boolean): void {
+  #checkReason({ job, kind, order, isDetached, outcomes, isCancelled, work }: Job, hasClosed: boolean): void {
     const outcome = outcomes.at(-1)
     if (outcome === undefined || explained.has(nameOf(outcome))) return
-    if (outcome.status === 'cancelled' && (isCancelled || hasClosed)) return
-    if (outcome.code === 'FENCED' && hasClosed) return
+    // A detached run goes on when its runner closes.
+    const wasClosed = hasClosed && !isDetached
+    if (outcome.status === 'cancelled' && (isCancelled || wasClosed)) return
+    if (outcome.code === 'FENCED' && wasClosed) return
     const done = work.findLast((line) => line.t === 'end' && line.how === 'done')
     const output = { job, epoch: done?.epoch, entries: order.entries }
     const isDone = outcome.status === 'completed' && done !== undefined && isDeepStrictEqual(outcome.output, output)
     if (!isDone) this.#violate('illegitimate', `${job} (${kind}): ${JSON.stringify(outcome)}`)
+  }
+
+  /** K5: a detached attempt is lost only when somebody did something to its own process. */
+  #checkDetached({ job, isDetached, outcomes, runs, work }: Job, lives: readonly number[]): void {
+    if (!isDetached || runs.size === 0) return
+    this.#detached += 1
+    const begun = work.filter((line) => line.t === 'begin')
+    const endOf = (epoch: number) => work.findLast((line) => line.t === 'end' && line.epoch === epoch)
+    const isTakenOver = begun.some(({ epoch, at }) => {
+      const end = endOf(epoch)
+      return end?.t === 'end' && lives.some((life) => at < life && life < end.at)
+    })
+    if (isTakenOver) this.#takenOver += 1
+    const isLost = ['WORKER_LOST', 'OUTCOME_UNKNOWN'].includes(outcomes.at(-1)?.code ?? '')
+    const lost = begun.filter(({ epoch }, index) => (index < begun.length - 1 ? endOf(epoch) === undefined : isLost))
+    for (const { epoch, pid, stamp } of lost)
+      if (!this.#hit.has(`${pid} ${stamp}`))
+        this.#violate('illegitimate', `${job}: attempt ${epoch} is detached and was lost, though nobody hit its worker`)
   }
 }
 
@@ -226,11 +261,12 @@ function jobsOf(ledger: readonly RunnerLine[], workOf: (job: string) => readonly
   return jobs
 }
 
-function newJob({ job, kind, order }: RunnerLine & { t: 'asked' }, work: readonly WorkLine[]): Job {
+function newJob({ job, kind, order, detached }: RunnerLine & { t: 'asked' }, work: readonly WorkLine[]): Job {
   return {
     job,
     kind,
     order,
+    isDetached: detached,
     work,
     runs: new Set(),
     isStarted: false,

@@ -1,7 +1,7 @@
 /** One execution of a job, as its worker tells it to the job's ledger. */
 import type { RunContext } from '@greenroom/worker'
 import { join } from 'node:path'
-import { append, readWorkLedger, type Order } from './ledger.ts'
+import { append, machineMs, readWorkLedger, type Order } from './ledger.ts'
 import { factsOf, isAlive } from './processes.ts'
 
 /** The variable that names the folder of the jobs' ledgers. */
@@ -9,9 +9,6 @@ export const folderName = 'CHAOS_EXECUTIONS'
 
 /** This process: workers do not change theirs. */
 const stamp = factsOf(process.pid)?.stamp ?? ''
-
-/** Milliseconds of the machine's monotonic clock: the same for all processes. */
-const now = (): number => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
 /** Tells the n-th entry. */
 export type Tell = (n: number) => Promise<void>
@@ -37,12 +34,12 @@ export async function execute<T>(given: Order, ctx: RunContext, body: (tell: Tel
     how = 'done'
     return result
   } finally {
-    append(ledger, { t: 'end', epoch, how: ctx.signal.aborted ? 'aborted' : how, at: now() })
+    append(ledger, { t: 'end', epoch, how: ctx.signal.aborted ? 'aborted' : how, at: machineMs() })
   }
 }
 
 function begin(ledger: string, epoch: number): void {
-  append(ledger, { t: 'begin', epoch, pid: process.pid, stamp, at: now() })
+  append(ledger, { t: 'begin', epoch, pid: process.pid, stamp, at: machineMs() })
   if (epoch === 1) return
   const lines = readWorkLedger(ledger)
   const ended = new Set(lines.flatMap((line) => (line.t === 'end' ? [line.epoch] : [])))

@@ -31,7 +31,7 @@ export function entryOf(event: unknown): Entry | undefined {
 }
 
 /** The kinds of runs that there are. */
-export const kinds = ['short', 'stream', 'long', 'program', 'again', 'flaky', 'cancelled', 'child'] as const
+export const kinds = ['short', 'stream', 'long', 'lasting', 'program', 'again', 'flaky', 'cancelled', 'child'] as const
 /** A kind of run. */
 export type Kind = (typeof kinds)[number]
 
@@ -48,9 +48,16 @@ export type Ended = z.infer<typeof outcome>
 
 const runnerLine = z.discriminatedUnion('t', [
   /** A life of the runner begins. */
-  z.object({ t: z.literal('life'), life: z.number() }),
-  /** A job is about to be started, `keyed` with an idempotency key. */
-  z.object({ t: z.literal('asked'), job: z.string(), kind: z.enum(kinds), keyed: z.boolean(), order }),
+  z.object({ t: z.literal('life'), life: z.number(), at: z.number() }),
+  /** A job is about to be started, `keyed` with an idempotency key, `detached` from the life of its runner. */
+  z.object({
+    t: z.literal('asked'),
+    job: z.string(),
+    kind: z.enum(kinds),
+    keyed: z.boolean(),
+    detached: z.boolean(),
+    order,
+  }),
   /** `start` resolved: from here on the run is owed. */
   z.object({ t: z.literal('started'), job: z.string(), run: z.string() }),
   /** A scheduler has it; whether it is recorded is not known yet. */
@@ -92,13 +99,27 @@ const workLine = z.discriminatedUnion('t', [
 /** A line of a job's ledger, by the workers that execute it. */
 export type WorkLine = z.infer<typeof workLine>
 
+/** The storm killed or stopped this worker. */
+const hitLine = z.object({
+  t: z.literal('hit'),
+  pid: z.number(),
+  stamp: z.string(),
+  signal: z.string(),
+  at: z.number(),
+})
+/** A line of the storm's ledger: that it killed or stopped a worker. */
+export type HitLine = z.infer<typeof hitLine>
+
+/** Milliseconds of the machine's monotonic clock: the same for all processes. */
+export const machineMs = (): number => Number(process.hrtime.bigint() / 1_000n) / 1_000
+
 /**
  * Appends a line.
  *
  * @param file - the ledger
  * @param line - what to say
  */
-export function append(file: string, line: RunnerLine | WorkLine): void {
+export function append(file: string, line: RunnerLine | WorkLine | HitLine): void {
   appendFileSync(file, `${JSON.stringify(line)}\n`)
 }
 
@@ -124,4 +145,9 @@ export function readRunnerLedger(file: string): RunnerLine[] {
 /** The lines of a job's ledger; none when there is no file yet. */
 export function readWorkLedger(file: string): WorkLine[] {
   return linesOf(file).map((line) => workLine.parse(line))
+}
+
+/** The lines of the storm's ledger; none when there is no file yet. */
+export function readHits(file: string): HitLine[] {
+  return linesOf(file).map((line) => hitLine.parse(line))
 }

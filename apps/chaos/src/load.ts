@@ -7,8 +7,17 @@ import { codeOf, type Outcome } from '@greenroom/proto'
 import type { Run, Runner, Scheduler } from '@greenroom/runner'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Chance } from './chance.ts'
-import { append, entryOf, readRunnerLedger, type Kind, type Order, type RunnerLine } from './ledger.ts'
-import { drawKind, drawOrder, roleOf, type roles } from './roles.ts'
+import {
+  append,
+  entryOf,
+  machineMs,
+  readRunnerLedger,
+  type Entry,
+  type Kind,
+  type Order,
+  type RunnerLine,
+} from './ledger.ts'
+import { drawDetached, drawKind, drawOrder, roleOf, type roles } from './roles.ts'
 import type { RunnerSetup } from './setup.ts'
 import type { executors } from './worker.ts'
 
@@ -20,14 +29,16 @@ interface Job {
   readonly job: string
   readonly kind: Kind
   readonly keyed: boolean
+  readonly detached: boolean
   readonly order: Order
   run?: string
   isOver: boolean
   /** The last entry that a reader saw. */
-  after?: { readonly epoch: number; readonly seq: number }
+  after?: Entry
 }
 
 const startTries = 5
+const someMs = 4_000
 
 /** See the head of this file. */
 export class Load {
@@ -40,7 +51,7 @@ export class Load {
   readonly #left: readonly Job[]
   #isWorking = false
   #count = 0
-  #jobs = 0
+  readonly #jobs = new Set<Job>()
 
   constructor(runner: ChaosRunner, setup: RunnerSetup) {
     this.#runner = runner
@@ -48,7 +59,7 @@ export class Load {
     const { life, open } = readLives(readRunnerLedger(setup.ledger))
     this.life = life + 1
     this.#left = open
-    this.#add({ t: 'life', life: this.life })
+    this.#add({ t: 'life', life: this.life, at: machineMs() })
     this.#chance = new Chance(setup.seed, this.life)
     this.#scheduler = runner.scheduler({
       parent: setup.name,
@@ -59,7 +70,15 @@ export class Load {
 
   /** How many jobs are in progress. */
   get jobs(): number {
-    return this.#jobs
+    return this.#jobs.size
+  }
+
+  /** How many of them are detached, execute, and will for some seconds more. */
+  get detached(): number {
+    return [...this.#jobs].filter(
+      ({ detached, order, after }) =>
+        detached && after !== undefined && (order.entries - after.said.n) * order.everyMs > someMs,
+    ).length
   }
 
   /** Gives itself work. */
@@ -76,7 +95,7 @@ export class Load {
   async resume(): Promise<void> {
     const late = this.#chance.happens(0.5)
     if (!late) await this.#runner.resume()
-    for (const job of this.#left) void this.#track(this.#goOn(job))
+    for (const job of this.#left) void this.#track(job, this.#goOn(job))
     if (late) await this.#runner.resume()
   }
 
@@ -90,26 +109,30 @@ export class Load {
       const job = `${this.#setup.name}-${this.life}-${this.#count}`
       const order = drawOrder(this.#chance, kind, job)
       const keyed = kind !== 'child' && this.#chance.happens(0.5)
-      this.#add({ t: 'asked', job, kind, keyed, order })
-      await this.#track(this.#begin({ job, kind, keyed, order, isOver: false }))
+      // What is detached needs a broker that outlives the runner.
+      const detached = this.#setup.bus !== null && drawDetached(this.#chance, kind)
+      const asked = { job, kind, keyed, detached, order }
+      this.#add({ t: 'asked', ...asked })
+      const begun: Job = { ...asked, isOver: false }
+      await this.#track(begun, this.#begin(begun))
     }
   }
 
-  async #track(work: Promise<void>): Promise<void> {
-    this.#jobs += 1
+  async #track(job: Job, work: Promise<void>): Promise<void> {
+    this.#jobs.add(job)
     try {
       await work
     } catch (error) {
       // The runner closes: the next life goes on.
       if (!['CLOSED', 'DRAINING'].includes(codeOf(error) ?? '')) throw error
     } finally {
-      this.#jobs -= 1
+      this.#jobs.delete(job)
     }
   }
 
   async #begin(job: Job): Promise<void> {
-    const { kind, order } = job
-    const spec = { role: roleOf[kind], input: order, task: job.job }
+    const { kind, order, detached } = job
+    const spec = { role: roleOf[kind], input: order, task: job.job, detached }
     if (kind === 'child') {
       const run = await this.#scheduler.enqueue(spec)
       this.#add({ t: 'queued', job: job.job, run: run.id })
@@ -162,6 +185,8 @@ export class Load {
     const isReadLate = this.#chance.happens(0.3)
     if (!isReadLate) await this.#read(job, run)
     const outcome = await run.outcome
+    // The runner closes, and it goes on.
+    if (isLeft(outcome)) return
     // A child that could not even be recorded is nowhere to be read.
     if (isReadLate && !isUnrecordable(outcome)) await this.#read(job, await this.#attach(job, run.id))
     job.isOver = true
@@ -187,6 +212,10 @@ export class Load {
   #add(line: RunnerLine): void {
     append(this.#setup.ledger, line)
   }
+}
+
+function isLeft(outcome: Outcome<unknown>): boolean {
+  return outcome.status === 'failed' && outcome.code === 'CLOSED' && outcome.mayStillRun === true
 }
 
 function isUnrecordable(outcome: Outcome<unknown>): outcome is Outcome<unknown> & { readonly code: string } {

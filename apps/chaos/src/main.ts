@@ -8,7 +8,7 @@
  * - `broker-program`, `runner-program`, `worker` what they run · `load`, `roles`, `execution` the work · `setup` what they
  *   are told · `broken` what is broken on purpose
  * - `ledger` what everybody appends · `audit` what the journals say in the end · `checker` what must hold of it (K1 to K5)
- * - `processes`, `census` who is there · `leaks` descriptors · `residents`, `garbage` memory · `small-disk` disks that can be full
+ * - `processes`, `census` who is there · `leaks` descriptors · `residents` memory · `small-disk` disks that can be full
  *
  * One JSON document on standard output; a line of progress now and then on standard error. Exit code: 1 when anything
  * that must not be was found, 2 for bad arguments.

@@ -20,11 +20,11 @@ export interface MemberOptions {
 }
 
 /**
- * V8 lets its young generation grow to 64 MiB under short-lived objects, and gives none of it back: what a process seems
- * to grow by is then its nursery. Workers have the same bound. And it collects its old one when it likes: members do it all
- * the time (`garbage.ts`), so that what stays is what is used.
+ * V8 lets its young generation grow to 64 MiB under short-lived objects, its old one by half, and gives pages back late:
+ * while there is room that is no fault, but it is more than the growth that is to be noticed. With this option it collects
+ * as it likes, and holds little more than what is in use.
  */
-export const memoryOptions: readonly string[] = ['--max-semi-space-size=8', '--expose-gc']
+export const memoryOptions: readonly string[] = ['--optimize-for-size']
 const ending = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
 const execArgv = [...memoryOptions, ...(ending === '.ts' ? ['--conditions=@greenroom/source'] : [])]
 

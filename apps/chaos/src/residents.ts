@@ -1,8 +1,14 @@
-/** How much memory the members of a stage take, by the minute. */
+/**
+ * How much memory the members of a stage take, by the minute.
+ *
+ * It goes up and down: V8 lets garbage lie until it collects it, every half minute to two minutes at this load, and that is
+ * more than what is to be noticed. So what counts is the least of a window in which each collects at least once: whatever
+ * stays raises it, whatever does not stay does not.
+ */
 import { residentMiB } from './processes.ts'
 import type { Stage } from './stage.ts'
 
-/** The median of each minute, in MiB, by member: over all that were it meanwhile. */
+/** A number for each minute, in MiB, by member: over all that were it meanwhile. */
 export type Residents = Readonly<Record<string, readonly number[]>>
 
 const sampleMs = 1_000
@@ -34,9 +40,20 @@ export class ResidentWatch implements Disposable {
     return (minutes[minute] ??= [])
   }
 
-  /** What was sampled so far. */
+  /** The median of each minute. */
   get medians(): Residents {
-    return Object.fromEntries([...this.#samples].map(([name, minutes]) => [name, Array.from(minutes, medianOf)]))
+    return this.#each((sorted) => sorted[Math.floor(sorted.length / 2)])
+  }
+
+  /** The least of each minute. */
+  get least(): Residents {
+    return this.#each(([least]) => least)
+  }
+
+  #each(one: (sorted: readonly number[]) => number | undefined): Residents {
+    const numberOf = (samples: readonly number[] = []): number =>
+      Math.round((one(samples.toSorted((a, b) => a - b)) ?? 0) * 10) / 10
+    return Object.fromEntries([...this.#samples].map(([name, minutes]) => [name, Array.from(minutes, numberOf)]))
   }
 
   [Symbol.dispose](): void {
@@ -44,22 +61,17 @@ export class ResidentWatch implements Disposable {
   }
 }
 
-function medianOf(samples: readonly number[] = []): number {
-  const middle = samples.toSorted((a, b) => a - b)[Math.floor(samples.length / 2)]
-  return middle === undefined ? 0 : Math.round(middle * 10) / 10
-}
-
 /**
- * By how much each member grew from its third minute to its last, in percent.
+ * By how much each member grew, in percent: from the least around the end of its third minute to the least of its last two.
  *
- * @param residents - of ten minutes; of less than four there is nothing to say
+ * @param least - of each minute; of less than six there is nothing to say
  */
-export function growthOf(residents: Residents): Record<string, number> {
+export function growthOf(least: Residents): Record<string, number> {
   const grown: Record<string, number> = {}
-  for (const [name, minutes] of Object.entries(residents)) {
-    const [third, last] = [minutes[2], minutes.at(-1)]
-    if (minutes.length > 3 && third !== undefined && last !== undefined)
-      grown[name] = Math.round((last / third - 1) * 1_000) / 10
+  for (const [name, minutes] of Object.entries(least)) {
+    if (minutes.length < 6) continue
+    const [third, last] = [Math.min(...minutes.slice(2, 4)), Math.min(...minutes.slice(-2))]
+    grown[name] = Math.round((last / third - 1) * 1_000) / 10
   }
   return grown
 }

@@ -15,6 +15,7 @@ export const roleOf: Readonly<Record<Kind, keyof typeof roles>> = {
   short: 'steps',
   stream: 'steps',
   long: 'steps',
+  lasting: 'steps',
   cancelled: 'steps',
   child: 'steps',
   program: 'program',
@@ -22,16 +23,20 @@ export const roleOf: Readonly<Record<Kind, keyof typeof roles>> = {
   flaky: 'flaky',
 }
 
-/** How often each is drawn, and how much it does: entries, and milliseconds between them. */
-const shapes: Readonly<Record<Kind, readonly [weight: number, entries: number, everyMs: number]>> = {
-  short: [40, 2, 5],
-  stream: [20, 20, 25],
-  child: [10, 3, 20],
-  again: [10, 6, 100],
-  program: [8, 5, 80],
-  long: [6, 14, 400],
-  cancelled: [6, 10, 300],
-  flaky: [6, 2, 40],
+/**
+ * How often each is drawn, how much it does (entries, and milliseconds between them, at most), and which part of it is
+ * detached where that is possible.
+ */
+const shapes: Readonly<Record<Kind, readonly [weight: number, entries: number, everyMs: number, detached: number]>> = {
+  short: [40, 2, 5, 0],
+  stream: [20, 20, 25, 0.1],
+  child: [10, 3, 20, 0.2],
+  again: [10, 6, 100, 0.2],
+  program: [8, 5, 80, 0.2],
+  long: [6, 14, 400, 0.5],
+  lasting: [6, 30, 600, 1],
+  cancelled: [6, 10, 300, 0.3],
+  flaky: [6, 2, 40, 0.1],
 }
 const total = Object.values(shapes).reduce((sum, [weight]) => sum + weight, 0)
 
@@ -45,4 +50,10 @@ export function drawKind(chance: Chance): Kind {
 export function drawOrder(chance: Chance, kind: Kind, job: string): Order {
   const [, entries, everyMs] = shapes[kind]
   return { job, entries: chance.between(1, entries), everyMs: chance.between(0, everyMs) }
+}
+
+/** Draws whether a run of a kind is detached, where it can be. */
+export function drawDetached(chance: Chance, kind: Kind): boolean {
+  const [, , , detached] = shapes[kind]
+  return chance.happens(detached)
 }

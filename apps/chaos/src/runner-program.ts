@@ -4,7 +4,6 @@
  */
 import { createRunner, workerEntry } from '@greenroom/runner'
 import { isBroken } from './broken.ts'
-import { collectGarbage } from './garbage.ts'
 import { Load } from './load.ts'
 import { append } from './ledger.ts'
 import { audit } from './audit.ts'
@@ -14,7 +13,6 @@ import type { executors } from './worker.ts'
 
 const die = (): void => process.exit(1)
 process.once('disconnect', die)
-collectGarbage()
 const setup = runnerSetup.parse(JSON.parse(process.argv[2] ?? ''))
 const { ledger } = setup
 const log = (...words: readonly unknown[]): void => console.error(new Date().toISOString(), setup.name, ...words)
@@ -69,5 +67,5 @@ if (!isBroken('resume')) await load.resume()
 setInterval(() => {
   if (!process.connected) return
   const { runs, processes } = runner.stats()
-  tell({ t: 'state', jobs: load.jobs, runs: runs.length, processes })
+  tell({ t: 'state', jobs: load.jobs, detached: load.detached, runs: runs.length, processes })
 }, 200).unref()

@@ -39,7 +39,14 @@ export type RunnerCommand = z.infer<typeof runnerCommand>
 /** What a process tells: that it is ready, and, a runner, whether nothing is in progress any more. */
 export const processNews = z.union([
   z.object({ t: z.literal('ready') }),
-  z.object({ t: z.literal('state'), jobs: z.number(), runs: z.number(), processes: z.number() }),
+  z.object({
+    t: z.literal('state'),
+    jobs: z.number(),
+    /** How many of them are detached, execute, and will for some seconds more. */
+    detached: z.number(),
+    runs: z.number(),
+    processes: z.number(),
+  }),
 ])
 /** What a process tells. */
 export type ProcessNews = z.infer<typeof processNews>

@@ -11,8 +11,18 @@ import { brokenName, type Break } from './broken.ts'
 import { Census, markName } from './census.ts'
 import type { Chance } from './chance.ts'
 import { folderName } from './execution.ts'
-import { readRunnerLedger, readWorkLedger, type RunnerLine, type WorkLine } from './ledger.ts'
+import {
+  append,
+  machineMs,
+  readHits,
+  readRunnerLedger,
+  readWorkLedger,
+  type HitLine,
+  type RunnerLine,
+  type WorkLine,
+} from './ledger.ts'
 import { Member } from './member.ts'
+import type { ProcessFacts } from './processes.ts'
 import type { BrokerSetup, RunnerSetup } from './setup.ts'
 import { SmallDisk } from './small-disk.ts'
 
@@ -120,19 +130,40 @@ export class Stage implements AsyncDisposable {
   /** What the workers appended about a job. */
   readonly workOf = (job: string): WorkLine[] => readWorkLedger(join(this.#folder, 'executions', `${job}.jsonl`))
 
+  /** Appends that a worker is killed or stopped. */
+  noteHit({ pid, stamp }: ProcessFacts, name: string): void {
+    append(hitsIn(this.#folder), { t: 'hit', pid, stamp, signal: name, at: machineMs() })
+  }
+
+  /** The workers that were killed or stopped. */
+  hits(): HitLine[] {
+    return readHits(hitsIn(this.#folder))
+  }
+
   /**
    * Waits until all members are there.
    *
    * @param deadlineMs - how long at most
    * @returns who is not
    */
-  async up(deadlineMs: number): Promise<string[]> {
-    const end = performance.now() + deadlineMs
-    for (;;) {
-      const away = this.members.filter(({ isReady }) => !isReady).map(({ name }) => name)
-      if (away.length === 0 || performance.now() > end) return away
-      await sleep(50)
-    }
+  up(deadlineMs: number): Promise<string[]> {
+    return missing(deadlineMs, () => this.members.filter(({ isReady }) => !isReady).map(({ name }) => name))
+  }
+
+  /**
+   * Kills every runner for the last time, while a detached run executes, if it can have one; they have to work.
+   *
+   * @param deadlineMs - how long they are waited for at most
+   */
+  async killRunners(deadlineMs: number): Promise<void> {
+    await Promise.all(
+      this.runners.map(async (runner, index) => {
+        const hasBroker = index >= this.proxies.length
+        await missing(deadlineMs, () => (hasBroker || runner.state?.detached ? [] : [runner.name]))
+        runner.order('rest')
+        runner.kill()
+      }),
+    )
   }
 
   /** Ends all that is wrong: whoever is stopped goes on, disks have room, connections stay. */
@@ -148,17 +179,12 @@ export class Stage implements AsyncDisposable {
    * @returns what is in progress still, in words
    */
   async quiet(deadlineMs: number): Promise<string[]> {
-    const end = performance.now() + deadlineMs
-    for (;;) {
-      const busy = this.members.flatMap((member) => busyIn(member, member === this.broker))
-      if (busy.length === 0) {
-        // The last connections close.
-        await sleep(pingMs)
-        return []
-      }
-      if (performance.now() > end) return busy
-      await sleep(100)
-    }
+    const busy = await missing(deadlineMs, () =>
+      this.members.flatMap((member) => busyIn(member, member === this.broker)),
+    )
+    // The last connections close.
+    if (busy.length === 0) await sleep(pingMs)
+    return busy
   }
 
   /** What the broker still has, in words. */
@@ -189,8 +215,19 @@ export class Stage implements AsyncDisposable {
   }
 }
 
+/** Waits until nothing is missing, or the deadline is over: then it is what is missing. */
+async function missing(deadlineMs: number, look: () => string[]): Promise<string[]> {
+  const end = performance.now() + deadlineMs
+  for (;;) {
+    const what = look()
+    if (what.length === 0 || performance.now() > end) return what
+    await sleep(50)
+  }
+}
+
 const socketIn = (folder: string): string => join(folder, 'bus.sock')
 const temporary = (folder: string): string => join(folder, 'tmp')
+const hitsIn = (folder: string): string => join(folder, 'ledgers', 'storm.jsonl')
 const ledgerIn = (folder: string, name: string): string => join(folder, 'ledgers', `${name}.jsonl`)
 
 function busyIn({ name, isReady, state }: Member, isBroker: boolean): string[] {

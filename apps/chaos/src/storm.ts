@@ -40,6 +40,8 @@ const paces: Readonly<Record<Scope, Readonly<Record<string, number>>>> = {
   calm: { killWorker: 1_500, stopWorker: 3_000, cut: 2_000, hang: 4_000, fill: 5_000 },
 }
 const tickMs = 50
+/** How often it is a worker whose runner has ended who is hit, if there is one. */
+const leftShare = 0.15
 /** How long a member works before it is killed. */
 const leastUpMs = 1_500
 /** In each tick, who has not come up yet, or is stopped, is killed all the same with this probability. */
@@ -116,6 +118,9 @@ export class Storm {
   }
 
   #worker(): ProcessFacts | undefined {
+    const { census, members } = this.#stage
+    const left = this.#chance.happens(leftShare) ? census.leftWorkers(members.flatMap(({ pid }) => pid ?? [])) : []
+    if (left.length > 0) return this.#chance.oneOf(left)
     const pid = this.#chance.oneOf(this.#stage.runners)?.pid
     return pid === undefined ? undefined : this.#chance.oneOf(this.#stage.census.workersOf(pid))
   }
@@ -124,9 +129,15 @@ export class Storm {
     const worker = this.#worker()
     if (worker === undefined) return false
     this.#stage.census.look()
-    if (!signal(worker, 'SIGKILL')) return false
+    if (!this.#hit(worker, 'SIGKILL')) return false
     this.weather.kills.worker += 1
     return true
+  }
+
+  /** It is in the ledger before it happens. */
+  #hit(worker: ProcessFacts, name: NodeJS.Signals): boolean {
+    this.#stage.noteHit(worker, name)
+    return signal(worker, name)
   }
 
   #stop(): boolean {
@@ -149,7 +160,7 @@ export class Storm {
 
   #stopWorker(length: Length, ms: number): boolean {
     const worker = this.#worker()
-    if (worker === undefined || !signal(worker, 'SIGSTOP')) return false
+    if (worker === undefined || !this.#hit(worker, 'SIGSTOP')) return false
     this.weather.stops.worker[length] += 1
     void sleep(ms).then(() => signal(worker, 'SIGCONT'))
     return true

@@ -71,5 +71,8 @@ const flaky = defineExecutor({
     }),
 })
 
+const parent = process.ppid
+if (isBroken('detached')) setInterval(() => process.ppid !== parent && process.exit(1), 10).unref()
+
 export const executors = { steps, program, flaky }
 await serveWorker({ executors })

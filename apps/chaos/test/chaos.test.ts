@@ -27,9 +27,9 @@ async function chaos(...args: readonly string[]): Promise<{ report: ChaosReport;
 
 test('ten seconds of everything: nothing is lost, doubled, overlapping or left', { timeout }, async () => {
   const { report, code, kept } = await chaos('--minutes', '0.15', '--seed', '3')
-  const { kills, runs, executions, outcomes, violations } = report
+  const { kills, runs, executions, detached, outcomes, violations } = report
   console.log(
-    `chaos: ${JSON.stringify({ runs, outcomes, kills, stops: report.stops, connections: report.connections })}`,
+    `chaos: ${JSON.stringify({ runs, detached, outcomes, kills, stops: report.stops, connections: report.connections })}`,
   )
   expect(violations, `the ledgers are in ${kept}`).toEqual([])
   expect(code).toBe(0)
@@ -37,6 +37,8 @@ test('ten seconds of everything: nothing is lost, doubled, overlapping or left',
   expect(runs).toBeGreaterThan(20)
   expect(executions).toBeGreaterThan(20)
   expect(outcomes['completed']).toBeGreaterThan(10)
+  // In the end every runner is killed while one executes.
+  expect(detached.takenOver).toBeGreaterThan(0)
   expect(report.connections.cut).toBeGreaterThan(0)
   expect(kept).toBe('')
 })
@@ -54,3 +56,11 @@ test(
     rmSync(kept, { recursive: true })
   },
 )
+
+test('detached workers that end with their runner are noticed', { timeout }, async () => {
+  const { report, code, kept } = await chaos('--minutes', '0.05', '--seed', '3', '--break', 'detached')
+  expect(code).toBe(1)
+  expect(report.violations.join('\n')).toMatch(/is detached and was lost, though nobody hit its worker/)
+  expect(report.illegitimate).toBeGreaterThan(0)
+  rmSync(kept, { recursive: true })
+})

@@ -1,17 +1,18 @@
 /** The checker over ledgers: a story in which all is well, and what it says when one thing in it is not. */
 import { describe, expect, test } from 'vitest'
 import { judge, type Fault } from '../src/checker.ts'
-import type { Entry, Kind, RunnerLine, WorkLine } from '../src/ledger.ts'
+import type { Entry, HitLine, Kind, RunnerLine, WorkLine } from '../src/ledger.ts'
 import { leaksIn } from '../src/leaks.ts'
 import { growthOf } from '../src/residents.ts'
 
 const entry = (job: string, epoch: number, n: number): Entry => ({ epoch, seq: 2 * n - 1, said: { job, epoch, n } })
-const asked = (job: string, kind: Kind, entries = 2): RunnerLine => ({
+const asked = (job: string, kind: Kind, detached = false): RunnerLine => ({
   t: 'asked',
   job,
   kind,
   keyed: true,
-  order: { job, entries, everyMs: 0 },
+  detached,
+  order: { job, entries: 2, everyMs: 0 },
 })
 const completed = (job: string, epoch: number, entries = 2) => ({
   status: 'completed',
@@ -24,18 +25,19 @@ const end = (epoch: number, how: 'done' | 'failed' | 'aborted' = 'done'): WorkLi
 const lost = { status: 'failed', code: 'WORKER_LOST', output: null, message: 'killed' }
 
 /**
- * One life starts `one`, is killed when its reader has seen the first entry, and a second one goes on; `again` is executed
- * twice since its first worker was killed; `child` has a parent; `gone` lost its worker.
+ * One life starts `one`, is killed when its reader has seen the first entry, and a second one goes on, which takes over the
+ * detached run `apart`, too; `again` is executed twice since its first worker was killed; `child` has a parent; `gone` and
+ * `apart-gone`, which is detached, lost their workers.
  */
-function story(): { ledger: RunnerLine[]; work: Map<string, WorkLine[]> } {
+function story(): { ledger: RunnerLine[]; work: Map<string, WorkLine[]>; hits: HitLine[] } {
   const seen = (job: string, epoch: number, n: number): RunnerLine => ({ t: 'entry', job, entry: entry(job, epoch, n) })
   const child = completed('child', 1)
   const ledger: RunnerLine[] = [
-    { t: 'life', life: 1 },
+    { t: 'life', life: 1, at: 0 },
     asked('one', 'stream'),
     { t: 'started', job: 'one', run: 'run-1' },
     seen('one', 1, 1),
-    { t: 'life', life: 2 },
+    { t: 'life', life: 2, at: 5 },
     seen('one', 1, 2),
     { t: 'outcome', job: 'one', outcome: completed('one', 1) },
     asked('again', 'again'),
@@ -53,6 +55,14 @@ function story(): { ledger: RunnerLine[]; work: Map<string, WorkLine[]> } {
     asked('gone', 'short'),
     { t: 'started', job: 'gone', run: 'run-4' },
     { t: 'outcome', job: 'gone', outcome: lost },
+    asked('apart', 'lasting', true),
+    { t: 'started', job: 'apart', run: 'run-5' },
+    seen('apart', 1, 1),
+    seen('apart', 1, 2),
+    { t: 'outcome', job: 'apart', outcome: completed('apart', 1) },
+    asked('apart-gone', 'lasting', true),
+    { t: 'started', job: 'apart-gone', run: 'run-6' },
+    { t: 'outcome', job: 'apart-gone', outcome: lost },
     { t: 'left', runs: [] },
     { t: 'audit', job: 'one', outcome: completed('one', 1), entries: [entry('one', 1, 1), entry('one', 1, 2)] },
     {
@@ -62,6 +72,8 @@ function story(): { ledger: RunnerLine[]; work: Map<string, WorkLine[]> } {
       entries: [entry('again', 1, 1), entry('again', 2, 1), entry('again', 2, 2)],
     },
     { t: 'audit', job: 'child', outcome: child, entries: [entry('child', 1, 1), entry('child', 1, 2)] },
+    { t: 'audit', job: 'apart', outcome: completed('apart', 1), entries: [entry('apart', 1, 1), entry('apart', 1, 2)] },
+    { t: 'audit', job: 'apart-gone', outcome: lost, entries: [] },
     { t: 'audit', job: 'gone', outcome: lost, entries: [] },
   ]
   const whole = [begin(1), tick(1, 1), tick(1, 2), end(1)]
@@ -71,8 +83,10 @@ function story(): { ledger: RunnerLine[]; work: Map<string, WorkLine[]> } {
     ['again', again],
     ['child', [...whole]],
     ['gone', [begin(1), tick(1, 1)]],
+    ['apart', [...whole]],
+    ['apart-gone', [begin(1), tick(1, 1)]],
   ])
-  return { ledger, work }
+  return { ledger, work, hits: [{ t: 'hit', pid: 101, stamp: '1', signal: 'SIGKILL', at: 8 }] }
 }
 
 type Story = ReturnType<typeof story>
@@ -80,7 +94,7 @@ type Story = ReturnType<typeof story>
 function faultsIn(change: (story: Story) => void): Fault[] {
   const changed = story()
   change(changed)
-  const { violations } = judge([changed.ledger], (job) => changed.work.get(job) ?? [])
+  const { violations } = judge([changed.ledger], (job) => changed.work.get(job) ?? [], changed.hits)
   return [...new Set(violations.map(({ fault }) => fault))]
 }
 
@@ -92,11 +106,12 @@ function replace(lines: RunnerLine[], isIt: (line: RunnerLine) => boolean, by: r
 }
 
 test('a story in which all is well', () => {
-  const { ledger, work } = story()
-  expect(judge([ledger], (job) => work.get(job) ?? [])).toEqual({
-    started: 4,
-    executions: 5,
-    outcomes: { completed: 3, 'failed WORKER_LOST': 1 },
+  const { ledger, work, hits } = story()
+  expect(judge([ledger], (job) => work.get(job) ?? [], hits)).toEqual({
+    started: 6,
+    executions: 7,
+    detached: { runs: 2, takenOver: 1 },
+    outcomes: { completed: 4, 'failed WORKER_LOST': 2 },
     unrecorded: 0,
     violations: [],
   })
@@ -210,6 +225,26 @@ describe('is noticed:', () => {
           if ('job' in line && line.job === 'gone' && 'outcome' in line) line.outcome = cancelled
       },
     ],
+    ['a detached run that was lost though nobody hit its worker', ['illegitimate'], (it) => it.hits.pop()],
+    [
+      'a detached run that is done again though nobody hit its worker',
+      ['illegitimate'],
+      (it) => {
+        it.hits.pop()
+        it.ledger = it.ledger.filter((line) => !('job' in line) || line.job !== 'apart-gone')
+        replace(it.ledger, is('asked', 'again'), [asked('again', 'again', true)])
+      },
+    ],
+    [
+      'a detached run that is cancelled when its runner closes',
+      ['illegitimate'],
+      (it) => {
+        it.ledger.push({ t: 'closed', life: 2 })
+        for (const line of it.ledger)
+          if ('job' in line && line.job === 'apart-gone' && 'outcome' in line)
+            line.outcome = { status: 'cancelled', output: null }
+      },
+    ],
   ]
   test.for(cases)('%s', ([, faults, change]) => {
     expect(faultsIn(change).toSorted()).toEqual([...faults].toSorted())
@@ -231,7 +266,9 @@ test('descriptors that were not there before are a leak, and a process that was 
   expect(leaksIn(before, after)).toEqual(['one has 21 descriptors, before it had 20', 'two did not live through it'])
 })
 
-test('growth counts from the third minute on', () => {
-  expect(growthOf({ broker: [50, 90, 100, 100, 104], one: [1, 2, 100, 106] })).toEqual({ broker: 4, one: 6 })
-  expect(growthOf({ broker: [50, 90, 100] })).toEqual({})
+test('growth counts from the third minute on, and by what no collection takes', () => {
+  const saw = [50, 90, 100, 120, 130, 102, 140, 104]
+  const leak = [50, 90, 100, 101, 102, 103, 106, 107]
+  expect(growthOf({ broker: saw, one: leak })).toEqual({ broker: 4, one: 6 })
+  expect(growthOf({ broker: [50, 90, 100, 200, 300] })).toEqual({})
 })

@@ -27,7 +27,7 @@ test('five thousand runs: as many outcomes, and nothing is left of any', { timeo
     ])
     await exited
     console.log('fleet:', JSON.stringify({ ...report, pids: report.pids.length }))
-    const { outcomes, descriptors, rssMb } = report
+    const { outcomes, descriptors, rssMb, heapKb } = report
     expect(Object.values(outcomes).reduce((sum, n) => sum + n, 0)).toBe(report.runs)
     expect(report.recorded).toBe(report.runs)
     expect(report.odd).toBe(0)
@@ -39,6 +39,10 @@ test('five thousand runs: as many outcomes, and nothing is left of any', { timeo
     const [first = 0] = rssMb
     const last = rssMb.at(-1) ?? 0
     expect(last - first).toBeLessThan(3 * 16)
+    // Whatever is in flight is in it, and what this program itself remembers of each run.
+    const perRun = (1024 * ((heapKb.at(-1) ?? 0) - (heapKb[0] ?? 0))) / 4_000
+    console.log(`memory that runner and broker keep of a finished run, in one process: ${Math.round(perRun)} B`)
+    expect(perRun).toBeLessThan(512)
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -31,6 +31,8 @@ export interface FleetReport {
   readonly descriptors: { readonly before: number; readonly after: number }
   /** Of this process, in MiB, after each thousand runs. */
   readonly rssMb: readonly number[]
+  /** What of it is in use in V8's heap once all garbage is collected, in KiB. */
+  readonly heapKb: readonly number[]
 }
 
 const [folder = '', countText = '', seedText = ''] = process.argv.slice(2)
@@ -40,9 +42,14 @@ const inFlight = 32
 const thousand = 1_000
 
 const descriptors = (): number => readdirSync('/proc/self/fd').length
-const rss = (): number => {
+async function measure(): Promise<void> {
   globalThis.gc?.()
-  return Math.round(process.memoryUsage().rss / 1024 / 1024)
+  // What was collected is told to finalizers, which let go of more.
+  await sleep(20)
+  globalThis.gc?.()
+  const { rss, heapUsed } = process.memoryUsage()
+  rssMb.push(Math.round(rss / 1024 / 1024))
+  heapKb.push(Math.round(heapUsed / 1024))
 }
 
 const open = (name: string) =>
@@ -64,6 +71,7 @@ const runner = await open('data')
 const outcomes: Record<string, number> = {}
 const pids = new Set<number>()
 const rssMb: number[] = []
+const heapKb: number[] = []
 /** What each run's caller was told. */
 const told = new Map<string, string>()
 let kills = 0
@@ -107,7 +115,7 @@ await Promise.all(
   Array.from({ length: inFlight }, async () => {
     while (started < count) {
       started += 1
-      if (started % thousand === 0) rssMb.push(rss())
+      if (started % thousand === 0) await measure()
       await one()
     }
   }),
@@ -149,5 +157,6 @@ process.send?.({
   left,
   descriptors: { before, after },
   rssMb,
+  heapKb,
 } satisfies FleetReport)
 process.disconnect()
