@@ -1,5 +1,5 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type Bus, type PeerState } from '@greenroom/proto'
+import { GreenroomError, type Bus, type Peer, type PeerState } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { type Config } from './config.ts'
@@ -46,6 +46,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const stray = { onStrayTerminal, onStrayEvents }
   const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, ...stray }
   const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
+  fenceLeft(journal, drive.peer)
   const placement = createLocalPlacement({
     launcher: config.launcher,
     peer: drive.peer,
@@ -137,6 +138,15 @@ function backUpOf({ dataDir }: Config, store: Store): Surroundings['backUp'] {
     if (dataDir !== null) return backUp(store, path)
     throw new GreenroomError('MISSING_FEATURE', 'this runner keeps nothing on a disk: dataDir is null')
   }
+}
+
+/** Whom earlier lives could not declare gone before they ended. */
+function fenceLeft(journal: Journal, peer: Peer): void {
+  for (const { fenced, ...worker } of journal.unfenced())
+    peer
+      .fence(worker)
+      .then(fenced)
+      .catch(() => undefined)
 }
 
 /** How long a worker of an earlier life may take to end: its lifeline is gone. */

@@ -277,6 +277,7 @@ export class Execution implements Run {
   /** What the bus still has of it is stored by then. */
   async #settleLeftOver(earlier: OpenRun): Promise<LeftOver | undefined> {
     const leftOver = await settleLeftOver(this.#around, earlier)
+    if (leftOver?.isUnfenced === true) this.#journal.unfenced(leftOver.ref, leftOver.record)
     if (leftOver?.record.detached !== undefined) {
       const { ref } = leftOver
       this.#feed.begin(ref.epoch, () => undefined, this.#around.journal.lastSeq(ref))

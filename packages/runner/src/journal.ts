@@ -10,6 +10,7 @@
  * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON. Epoch 0: what a session store elsewhere is told
  * text     runId/place(6)           a text on its way to a run that may outlive this life of the runner
  * terminal runId/epoch(6)           a worker's last word that came when nobody followed the attempt
+ * unfenced runId/epoch(6)           a worker of a lost attempt, while nobody knows that the bus has declared it gone
  * outcome  runId                    how it ended, once; the body is its JSON
  * completion  parent/runId          that a parent is to be told, or was, of a child's end
  * ```
@@ -55,6 +56,7 @@ export const journalCollections: readonly string[] = [
   'entry',
   'text',
   'terminal',
+  'unfenced',
   'outcome',
   'completion',
 ]
@@ -304,6 +306,14 @@ export class Journal {
     })
   }
 
+  /** Workers that are to be declared gone, each with what forgets it. */
+  unfenced(): { readonly address: string; readonly incarnation: string; readonly fenced: () => Promise<void> }[] {
+    return this.#store.scan('unfenced').flatMap(({ key, meta: { address, incarnation } }) => {
+      if (typeof address !== 'string' || typeof incarnation !== 'string') return []
+      return [{ address, incarnation, fenced: () => this.#store.commit([{ delete: 'unfenced', key }], briefly) }]
+    })
+  }
+
   /** What {@link keepTerminal} kept. */
   keptTerminal(ref: RunRef): KeptTerminal | undefined {
     const { meta, body } = this.#store.get('terminal', epochKey(ref)) ?? {}
@@ -413,6 +423,19 @@ export class Journal {
  */
 export function attemptOperation(ref: RunRef, record: AttemptRecord): Operation {
   return { put: 'attempt', key: epochKey(ref), meta: record }
+}
+
+/**
+ * What notes that an attempt's worker is to be declared gone, by a later life if need be.
+ *
+ * @param ref - which attempt
+ * @param worker - who had it
+ */
+export function unfencedOperation(
+  ref: RunRef,
+  { address, incarnation }: Pick<AttemptRecord, 'address' | 'incarnation'>,
+): Operation {
+  return { put: 'unfenced', key: epochKey(ref), meta: { address, incarnation } }
 }
 
 /**

@@ -29,6 +29,8 @@ export interface LeftOver {
   /** As it is to be recorded now. */
   readonly record: AttemptRecord
   readonly usage: Usage | undefined
+  /** Whether nobody knows that the bus has declared its worker gone: see O6 of `drive/orphan`. */
+  readonly isUnfenced?: true
   /** Its worker went on without its runner, and ended without a last word: how, for people. */
   readonly lost?: string
 }
@@ -49,21 +51,28 @@ export async function settleLeftOver(
   const { journal, config } = parts
   const { epoch, lastSeq: _lastSeq, ...record } = last
   const ref = { runId: run.runId, epoch }
-  const end = await settled(parts, ref, record)
+  const settling = await settled(parts, ref, record)
+  const end = settling ?? unsettled
   const terminal = end.how === 'terminal' ? end.terminal : undefined
   const over = {
     how: terminal?.status ?? end.how,
     lastSeq: terminal?.lastSeq ?? journal.lastSeq(ref),
     at: config.clock.now(),
   }
-  return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
+  const usage = terminal?.usage ?? journal.usageOf(ref)
+  return { ref, end, record: { ...record, end: over }, usage, ...(settling === undefined ? { isUnfenced: true } : {}) }
 }
+
+/** O4 */
+const unsettled: UntrippedEnd = { how: 'lost', mayStillRun: true }
+
+/** Undefined when nobody could find out in time. */
 
 async function settled(
   { drive, journal, config, isGone }: LeftOverParts,
   ref: RunRef,
   record: AttemptRecord,
-): Promise<UntrippedEnd> {
+): Promise<UntrippedEnd | undefined> {
   const { address, incarnation, startedAt } = record
   const late = new AbortController()
   const timer = config.clock.timer(config.partitionGraceMs, () => late.abort())
@@ -78,7 +87,7 @@ async function settled(
       signal: late.signal,
     })
   } catch {
-    return { how: 'lost', mayStillRun: true }
+    return undefined
   } finally {
     timer.cancel()
   }

@@ -9,7 +9,14 @@
 import { GreenroomError, type Outcome, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
 import type { Surroundings } from './execution-parts.ts'
-import { attemptOperation, type AttemptRecord, type KeptText, type RunRecord, type StartKey } from './journal.ts'
+import {
+  attemptOperation,
+  unfencedOperation,
+  type AttemptRecord,
+  type KeptText,
+  type RunRecord,
+  type StartKey,
+} from './journal.ts'
 import type { Patience } from './persistence.ts'
 import type { MessagePlace } from './recorder.ts'
 import type { SessionEntry } from './session-store.ts'
@@ -143,6 +150,11 @@ export class RunJournal {
   /** Notes how an attempt ended. */
   attemptEnded(ref: RunRef, record: AttemptRecord): void {
     this.#ends.push(attemptOperation(ref, record))
+  }
+
+  /** Notes that its worker has to be declared gone, also by a later life. */
+  unfenced(ref: RunRef, record: AttemptRecord): void {
+    this.#ends.push(unfencedOperation(ref, record))
   }
 
   /**

@@ -179,6 +179,22 @@ describe('a left-over attempt', () => {
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
   })
 
+  test('that nobody could ask about in time is fenced by a later life, when that one ended before the bus was back', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: dead, entries: 0 })
+    const { peer } = await scene.worker('r1', { claims: false })
+    const second = await scene.life({ partitionGraceMs: 50 })
+    scene.bus.cut('runner.me')
+    const [run] = await second.resume()
+    expect(await run?.outcome).toMatchObject({ ...unknown, mayStillRun: true })
+    await second.close()
+    scene.bus.restore('runner.me')
+    expect(scene.store.scan('unfenced')).toHaveLength(1)
+    await scene.life({ partitionGraceMs: 50 })
+    expect(await peer.closed).toMatchObject({ code: 'FENCED' })
+    await until(() => scene.bus.stats().messages === 0 && scene.store.count('unfenced') === 0, 'nothing left')
+  })
+
   test('is settled whoever cancels or drains meanwhile', async () => {
     await using scene = new Scene()
     await scene.left('r1', { attempt: dead, entries: 0 })

@@ -12,8 +12,8 @@
  * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
  *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
  * - *O3* A last word that is at hand is believed, whatever else fails.
- * - *O6* Its worker is fenced also when the waiting ended before, as soon as the bus is there: nobody wants it to go on, and
- *   an assignment that nobody withdraws would stay in its mailbox.
+ * - *O6* Its worker is fenced also when the waiting ended before, as soon as the bus is there, in this life or a later one:
+ *   nobody wants it to go on, and an assignment that nobody withdraws would stay in its mailbox.
  */
 import {
   limits,
