@@ -251,6 +251,11 @@ export class Checker {
     const isDead = codeOf(outcome) === 'WORKER_LOST' && !mayStillRun(outcome)
     for (const { epoch, isOver } of this.#executions.filter((one) => isDead && one.job === job))
       if (!isOver) this.violate('I2', `job ${job}.${epoch} still runs, and its worker is lost`)
+    const last = this.#executions.filter((one) => one.job === job).at(-1)
+    // What a worker that was given up says days later is late.
+    const isLate = last?.isDone !== true || !this.#saidAll.has(last.address) || this.#outcomes.has(runId)
+    if (codeOf(outcome) === 'WORKER_LOST' && !isLate)
+      this.violate('I10', `job ${job}.${last.epoch} was done, and its worker left in order: WORKER_LOST`)
     this.#outcomes.set(runId, outcome)
   }
 
@@ -306,9 +311,6 @@ export class Checker {
     if (recorded.length !== 1 && !(isRefused && recorded.length === 0))
       this.violate('I1', `job ${index} has ${recorded.length} outcomes in the journal`)
     for (const outcome of recorded) this.#compareOutcome(runId, outcome, 'to its caller, in the journal')
-    const last = this.#executions.filter(({ job }) => job === index).at(-1)
-    if (why === 'WORKER_LOST' && last?.isDone === true && this.#saidAll.has(last.address))
-      this.violate('I10', `job ${index}.${last.epoch} was done, and its worker left in order: ${why}`)
     const told = this.#told.get(runId) ?? 0
     if (told < Number(isScheduled) || told > (isScheduled ? lives : 0))
       this.violate('I1', `the handler of job ${index} was called ${told} times in ${lives} lives`)

@@ -61,4 +61,14 @@ export const regressions: readonly {
     generation: 4,
     was: 'a letter was purged, and its message came again: a crash had cut its requeueing off',
   },
+  {
+    seed: 4180,
+    generation: 4,
+    was: 'a text that came too late was in a session elsewhere twice: given again by the next life, after another attempt',
+  },
+  {
+    seed: 4362,
+    generation: 4,
+    was: 'what was for a dead worker waited for ever: its fence was given up during a sleep of two days',
+  },
 ]

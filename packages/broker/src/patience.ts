@@ -1,5 +1,5 @@
 /** Waiting for the core: with a signal, over commits of unknown fate, and never longer than its owner lives. */
-import { codeOf, GreenroomError, type Clock, type Random, type Timer } from '@greenroom/proto'
+import { ageOf, codeOf, GreenroomError, momentOf, type Clock, type Random, type Timer } from '@greenroom/proto'
 
 const firstMs = 50
 const longestMs = 5_000
@@ -50,17 +50,18 @@ export class Patience {
     call: { resolve: (value: T) => void; reject: (error: unknown) => void; isOver: () => boolean },
   ): Promise<void> {
     const { clock, random, dedupeWindowMs } = this.#parts
-    const deadline = clock.monotonic() + dedupeWindowMs / 2
+    const begun = momentOf(clock)
     for (let longest = firstMs; !call.isOver(); longest = Math.min(longest * 2, longestMs)) {
       try {
         call.resolve(await work())
         return
       } catch (error) {
         if (codeOf(error) !== 'COMMIT_UNKNOWN') return call.reject(error)
-        if (clock.monotonic() > deadline)
+        await new Promise<void>((wake): Timer => clock.timer(longest * random.fraction(), wake, { background: true }))
+        // Looked at last before it is done again: the machine may have slept.
+        if (ageOf(clock, begun) > dedupeWindowMs / 2)
           return call.reject(new GreenroomError('OUTCOME_UNKNOWN', undefined, { cause: error }))
       }
-      await new Promise<void>((wake): Timer => clock.timer(longest * random.fraction(), wake, { background: true }))
     }
   }
 

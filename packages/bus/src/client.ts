@@ -94,7 +94,7 @@ export class ClientPeer implements Peer {
       this.#connection?.send(frame, control),
     )
     this.#holding = new Holding({
-      request: (verdict) => this.#ask((req) => encodeFrame({ ...verdict, req }), true, undefined, 'peer'),
+      request: (verdict) => this.#ask((req) => encodeFrame({ ...verdict, req }), true, undefined, 'always'),
       defer: options.defer,
       timesOut: own.visibilityMs !== undefined,
     })
@@ -166,7 +166,7 @@ export class ClientPeer implements Peer {
   async fence(target: { readonly address: string; readonly incarnation: string }, options?: Waiting): Promise<void> {
     const { address, incarnation } = target
     checkNames(address, undefined, incarnation)
-    await this.#ask((req) => encodeFrame({ t: 'fence', req, address, incarnation }), true, options?.signal)
+    await this.#ask((req) => encodeFrame({ t: 'fence', req, address, incarnation }), true, options?.signal, 'always')
   }
 
   /** Shows a newer token on the present connection; the next one will show it anyway. */

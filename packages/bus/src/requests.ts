@@ -8,7 +8,7 @@
  * - *Q4* What is unanswered for half of the dedupe window ends as `OUTCOME_UNKNOWN`: the broker may soon have forgotten
  *   that it saw it. Nothing older is repeated, also when its timer did not fire yet: as after a sleep.
  */
-import { GreenroomError } from '@greenroom/proto'
+import { ageOf, GreenroomError, momentOf, type Moment } from '@greenroom/proto'
 import type { Clock, ErrorFrame, Ok, Timer } from '@greenroom/proto'
 import { toError } from './connection.ts'
 
@@ -17,9 +17,10 @@ import { toError } from './connection.ts'
  *
  * - `connection`: it says something about this connection only: when that is lost, it is over, as if answered with a bare `ok`
  * - `window`: Q4
- * - `peer`: it settles a message that this peer holds, which the broker does not forget before the peer ends
+ * - `always`: it settles a message that this peer holds, which the broker does not forget before the peer ends; or it is a
+ *   fence, which says the same at any time, and without which what was for a dead worker would wait for ever
  */
-export type Lasting = 'connection' | 'window' | 'peer'
+export type Lasting = 'connection' | 'window' | 'always'
 
 /** A request. */
 export interface Request {
@@ -33,7 +34,7 @@ export interface Request {
 }
 
 interface Entry extends Request {
-  readonly since: number
+  readonly since: Moment
 }
 
 /** Q3: about as long as a commit that went wrong needs to be found out. */
@@ -70,7 +71,7 @@ export class Requests {
 
   /** Sends a request, now or when the connection is back. */
   add(req: number, request: Request): void {
-    this.#open.set(req, { ...request, since: this.#clock.monotonic() })
+    this.#open.set(req, { ...request, since: momentOf(this.#clock) })
     this.#push(request.frame, request.control)
     this.#expiry ??= this.#expireAfter(this.#giveUpMs)
   }
@@ -158,10 +159,9 @@ export class Requests {
   #expire(): void {
     this.#expiry?.cancel()
     this.#expiry = undefined
-    const now = this.#clock.monotonic()
     for (const [req, entry] of this.#open) {
-      if (entry.lasts === 'peer') continue
-      const left = entry.since + this.#giveUpMs - now
+      if (entry.lasts === 'always') continue
+      const left = this.#giveUpMs - ageOf(this.#clock, entry.since)
       if (left > 0) {
         this.#expiry = this.#expireAfter(left)
         break

@@ -10,6 +10,7 @@ import {
   decodeFrame,
   encodeFrame,
   parseClientHeader,
+  type Clock,
   type Delivery,
   type PeerOptions,
   type PresenceChange,
@@ -598,26 +599,56 @@ describe('calls', () => {
     expect(ends).toEqual(['early OUTCOME_UNKNOWN', 'late OUTCOME_UNKNOWN'])
   })
 
-  test('what is older than half of the dedupe window is not repeated by who wakes up while it reconnects', async () => {
+  // In a suspended machine the monotonic clock of some systems stands still.
+  test.each([
+    ['reconnects', 'both clocks'],
+    ['reconnects, and only its wall clock went on', 'the wall clock'],
+  ])(
+    'what is older than half of the dedupe window is not repeated by who wakes up while it %s',
+    async (_while, which) => {
+      const clock = createManualClock()
+      let sleptMs = 0
+      const own: Clock = {
+        now: () => clock.now() + sleptMs,
+        monotonic: () => clock.monotonic(),
+        timer: (...set) => clock.timer(...set),
+      }
+      await using it = await attached({}, { clock: own })
+      const old = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
+      old.catch(() => undefined)
+      await it.client.next('send')
+      it.client.cut()
+      const reconnecting = it.broker.client()
+      await until(() => it.peer.state === 'lost')
+      clock.jump(5_000)
+      const client = await reconnecting
+      await client.welcome()
+      const { header } = await client.next('attach')
+      // It sleeps: nothing fires before what came meanwhile is read.
+      if (which === 'both clocks') clock.suspend(48 * 3_600_000, { quietly: true })
+      else sleptMs = 48 * 3_600_000
+      client.say({ t: 'ok', req: header.req })
+      await until(() => it.peer.state === 'attached')
+      it.peer.send({ to: 'you', id: 's2', kind: 'note', payload }).catch(() => undefined)
+      expect((await client.next('send')).header.id).toBe('s2')
+      await expect(old).rejects.toThrow(failure('OUTCOME_UNKNOWN'))
+    },
+  )
+
+  test('a fence is repeated however old it is: without it what waits for a dead worker would wait for ever', async () => {
     const clock = createManualClock()
     await using it = await attached({}, { clock })
-    const old = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
-    old.catch(() => undefined)
-    await it.client.next('send')
+    const fenced = it.peer.fence({ address: 'worker', incarnation: 'w1' })
+    await it.client.next('fence')
     it.client.cut()
     const reconnecting = it.broker.client()
     await until(() => it.peer.state === 'lost')
-    clock.jump(5_000)
+    clock.suspend(48 * 3_600_000)
     const client = await reconnecting
-    await client.welcome()
-    const { header } = await client.next('attach')
-    // It sleeps: nothing fires before what came meanwhile is read.
-    clock.suspend(48 * 3_600_000, { quietly: true })
-    client.say({ t: 'ok', req: header.req })
-    await until(() => it.peer.state === 'attached')
-    it.peer.send({ to: 'you', id: 's2', kind: 'note', payload }).catch(() => undefined)
-    expect((await client.next('send')).header.id).toBe('s2')
-    await expect(old).rejects.toThrow(failure('OUTCOME_UNKNOWN'))
+    await client.attach()
+    const { header } = await client.next('fence')
+    client.say({ t: 'ok', req: header.req ?? -1 })
+    await fenced
   })
 
   test('an ack is repeated however old it is: its message is held until it is confirmed', async () => {

@@ -7,7 +7,7 @@
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
  * - `bus` the bus port · `operator` its operators' side · `children` child runs · `presence` who is there
  * - `usage` what was used, against its limits
- * - `clock` time and chance as values · `stopwatch` time in which this process ran
+ * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
  * - `check` what no bus takes
  * - `json` what JSON can say, and where a value is something else
  *
@@ -50,5 +50,6 @@ export {
 export { systemClock, systemRandom } from './platform/system.ts'
 export type { LateBound, Presence, PresenceChange, PresenceState, ServedExecutor } from './presence.ts'
 export type { BusAddress, Provision } from './provision.ts'
+export { ageOf, momentOf, type Moment } from './age.ts'
 export { Stopwatch } from './stopwatch.ts'
 export { addUsage, exceededLimit, greaterUsage } from './usage.ts'

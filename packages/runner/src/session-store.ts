@@ -10,7 +10,7 @@ export interface SessionEntry {
   readonly runId: string
   /** Which attempt of it; 0 for what was said before the run. */
   readonly epoch: number
-  /** The event's sequence number; in epoch 0 the message's place, from 0. */
+  /** The event's sequence number; in epoch 0 the message's place, from 0, or that of a late text, from 1,000,000,000. */
   readonly seq: number
   /** The message itself. */
   readonly message: Message

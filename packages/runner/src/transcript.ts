@@ -8,6 +8,9 @@ import type { SessionEntry, SessionStore } from './session-store.ts'
 import { isMessage } from './steering.ts'
 import type { StoreSessions } from './store-sessions.ts'
 
+/** Texts that outlive a life of the runner have numbers of epoch 0 from here on: what was said before the run has less. */
+const keptFrom = 1_000_000_000
+
 /** How many messages are moved at a time. */
 const page = 256
 
@@ -117,8 +120,12 @@ export class Transcript {
   #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {
     const known = this.#late.get(id)
     if (known !== undefined) return known
+    const message = { id, role: 'user', content: text } as const
+    const kept = this.#options.journal.keptTexts(runId).find((one) => one.id === id)
+    // The next life of the runner may have to give it again, after another attempt: it has the same name then.
+    if (kept !== undefined) return { runId, epoch: 0, seq: keptFrom + kept.place, message }
     this.#lateSeq += 1
-    const entry: SessionEntry = { runId, epoch, seq: this.#lateSeq, message: { id, role: 'user', content: text } }
+    const entry: SessionEntry = { runId, epoch, seq: this.#lateSeq, message }
     this.#late.set(id, entry)
     return entry
   }
