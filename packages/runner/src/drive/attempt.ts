@@ -63,6 +63,8 @@ export class Attempt {
   readonly #silent = Promise.withResolvers<void>()
   /** They follow A4, and what a worker that died had stored. */
   readonly #markers: Markers
+  /** For how many decisions its worker waits. */
+  #waiting = 0
   #isLeft = false
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
@@ -145,6 +147,16 @@ export class Attempt {
   /** See {@link WorkerReports.durable}. */
   durable(delivery: Delivery, content: unknown): void {
     this.#reports.durable(delivery, content)
+  }
+
+  /** Its worker waits for a decision; returns what says that it does not any more. */
+  waits(): () => void {
+    this.#waiting += 1
+    this.#limiter.hold('approval')
+    return () => {
+      this.#waiting -= 1
+      if (this.#waiting === 0) this.#limiter.release('approval')
+    }
   }
 
   /** A message that it sent to the runner's own mailbox came back. */

@@ -5,7 +5,7 @@
  * and nobody who sees them can guess at a value.
  */
 import { createHmac } from 'node:crypto'
-import type { JsonValue, LateBound } from '@greenroom/proto'
+import { canonicalJson, type JsonValue, type LateBound } from '@greenroom/proto'
 
 /** Field by field, the digest of its value. */
 export type Fingerprint = Readonly<Record<string, string>>
