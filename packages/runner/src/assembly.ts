@@ -1,5 +1,5 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type Bus, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
+import { GreenroomError, type Bus, type BusAddress, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { Arbiter } from './approval/index.ts'
@@ -55,20 +55,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const arbiter = arbiterOf(config, journal, attached)
   const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
   onAttached(drive.peer)
-  const placement = createLocalPlacement({
-    launcher: config.launcher,
-    peer: drive.peer,
-    bus: address,
-    presenceRole: `worker-of.${id}`,
-    environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
-    cancelGraceMs: config.cancelGraceMs,
-    partitionGraceMs: config.partitionGraceMs,
-    host: hostName,
-    outputOf: (address) => outputOf(dataDir ?? '.', address),
-    clock,
-    random,
-    logger,
-  })
+  const placement = placementOf(config, drive.peer, address, id)
   const pool = poolOf(config, placement)
   const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
   const whyNotDetached = obstacleToDetaching(config, bus)
@@ -89,6 +76,24 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     backUp: backUpOf(config, store),
   }
   return { ...parts, sessions, ownSessions }
+}
+
+function placementOf(config: Config, peer: Peer, bus: BusAddress, runnerId: string): Placement {
+  const { dataDir, clock, random, logger } = config
+  return createLocalPlacement({
+    launcher: config.launcher,
+    peer,
+    bus,
+    presenceRole: `worker-of.${runnerId}`,
+    environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
+    cancelGraceMs: config.cancelGraceMs,
+    partitionGraceMs: config.partitionGraceMs,
+    host: hostName,
+    outputOf: (worker) => outputOf(dataDir ?? '.', worker),
+    clock,
+    random,
+    logger,
+  })
 }
 
 function poolOf(config: Config, placement: Placement): Pool<WorkerNeed, PlacedWorker> {

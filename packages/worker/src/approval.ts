@@ -127,12 +127,8 @@ export class Approvals {
   }
 }
 
-/**
- * The digest of an input, as requests and decisions name it.
- *
- * @param input - any JSON
- */
-export function inputDigest(input: JsonValue): string {
+/** The digest of an input, as requests and decisions name it. */
+function inputDigest(input: JsonValue): string {
   return createHash('sha256').update(canonicalJson(input)).digest('hex')
 }
 

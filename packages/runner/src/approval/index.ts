@@ -4,7 +4,7 @@
  * - `arbiter` the only one who decides · `route` the way through the deciders · `approval-journal` what is recorded
  * - `approval` what deciders, people and callers see · `watchers` whoever watches
  */
-export { Arbiter, type ArbiterParts } from './arbiter.ts'
+export { Arbiter } from './arbiter.ts'
 export { ApprovalJournal, approvalCollections } from './approval-journal.ts'
 export type {
   Approval,
