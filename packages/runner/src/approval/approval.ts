@@ -5,12 +5,15 @@ import type { ApprovalScope, Decider, JsonValue } from '@greenroom/proto'
 export interface Approval {
   /** Unguessable. */
   readonly id: string
+  /** The run that asks. */
   readonly runId: string
-  /** Which attempt asks. */
+  /** Which attempt of it. */
   readonly epoch: number
   /** The run ids from the root of its tree to the one that asks. */
   readonly path: readonly string[]
+  /** The run's role. */
   readonly role: string
+  /** The run's session. */
   readonly session: string
   /** The run's folder: an absolute path. */
   readonly workspace: string
@@ -46,10 +49,13 @@ export interface Verdict {
 
 /** The one decision on an approval. */
 export interface ApprovalDecided {
+  /** Whether it may be done. */
   readonly allowed: boolean
   /** Why, for people: for a denial the true reason. */
   readonly reason: string
+  /** Who decided. */
   readonly decider: Decider
+  /** For how much it holds. */
   readonly scope: ApprovalScope
   /** What it may be called with instead, when the decider edited it. */
   readonly input?: JsonValue
@@ -59,6 +65,7 @@ export interface ApprovalDecided {
 
 /** An approval, with its decision once there is one. */
 export interface ApprovalRecord extends Approval {
+  /** Absent while it waits. */
   readonly decision?: ApprovalDecided
 }
 
@@ -66,14 +73,19 @@ export interface ApprovalRecord extends Approval {
 export interface Grant {
   /** Names it. */
   readonly id: string
+  /** Whether it holds for a run or a session. */
   readonly scope: Exclude<ApprovalScope, 'once'>
-  /** The run, or the session, that it holds for. */
+  /** Which one. */
   readonly of: string
+  /** The tool that may be called. */
   readonly tool: string
+  /** With which permission. */
   readonly permission: string
+  /** On what exactly. */
   readonly resource: string
   /** The approval that it was given for. */
   readonly approval: string
+  /** Who gave it. */
   readonly decider: Decider
   /** In milliseconds since the epoch. */
   readonly grantedAt: number

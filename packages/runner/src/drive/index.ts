@@ -6,7 +6,6 @@
 export { createDrive, type Drive, type DriveOptions } from './drive.ts'
 export type { Attempt } from './attempt.ts'
 export type { Lane } from './markers.ts'
-export { sendWhenRoom } from './room-send.ts'
 export type { AttemptOptions, DrivenWorker, HandedOver } from './attempt-options.ts'
 export type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 export type { KeptTerminal, OrphanOptions, OrphanWorker } from './orphan.ts'
