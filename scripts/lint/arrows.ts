@@ -10,7 +10,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   bus: ['proto'],
   broker: ['proto', 'store'],
   worker: ['proto', 'bus'],
-  runner: ['proto', 'bus', 'store', 'broker'],
+  runner: ['proto', 'bus', 'store', 'broker', 'read-only-shell'],
   greenroom: ['proto', 'store', 'bus', 'broker', 'worker', 'runner'],
 }
 

@@ -61,3 +61,4 @@ export {
   type Usage,
 } from '@greenroom/proto'
 export * from '@greenroom/runner'
+export { askInTerminal } from './ask-in-terminal.ts'

@@ -52,6 +52,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     reason: 'fine',
     decider: 'person',
     input: { args: ['tag', 'v2'] },
+    digest: '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824',
     scope: 'once',
   },
   'approval-ask': {
@@ -142,6 +143,7 @@ function fromRunner(): FrameVector[] {
       allowed: false,
       reason: 'timed out',
       decider: 'deadline',
+      digest: '2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824',
       scope: 'session',
     }),
     messageVector('approval-ask: required fields only', 'approval-ask', {

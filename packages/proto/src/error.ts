@@ -94,6 +94,7 @@ export const errors = {
   DRAINING: { retry: 'later', text: 'The worker or runner takes no new work.' },
   DEPTH_EXCEEDED: { retry: 'never', text: 'Children may not be nested deeper.' },
   QUEUE_FULL: { retry: 'later', text: 'As many runs are waiting as may.' },
+  UNKNOWN_APPROVAL: { retry: 'never', text: 'No approval has this id, or none that is yours.' },
   APPROVAL_PENDING: { retry: 'later', text: 'A run with an open approval of its own cannot suspend.' },
   POOL_EMPTY: { retry: 'later', text: 'No live worker serves the pool; nothing is started locally instead.' },
   POOL_FULL: { retry: 'later', text: 'Every worker of the pool is busy.' },

@@ -43,11 +43,11 @@ export interface Limits {
   readonly memoryMb?: number
 }
 
-/** What a run may do without asking. Handed to the executor and part of what workers are told apart by; enforced nowhere yet. */
+/** What a run may do without asking. Handed to the executor and part of what workers are told apart by. */
 export interface Posture {
-  /** Nothing is gated. */
+  /** No policy and no person is asked: the reviewer decides, or, without one, what is asked is allowed. */
   readonly bypass?: boolean
-  /** Permissions are checked in the worker. */
+  /** The executor is to check permissions itself before it asks; the runner does nothing about it. */
   readonly enforce?: boolean
   /** No person is there: what would be asked is denied at once. */
   readonly unattended?: boolean
@@ -178,6 +178,8 @@ export interface ApprovalDecision extends RunRef {
   readonly decider: Decider
   /** The input to execute, when the decider edited it. */
   readonly input?: JsonValue
+  /** SHA-256 of the canonical input that may be executed, in hex: it is computed again before that. */
+  readonly digest: string
   /** How long it holds. */
   readonly scope: ApprovalScope
 }
@@ -310,8 +312,8 @@ export interface ApprovalRequest extends RunRef {
   readonly digest: string
   /** In milliseconds since the epoch. */
   readonly createdAt: number
-  /** Absolute, in milliseconds since the epoch; the runner decides when absent. */
-  readonly deadline?: number
+  /** Absolute, in milliseconds since the epoch; null: none; the runner decides when absent. */
+  readonly deadline?: number | null
 }
 
 /** An ancestor's answer to an {@link ApprovalAsk}; `pass` hands it on to the next. */

@@ -1,16 +1,18 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type Bus, type Peer, type PeerState } from '@greenroom/proto'
+import { GreenroomError, type Bus, type BusAddress, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
+import { Arbiter } from './approval/index.ts'
 import { type Config } from './config.ts'
-import { keepEvents } from './detached.ts'
+import { keepEvents, leftDetached } from './detached.ts'
 import { createDrive, type DriveOptions } from './drive/index.ts'
+import { sendWhenRoom } from './drive/room-send.ts'
 import type { Surroundings } from './execution-parts.ts'
 import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
 import { type Launcher } from './launcher.ts'
 import { createLocalPlacement, type PlacedWorker, type Placement, type WorkerNeed } from './placement/index.ts'
-import { standardNeed } from './plan.ts'
+import { postureOf, standardNeed } from './plan.ts'
 import { patient, type PatientStore } from './persistence.ts'
 import { backUp } from './platform/backup.ts'
 import { createPool, type Pool } from './pool/index.ts'
@@ -43,24 +45,19 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const { sessions, ownSessions } = sessionsOf(config, database)
   const onStrayEvents: DriveOptions['onStrayEvents'] = (events, delivery) =>
     keepEvents({ journal, sessions, ownSessions, clock }, events, delivery)
-  const stray = { onStrayTerminal, onStrayEvents }
+  const onApproval: DriveOptions['onApproval'] = (request, delivery) => {
+    const { from: address, fromIncarnation: incarnation = '' } = delivery
+    const run = journal.awaiting(request, delivery)
+    return run === undefined ? undefined : arbiter.request(request, { address, incarnation }, run)
+  }
+  const stray = { onStrayTerminal, onStrayEvents, onApproval }
   const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, ...stray }
+  const { promise: attached, resolve: onAttached } = Promise.withResolvers<Peer>()
+  const arbiter = arbiterOf(config, journal, attached)
   const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
+  onAttached(drive.peer)
   fenceLeft(journal, drive.peer)
-  const placement = createLocalPlacement({
-    launcher: config.launcher,
-    peer: drive.peer,
-    bus: address,
-    presenceRole: `worker-of.${id}`,
-    environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
-    cancelGraceMs: config.cancelGraceMs,
-    partitionGraceMs: config.partitionGraceMs,
-    host: hostName,
-    outputOf: (address) => outputOf(dataDir ?? '.', address),
-    clock,
-    random,
-    logger,
-  })
+  const placement = placementOf(config, drive.peer, address, id)
   const pool = poolOf(config, placement)
   const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
   const whyNotDetached = obstacleToDetaching(config, bus)
@@ -75,11 +72,30 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     placement,
     pool,
     admission,
+    arbiter,
     isGone,
     whyNotDetached,
     backUp: backUpOf(config, store),
   }
   return { ...parts, sessions, ownSessions }
+}
+
+function placementOf(config: Config, peer: Peer, bus: BusAddress, runnerId: string): Placement {
+  const { dataDir, clock, random, logger } = config
+  return createLocalPlacement({
+    launcher: config.launcher,
+    peer,
+    bus,
+    presenceRole: `worker-of.${runnerId}`,
+    environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
+    cancelGraceMs: config.cancelGraceMs,
+    partitionGraceMs: config.partitionGraceMs,
+    host: hostName,
+    outputOf: (worker) => outputOf(dataDir ?? '.', worker),
+    clock,
+    random,
+    logger,
+  })
 }
 
 function poolOf(config: Config, placement: Placement): Pool<WorkerNeed, PlacedWorker> {
@@ -147,6 +163,29 @@ function fenceLeft(journal: Journal, peer: Peer): void {
       .fence(worker)
       .then(fenced)
       .catch(() => undefined)
+}
+
+/** It is there before its mailbox is: what waits there comes at once. */
+function arbiterOf(config: Config, journal: Journal, attached: Promise<Peer>): Arbiter {
+  const { clock, random, logger } = config
+  const arbiter = new Arbiter({
+    journal: journal.approvals,
+    send: async (message, signal) => sendWhenRoom(await attached, message, clock, { signal }),
+    clock,
+    random,
+    options: config.approvals,
+    postureOf: (role) => postureOf(config, role),
+    warn: (message, fields) => logger.warn(message, fields),
+  })
+  arbiter.recover((approval) => goesOn(journal, approval))
+  return arbiter
+}
+
+/** Whether an attempt of an earlier life may go on. */
+function goesOn(journal: Journal, { runId, epoch }: RunRef): boolean {
+  const run = journal.openRun(runId)
+  const left = run === undefined || run.isRestored ? undefined : leftDetached(run)
+  return left?.epoch === epoch
 }
 
 /** How long a worker of an earlier life may take to end: its lifeline is gone. */

@@ -11,6 +11,7 @@ import {
   type Posture,
   type Random,
 } from '@greenroom/proto'
+import type { ApprovalOptions } from './approval/index.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import { checkLimits, type LimitOptions } from './limits.ts'
@@ -41,6 +42,7 @@ export interface Config {
   readonly logger: Logger
   readonly clock: Clock
   readonly random: Random
+  readonly approvals: ApprovalOptions
 }
 
 const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
@@ -63,6 +65,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   logger: true,
   clock: true,
   random: true,
+  approvals: true,
 }
 const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
   executor: true,
@@ -174,6 +177,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     admission: checkAdmission(options.admission ?? {}),
     pool: checkPool(options.pool ?? {}, options.roles),
     inspect,
+    approvals: checkApprovals(options.approvals ?? {}),
     limits: options.limits ?? {},
     cancelGraceMs,
     partitionGraceMs,
@@ -181,6 +185,30 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     clock,
     random,
   }
+}
+
+function checkApprovals(approvals: ApprovalOptions): ApprovalOptions {
+  if (!isObject(approvals)) throw bad('approvals', 'an object')
+  const known = { reviewer: true, onUnavailable: true, policy: true, person: true, deadlineMs: true }
+  checkNames('approvals', approvals, known)
+  const isFunction = (value: unknown): boolean => typeof value === 'function'
+  check('approvals.reviewer', approvals.reviewer, isFunction, 'a function')
+  check('approvals.policy', approvals.policy, isFunction, 'a function')
+  check(
+    'approvals.person',
+    approvals.person,
+    (it) => isFunction(it) || it === 'elsewhere',
+    "a function, or 'elsewhere'",
+  )
+  check(
+    'approvals.onUnavailable',
+    approvals.onUnavailable,
+    (it) => ['person', 'deny'].includes(it),
+    "'person' or 'deny'",
+  )
+  const { deadlineMs = null } = approvals
+  if (deadlineMs !== null) check('approvals.deadlineMs', deadlineMs, isMs, 'a number of milliseconds, or null for none')
+  return approvals
 }
 
 function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions> {

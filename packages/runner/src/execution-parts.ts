@@ -1,6 +1,7 @@
 /** What an execution is made of. Types only. */
 import type { BackupReceipt, GreenroomError, JsonValue } from '@greenroom/proto'
 import type { Admission } from './admission.ts'
+import type { Arbiter } from './approval/index.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
 import type { Duty } from './duty.ts'
@@ -22,6 +23,7 @@ export interface Surroundings {
   readonly placement: Placement
   readonly pool: Pool<WorkerNeed, PlacedWorker>
   readonly admission: Admission
+  readonly arbiter: Arbiter
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */
   readonly isGone: (record: AttemptRecord) => Promise<boolean>
   /** See `Runner.backup`. */

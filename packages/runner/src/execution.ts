@@ -183,6 +183,7 @@ export class Execution implements Run {
 
   status(): RunStatus {
     const { worker = this.#adopted, warm = false, miss } = this.#lease ?? {}
+    const approvals = this.#around.arbiter.pending(this.id)
     return {
       runId: this.id,
       role: this.#spec.role,
@@ -193,6 +194,7 @@ export class Execution implements Run {
       startedAt: this.#startedAt,
       ms: this.#ms ?? this.#elapsed(),
       ...(this.#status === undefined ? {} : { status: this.#status }),
+      ...(approvals === 0 ? {} : { approvals }),
       ...(worker === undefined ? {} : placeOf(worker, warm, miss)),
     }
   }
@@ -240,6 +242,7 @@ export class Execution implements Run {
     // Also what could not be recorded: nobody else would ever tell.
     await this.#duty?.deliver(this.id, outcome)
     if (recorded) acknowledge()
+    await this.#around.arbiter.runEnded(this.id)
   }
 
   async #run(): Promise<LoopEnd> {
@@ -398,9 +401,12 @@ export class Execution implements Run {
   #follow(attempt: Attempt, received: number): void {
     this.#attempt = attempt
     this.#isFollowing = true
+    const { arbiter } = this.#around
+    arbiter.follow(attempt.ref, () => attempt.waits())
     void attempt.ended.then(({ how }) => {
       this.#isFollowing = false
       if (how === 'left') (this.#lease?.worker ?? this.#adopted)?.leave()
+      else arbiter.attemptEnded(attempt.ref)
     })
     this.#feed.begin(attempt.ref.epoch, (upTo) => attempt.ack(upTo), received)
   }

@@ -11,11 +11,26 @@
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
  * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `steering` texts on their way to a run · `transcript` its messages on theirs to the session · `reader` reading a run, late or live · `past-run` one that has ended · `left-over` what a crash left of one · `retention` which are forgotten · `persistence` what a disk could not take now · `store-error` its errors in users' words
+ * - `approval/` who decides on what runs ask for
  * - `limits` the bounds of a run, and what is left of them · `room` places that are waited for
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
  * @packageDocumentation
  */
+export type {
+  Approval,
+  ApprovalDecided,
+  ApprovalFilter,
+  ApprovalOptions,
+  ApprovalRecord,
+  Ask,
+  Decide,
+  DecideOptions,
+  Grant,
+  Review,
+  RunnerApprovals,
+  Verdict,
+} from './approval/index.ts'
 export { composeRunners, type ComposableRunner, type ComposedRoles, type CompositeRunner } from './composite.ts'
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
 export type { Launched, Launcher, LaunchIdentity, LaunchSpec, Logger, WorkerExit } from './launcher.ts'

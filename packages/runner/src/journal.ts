@@ -13,6 +13,7 @@
  * unfenced runId/epoch(6)           a worker of a lost attempt, while nobody knows that the bus has declared it gone
  * outcome  runId                    how it ended, once; the body is its JSON
  * completion  parent/runId          that a parent is to be told, or was, of a child's end
+ * approval, unsettled, decision, grant: see `approval/approval-journal`
  * ```
  *
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
@@ -40,6 +41,7 @@ import {
   type WireEvent,
 } from '@greenroom/proto'
 import type { BackupMark, KeyRange, Operation, StoredRecord } from '@greenroom/store'
+import { ApprovalJournal, approvalCollections } from './approval/index.ts'
 import type { KeptTerminal } from './drive/index.ts'
 import type { LimitOptions } from './limits.ts'
 import { briefly, type Patience, type PatientStore } from './persistence.ts'
@@ -59,6 +61,7 @@ export const journalCollections: readonly string[] = [
   'unfenced',
   'outcome',
   'completion',
+  ...approvalCollections,
 ]
 
 /** What was asked for. Nothing secret. */
@@ -139,11 +142,14 @@ const entryKey = (ref: RunRef, seq: number): string => `${epochKey(ref)}/${Strin
 
 /** Writes and reads the runner's tables. */
 export class Journal {
+  /** What runs ask for. */
+  readonly approvals: ApprovalJournal
   readonly #store: PatientStore
 
   /** @param store - one with {@link journalCollections} */
   constructor(store: PatientStore) {
     this.#store = store
+    this.approvals = new ApprovalJournal(store)
   }
 
   /** The name of this runner, the same in every life of its data folder. `fresh` is stored when there is none. */
@@ -343,6 +349,7 @@ export class Journal {
     }
     await this.#store.commit([
       ...this.#deletions('attempt', { prefix }),
+      ...this.approvals.forget(runId),
       ...this.#deletions('text', { prefix }),
       ...this.#deletions('terminal', { prefix }),
       { delete: 'run', key: runId },

@@ -8,6 +8,7 @@ import {
   type BackupReceipt,
   type JsonValue,
 } from '@greenroom/proto'
+import type { RunnerApprovals } from './approval/index.ts'
 import { checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Surroundings } from './execution-parts.ts'
@@ -70,6 +71,10 @@ export class LiveRunner implements Runner {
 
   get sessions(): SessionStore {
     return this.#around.sessions
+  }
+
+  get approvals(): RunnerApprovals {
+    return this.#around.arbiter
   }
 
   run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
@@ -244,7 +249,7 @@ export class LiveRunner implements Runner {
   }
 
   async #close(): Promise<void> {
-    const { drive, placement, pool, config } = this.#around
+    const { drive, placement, pool, config, arbiter } = this.#around
     using _alive = keepAlive()
     this.#cancelAll('the runner was closed')
     pool.close()
@@ -254,6 +259,7 @@ export class LiveRunner implements Runner {
     const timer = config.clock.timer(leaveMs, late.resolve)
     await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
     timer.cancel()
+    arbiter.close()
     for (const scheduler of this.#schedulers) scheduler.end()
     await this.#home.disposeAsync()
   }

@@ -1,6 +1,7 @@
 /** What a runner may be told. Types only; `config` checks them. */
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
+import type { ApprovalOptions } from './approval/index.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import type { LimitOptions } from './limits.ts'
@@ -22,7 +23,7 @@ export interface RoleOptions<Executor extends string = string> {
   readonly disabledTools?: readonly string[]
   /** MCP servers whose tools its executor may offer. */
   readonly mcpServers?: readonly McpServer[]
-  /** What its runs may do without asking. = `{ unattended: true }` */
+  /** What its runs may do without asking; `unattended` = whether the runner has no `approvals.person`. */
   readonly posture?: Posture
   /** Names of secrets that its executor declares; each must be among the runner's `secrets`. */
   readonly secrets?: readonly string[]
@@ -134,6 +135,8 @@ export interface RunnerOptions<
   readonly secrets?: Readonly<Record<string, SecretSource>>
   /** Names of environment variables that workers get. = PATH, HOME, LANG, TZ, TMPDIR */
   readonly env?: readonly string[]
+  /** Who decides on what runs ask for. = nobody: all of it is denied */
+  readonly approvals?: ApprovalOptions
   /** How many runs execute and wait. */
   readonly admission?: AdmissionOptions
   /** How many workers stay warm between runs. */

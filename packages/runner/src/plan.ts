@@ -110,7 +110,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       depth: 0,
       ...what,
       messages: [...earlier, ...added],
-      posture: role.posture ?? defaultPosture,
+      posture: postureOf(config, spec.role),
       cancelGraceMs: config.cancelGraceMs,
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
@@ -161,7 +161,7 @@ function needOf(
 ): WorkerNeed {
   const env = role.env ?? []
   const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
-  const { nesting, bypass, enforce, unattended, readOnly } = role.posture ?? defaultPosture
+  const { nesting, bypass, enforce, unattended, readOnly } = postureOf(config, name)
   const named = (kind: string, values: Readonly<Record<string, string>>): Record<string, JsonValue> =>
     Object.fromEntries(Object.entries(values).map(([field, value]) => [`${kind}:${field}`, value]))
   const fixed = {
@@ -196,7 +196,15 @@ function detachedOf({ spec, whyNotDetached }: PlanRequest, role: RoleOptions): b
   return detached
 }
 
-const defaultPosture: Posture = { unattended: true }
+/**
+ * What a role's runs may do without asking.
+ *
+ * @param config - the runner's
+ * @param role - its name; of one that there is not any more nobody knows what it might
+ */
+export function postureOf({ roles, approvals }: Pick<Config, 'roles' | 'approvals'>, role: string): Posture {
+  return { unattended: approvals.person === undefined || !roles.has(role), ...roles.get(role)?.posture }
+}
 
 function roleOf({ spec, config }: PlanRequest): RoleOptions {
   const role = config.roles.get(spec.role)

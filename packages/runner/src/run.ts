@@ -112,6 +112,8 @@ export interface RunStatus {
   readonly attempts: number
   /** How many events of the present attempt have arrived. */
   readonly events: number
+  /** How many decisions it waits for; absent when for none. */
+  readonly approvals?: number
   /** When the run was asked for, in milliseconds since the epoch. */
   readonly startedAt: number
   /** How long it has taken, or took, in milliseconds. */

@@ -1,5 +1,6 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
 import type { BackupReceipt } from '@greenroom/proto'
+import type { RunnerApprovals } from './approval/index.ts'
 import { assemble } from './assembly.ts'
 import { checkOptions } from './config.ts'
 import { LiveRunner } from './live-runner.ts'
@@ -107,6 +108,8 @@ export interface Runner<
   shouldHandle(spec: Pick<RunSpec, 'role'>): boolean
   /** The transcripts. */
   readonly sessions: SessionStore
+  /** What its runs ask for, and answers to it. */
+  readonly approvals: RunnerApprovals
   /** What it is doing now, and how much it did. */
   stats(): RunnerStats
   /**

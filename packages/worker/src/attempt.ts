@@ -13,6 +13,7 @@ import {
   isJson,
   jsonFlaw,
   parseEvent,
+  type ApprovalRequest,
   type Clock,
   type Message,
   type Run,
@@ -21,6 +22,7 @@ import {
   type Timer,
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
+import { Approvals } from './approval.ts'
 import type { RunContext } from './context.ts'
 import { completed, endingOf, failed, RunFailure, traceOf, withUsage, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
@@ -44,6 +46,8 @@ export interface AttemptOptions {
   readonly cancelGraceMs: number
   readonly clock: Clock
   readonly platform: WorkerPlatform
+  /** Stores a request for an approval in the runner's mailbox. */
+  readonly askApproval: (request: ApprovalRequest, signal: AbortSignal) => Promise<unknown>
 }
 
 /** See T1 to T4. */
@@ -52,6 +56,7 @@ export class Attempt {
   /** The runner's mailbox. */
   readonly replyTo: string
   readonly inbox: SteeringInbox
+  readonly approvals: Approvals
   /** Resolves when the executor itself is done, be it long after the attempt has ended. */
   readonly settled: Promise<void>
   readonly #options: AttemptOptions
@@ -86,6 +91,13 @@ export class Attempt {
       record: ({ steerId, text }) =>
         this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } }),
       isHeldUp: () => (this.#link?.waiting ?? 0) > 0,
+    })
+    this.approvals = new Approvals({
+      ref: this.ref,
+      clock: options.clock,
+      signal: this.#stopped,
+      lastSeq: () => this.#link?.lastSeq ?? 0,
+      send: options.askApproval,
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.settled = promise
@@ -214,6 +226,7 @@ export class Attempt {
         }),
       spend: (usage) => emit({ type: 'usage', usage }),
       steering: this.inbox,
+      approve: (call) => this.approvals.ask(call),
       secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {

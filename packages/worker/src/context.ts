@@ -1,5 +1,6 @@
 /** What an executor may do while it runs. */
-import type { Clock, JsonObject, Message, Retry, RunEvent, SteerMode, Usage } from '@greenroom/proto'
+import type { Clock, JsonObject, JsonValue, Message, Retry, RunEvent, SteerMode, Usage } from '@greenroom/proto'
+import type { ApprovalAnswer, ApprovalCall } from './approval.ts'
 import type { Program, ProgramOptions } from './program.ts'
 
 /** A text that arrived while the run was in progress. */
@@ -47,6 +48,31 @@ export interface RunContext {
    * (`break`, `return()`) waits for nothing.
    */
   readonly steering: AsyncIterable<SteeringText>
+  /**
+   * Asks whether something may be done, and waits for the decision. Everything that fails denies; several may be asked at
+   * a time. While it waits the run's times but the total one stand still.
+   *
+   * @param call - what is to be done
+   * @returns `allowed`, with the input that may be used: what was asked, or what the decider made of it; or why not
+   * @throws GreenroomError `BAD_OPTIONS`; the reason of {@link RunContext.signal} when it aborts meanwhile, and once the
+   * run is over
+   *
+   * @example
+   * ```ts
+   * import { defineExecutor } from '@greenroom/worker'
+   *
+   * export const tag = defineExecutor({
+   *   version: '1',
+   *   async run({ workspace }, ctx) {
+   *     const answer = await ctx.approve({ tool: 'git', permission: 'execute', resource: workspace, input: ['tag', 'v1'] })
+   *     if (!answer.allowed) return ctx.fail('DENIED', answer.reason)
+   *     await ctx.spawn('git', answer.input, { cwd: workspace }).exited
+   *     return {}
+   *   },
+   * })
+   * ```
+   */
+  readonly approve: <Input extends JsonValue>(call: ApprovalCall<Input>) => Promise<ApprovalAnswer<Input>>
   /**
    * A declared secret's value.
    *

@@ -5,7 +5,7 @@
  * - `serve` the worker process · `provisioning` what it is told · `platform/` its edges
  * - `worker`, `worker-loop` the loop over a mailbox · `runner-line` what it says
  * - `order` reading a run · `attempt` one execution · `ending` how it ended
- * - `validate` inputs and outputs · `secret` who may see what
+ * - `approval` asking before something is done · `validate` inputs and outputs · `secret` who may see what
  * - `steering-inbox`, `history-shelf`, `ledger` what a loop remembers
  * - `echo`, `command` executors to start with
  *
@@ -14,6 +14,7 @@
  * @packageDocumentation
  */
 export { command, type CommandInput, type CommandOutput } from './command.ts'
+export { type ApprovalAnswer, type ApprovalCall } from './approval.ts'
 export type { RunContext, SteeringText } from './context.ts'
 export { echo } from './echo.ts'
 export {

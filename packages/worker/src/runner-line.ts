@@ -5,6 +5,7 @@ import {
   errors,
   isErrorCode,
   kinds,
+  type ApprovalRequest,
   type Clock,
   type Delivery,
   type Peer,
@@ -63,6 +64,18 @@ export class RunnerLine {
     } catch (error) {
       log(`${kind} to ${to} was not stored: ${messageOf(error)}`)
     }
+  }
+
+  /**
+   * Sends a request for an approval.
+   *
+   * @param signal - ends the sending
+   * @throws GreenroomError as `Peer.send`
+   */
+  async ask(to: string, request: ApprovalRequest, signal: AbortSignal): Promise<void> {
+    const payload = encodeMessage('approval-request', request)
+    const message = { to, id: `approval-${request.requestId}`, kind: 'approval-request', control: true, payload }
+    await this.#options.peer.send(message, { signal })
   }
 
   /** Sends a live message, which may be lost. */

@@ -30,7 +30,7 @@ import {
   type SteerReceipt,
   type Timer,
 } from '@greenroom/proto'
-import { Attempt } from './attempt.ts'
+import { Attempt, type AttemptOptions } from './attempt.ts'
 import { failed, messageOf, type Ending } from './ending.ts'
 import { HistoryShelf } from './history-shelf.ts'
 import { Ledger } from './ledger.ts'
@@ -123,6 +123,7 @@ export class WorkerLoop implements Worker {
     try {
       if (delivery.kind === 'run') return void this.#take(delivery)
       if (delivery.kind === 'steer') return this.#steer(delivery)
+      if (delivery.kind === 'approval-decision') this.#decided(delivery)
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
       if (delivery.kind === 'cancel') this.#cancel(decodeMessage('cancel', delivery.payload))
     } catch (error) {
@@ -204,7 +205,9 @@ export class WorkerLoop implements Worker {
     if (executor === undefined)
       return failed('UNKNOWN_EXECUTOR', `no executor "${run.executor}"; there are: ${provision.executors.join(', ')}`)
     const cancelGraceMs = run.cancelGraceMs ?? provision.cancelGraceMs ?? 5_000
-    return new Attempt({ run, executor, secrets: provision.secrets ?? {}, cancelGraceMs, clock: this.#clock, platform })
+    const askApproval: AttemptOptions['askApproval'] = (request, signal) => this.#line.ask(run.replyTo, request, signal)
+    const secrets = provision.secrets ?? {}
+    return new Attempt({ run, executor, secrets, cancelGraceMs, clock: this.#clock, platform, askApproval })
   }
 
   async #perform(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {
@@ -271,6 +274,13 @@ export class WorkerLoop implements Worker {
     const attempt = this.#attempts.get(keyOf({ runId, epoch }))
     if (attempt === undefined) settle('not-live')
     else attempt.inbox.push({ steerId, text, mode, settle })
+  }
+
+  /** Whoever else says so decides nothing. */
+  #decided({ from, payload }: Delivery): void {
+    this.#at(decodeMessage('approval-decision', payload), (attempt, decision) => {
+      if (from === attempt.replyTo) attempt.approvals.decided(decision)
+    })
   }
 
   /** May come before its run, and more than once. */

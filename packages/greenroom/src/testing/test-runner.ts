@@ -126,6 +126,7 @@ export async function createTestRunner(
     get sessions() {
       return runner.sessions
     },
+    approvals: runner.approvals,
     stats: () => runner.stats(),
     backup: (path) => runner.backup(path),
     async drain(drainOptions) {

@@ -117,6 +117,7 @@ export const approvalDecision = looseObject({
   reason: z.string(),
   decider: z.enum(['policy', 'reviewer', 'ancestor', 'person', 'deadline', 'system']),
   input: json.exactOptional(),
+  digest: z.string(),
   scope,
 }) satisfies z.ZodType<messages.ApprovalDecision>
 
@@ -195,7 +196,7 @@ export const approvalRequest = looseObject({
   ...gated,
   digest: z.string(),
   createdAt: ms,
-  deadline: ms.exactOptional(),
+  deadline: ms.nullable().exactOptional(),
 }) satisfies z.ZodType<messages.ApprovalRequest>
 
 /** See {@link messages.ApprovalAnswer}. */

@@ -63,6 +63,8 @@ export class Attempt {
   readonly #silent = Promise.withResolvers<void>()
   /** They follow A4, and what a worker that died had stored. */
   readonly #markers: Markers
+  /** For how many decisions its worker waits. */
+  #waiting = 0
   #isLeft = false
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
@@ -132,19 +134,29 @@ export class Attempt {
     this.#line.send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
   }
 
-  /** See {@link WorkerReports.owns}. */
+  /** Whether a frame with this sender and reference is this attempt's. */
   owns(ref: RunRef, sender: Pick<LiveMessage, 'from' | 'fromIncarnation'>): boolean {
     return this.#reports.owns(ref, sender)
   }
 
-  /** See {@link WorkerReports.live}. */
+  /** A live message of its worker: its kind, and its payload as it was decoded. */
   live(kind: string, content: unknown): void {
     this.#reports.live(kind, content)
   }
 
-  /** See {@link WorkerReports.durable}. */
+  /** A durable message of its worker, and its payload as it was decoded. */
   durable(delivery: Delivery, content: unknown): void {
     this.#reports.durable(delivery, content)
+  }
+
+  /** Its worker waits for a decision; returns what says that it does not any more. */
+  waits(): () => void {
+    this.#waiting += 1
+    this.#limiter.hold('approval')
+    return () => {
+      this.#waiting -= 1
+      if (this.#waiting === 0) this.#limiter.release('approval')
+    }
   }
 
   /** A message that it sent to the runner's own mailbox came back. */

@@ -3,6 +3,7 @@ import {
   decodePayload,
   GreenroomError,
   parseMessage,
+  type ApprovalRequest,
   type Bus,
   type Clock,
   type Delivery,
@@ -44,6 +45,11 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   readonly onStrayTerminal?: (ref: RunRef, delivery: Delivery) => Promise<void> | undefined
   /** The same for the stored entries of a detached one. */
   readonly onStrayEvents?: (events: Events, delivery: Delivery) => (() => Promise<void>) | undefined
+  /**
+   * Takes what a worker asks, whether somebody follows its attempt or not: it is acknowledged when that is done; undefined
+   * when nobody wants it.
+   */
+  readonly onApproval?: (request: ApprovalRequest, delivery: Delivery) => Promise<void> | undefined
 }
 
 /** Drives attempts over the bus. */
@@ -92,6 +98,7 @@ class Dispatch {
   readonly #storing = new Map<string, Promise<void>>()
   readonly #onStrayTerminal: NonNullable<DriveOptions['onStrayTerminal']>
   readonly #onStrayEvents: NonNullable<DriveOptions['onStrayEvents']>
+  readonly #onApproval: NonNullable<DriveOptions['onApproval']>
   readonly #address: string
   readonly #onError: (error: unknown) => void
   #strays = 0
@@ -101,7 +108,9 @@ class Dispatch {
     onError,
     onStrayTerminal = () => undefined,
     onStrayEvents = () => undefined,
-  }: Pick<DriveOptions, 'address' | 'onError' | 'onStrayTerminal' | 'onStrayEvents'>) {
+    onApproval = () => undefined,
+  }: Pick<DriveOptions, 'address' | 'onError' | 'onStrayTerminal' | 'onStrayEvents' | 'onApproval'>) {
+    this.#onApproval = onApproval
     this.#onStrayTerminal = onStrayTerminal
     this.#onStrayEvents = onStrayEvents
     this.#address = address
@@ -120,6 +129,7 @@ class Dispatch {
   }
 
   readonly onMessage = (delivery: Delivery): void => {
+    if (delivery.kind === 'approval-request' && this.#ask(delivery)) return
     if (this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) return
     if (delivery.kind === 'terminal' && this.#keep(delivery)) return
     if (delivery.kind === 'events' && this.#store(delivery)) return
@@ -149,6 +159,20 @@ class Dispatch {
       // One that could not be kept stays on the bus, and here until somebody wants it.
       kept.then(release, this.#onError)
       return true
+    } catch (error) {
+      this.#onError(error)
+      return false
+    }
+  }
+
+  /** What a worker asks: whether somebody wants it. */
+  #ask(delivery: Delivery): boolean {
+    try {
+      const request = parseMessage('approval-request', decodePayload(delivery.payload))
+      const taken = this.#onApproval(request, delivery)
+      // What could not be recorded stays on the bus, for the next life.
+      taken?.then(() => acknowledge(delivery), this.#onError)
+      return taken !== undefined
     } catch (error) {
       this.#onError(error)
       return false

@@ -21,8 +21,11 @@ const shortestStepMs = 10
 /** Which watchdog. */
 export type WatchdogName = 'accept' | 'first-event' | 'no-progress' | 'tool' | 'total'
 
-/** Why watchdogs stand still: the runner is not attached to the bus; what arrived waits for a slow reader or storage. */
-export type Hold = 'detached' | 'window'
+/**
+ * Why watchdogs stand still: the runner is not attached to the bus; what arrived waits for a slow reader or storage; the worker
+ * waits for a decision.
+ */
+export type Hold = 'detached' | 'window' | 'approval'
 
 /** What a watchdog needs. */
 export interface WatchdogOptions {

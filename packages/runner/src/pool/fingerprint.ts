@@ -5,7 +5,7 @@
  * and nobody who sees them can guess at a value.
  */
 import { createHmac } from 'node:crypto'
-import type { JsonValue, LateBound } from '@greenroom/proto'
+import { canonicalJson, type JsonValue, type LateBound } from '@greenroom/proto'
 
 /** Field by field, the digest of its value. */
 export type Fingerprint = Readonly<Record<string, string>>
@@ -43,16 +43,7 @@ export function fingerprintOf(fixed: Fixed, lateBound: readonly LateBound[], key
  * @param key - keys the digest
  */
 export function digestOf(value: JsonValue, key: string): string {
-  return createHmac('sha256', key).update(canonical(value)).digest('hex').slice(0, 16)
-}
-
-/** JSON in which the order of an object's fields says nothing. */
-function canonical(value: JsonValue): string {
-  return JSON.stringify(value, (_key, inner: JsonValue) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([one], [other]) => (one < other ? -1 : 1)))
-      : inner,
-  )
+  return createHmac('sha256', key).update(canonicalJson(value)).digest('hex').slice(0, 16)
 }
 
 /**

@@ -1,0 +1,156 @@
+/**
+ * Approvals in the journal.
+ *
+ * ```text
+ * approval   runId/epoch(6)/id   what is asked; the body is the input
+ * unsettled  id                  that its worker does not have its decision yet; where the approval is
+ * decision   id                  the one decision, and where the approval is; the body is the edited input
+ * grant      id                  an answer that holds for more than one call
+ * ```
+ *
+ * - *Q1* A decision and the grant that follows from it are one transaction. An approval has one decision.
+ */
+import { decodePayload, encodePayload, isJson, type JsonValue, type RunRef } from '@greenroom/proto'
+import type { Operation, StoredRecord } from '@greenroom/store'
+import { briefly, type Patience, type PatientStore } from '../persistence.ts'
+import type { Approval, ApprovalDecided, ApprovalFilter, ApprovalRecord, Grant } from './approval.ts'
+
+/** The collections that a store needs to hold approvals. */
+export const approvalCollections: readonly string[] = ['approval', 'unsettled', 'decision', 'grant']
+
+/** Where a decision has to go. */
+export interface Unsettled {
+  readonly record: ApprovalRecord
+  /** The worker that asks. */
+  readonly worker: { readonly address: string; readonly incarnation: string }
+}
+
+/** Writes and reads approvals. See Q1. */
+export class ApprovalJournal {
+  readonly #store: PatientStore
+
+  /** @param store - one with {@link approvalCollections} */
+  constructor(store: PatientStore) {
+    this.#store = store
+  }
+
+  /** Records what is asked, and by whom. */
+  request({ input, ...approval }: Approval, worker: Unsettled['worker'], patience: Patience): Promise<void> {
+    const key = keyOf(approval, approval.id)
+    return this.#store.commit(
+      [
+        { put: 'approval', key, meta: { ...approval }, body: encodePayload(input) },
+        { put: 'unsettled', key: approval.id, meta: { key, ...worker } },
+      ],
+      patience,
+    )
+  }
+
+  /** Records the decision (Q1). */
+  decide(approval: Approval, { input, ...decision }: ApprovalDecided, grant: Grant | undefined): Operation[] {
+    const meta = { key: keyOf(approval, approval.id), ...decision }
+    const body = input === undefined ? {} : { body: encodePayload(input) }
+    const decided: Operation = { put: 'decision', key: approval.id, meta, ...body }
+    return grant === undefined ? [decided] : [decided, { put: 'grant', key: grant.id, meta: { ...grant } }]
+  }
+
+  /** Its worker has the decision, or nobody wants it any more. */
+  settle(id: string): Operation {
+    return { delete: 'unsettled', key: id }
+  }
+
+  /** Applies operations. */
+  commit(operations: readonly Operation[], patience: Patience): Promise<void> {
+    return this.#store.commit(operations, patience)
+  }
+
+  /** One approval. */
+  get(id: string): ApprovalRecord | undefined {
+    const { meta } = this.#store.get('decision', id) ?? this.#store.get('unsettled', id) ?? {}
+    const record = typeof meta?.['key'] === 'string' ? this.#store.get('approval', meta['key']) : undefined
+    return record === undefined ? undefined : this.#recordOf(record)
+  }
+
+  /** Approvals, oldest first. */
+  list({ runId, state }: ApprovalFilter): ApprovalRecord[] {
+    return this.#store
+      .scan('approval', runId === undefined ? {} : { prefix: `${runId}/` })
+      .flatMap((record) => this.#recordOf(record) ?? [])
+      .filter(({ decision }) => state === undefined || (decision === undefined) === (state === 'pending'))
+      .toSorted((one, other) => one.createdAt - other.createdAt)
+  }
+
+  /** Those whose workers do not have their decision. */
+  unsettled(): Unsettled[] {
+    return this.#store.scan('unsettled').flatMap(({ key, meta: { address, incarnation } }) => {
+      const record = this.get(key)
+      if (record === undefined || typeof address !== 'string' || typeof incarnation !== 'string') return []
+      return [{ record, worker: { address, incarnation } }]
+    })
+  }
+
+  /** All grants. */
+  grants(): Grant[] {
+    return this.#store.scan('grant').flatMap(({ meta }) => (isGrant(meta) ? [meta] : []))
+  }
+
+  /** Takes a grant back. */
+  async revoke(id: string): Promise<boolean> {
+    if (this.#store.get('grant', id) === undefined) return false
+    await this.#store.commit([{ delete: 'grant', key: id }], briefly)
+    return true
+  }
+
+  /** What forgets a run's approvals, and the grants for it alone. */
+  forget(runId: string): Operation[] {
+    const approvals = this.#store.scan('approval', { prefix: `${runId}/`, bodies: false }).map(({ key }) => key)
+    const grants = this.grants().filter(({ scope, of }) => scope === 'run' && of === runId)
+    return [
+      ...approvals.flatMap((key): Operation[] => {
+        const id = key.slice(key.lastIndexOf('/') + 1)
+        return [{ delete: 'decision', key: id }, this.settle(id), { delete: 'approval', key }]
+      }),
+      ...grants.map(({ id }): Operation => ({ delete: 'grant', key: id })),
+    ]
+  }
+
+  #recordOf({ meta, body }: StoredRecord): ApprovalRecord | undefined {
+    if (!isApproval(meta)) return undefined
+    const approval = { ...meta, input: jsonIn(body) ?? null }
+    const decided = this.#store.get('decision', meta.id)
+    const { key: _key, ...said } = decided?.meta ?? {}
+    if (!isDecided(said)) return approval
+    const input = jsonIn(decided?.body)
+    return { ...approval, decision: { ...said, ...(input === undefined ? {} : { input }) } }
+  }
+}
+
+function keyOf({ runId, epoch }: RunRef, id: string): string {
+  return `${runId}/${String(epoch).padStart(6, '0')}/${id}`
+}
+
+function jsonIn(body: Uint8Array | undefined): JsonValue | undefined {
+  const value = body === undefined ? undefined : decodePayload(body)
+  return isJson(value) ? value : undefined
+}
+
+/** What was written by this code; anything else is as if it were not there. */
+function isApproval(meta: unknown): meta is Omit<Approval, 'input'> {
+  return hasTexts(meta, 'id', 'runId', 'role', 'session', 'tool', 'permission', 'resource', 'digest')
+}
+
+function isDecided(meta: unknown): meta is ApprovalDecided {
+  return hasTexts(meta, 'reason', 'decider', 'scope')
+}
+
+function isGrant(meta: unknown): meta is Grant {
+  return hasTexts(meta, 'id', 'scope', 'of', 'tool', 'permission', 'resource', 'approval', 'decider')
+}
+
+function hasTexts(value: unknown, ...fields: readonly string[]): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    fields.every((field) => typeof Reflect.get(value, field) === 'string')
+  )
+}

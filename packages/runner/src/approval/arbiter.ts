@@ -1,0 +1,346 @@
+/**
+ * The arbiter: the only one who decides on what a runner's runs ask for.
+ *
+ * ```text
+ * request ─► recorded ─► surfaced ─► route · answer() · deadline · attempt's end ─► recorded ─► sent to the worker ─► settled
+ * ```
+ *
+ * - *U1* It is recorded before anybody sees it, and before the bus forgets it.
+ * - *U2* The first decision counts. It is recorded before its worker, or whoever answered, hears of it; all others get it.
+ * - *U3* It ends with its attempt, not with a connection: then what is open is denied, and nobody is told.
+ * - *U4* One deadline for the whole way. What an earlier life of the runner left is led on: decisions first, then deadlines.
+ */
+import {
+  canonicalJson,
+  encodeMessage,
+  GreenroomError,
+  type ApprovalRequest,
+  type Clock,
+  type JsonValue,
+  type Outgoing,
+  type Posture,
+  type Random,
+  type RunRef,
+  type Timer,
+} from '@greenroom/proto'
+import { createReadOnlyShell } from '@greenroom/read-only-shell'
+import { createHash } from 'node:crypto'
+import type { RunRecord } from '../journal.ts'
+import { briefly } from '../persistence.ts'
+import { fromStore } from '../store-error.ts'
+import type {
+  Approval,
+  ApprovalFilter,
+  ApprovalOptions,
+  ApprovalRecord,
+  Grant,
+  RunnerApprovals,
+  Verdict,
+} from './approval.ts'
+import type { ApprovalJournal, Unsettled } from './approval-journal.ts'
+import { decisionOf, denied, route, type Decision } from './route.ts'
+import { Watchers } from './watchers.ts'
+
+/** What an arbiter works with. */
+export interface ArbiterParts {
+  readonly journal: ApprovalJournal
+  /** Sends to a worker, and waits for room. */
+  readonly send: (message: Outgoing, signal: AbortSignal) => Promise<unknown>
+  readonly clock: Clock
+  readonly random: Random
+  /** Who decides. */
+  readonly options: ApprovalOptions
+  /** What a role's runs may do. */
+  readonly postureOf: (role: string) => Posture
+  readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void
+}
+
+/** An approval whose worker does not have its decision. */
+interface Open {
+  readonly approval: Approval
+  readonly worker: Unsettled['worker']
+  /** Aborts when it is decided, or nobody wants to know any more. */
+  readonly decided: AbortController
+  /** Aborts when its worker cannot use a decision any more. */
+  readonly over: AbortController
+  /** The one that counts, from when it is being recorded. */
+  decision: Promise<ApprovalRecord> | undefined
+  deadline: Timer | undefined
+  /** Resolves when nothing is left to be done for it. */
+  readonly settled: PromiseWithResolvers<void>
+}
+
+/** See U1 to U4. */
+export class Arbiter implements RunnerApprovals {
+  readonly #parts: ArbiterParts
+  readonly #open = new Map<string, Open>()
+  readonly #watchers = new Watchers()
+  readonly #shell = createReadOnlyShell()
+  /** Who follows a run's present attempt. */
+  readonly #followers = new Map<string, { readonly epoch: number; readonly waits: () => () => void }>()
+  /** Attempts that have ended, of runs that have not. */
+  readonly #ended = new Map<string, Set<number>>()
+  #isOver = false
+
+  /** @param parts - see {@link ArbiterParts} */
+  constructor(parts: ArbiterParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Takes what a worker asks (U1). The same once more is the same one.
+   *
+   * @param request - what it asks
+   * @param worker - who it is, as the broker says
+   * @param run - its run
+   * @returns resolves when it is recorded: the bus may forget it
+   */
+  async request(request: ApprovalRequest, worker: Unsettled['worker'], run: RunRecord): Promise<void> {
+    const { journal } = this.#parts
+    if (this.#ended.get(request.runId)?.has(request.epoch) === true) return
+    if (this.#open.has(request.requestId) || journal.get(request.requestId) !== undefined) return
+    const approval = this.#approvalOf(request, run)
+    const open = this.#begin(approval, worker)
+    try {
+      await journal.request(approval, worker, { signal: open.over.signal })
+    } catch (error) {
+      if (open.over.signal.aborted) return
+      throw error
+    }
+    if (open.decided.signal.aborted) return
+    this.#watchers.tell(approval)
+    void this.#arbitrate(open)
+  }
+
+  /**
+   * Goes on with what an earlier life of the runner left (U4).
+   *
+   * @param isLive - whether the attempt may go on; else what it asked is settled
+   */
+  recover(isLive: (approval: Approval) => boolean): void {
+    for (const { record, worker } of this.#parts.journal.unsettled()) {
+      const { decision, ...approval } = record
+      const open = this.#begin(approval, worker)
+      if (decision !== undefined) open.decision = Promise.resolve(record)
+      if (!isLive(approval)) this.#end(open, 'its runner ended')
+      else if (decision === undefined) void this.#arbitrate(open)
+      else void this.#deliver(open, record)
+    }
+  }
+
+  /**
+   * Somebody follows an attempt.
+   *
+   * @param waits - told that its worker waits for a decision; returns what is told that it does not any more
+   */
+  follow({ runId, epoch }: RunRef, waits: () => () => void): void {
+    this.#followers.set(runId, { epoch, waits })
+    for (const open of this.#openOf(runId)) this.#hold(open)
+  }
+
+  /** An attempt has ended (U3): what it asks from now on is nobody's concern. */
+  attemptEnded({ runId, epoch }: RunRef): void {
+    const ended = this.#ended.get(runId) ?? new Set()
+    this.#ended.set(runId, ended.add(epoch))
+    for (const open of this.#openOf(runId)) if (open.approval.epoch === epoch) this.#end(open, 'its attempt ended')
+  }
+
+  /** A run has ended, and that is recorded. Resolves when nothing of it is open. */
+  async runEnded(runId: string): Promise<void> {
+    for (const open of this.#openOf(runId)) this.#end(open, 'its run ended')
+    this.#ended.delete(runId)
+    this.#followers.delete(runId)
+    await Promise.all(this.#openOf(runId).map(({ settled }) => settled.promise))
+  }
+
+  /** How many decisions a run waits for. */
+  pending(runId: string): number {
+    return this.#openOf(runId).filter(({ decided }) => !decided.signal.aborted).length
+  }
+
+  /** The runner closes: what is open stays so, for its next life. */
+  close(): void {
+    this.#isOver = true
+    for (const { decided, over, deadline } of this.#open.values()) {
+      deadline?.cancel()
+      decided.abort()
+      over.abort()
+    }
+    this.#watchers.end()
+  }
+
+  list(filter: ApprovalFilter = {}): readonly ApprovalRecord[] {
+    return this.#parts.journal.list(filter)
+  }
+
+  get(id: string): ApprovalRecord {
+    const record = this.#parts.journal.get(id)
+    if (record === undefined) throw new GreenroomError('UNKNOWN_APPROVAL')
+    return record
+  }
+
+  async answer(id: string, verdict: Verdict): Promise<ApprovalRecord> {
+    const decision = decisionOf('person', verdict)
+    if (decision === undefined)
+      throw new GreenroomError('BAD_OPTIONS', 'a verdict is { allow: true or false, reason?, input?, scope? }')
+    if (this.#isOver) throw new GreenroomError('CLOSED')
+    const record = this.get(id)
+    const open = this.#open.get(id)
+    if (record.decision !== undefined || open === undefined) return record
+    return this.#decide(open, decision)
+  }
+
+  watch({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterable<ApprovalRecord> {
+    return this.#watchers.watch(() => this.list({ state: 'pending' }), signal)
+  }
+
+  grants(): readonly Grant[] {
+    return this.#parts.journal.grants()
+  }
+
+  async revoke(grantId: string): Promise<boolean> {
+    return this.#parts.journal.revoke(grantId)
+  }
+
+  /** Times are the runner's own: its worker may be on another machine. */
+  #approvalOf(request: ApprovalRequest, { role, session, workspace }: RunRecord): Approval {
+    const { requestId: id, runId, epoch, tool, permission, resource, input = null, afterSeq } = request
+    const { clock, options } = this.#parts
+    const own = options.deadlineMs === undefined ? 300_000 : options.deadlineMs
+    const asked =
+      typeof request.deadline === 'number' ? Math.max(0, request.deadline - request.createdAt) : request.deadline
+    const deadlineMs = asked === undefined ? own : asked
+    const createdAt = clock.now()
+    return {
+      id,
+      runId,
+      epoch,
+      path: [runId],
+      role,
+      session,
+      workspace,
+      tool,
+      permission,
+      resource,
+      input,
+      digest: digestOf(input),
+      afterSeq,
+      createdAt,
+      deadline: deadlineMs === null ? null : createdAt + deadlineMs,
+    }
+  }
+
+  #openOf(runId: string): readonly Open[] {
+    return [...this.#open.values()].filter(({ approval }) => approval.runId === runId)
+  }
+
+  #begin(approval: Approval, worker: Unsettled['worker']): Open {
+    const [decided, over] = [new AbortController(), new AbortController()]
+    const settled = Promise.withResolvers<void>()
+    const open: Open = { approval, worker, decided, over, decision: undefined, deadline: undefined, settled }
+    this.#open.set(approval.id, open)
+    this.#hold(open)
+    return open
+  }
+
+  #hold({ approval, decided }: Open): void {
+    const follower = this.#followers.get(approval.runId)
+    if (follower?.epoch !== approval.epoch || decided.signal.aborted) return
+    decided.signal.addEventListener('abort', follower.waits(), { once: true })
+  }
+
+  /** Leads it to its decision, which may come from elsewhere at any time. */
+  async #arbitrate(open: Open): Promise<void> {
+    const { clock, options, postureOf, journal } = this.#parts
+    const { approval, decided } = open
+    if (decided.signal.aborted) return
+    if (approval.deadline !== null) {
+      const leftMs = Math.max(0, approval.deadline - clock.now())
+      const late = denied('deadline', `nobody decided within ${approval.deadline - approval.createdAt} ms`)
+      open.deadline = clock.timer(leftMs, () => void this.#decide(open, late).catch(() => undefined))
+    }
+    const posture = postureOf(approval.role)
+    const parts = { ...options, posture, grants: journal.grants(), shell: this.#shell, signal: decided.signal }
+    const decision = await route(approval, parts)
+    if (decision !== undefined && !decided.signal.aborted) await this.#decide(open, decision).catch(() => undefined)
+  }
+
+  /** U2 */
+  #decide(open: Open, decision: Decision): Promise<ApprovalRecord> {
+    open.decision ??= this.#record(open, decision)
+    return open.decision
+  }
+
+  async #record(open: Open, decision: Decision): Promise<ApprovalRecord> {
+    const { journal, clock, warn } = this.#parts
+    const { approval, over } = open
+    const record = { ...approval, decision: { ...decision, decidedAt: clock.now() } }
+    try {
+      const operations = journal.decide(approval, record.decision, this.#grantOf(approval, decision))
+      await journal.commit(operations, { signal: over.signal, leastTries: 10 })
+    } catch (error) {
+      warn('a decision on an approval could not be recorded', { approval: approval.id, error: String(error) })
+      // The next life finds it as it was.
+      open.settled.resolve()
+      throw fromStore(error)
+    }
+    open.deadline?.cancel()
+    open.decided.abort()
+    this.#watchers.tell(record)
+    void this.#deliver(open, record)
+    return record
+  }
+
+  /** U3 */
+  #end(open: Open, why: string): void {
+    void this.#decide(open, denied('system', why)).catch(() => undefined)
+    open.over.abort()
+  }
+
+  async #deliver(open: Open, { decision, ...approval }: ApprovalRecord): Promise<void> {
+    const { journal, send, warn } = this.#parts
+    const { over, worker } = open
+    try {
+      if (decision !== undefined && !over.signal.aborted) {
+        const { decidedAt: _at, input, ...said } = decision
+        const { id: requestId, runId, epoch } = approval
+        const payload = encodeMessage('approval-decision', {
+          runId,
+          epoch,
+          requestId,
+          ...said,
+          ...(input === undefined ? {} : { input }),
+          digest: input === undefined ? approval.digest : digestOf(input),
+        })
+        const message = {
+          to: worker.address,
+          id: `decision-${requestId}`,
+          kind: 'approval-decision',
+          control: true,
+          payload,
+        }
+        await send(message, over.signal)
+      }
+    } catch (error) {
+      // A mailbox that is closed, or its worker's end: nobody is there who wants it.
+      if (!over.signal.aborted)
+        warn('a decision did not reach its worker', { approval: approval.id, error: String(error) })
+    }
+    if (this.#isOver) return
+    await journal.commit([journal.settle(approval.id)], briefly).catch(() => undefined)
+    this.#open.delete(approval.id)
+    open.settled.resolve()
+  }
+
+  #grantOf(approval: Approval, { allowed, scope, decider }: Decision): Grant | undefined {
+    if (!allowed || scope === 'once') return undefined
+    const { id, runId, session, tool, permission, resource } = approval
+    const { random, clock } = this.#parts
+    const of = scope === 'run' ? runId : session
+    return { id: random.id(), scope, of, tool, permission, resource, approval: id, decider, grantedAt: clock.now() }
+  }
+}
+
+function digestOf(input: JsonValue): string {
+  return createHash('sha256').update(canonicalJson(input)).digest('hex')
+}

@@ -1,0 +1,22 @@
+/**
+ * `approval/`: who decides on what runs ask for.
+ *
+ * - `arbiter` the only one who decides · `route` the way through the deciders · `approval-journal` what is recorded
+ * - `approval` what deciders, people and callers see · `watchers` whoever watches
+ */
+export { Arbiter } from './arbiter.ts'
+export { ApprovalJournal, approvalCollections } from './approval-journal.ts'
+export type {
+  Approval,
+  ApprovalDecided,
+  ApprovalFilter,
+  ApprovalOptions,
+  ApprovalRecord,
+  Ask,
+  Decide,
+  DecideOptions,
+  Grant,
+  Review,
+  RunnerApprovals,
+  Verdict,
+} from './approval.ts'

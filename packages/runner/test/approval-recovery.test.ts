@@ -1,0 +1,180 @@
+/** What an earlier life of the runner left of approvals, and what crashes do to them. */
+import { encodeMessage, parseMessage, decodePayload, type Delivery } from '@greenroom/proto'
+import { writeFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { ApprovalJournal, type Approval, type Verdict } from '../src/approval/index.ts'
+import { detachedStage } from './fixtures/detached-stage.ts'
+import { dead, Scene } from './fixtures/left-over.ts'
+import { until } from './fixtures/setup.ts'
+
+const detached = { ...dead, detached: { limits: {} } }
+
+/** An approval that an earlier life had recorded, and perhaps decided. */
+async function left(
+  scene: Scene,
+  { attempt, allowed, ageMs = 0 }: { readonly attempt: object; readonly allowed?: boolean; readonly ageMs?: number },
+) {
+  await scene.left('r1', { attempt, entries: 1 })
+  const { peer } = await scene.worker('r1')
+  const journal = new ApprovalJournal(scene.store)
+  const createdAt = Date.now() - ageMs
+  const approval: Approval = {
+    id: 'a1',
+    runId: 'r1',
+    epoch: 1,
+    path: ['r1'],
+    role: 'work',
+    session: 'r1',
+    workspace: '/',
+    tool: 'git',
+    permission: 'execute',
+    resource: '/',
+    input: ['push'],
+    digest: 'as asked',
+    afterSeq: 1,
+    createdAt,
+    deadline: createdAt + 60_000,
+  }
+  await journal.request(approval, { address: 'worker.r1', incarnation: 'old' }, {})
+  if (allowed !== undefined) {
+    const said = { allowed, reason: 'said before', decider: 'person', scope: 'once', decidedAt: createdAt } as const
+    await journal.commit(journal.decide(approval, said, undefined), {})
+  }
+  return { approval, peer }
+}
+
+/** The decision that the worker of the earlier life gets. */
+async function decisionAt(scene: Scene): Promise<unknown> {
+  const there = Promise.withResolvers<Delivery>()
+  const peer = await scene.bus.client().attach({
+    address: 'worker.r1',
+    incarnation: 'old',
+    lifetime: 'incarnation',
+    onMessage: there.resolve,
+  })
+  const delivery = await there.promise
+  expect(delivery.kind).toBe('approval-decision')
+  await delivery.ack()
+  await peer.close()
+  return parseMessage('approval-decision', decodePayload(delivery.payload))
+}
+
+describe('an approval of an earlier life', () => {
+  test('that was decided is delivered first, as it was decided, and nobody is asked again', async () => {
+    await using scene = new Scene()
+    const { peer } = await left(scene, { attempt: detached, allowed: true, ageMs: 90_000 })
+    await peer.close()
+    const decision = decisionAt(scene)
+    const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
+    expect(await decision).toMatchObject({ requestId: 'a1', allowed: true, reason: 'said before', digest: 'as asked' })
+    await until(() => scene.store.count('unsettled') === 0, 'settled')
+    expect(runner.approvals.get('a1').decision).toMatchObject({ allowed: true })
+  })
+
+  test('whose time is over is denied by it', async () => {
+    await using scene = new Scene()
+    const { peer } = await left(scene, { attempt: detached, ageMs: 90_000 })
+    await peer.close()
+    const decision = decisionAt(scene)
+    await scene.life({ approvals: { person: 'elsewhere' } })
+    expect(await decision).toMatchObject({
+      allowed: false,
+      decider: 'deadline',
+      reason: 'nobody decided within 60000 ms',
+    })
+  })
+
+  test('that waits is asked again, and answered by id', async () => {
+    await using scene = new Scene()
+    const { peer } = await left(scene, { attempt: detached })
+    await peer.close()
+    const decision = decisionAt(scene)
+    const asked = Promise.withResolvers<Approval>()
+    const answer = Promise.withResolvers<Verdict>()
+    const runner = await scene.life({
+      approvals: {
+        person: (approval) => {
+          asked.resolve(approval)
+          return answer.promise
+        },
+      },
+    })
+    expect(await asked.promise).toMatchObject({ id: 'a1', input: ['push'] })
+    expect(runner.approvals.list({ state: 'pending' })).toHaveLength(1)
+    answer.resolve({ allow: true, input: ['push', '--dry-run'] })
+    expect(await decision).toMatchObject({ allowed: true, decider: 'person', input: ['push', '--dry-run'] })
+  })
+
+  test('ended with its worker, where that ended with its runner', async () => {
+    await using scene = new Scene()
+    await left(scene, { attempt: dead })
+    const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
+    await until(() => scene.store.count('unsettled') === 0, 'settled')
+    expect(runner.approvals.get('a1').decision).toMatchObject({
+      allowed: false,
+      decider: 'system',
+      reason: 'its runner ended',
+    })
+  })
+
+  test('is not taken from whoever is not its worker, and not twice from it', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: detached, entries: 1 })
+    const worker = await scene.worker('r1')
+    const other = await scene.worker('r2')
+    const request = {
+      runId: 'r1',
+      epoch: 1,
+      afterSeq: 1,
+      tool: 't',
+      permission: 'p',
+      resource: 'r',
+      digest: '',
+      createdAt: Date.now(),
+    }
+    const ask = (peer: typeof worker.peer, requestId: string, id = requestId): Promise<unknown> =>
+      peer.send({
+        to: 'runner.me',
+        id,
+        kind: 'approval-request',
+        control: true,
+        payload: encodeMessage('approval-request', { ...request, requestId }),
+      })
+    await ask(other.peer, 'forged')
+    await ask(worker.peer, 'true')
+    await ask(worker.peer, 'true', 'once-more')
+    const runner = await scene.life({ approvals: { person: 'elsewhere' } })
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+    expect(runner.approvals.list()).toMatchObject([{ id: 'true', runId: 'r1', role: 'work' }])
+  })
+})
+
+test('a detached run whose runner is killed while it waits gets its answer from the next one', async () => {
+  await using scene = await detachedStage()
+  const [asking] = await scene.killed({ role: 'asks', task: '' })
+  await using runner = await scene.life({ approvals: { person: 'elsewhere' } })
+  const [{ id, runId } = { id: '', runId: '' }] = await until(() => {
+    const pending = runner.approvals.list({ state: 'pending' })
+    return pending.length > 0 && pending
+  }, 'the approval')
+  expect(runId).toBe(asking?.id)
+  await runner.approvals.answer(id, { allow: true, reason: 'go on' })
+  const run = await runner.attach(runId)
+  expect(await run.outcome).toMatchObject({
+    status: 'completed',
+    output: { allowed: true, reason: 'go on', input: ['x'] },
+  })
+})
+
+test('one that it asks for while no runner is there waits for the next', async () => {
+  await using scene = await detachedStage()
+  const [asking] = await scene.killed({ role: 'asks', task: scene.at('gate') })
+  writeFileSync(scene.at('gate'), '')
+  await until(() => scene.broker.stats().messages > 0, 'the request at the broker')
+  await using runner = await scene.life({ approvals: { policy: () => ({ allow: false, reason: 'not today' }) } })
+  const run = await runner.attach(asking?.id ?? '')
+  expect(await run.outcome).toMatchObject({
+    status: 'completed',
+    output: { allowed: false, reason: 'not today', decider: 'policy' },
+  })
+})

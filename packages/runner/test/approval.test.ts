@@ -1,0 +1,278 @@
+/** What runs ask for, and who decides. */
+import type { JsonValue } from '@greenroom/proto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import type { ApprovalOptions, ApprovalRecord, Run } from '../src/index.ts'
+import { Asking, call, firstPending } from './fixtures/asking.ts'
+import { until } from './fixtures/setup.ts'
+
+async function answers(run: Run): Promise<JsonValue | undefined> {
+  const outcome = await run.outcome
+  return outcome.status === 'completed' ? outcome.output : JSON.parse(JSON.stringify(outcome))
+}
+
+describe('who decides', () => {
+  test.each<[string, 'ask' | 'bold' | 'alone', ApprovalOptions, object]>([
+    ['nobody', 'ask', {}, { allowed: false, decider: 'system', reason: expect.stringMatching(/nobody is there/) }],
+    ['the policy', 'ask', { policy: () => ({ allow: true }) }, { allowed: true, decider: 'policy', input: call.input }],
+    [
+      'the policy, with a reason',
+      'ask',
+      { policy: () => ({ allow: false, reason: 'no git' }) },
+      { allowed: false, decider: 'policy', reason: 'no git' },
+    ],
+    [
+      'a policy that throws',
+      'ask',
+      { policy: () => Promise.reject(new Error('broken')) },
+      { allowed: false, decider: 'policy', reason: expect.stringMatching(/broken/) },
+    ],
+    [
+      'the person, where the policy says nothing',
+      'ask',
+      { policy: () => undefined, person: () => Promise.resolve({ allow: true, reason: 'fine' }) },
+      { allowed: true, decider: 'person', reason: 'fine' },
+    ],
+    [
+      'a person who goes away',
+      'ask',
+      { person: () => Promise.reject(new Error('the terminal closed')) },
+      { allowed: false, decider: 'person', reason: expect.stringMatching(/the terminal closed/) },
+    ],
+    [
+      'no person for an unattended role',
+      'alone',
+      { person: () => Promise.resolve({ allow: true }) },
+      { allowed: false, decider: 'system' },
+    ],
+    [
+      'the reviewer before the policy',
+      'ask',
+      { reviewer: () => Promise.resolve({ allow: false }), policy: () => ({ allow: true }) },
+      { allowed: false, decider: 'reviewer', reason: 'rejected by the reviewer' },
+    ],
+    [
+      'the policy, where the reviewer is not available',
+      'ask',
+      { reviewer: () => Promise.resolve('unavailable'), policy: () => ({ allow: true }) },
+      { allowed: true, decider: 'policy' },
+    ],
+    [
+      'nobody else, where that is the rule',
+      'ask',
+      { reviewer: () => Promise.reject(new Error('no model')), onUnavailable: 'deny', policy: () => ({ allow: true }) },
+      { allowed: false, decider: 'reviewer', reason: expect.stringMatching(/no model/) },
+    ],
+    [
+      'nobody, for a role that bypasses',
+      'bold',
+      { policy: () => ({ allow: false }) },
+      { allowed: true, decider: 'system' },
+    ],
+    [
+      'the reviewer, also for a role that bypasses',
+      'bold',
+      { reviewer: () => Promise.resolve({ allow: false }) },
+      { allowed: false, decider: 'reviewer' },
+    ],
+  ])('%s', async (_name, role, options, answer) => {
+    await using asking = new Asking()
+    const runner = await asking.runner(options)
+    expect(await answers(runner.run({ role, task: '' }))).toEqual([expect.objectContaining(answer)])
+    expect(asking.unsettled).toBe(0)
+  })
+
+  test.each([1, 'yes', null, { allowed: true }, { allow: 'yes' }, { allow: true, scope: 'ever' }])(
+    'what is no verdict denies: %j',
+    async (verdict) => {
+      await using asking = new Asking()
+      const policy = (): never => verdict as never
+      const run = (await asking.runner({ policy })).run({ role: 'ask', task: '' })
+      expect(await answers(run)).toMatchObject([{ allowed: false, decider: 'policy' }])
+    },
+  )
+
+  test('a read-only role does what the checker wrote, and nothing else, whoever would allow it', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ policy: () => ({ allow: true }) })
+    const shell = (command: string) => ({ ...call, tool: 'shell', input: { command, timeout: 5 } })
+    const input = [
+      shell('git log -1'),
+      shell('rm -rf .'),
+      { ...call, permission: 'write' },
+      call,
+      { ...call, permission: 'read' },
+    ]
+    expect(await answers(runner.run({ role: 'guardian', task: '', input }))).toEqual([
+      expect.objectContaining({
+        allowed: true,
+        decider: 'system',
+        input: { command: expect.stringMatching(/git.*log/), timeout: 5 },
+      }),
+      expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/rm/) }),
+      expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/write/) }),
+      expect.objectContaining({ allowed: false, decider: 'system' }),
+      expect.objectContaining({ allowed: true, decider: 'policy' }),
+    ])
+  })
+})
+
+describe('a person elsewhere', () => {
+  test('sees what is asked, answers by id, and is answered with the decision that counts', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' })
+    const run = runner.run({ role: 'ask', task: '', session: 's1' })
+    const { id, ...approval } = await firstPending(runner)
+    expect(approval).toMatchObject({
+      runId: run.id,
+      epoch: 1,
+      path: [run.id],
+      role: 'ask',
+      session: 's1',
+      tool: 'git',
+      permission: 'execute',
+      resource: '/repo',
+      input: { args: ['status'] },
+      deadline: approval.createdAt + 300_000,
+    })
+    expect(run.status()).toMatchObject({ phase: 'running', approvals: 1 })
+    const [one, other] = await Promise.all([
+      runner.approvals.answer(id, { allow: true, input: { args: ['status', '-s'] } }),
+      runner.approvals.answer(id, { allow: false }),
+    ])
+    expect(one).toMatchObject({ id, decision: { allowed: true, decider: 'person' } })
+    expect(other).toEqual(one)
+    expect(await answers(run)).toMatchObject([{ allowed: true, input: { args: ['status', '-s'] } }])
+    expect(await runner.approvals.answer(id, { allow: false })).toEqual(one)
+    expect(runner.approvals.get(id)).toEqual(one)
+    expect(runner.approvals.list({ runId: run.id })).toEqual([one])
+    expect(run.status()).not.toHaveProperty('approvals')
+    await until(() => asking.unsettled === 0 && asking.bus.stats().messages === 0, 'nothing left')
+  })
+
+  test('an id that nobody has, and what is no verdict, are refused by name', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' })
+    await expect(runner.approvals.answer('nothing', { allow: true })).rejects.toMatchObject({
+      code: 'UNKNOWN_APPROVAL',
+    })
+    expect(() => runner.approvals.get('nothing')).toThrow(expect.objectContaining({ code: 'UNKNOWN_APPROVAL' }))
+    runner.run({ role: 'ask', task: '' })
+    const { id } = await firstPending(runner)
+    await expect(runner.approvals.answer(id, {} as never)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    expect(runner.approvals.get(id)).not.toHaveProperty('decision')
+  })
+
+  test('is asked several things at once, and answers in any order', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' })
+    const input = Array.from({ length: 5 }, (_, n) => ({ ...call, resource: `/${n}` }))
+    const run = runner.run({ role: 'all', task: '', input })
+    await until(() => runner.approvals.list({ state: 'pending' }).length === 5, 'all of them')
+    expect(run.status().approvals).toBe(5)
+    for (const { id, resource } of runner.approvals.list({ state: 'pending' }).toReversed())
+      await runner.approvals.answer(id, { allow: resource === '/2', reason: resource })
+    expect(await answers(run)).toMatchObject(
+      input.map(({ resource }) => ({ allowed: resource === '/2', reason: resource })),
+    )
+  })
+
+  test('who does not answer in time has not refused', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere', deadlineMs: 60 })
+    const input = [call, { ...call, deadlineMs: 20 }]
+    expect(await answers(runner.run({ role: 'ask', task: '', input }))).toEqual([
+      { allowed: false, decider: 'deadline', reason: 'nobody decided within 60 ms' },
+      { allowed: false, decider: 'deadline', reason: 'nobody decided within 20 ms' },
+    ])
+  })
+
+  test('while one is asked nothing but the total time passes', async () => {
+    await using asking = new Asking()
+    const limits = { firstEventMs: 50, noProgressMs: 50 }
+    const runner = await asking.runner({ person: 'elsewhere' }, { limits })
+    const run = runner.run({ role: 'ask', task: '' })
+    const { id } = await firstPending(runner)
+    await sleep(300)
+    await runner.approvals.answer(id, { allow: true })
+    expect(await answers(run)).toMatchObject([{ allowed: true }])
+    expect(await runner.run({ role: 'ask', task: '', limits: { totalMs: 100 } }).outcome).toMatchObject({
+      status: 'timeout',
+      which: 'total',
+    })
+  })
+
+  test('what an executor changes after it asked is not what it gets', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ policy: () => ({ allow: true }) })
+    expect(await answers(runner.run({ role: 'sly', task: '' }))).toEqual({ args: ['status'] })
+  })
+
+  test('an edited input of another shape is not executed', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ policy: () => ({ allow: true, input: 'rm -rf /' }) })
+    expect(await answers(runner.run({ role: 'ask', task: '' }))).toMatchObject([
+      { allowed: false, decider: 'system', reason: expect.stringMatching(/shape/) },
+    ])
+  })
+})
+
+describe('an answer that holds for longer', () => {
+  test('is not asked again for the same tool, permission and resource, in the run or session, until it is taken back', async () => {
+    await using asking = new Asking()
+    const seen: ApprovalRecord[] = []
+    const runner = await asking.runner({
+      person: (approval) => {
+        seen.push(approval)
+        return Promise.resolve({ allow: true, scope: approval.resource === '/run' ? 'run' : 'session' })
+      },
+    })
+    const there = { ...call, resource: '/run' }
+    const twice = [call, call, there, there, { ...call, tool: 'shell' }]
+    const first = runner.run({ role: 'ask', task: '', session: 's', input: twice })
+    expect(await answers(first)).toMatchObject([
+      { reason: 'allowed by the person' },
+      { reason: 'granted for the session', decider: 'person' },
+      { reason: 'allowed by the person' },
+      { reason: 'granted for the run' },
+      { reason: 'allowed by the person' },
+    ])
+    expect(seen).toHaveLength(3)
+    await answers(runner.run({ role: 'ask', task: '', session: 's', input: twice }))
+    expect(seen.map(({ resource }) => resource)).toEqual(['/repo', '/run', '/repo', '/run'])
+    await answers(runner.run({ role: 'ask', task: '', session: 'another' }))
+    expect(seen).toHaveLength(5)
+    const grants = runner.approvals
+      .grants()
+      .filter(({ scope, of, tool }) => scope === 'session' && of === 's' && tool === 'git')
+    expect(grants).toMatchObject([{ permission: 'execute', resource: '/repo', decider: 'person' }])
+    expect(await runner.approvals.revoke(grants[0]?.id ?? '')).toBe(true)
+    expect(await runner.approvals.revoke(grants[0]?.id ?? '')).toBe(false)
+    await answers(runner.run({ role: 'ask', task: '', session: 's' }))
+    expect(seen).toHaveLength(6)
+  })
+})
+
+describe('an approval ends with its attempt', () => {
+  test.each(['cancel', 'total time', 'hasty', 'close'] as const)('%s: nothing is left', async (how) => {
+    await using asking = new Asking()
+    const aborted = Promise.withResolvers<void>()
+    const runner = await asking.runner({
+      person: (_approval, { signal }) => {
+        signal.addEventListener('abort', () => aborted.resolve())
+        return new Promise(() => undefined)
+      },
+    })
+    const limits = how === 'total time' ? { totalMs: 150 } : {}
+    const run = runner.run({ role: how === 'hasty' ? 'hasty' : 'ask', task: '', limits })
+    if (how !== 'hasty') await firstPending(runner)
+    if (how === 'cancel') await run.cancel('enough')
+    if (how === 'close') await runner.close()
+    await run.outcome
+    await until(() => asking.unsettled === 0 && asking.bus.stats().messages === 0, 'nothing left')
+    if (how !== 'hasty') await aborted.promise
+    expect(asking.store.scan('decision').every(({ meta }) => meta['allowed'] === false)).toBe(true)
+    expect(asking.store.count('decision')).toBe(asking.store.count('approval'))
+    expect(asking.warnings).toEqual([])
+  })
+})
