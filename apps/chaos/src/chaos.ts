@@ -15,7 +15,7 @@ import { judge, type Fault, type Verdict } from './checker.ts'
 import { leaksIn, type Descriptors } from './leaks.ts'
 import { memoryOptions } from './member.ts'
 import { descriptorsOf } from './processes.ts'
-import { growthOf, ResidentWatch, type Residents } from './residents.ts'
+import { collectedMiB, growthOf, ResidentWatch, type Residents } from './residents.ts'
 import { Stage } from './stage.ts'
 import { fairWeather, Storm, type Scope, type Weather } from './storm.ts'
 
@@ -51,8 +51,6 @@ export interface ChaosReport extends Weather, Readonly<Record<Counted, number>> 
   readonly deaths: Readonly<Record<string, number>>
   /** The median of each minute. */
   readonly residentMiB: Residents
-  /** The least of each minute: of this is the growth. */
-  readonly leastResidentMiB: Residents
   /** What of the median is no file's: the machine may take back pages of files at any time. */
   readonly anonymousMiB: Residents
   readonly growthPercent: Readonly<Record<string, number>>
@@ -68,6 +66,8 @@ const longestLightStormMs = 15_000
 const quietMs = 120_000
 const auditMs = 120_000
 const detachedMs = 60_000
+/** Of a shorter storm there is nothing to say. */
+const leastGrowthMs = 6 * 60_000
 const mostGrowthPercent = 5
 const shownViolations = 100
 
@@ -90,7 +90,7 @@ class ChaosRun {
   readonly #storm: Storm
   readonly #violations: { fault: Counted; text: string }[] = []
   #residentMiB: Residents = {}
-  #leastResidentMiB: Residents = {}
+  #growthPercent: Record<string, number> = {}
   #anonymousMiB: Residents = {}
 
   constructor(options: ChaosOptions, stage: Stage) {
@@ -124,10 +124,19 @@ class ChaosRun {
   async #blow(scope: Scope, ms: number): Promise<void> {
     using all = new ResidentWatch(this.#stage, 'VmRSS')
     using anonymous = new ResidentWatch(this.#stage, 'RssAnon')
-    await this.#storm.blow(scope, ms)
+    const blown = this.#storm.blow(scope, ms)
+    if (scope === 'workers' && ms >= leastGrowthMs) await this.#compareMemory(blown, 0.3 * ms)
+    await blown
     this.#residentMiB = all.medians
-    this.#leastResidentMiB = all.least
     this.#anonymousMiB = anonymous.medians
+  }
+
+  /** From the third of ten minutes to the last. */
+  async #compareMemory(blown: Promise<unknown>, afterMs: number): Promise<void> {
+    await sleep(afterMs)
+    const before = await collectedMiB(this.#stage)
+    await blown
+    this.#growthPercent = growthOf(before, await collectedMiB(this.#stage))
   }
 
   get #stormMs(): number {
@@ -198,7 +207,7 @@ class ChaosRun {
     const { minutes, seed, only } = this.#options
     const { workOf, members, disks } = this.#stage
     const verdict = judge(this.#stage.ledgers(), workOf, this.#stage.hits())
-    const growthPercent = only === undefined ? {} : growthOf(this.#leastResidentMiB)
+    const growthPercent = this.#growthPercent
     const grown = Object.entries(growthPercent).filter(([, percent]) => percent >= mostGrowthPercent)
     this.#violate(
       'grown',
@@ -231,7 +240,6 @@ class ChaosRun {
       leftBehind: count('leftBehind'),
       grown: count('grown'),
       residentMiB: this.#residentMiB,
-      leastResidentMiB: this.#leastResidentMiB,
       anonymousMiB: this.#anonymousMiB,
       growthPercent,
       nodeOptions: memoryOptions.join(' '),

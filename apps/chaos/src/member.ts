@@ -26,7 +26,7 @@ export interface MemberOptions {
  */
 export const memoryOptions: readonly string[] = ['--optimize-for-size']
 const ending = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
-const execArgv = [...memoryOptions, ...(ending === '.ts' ? ['--conditions=@greenroom/source'] : [])]
+const execArgv = [...memoryOptions, '--expose-gc', ...(ending === '.ts' ? ['--conditions=@greenroom/source'] : [])]
 
 /** See the head of this file. */
 export class Member {

@@ -1,10 +1,11 @@
 /**
- * How much memory the members of a stage take, by the minute.
+ * How much memory the members of a stage take.
  *
- * It goes up and down: V8 lets garbage lie until it collects it, every half minute to two minutes at this load, and that is
- * more than what is to be noticed. So what counts is the least of a window in which each collects at least once: whatever
- * stays raises it, whatever does not stay does not.
+ * By the minute it goes up and down: V8 lets garbage lie until it collects it, for minutes where there is room, and that is more
+ * than what is to be noticed. So growth is counted between two moments at which each member has just collected: in between
+ * nobody collects but V8 as it likes.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { residentMiB } from './processes.ts'
 import type { Stage } from './stage.ts'
 
@@ -45,11 +46,6 @@ export class ResidentWatch implements Disposable {
     return this.#each((sorted) => sorted[Math.floor(sorted.length / 2)])
   }
 
-  /** The least of each minute. */
-  get least(): Residents {
-    return this.#each(([least]) => least)
-  }
-
   #each(one: (sorted: readonly number[]) => number | undefined): Residents {
     const numberOf = (samples: readonly number[] = []): number =>
       Math.round((one(samples.toSorted((a, b) => a - b)) ?? 0) * 10) / 10
@@ -61,17 +57,29 @@ export class ResidentWatch implements Disposable {
   }
 }
 
+/** How long a collection may take, and the giving back of what it freed, in milliseconds. */
+const settleMs = 2_000
+
+/** The resident memory of each member, in MiB, right after it has collected all its garbage. */
+export async function collectedMiB(stage: Stage): Promise<Readonly<Record<string, number>>> {
+  const members = stage.members.flatMap(({ name, pid, isReady }) =>
+    pid === undefined || !isReady ? [] : [{ name, pid }],
+  )
+  for (const { pid } of members) process.kill(pid, 'SIGUSR2')
+  await sleep(settleMs)
+  return Object.fromEntries(members.map(({ name, pid }) => [name, residentMiB(pid, 'VmRSS') ?? 0]))
+}
+
 /**
- * By how much each member grew, in percent: from the least around the end of its third minute to the least of its last two.
+ * By how much each member grew, in percent.
  *
- * @param least - of each minute; of less than six there is nothing to say
+ * @param before - in MiB, by member
+ * @param after - later
  */
-export function growthOf(least: Residents): Record<string, number> {
-  const grown: Record<string, number> = {}
-  for (const [name, minutes] of Object.entries(least)) {
-    if (minutes.length < 6) continue
-    const [third, last] = [Math.min(...minutes.slice(2, 4)), Math.min(...minutes.slice(-2))]
-    grown[name] = Math.round((last / third - 1) * 1_000) / 10
-  }
-  return grown
+export function growthOf(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const percent = (name: string, size: number): number => Math.round(((after[name] ?? size) / size - 1) * 1_000) / 10
+  return Object.fromEntries(Object.entries(before).map(([name, size]) => [name, percent(name, size)]))
 }

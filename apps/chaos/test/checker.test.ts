@@ -266,9 +266,10 @@ test('descriptors that were not there before are a leak, and a process that was 
   expect(leaksIn(before, after)).toEqual(['one has 21 descriptors, before it had 20', 'two did not live through it'])
 })
 
-test('growth counts from the third minute on, and by what no collection takes', () => {
-  const saw = [50, 90, 100, 120, 130, 102, 140, 104]
-  const leak = [50, 90, 100, 101, 102, 103, 106, 107]
-  expect(growthOf({ broker: saw, one: leak })).toEqual({ broker: 4, one: 6 })
-  expect(growthOf({ broker: [50, 90, 100, 200, 300] })).toEqual({})
+test('growth is told in percent, of each who was there before and after', () => {
+  expect(growthOf({ broker: 100, one: 80, two: 90 }, { broker: 104, one: 78, three: 1 })).toEqual({
+    broker: 4,
+    one: -2.5,
+    two: 0,
+  })
 })
