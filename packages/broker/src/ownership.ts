@@ -61,7 +61,7 @@ export interface OwnershipParts extends CoreParts {
   readonly partitionGraceMs: number
 }
 
-/** See W1 to W3. */
+/** See W1 to W5. */
 export class Ownership {
   readonly #parts: OwnershipParts
 

@@ -30,7 +30,7 @@ import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
 import { RunJournal } from './run-journal.ts'
 import { settleLate, Steering } from './steering.ts'
 
-/** See X1 and X2. */
+/** See X1 to X5. */
 export class Execution implements Run {
   readonly id: string
   readonly outcome: Promise<Outcome>

@@ -4,14 +4,20 @@
  * Data goes one way: *plan* (what to do, as values) → *placement* (a worker process) → *drive* (one attempt over the
  * bus) → outcome → journal → caller.
  *
- * - `runner` the door · `live-runner` owns runs and schedulers · `assembly` puts the parts together · `composite` several behind one door · `run` one execution, as its caller holds it · `options` what can
- *   be asked for · `entry` the worker's file and the types of its executors
+ * - `runner` the door · `live-runner` owns runs and schedulers · `assembly` puts the parts together · `composite` several
+ *   behind one door · `run` one execution, as its caller holds it · `execution` the object behind it · `options` what can be
+ *   asked for · `config` checks it · `entry` the worker's file and the types of its executors
  * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
- *   there is another one · `ending` outcome, sessions, journal
+ *   there is another one · `ending` how an attempt's end becomes an outcome
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
- * - `journal` the runner's tables · `session-store` transcripts · `session-deadline` that they answer · `steering` texts on their way to a run · `transcript` its messages on theirs to the session · `reader` reading a run, late or live · `past-run` one that has ended · `left-over` what a crash left of one · `retention` which are forgotten · `persistence` what a disk could not take now · `store-error` its errors in users' words
  * - `approval/` who decides on what runs ask for
+ * - `journal` the runner's tables · `run-journal` one run's part of them · `recorder` the way of its events into them ·
+ *   `reader` reading a run, late or live · `past-run` one that has ended · `retention` which are forgotten
+ * - `left-over` what a crash left of a run · `detached` runs that go on without their runner
+ * - `session-store` transcripts · `session-deadline` that they answer · `transcript` a run's messages on their way there ·
+ *   `steering` texts on theirs to a run
+ * - `persistence` what a disk could not take now · `store-error` its errors in users' words
  * - `limits` the bounds of a run, and what is left of them · `room` places that are waited for
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *

@@ -1,9 +1,9 @@
 /**
  * What an earlier life of the runner left of a run: its last attempt, without an end.
  *
- * - *O3* It is settled before anything else, whoever cancels meanwhile: what is not withdrawn or fenced may still execute.
- * - *O4* Nobody waits for that longer than `partitionGraceMs`: then it may still run.
- * - *O5* What a backup brought back may have been tried again since, and have ended: only a last word after which no other
+ * - *S1* It is settled before anything else, whoever cancels meanwhile: what is not withdrawn or fenced may still execute.
+ * - *S2* Nobody waits for that longer than `partitionGraceMs`: then it may still run.
+ * - *S3* What a backup brought back may have been tried again since, and have ended: only a last word after which no other
  *   attempt follows says how.
  */
 import type { Outcome, RunRef, Usage } from '@greenroom/proto'
@@ -29,14 +29,14 @@ export interface LeftOver {
   /** As it is to be recorded now. */
   readonly record: AttemptRecord
   readonly usage: Usage | undefined
-  /** Whether nobody knows that the bus has declared its worker gone: see O6 of `drive/orphan`. */
+  /** Whether nobody knows that the bus has declared its worker gone: see O4 of `drive/orphan`. */
   readonly isUnfenced?: true
   /** Its worker went on without its runner, and ended without a last word: how, for people. */
   readonly lost?: string
 }
 
 /**
- * Settles the last attempt of a run (O3, O4). Never rejects.
+ * Settles the last attempt of a run (S1, S2). Never rejects.
  *
  * @param parts - see {@link LeftOverParts}
  * @param run - as it was left
@@ -63,7 +63,7 @@ export async function settleLeftOver(
   return { ref, end, record: { ...record, end: over }, usage, ...(settling === undefined ? { isUnfenced: true } : {}) }
 }
 
-/** O4 */
+/** S2 */
 const unsettled: UntrippedEnd = { how: 'lost', mayStillRun: true }
 
 /** Undefined when nobody could find out in time. */
@@ -125,7 +125,7 @@ export function outcomeOfLeftOver(
 }
 
 /**
- * The outcome of a run that was open in a backup (O5).
+ * The outcome of a run that was open in a backup (S3).
  *
  * @param leftOver - its last attempt in the backup, when that had no end there
  */

@@ -66,7 +66,7 @@ function shown(event: RunEvent | WireEvent, { epoch, seq }: Position): ReadEvent
   return placed
 }
 
-/** The events of one run for its readers. See F1 to F3. */
+/** The events of one run for its readers. See F1 to F4. */
 export class Feed {
   readonly #runId: string
   readonly #journal: Journal

@@ -12,7 +12,7 @@
  * - *O2* What the broker says proves that nothing ran only as long as it cannot have forgotten a claim, and only when
  *   nothing of the attempt is there: an entry, or its worker's last word, was told by somebody who had claimed.
  * - *O3* A last word that is at hand is believed, whatever else fails.
- * - *O6* Its worker is fenced also when the waiting ended before, as soon as the bus is there, in this life or a later one:
+ * - *O4* Its worker is fenced also when the waiting ended before, as soon as the bus is there, in this life or a later one:
  *   nobody wants it to go on, and an assignment that nobody withdraws would stay in its mailbox.
  */
 import {
@@ -82,7 +82,7 @@ export interface OrphanSeams {
   readonly quiet: () => Promise<void>
 }
 
-/** See O1 to O3, and O6. */
+/** See O1 to O4. */
 export class Orphan {
   readonly ref: RunRef
   readonly #peer: Peer
@@ -138,7 +138,7 @@ export class Orphan {
       const word = this.#word()
       return word === undefined ? { how: 'lost', mayStillRun: !isGone } : this.#ended(word)
     } catch (error) {
-      // O6
+      // O4
       this.#peer.fence({ address, incarnation }).catch(() => undefined)
       const word = this.#word()
       if (word === undefined) throw error
