@@ -62,3 +62,4 @@ export {
 } from '@greenroom/proto'
 export * from '@greenroom/runner'
 export { askInTerminal } from './ask-in-terminal.ts'
+export { createHandler, type HandledRunner, type HandlerOptions } from './handler.ts'

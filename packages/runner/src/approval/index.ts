@@ -5,6 +5,7 @@
  * - `approval` what deciders, people and callers see · `watchers` whoever watches
  */
 export { Arbiter } from './arbiter.ts'
+export { isVerdict } from './route.ts'
 export { ApprovalJournal, approvalCollections } from './approval-journal.ts'
 export type {
   Approval,

@@ -132,7 +132,12 @@ function covers({ scope, of, ...grant }: Grant, approval: Approval): boolean {
   )
 }
 
-function isVerdict(verdict: unknown): verdict is Verdict {
+/**
+ * Whether something is a verdict.
+ *
+ * @param verdict - anything, as from a request
+ */
+export function isVerdict(verdict: unknown): verdict is Verdict {
   if (typeof verdict !== 'object' || verdict === null || !('allow' in verdict)) return false
   const { reason, input, scope }: Partial<Record<keyof Verdict, unknown>> = verdict
   return (
