@@ -132,17 +132,17 @@ export class Attempt {
     this.#line.send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
   }
 
-  /** See {@link WorkerReports.owns}. */
+  /** See `WorkerReports.owns`. */
   owns(ref: RunRef, sender: Pick<LiveMessage, 'from' | 'fromIncarnation'>): boolean {
     return this.#reports.owns(ref, sender)
   }
 
-  /** See {@link WorkerReports.live}. */
+  /** See `WorkerReports.live`. */
   live(kind: string, content: unknown): void {
     this.#reports.live(kind, content)
   }
 
-  /** See {@link WorkerReports.durable}. */
+  /** See `WorkerReports.durable`. */
   durable(delivery: Delivery, content: unknown): void {
     this.#reports.durable(delivery, content)
   }
