@@ -336,11 +336,22 @@ export class Journal {
       .map(({ key, meta: { at } }) => ({ runId: key, at: typeof at === 'number' ? at : Infinity }))
   }
 
-  /** Forgets a run that has ended, unless its parent was not told yet. */
-  async forget(runId: string): Promise<boolean> {
-    const { parent, startKey } = this.run(runId) ?? {}
+  /** The sessions of the runs without an outcome. */
+  openSessions(): ReadonlySet<string> {
+    return new Set(this.#store.scan('open').flatMap(({ key }) => this.run(key)?.session ?? []))
+  }
+
+  /**
+   * Forgets a run that has ended, unless its parent was not told yet.
+   *
+   * @param runId - the run
+   * @param forgetSession - forgets a session that is named as its run
+   */
+  async forget(runId: string, forgetSession?: (session: string) => Promise<void>): Promise<boolean> {
+    const { parent, startKey, session } = this.run(runId) ?? {}
     const told = parent === undefined ? undefined : this.#store.get('completion', `${parent}/${runId}`)
     if (told !== undefined && told.meta['deliveredAt'] === undefined) return false
+    if (session === runId) await forgetSession?.(session)
     const prefix = `${runId}/`
     for (;;) {
       const entries = this.#deletions('entry', { prefix, limit: forgetAtOnce })

@@ -126,7 +126,8 @@ export interface RunnerOptions<
   readonly openStore?: (schema: Schema) => Store
   /**
    * How long a run stays in the journal after its end, in milliseconds: so long it can be attached to and its idempotency
-   * key is known. null: for ever. Transcripts stay. = null
+   * key is known. null: for ever. Transcripts stay, but for that of a session which is named as its run, and
+   * which nobody else uses, in the database in `dataDir`. = null
    */
   readonly retentionMs?: number | null
   /** Where transcripts are kept. = the database in `dataDir` */

@@ -1,15 +1,17 @@
 /**
- * Retention: runs that ended long ago leave the journal, with their attempts and entries. Transcripts stay: they are the
- * sessions'.
+ * Retention: runs that ended long ago leave the journal, with their attempts and entries. Transcripts stay, since they are
+ * the sessions', but for those that only such a run had.
  *
  * - *G1* A run leaves only when it has an outcome, and its parent, if it has one, was told.
  * - *G2* Its outcome goes last: what was cut off in between is found again.
+ * - *G3* A session that is named as its run, since nobody named one, leaves before it, when it is in the same database and
+ *   nobody else uses it: no open run, no message of others, no description.
  */
 import { GreenroomError, systemClock, type Clock, type Timer } from '@greenroom/proto'
 import { openStore } from '@greenroom/store'
 import { Journal, journalCollections } from './journal.ts'
 import { nextTurn } from './platform/turn.ts'
-import { sessionCollections } from './store-sessions.ts'
+import { sessionCollections, StoreSessions } from './store-sessions.ts'
 import { fromStore } from './store-error.ts'
 
 /** How often a runner looks, in milliseconds. */
@@ -17,9 +19,16 @@ const everyMs = 3_600_000
 /** How many runs are looked at in a turn of the event loop. */
 const page = 64
 
+/** What runs are forgotten from. */
+export interface Forgetful {
+  readonly journal: Journal
+  /** The sessions, when they are in the journal's database. */
+  readonly ownSessions?: StoreSessions | undefined
+}
+
 /** Keeps a journal within its retention. */
 export class Retention implements Disposable {
-  readonly #journal: Journal
+  readonly #from: Forgetful
   readonly #clock: Clock
   readonly #retentionMs: number
   readonly #warn: (error: unknown) => void
@@ -29,13 +38,13 @@ export class Retention implements Disposable {
   /**
    * Starts to look, at once and every hour.
    *
-   * @param journal - what it keeps small
+   * @param from - what it keeps small
    * @param clock - measures ages
    * @param retentionMs - how long a run stays after its end, in milliseconds
    * @param warn - learns why it could not
    */
-  constructor(journal: Journal, clock: Clock, retentionMs: number, warn: (error: unknown) => void) {
-    this.#journal = journal
+  constructor(from: Forgetful, clock: Clock, retentionMs: number, warn: (error: unknown) => void) {
+    this.#from = from
     this.#clock = clock
     this.#retentionMs = retentionMs
     this.#warn = warn
@@ -49,7 +58,7 @@ export class Retention implements Disposable {
 
   async #look(): Promise<void> {
     try {
-      await forgetRuns(this.#journal, this.#clock.now() - this.#retentionMs, () => this.#isOver)
+      await forgetRuns(this.#from, this.#clock.now() - this.#retentionMs, () => this.#isOver)
     } catch (error) {
       if (!this.#isOver) this.#warn(error)
     }
@@ -58,22 +67,27 @@ export class Retention implements Disposable {
 }
 
 /**
- * Forgets runs (G1, G2), a page a turn of the event loop.
+ * Forgets runs (G1 to G3), a page a turn of the event loop.
  *
- * @param journal - where from
+ * @param from - where from
  * @param before - those that ended before that, in milliseconds since the epoch
  * @param isOver - asked between pages
  * @returns how many
  */
-async function forgetRuns(journal: Journal, before: number, isOver: () => boolean): Promise<number> {
+async function forgetRuns({ journal, ownSessions }: Forgetful, before: number, isOver: () => boolean): Promise<number> {
   let forgotten = 0
   let after: string | undefined
   for (;;) {
     const ended = journal.ended(after, page)
     after = ended.at(-1)?.runId
-    for (const { runId, at } of ended) {
+    const due = ended.filter(({ at }) => at < before)
+    const inUse = due.length === 0 ? new Set() : journal.openSessions()
+    const forgetSession = async (session: string): Promise<void> => {
+      if (!inUse.has(session)) await ownSessions?.forgetOwn(session)
+    }
+    for (const { runId } of due) {
       if (isOver()) return forgotten
-      if (at < before && (await journal.forget(runId))) forgotten += 1
+      if (await journal.forget(runId, forgetSession)) forgotten += 1
     }
     if (after === undefined || isOver()) return forgotten
     await nextTurn()
@@ -110,7 +124,8 @@ export async function pruneJournal(
   try {
     const collections = [...journalCollections, ...sessionCollections]
     await using store = await openStore({ dir: dataDir, schema: { version: 1, collections } })
-    return { runs: await forgetRuns(new Journal(store), clock.now() - olderThanMs, () => false) }
+    const from = { journal: new Journal(store), ownSessions: new StoreSessions(store) }
+    return { runs: await forgetRuns(from, clock.now() - olderThanMs, () => false) }
   } catch (error) {
     throw fromStore(error)
   }

@@ -211,6 +211,6 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
   const around = await assemble(config, home)
   const { retentionMs, clock, logger } = config
   const warn = (error: unknown): void => logger.warn('old runs could not be forgotten', { error: String(error) })
-  if (retentionMs !== null) opening.use(new Retention(around.journal, clock, retentionMs, warn))
+  if (retentionMs !== null) opening.use(new Retention(around, clock, retentionMs, warn))
   return new LiveRunner(around, opening.move())
 }

@@ -21,6 +21,9 @@ import {
 /** The collections that a store needs to hold sessions. */
 export const sessionCollections: readonly string[] = ['session', 'session_message', 'session_source']
 
+/** How many messages one transaction removes. */
+const forgetAtOnce = 512
+
 const digits = (value: number, count: number): string => String(value).padStart(count, '0')
 
 /** A session store on a database. */
@@ -62,6 +65,34 @@ export class StoreSessions implements SessionStore {
   async messages(sessionId: string): Promise<readonly Message[]> {
     const records = this.#store.scan('session_message', { prefix: prefixOf(sessionId) })
     return Promise.resolve(records.flatMap(({ body }) => (body === undefined ? [] : [messageOf(body)])))
+  }
+
+  /**
+   * Forgets the session that is named as a run. It stays when others have said something in it, or somebody described it.
+   *
+   * @param runId - the run, which has ended
+   */
+  async forgetOwn(runId: string): Promise<void> {
+    const prefix = prefixOf(runId)
+    while (this.#isOwn(runId)) {
+      const operations = ['session_message', 'session_source'].flatMap((collection) =>
+        this.#store
+          .scan(collection, { prefix, limit: forgetAtOnce, bodies: false })
+          .map(({ key }): Operation => ({ delete: collection, key })),
+      )
+      if (operations.length === 0) return
+      await this.#store.commit(operations)
+    }
+  }
+
+  /** Whether only the run has said something in the session of its name. */
+  #isOwn(runId: string): boolean {
+    const prefix = prefixOf(runId)
+    const ends = [false, true].flatMap((reverse) =>
+      this.#store.scan('session_source', { prefix, limit: 1, reverse, bodies: false }),
+    )
+    // In order of their keys: what is between two of the run is the run's.
+    return this.#describedAs(runId) === undefined && ends.every(({ key }) => key.startsWith(`${prefix}${runId}/`))
   }
 
   #describedAs(sessionId: string): SessionDescription | undefined {

@@ -3,15 +3,18 @@ import { encodeMessage, type Peer, type PeerOptions, type ReadEvent } from '@gre
 import { StoreError } from '@greenroom/store'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createMemorySessions } from '../src/index.ts'
+import { outputOf } from '../src/platform/detached-output.ts'
+import { nextTurn } from '../src/platform/turn.ts'
+import { processStamp } from '../src/platform/process-stamp.ts'
 import { detachedRoles } from './fixtures/detached-roles.ts'
 import { detachedStage as stage } from './fixtures/detached-stage.ts'
 import { dead, Scene } from './fixtures/left-over.ts'
-import { isAlive, readAll, testRunner, until } from './fixtures/setup.ts'
+import { isAlive, readAll, temporaryFolder, testRunner, until } from './fixtures/setup.ts'
 
 const places = (events: readonly ReadEvent[]): string[] =>
   events.map((event) =>
@@ -146,6 +149,23 @@ test('what a worker writes goes to a file, is in the log of its run, and is remo
   await until(() => readdirSync(join(scene.dataDir, 'detached')).length === 0, 'the end of the file')
 })
 
+test('what a worker wrote stays for a week when nobody saw it end', async () => {
+  using folder = temporaryFolder()
+  const path = (name: string): string => outputOf(folder.path, name)
+  const day = 86_400
+  const now = Math.floor(Date.now() / 1_000)
+  for (const [name, days] of [
+    ['older', 7.1],
+    ['old', 6.9],
+    ['young', 0],
+  ] as const) {
+    writeFileSync(path(name), 'said')
+    utimesSync(path(name), now, now - days * day)
+  }
+  await using _runner = await testRunner({ dataDir: folder.path })
+  expect(readdirSync(join(folder.path, 'detached')).toSorted()).toEqual(['old.log', 'young.log'])
+})
+
 test('a run that has not begun when its runner closes begins in the next life', async () => {
   await using scene = await stage()
   const first = await scene.life({ admission: { maxExecuting: 1 } })
@@ -228,6 +248,10 @@ describe('a detached attempt of an earlier life', () => {
       events: texts.map((content) => ({ type: 'message', message: { role: 'assistant', content } })),
     }),
   })
+  /** More than a time that is over needs to end a run. */
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 50; turn += 1) await nextTurn()
+  }
   const texts = async (run: Parameters<typeof readAll>[0]): Promise<unknown[]> =>
     (await readAll(run)).map((event) => (event.type === 'message' ? event.message.content : event.type))
 
@@ -277,6 +301,26 @@ describe('a detached attempt of an earlier life', () => {
     const [run] = await runner.resume()
     expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
     expect(await texts(await runner.attach('r1'))).toEqual(['one'])
+  })
+
+  test.each(['totalMs', 'firstEventMs'] as const)('has no %s here: its worker keeps it', async (limit) => {
+    await using scene = new Scene()
+    const living = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' })
+    const ended = once(living, 'exit')
+    const { pid = 0 } = living
+    const process = processStamp(pid) ?? ''
+    await scene.left('r1', { attempt: { pid, process, detached: { limits: { [limit]: 0 } } }, entries: 0 })
+    const worker = await scene.worker('r1')
+    const [run] = await (await scene.life()).resume()
+    await until(() => run?.status().phase === 'running', 'taking over')
+    await turns()
+    await worker.peer.send(events('r1', 1, 'still here'))
+    await until(() => run?.status().events === 1, 'its first entry')
+    await turns()
+    await worker.say({ lastSeq: 1 })
+    expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
+    living.kill('SIGKILL')
+    await ended
   })
 
   test('is not believed by whoever was not its worker', async () => {

@@ -165,6 +165,18 @@ test('a session store of one\u2019s own hears nothing of a run that was refused,
   ])
 })
 
+test('a session store of one\u2019s own is told what a run was asked that ended while its record was in doubt, and is there', async () => {
+  await using disk = new MoodyDisk()
+  const sessions = createMemorySessions()
+  const runner = await disk.runner({ sessions })
+  disk.moods['run'] = ['lies', ...Array<'fails'>(100).fill('fails')]
+  const run = runner.run({ role: 'echo', session: 's', task: 'it' })
+  await until(() => disk.puts['run'] === 2)
+  expect(await run.cancel('no more')).toEqual({ status: 'cancelled', reason: 'no more' })
+  expect(disk.keys('outcome')).toEqual([run.id])
+  expect(await sessions.messages('s')).toEqual([{ role: 'user', content: 'it' }])
+})
+
 test('what a crash kept from a session store of one\u2019s own the next life tells it', async () => {
   await using disk = new MoodyDisk()
   const sessions = createMemorySessions()

@@ -2,9 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodePayload } from '@greenroom/proto'
-import { openStore, type Store } from '@greenroom/store'
+import { createMemoryStore, openStore, type Store } from '@greenroom/store'
 import { expect, test } from 'vitest'
 import { createRunner } from '../src/index.ts'
+import { Journal, journalCollections } from '../src/journal.ts'
 import { firstData, keepingLogger, roles, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
 
 /** The database of a runner that is closed. */
@@ -97,4 +98,23 @@ test('a secret is in no file of the data folder and in no line of the log', asyn
   for (const name of readdirSync(folder.path, { recursive: true, withFileTypes: true }))
     if (name.isFile()) expect(readFileSync(join(name.parentPath, name.name), 'latin1')).not.toContain(value)
   expect([...logger.lines, ...logger.warnings].join('\n')).not.toContain(value)
+})
+
+test('texts on their way to a run are kept as they were sent, in order, until it has an outcome', async () => {
+  const store = createMemoryStore({ schema: { version: 1, collections: journalCollections } })
+  const journal = new Journal(store)
+  const texts = [
+    { id: 't1', text: 'when you are done', mode: 'queue' },
+    { id: 't2', text: 'now', mode: 'now' },
+  ] as const
+  for (const runId of ['r1', 'r2']) {
+    const about = { role: 'r', session: 's', task: '', workspace: '/', startedAt: 0 }
+    await journal.begin({ runId, ...about }, [])
+    for (const [index, text] of texts.entries()) await journal.keepText(runId, index + 1, text)
+  }
+  const kept = texts.map((text, index) => ({ ...text, place: index + 1 }))
+  expect(journal.keptTexts('r1')).toEqual(kept)
+  await journal.finish({ runId: 'r1', epoch: 1 }, { status: 'completed', output: null, text: '' }, 0, [])
+  expect(journal.keptTexts('r1')).toEqual([])
+  expect(journal.keptTexts('r2')).toEqual(kept)
 })

@@ -247,6 +247,27 @@ describe('a left-over run', () => {
     ])
   })
 
+  test('has in its outcome, and of its limits, what a lost attempt told that it used', async () => {
+    await using scene = new Scene()
+    const usages = [{ inputTokens: 40, outputTokens: 2 }, { inputTokens: 8 }]
+    const used = { inputTokens: 48, outputTokens: 2 }
+    const detached = { ...dead, detached: { limits: {} } }
+    const lost = { status: 'failed', code: 'WORKER_LOST', usage: used }
+    const lives: readonly (readonly [string, string, Parameters<Scene['left']>[1], object])[] = [
+      ['r1', 'work', {}, { ...unknown, usage: used }],
+      ['r2', 'once', {}, lost],
+      ['r3', 'again', {}, { status: 'completed', usage: used, output: { tokens: 50 } }],
+      ['r4', 'work', { attempt: detached }, lost],
+    ]
+    for (const [runId, role, more] of lives) {
+      await scene.left(runId, { role, attempt: dead, entries: 0, limits: { tokens: 100 }, ...more })
+      await scene.used(runId, usages)
+      await scene.worker(runId)
+    }
+    const runner = await scene.life()
+    for (const [runId, , , outcome] of lives) expect(await (await runner.attach(runId)).outcome).toMatchObject(outcome)
+  })
+
   test('was let in before: no queue is too full for it', async () => {
     await using scene = new Scene()
     for (let n = 0; n < 5; n += 1) await scene.left(`r${n}`)
@@ -288,11 +309,14 @@ describe('a left-over run', () => {
     const run = await scheduler.enqueue({ role: 'work', task: 'pay' })
     expect(await run.outcome).toMatchObject({ status: 'completed' })
     await scheduler.drain()
+    // Whoever asks for it now is told what this life knows, and does not do it again.
+    isDown = false
     expect(await runner.resume()).toEqual([])
-    expect(await (await runner.attach(run.id)).outcome).toMatchObject({ status: 'completed' })
+    const same = await runner.attach(run.id)
+    expect(same.status()).toEqual(run.status())
+    expect(await same.outcome).toBe(await run.outcome)
     expect(told).toHaveLength(1)
     expect(scene.executed).toEqual(['pay#1'])
-    isDown = false
     expect(scene.store.count('open')).toBe(1)
   })
 })

@@ -104,6 +104,26 @@ export const letterCases: readonly BusCase[] = [
   },
   {
     ...twice,
+    name: 'a letter is requeued also when its time to live is over, and has none any more',
+    needs: ['dead-letters', 'ttl'],
+    controls: [...twice.controls, 'advance'],
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      const b = await open(await harness.bus(), 'b', { credit: 1 })
+      await a.peer.send({ ...note('b', 'poison'), ttlMs: 5_000 })
+      for (let attempt = 1; attempt <= 2; attempt += 1) await (await b.messages.next()).nack()
+      await a.peer.send(note('b', 'ahead'))
+      const ahead = await b.messages.next()
+      await harness.advance?.(20_000)
+      await (await operatorOf(harness)).requeue(poison)
+      await a.peer.send(note('b', 'behind'))
+      await harness.advance?.(20_000)
+      await ahead.ack()
+      assert.equal((await b.messages.next()).id, 'poison')
+    },
+  },
+  {
+    ...twice,
     name: 'a letter for which there is no room stays one',
     settings: { ...twice.settings, limits: { mailboxMessages: 1 } },
     async run(harness) {

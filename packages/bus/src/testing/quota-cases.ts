@@ -40,23 +40,39 @@ function fullCase([what, limit, others]: (typeof limits)[number]): BusCase {
   }
 }
 
+/** What is being committed counts, too. */
+function manyCase(name: string, limit: NonNullable<BusSettings['limits']>, mailboxes: readonly string[]): BusCase {
+  return {
+    ...quotas,
+    name,
+    settings: { limits: limit },
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      const sends = Array.from({ length: 50 / mailboxes.length }, (_, index) =>
+        mailboxes.map((to) => a.peer.send(note(to, `m${index}`))),
+      )
+      const ends = await Promise.allSettled(sends.flat())
+      assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, 10)
+      for (const to of mailboxes) {
+        const { messages } = await open(await harness.bus(), to)
+        assert.equal((await messages.take(10 / mailboxes.length)).length, 10 / mailboxes.length)
+        assert.equal(messages.length, 0)
+      }
+    },
+  }
+}
+
 /** Quotas. */
 export const quotaCases: readonly BusCase[] = [
   ...limits.map(fullCase),
-  {
-    ...quotas,
-    name: 'of many sends at once none gets beyond the quota',
-    settings: { limits: { mailboxMessages: 10 } },
-    async run(harness) {
-      const a = await open(await harness.bus(), 'a')
-      const sends = Array.from({ length: 50 }, (_, index) => a.peer.send(note('b', `m${index}`)))
-      const ends = await Promise.allSettled(sends)
-      assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, 10)
-      const b = await open(await harness.bus(), 'b')
-      assert.equal((await b.messages.take(10)).length, 10)
-      assert.equal(b.messages.length, 0)
-    },
-  },
+  manyCase('of many sends at once none gets beyond the quota', { mailboxMessages: 10 }, ['b']),
+  manyCase('of many sends at once, to many mailboxes, none gets beyond the quota of all', { totalMessages: 10 }, [
+    'b',
+    'c',
+    'd',
+    'e',
+    'f',
+  ]),
   {
     ...quotas,
     name: 'who is told that a message was not delivered is told it in a full mailbox too',
