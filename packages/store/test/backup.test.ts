@@ -147,7 +147,7 @@ test('a database that is damaged is not backed up: what is told names it, and th
   const [whole, good] = [readFileSync(path), readFileSync(to)]
   const headless = Buffer.from(whole)
   for (const page of [5, 7, 9]) headless.fill(0xff, page * 8192, page * 8192 + 12)
-  const damaged = { headless, cut: whole.subarray(0, 4 * 8192 + 100), noise: Buffer.alloc(50_000, 'noise') }
+  const damaged = { headless, cut: whole.subarray(0, 4 * 8192 + 100), noise: Buffer.alloc(50_000, 'noise'), gone: '' }
   for (const [what, content] of Object.entries(damaged)) {
     writeFileSync(path, content)
     const error = await backupFolder({ dir, to }).catch((thrown: unknown) => thrown)

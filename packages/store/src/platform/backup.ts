@@ -6,6 +6,7 @@ import { StoreError } from '../error.ts'
 import { markAsBackup, isBackupHeader } from './backup-mark.ts'
 import { checkLog } from './commit-count.ts'
 import { makePrivateFile, openDataDir, type DataDir } from './data-dir.ts'
+import { checkIsStore } from './database.ts'
 import { syncDir } from './folder.ts'
 import { problemsOfFile } from './integrity.ts'
 import { storeErrorOf } from './sqlite-error.ts'
@@ -98,7 +99,7 @@ export async function backupFolder({ dir, to }: { readonly dir: string; readonly
     checkLog(folder.databasePath)
     // Closing it folds the log into the database: the reading connection alone would leave an empty log behind.
     using database = new DatabaseSync(folder.databasePath)
-    database.exec('SELECT count(*) FROM sqlite_schema')
+    checkIsStore(database, folder.databasePath)
     await backupDatabase(folder, to)
   } catch (error) {
     throw storeErrorOf(error, 'Reading', folder.databasePath)
