@@ -53,7 +53,7 @@ function program(): Command {
     .command('gc')
     .allowExcessArguments(false)
     .description(
-      'Forgets the runs of a data folder that ended long ago; transcripts stay. No runner may have the folder.',
+      'Forgets the runs of a data folder that ended long ago; transcripts stay. No runner may have the folder: one that has it forgets them by itself (retentionMs).',
     )
     .requiredOption('--data <dir>', "a runner's data folder")
     .requiredOption('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d')

@@ -7,9 +7,9 @@
  */
 import { GreenroomError, systemClock, type Clock, type Timer } from '@greenroom/proto'
 import { openStore } from '@greenroom/store'
-import { Journal, journalCollections } from './journal.ts'
+import { Journal } from './journal.ts'
 import { nextTurn } from './platform/turn.ts'
-import { sessionCollections } from './store-sessions.ts'
+import { hasJournal, runnerSchema } from './runner-schema.ts'
 import { fromStore } from './store-error.ts'
 
 /** How often a runner looks, in milliseconds. */
@@ -91,7 +91,8 @@ export interface Pruned {
  *
  * @param dataDir - the folder
  * @param options - `olderThanMs`: how long ago they ended, in milliseconds; `clock`: = the system's
- * @throws GreenroomError `BAD_OPTIONS`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`
+ * @throws GreenroomError `BAD_OPTIONS` (no age, or no folder of a runner), `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`,
+ * `STORE_DAMAGED`, `IO_FAILED`
  *
  * @example
  * ```ts
@@ -107,9 +108,11 @@ export async function pruneJournal(
 ): Promise<Pruned> {
   if (!Number.isFinite(olderThanMs) || olderThanMs < 0)
     throw new GreenroomError('BAD_OPTIONS', 'olderThanMs must be a number of milliseconds')
+  // Opening it would make a journal, or the whole folder.
+  if (!hasJournal(dataDir))
+    throw new GreenroomError('BAD_OPTIONS', `${dataDir} has no journal: it is the folder of a broker, not of a runner`)
   try {
-    const collections = [...journalCollections, ...sessionCollections]
-    await using store = await openStore({ dir: dataDir, schema: { version: 1, collections } })
+    await using store = await openStore({ dir: dataDir, schema: runnerSchema })
     return { runs: await forgetRuns(new Journal(store), clock.now() - olderThanMs, () => false) }
   } catch (error) {
     throw fromStore(error)

@@ -1,4 +1,6 @@
 /** What leaves the journal, and what stays. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { createManualClock } from '@greenroom/bus/testing'
 import { createMemoryStore } from '@greenroom/store'
 import { expect, test } from 'vitest'
@@ -83,4 +85,7 @@ test('a data folder is pruned while no runner has it; its transcripts stay, and 
   const texts = (await runner.sessions.messages('s')).map(({ content }) => content)
   expect(new Set(texts)).toEqual(new Set(['task 1', 'said: task 1', 'task 2', 'said: task 2']))
   await expect(pruneJournal(folder.path, { olderThanMs: -1 })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  const none = join(folder.path, 'none')
+  await expect(pruneJournal(none, { olderThanMs: 0 })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  expect(existsSync(none)).toBe(false)
 })
