@@ -99,7 +99,7 @@ function addDeadLetters(greenroom: Command): void {
 function addCare(greenroom: Command): void {
   withAccess(greenroom.command('backup'))
     .description(
-      "Backs up a broker that runs, a runner's data folder, in use or not, or the data folder of a broker that does not run.",
+      "Backs up a broker that runs, a runner's data folder, or the data folder of a broker that does not run. A runner that has its folder in use is asked by it, but not one with a broker elsewhere (its program calls runner.backup).",
     )
     .requiredOption(
       '--to <file>',

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { createBroker } from '@greenroom/broker'
 import { connectBus } from '@greenroom/bus'
 import { openStore } from '@greenroom/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -269,5 +270,40 @@ test(
     const [run, ...others] = await runner.resume()
     expect([run?.id, others]).toEqual([id, []])
     expect(await run?.outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN', mayStillRun: true })
+  },
+)
+
+test(
+  'of a running runner with a broker elsewhere it is told what backs it up: that broker does not have its journal',
+  { timeout: 60_000 },
+  async () => {
+    using own = temporaryFolder()
+    const at = (name: string): string => join(own.path, name)
+    await using bus = await createBroker({ dir: at('bus'), token, listen: { socket: at('socket') } })
+    const roles = { never: { executor: 'never' } }
+    await using runner = await createRunner({
+      worker: { command: ['false'] },
+      roles,
+      dataDir: at('data'),
+      bus: { url: `ws+unix://${at('socket')}`, token },
+      quiet: true,
+    })
+    const belongs = `--data: .*belongs to process ${process.pid} since .*`
+    expect(await refusal('backup', '--data', at('data'), '--to', at('b.db'))).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^${belongs}Stop it, or let it do it: runner.backup.path..$`)),
+    ])
+    expect(await refusal('mailboxes', '--data', at('data'))).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^${belongs}Ask its broker by --url.$`)),
+    ])
+    expect(await refusal('backup', '--data', at('bus'), '--to', at('b.db'))).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^${belongs}Ask it by --url.$`)),
+    ])
+    expect(existsSync(at('b.db'))).toBe(false)
+    await runner.close()
+    expect((await greenroom('backup', '--data', at('data'), '--to', at('b.db'))).code).toBe(0)
+    await bus.close()
   },
 )
