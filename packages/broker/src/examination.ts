@@ -94,10 +94,7 @@ function* examineDatabase(dir: string, state: FolderState): Generator<Finding> {
   using database = inspection
   yield schemaOf(database)
   if (database.restoredFrom !== undefined) yield restoredOf(database, database.restoredFrom)
-  const [problem, ...more] = database.problems()
-  yield problem === undefined
-    ? { check: 'integrity', level: 'ok', text: 'pages and indexes are whole' }
-    : { check: 'integrity', level: 'fail', text: `${problem}, and ${more.length} more`, todo: damagedTodo }
+  yield integrityOf(database)
   try {
     for (const examine of [recordsOf, payloadsOf, deadLettersOf, mailboxesOf]) yield examine(database)
   } catch (error) {
@@ -105,6 +102,13 @@ function* examineDatabase(dir: string, state: FolderState): Generator<Finding> {
     yield { check: 'records', level: 'fail', text: error.message, todo: damagedTodo }
   }
   yield diskOf(state, database.reusableBytes)
+}
+
+function integrityOf(database: Inspection): Finding {
+  const [problem, ...more] = database.problems()
+  if (problem === undefined) return { check: 'integrity', level: 'ok', text: 'pages and indexes are whole' }
+  const text = more.length === 0 ? problem : `${problem}, and ${more.length} more`
+  return { check: 'integrity', level: 'fail', text, todo: damagedTodo }
 }
 
 function schemaOf({ version }: Inspection): Finding {

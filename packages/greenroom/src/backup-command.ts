@@ -44,7 +44,7 @@ async function ofFolder(data: string, path: string): Promise<BackupReceipt> {
     await backupFolder({ dir: data, to: path })
     return { path, bytes: sizeOf(path) }
   } catch (error) {
-    const why = inUse(withFlag(error, { '--to': path }))
+    const why = inUse(data, withFlag(error, { '--to': path }), 'Stop it, or let it do it: runner.backup(path).')
     return atItsOwner(data, why, (operator) => operator.backup(path))
   }
 }

@@ -53,7 +53,7 @@ function program(): Command {
     .command('gc')
     .allowExcessArguments(false)
     .description(
-      'Forgets the runs of a data folder that ended long ago; transcripts of named sessions stay. No runner may have the folder.',
+      'Forgets the runs of a data folder that ended long ago; transcripts of named sessions stay. No runner may have the folder: one that has it forgets them by itself (retentionMs).',
     )
     .requiredOption('--data <dir>', "a runner's data folder")
     .requiredOption('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d')
@@ -99,7 +99,7 @@ function addDeadLetters(greenroom: Command): void {
 function addCare(greenroom: Command): void {
   withAccess(greenroom.command('backup'))
     .description(
-      "Backs up a broker that runs, a runner's data folder, in use or not, or the data folder of a broker that does not run.",
+      "Backs up a broker that runs, a runner's data folder, or the data folder of a broker that does not run. A runner that has its folder in use is asked by it, but not one with a broker elsewhere (its program calls runner.backup).",
     )
     .requiredOption(
       '--to <file>',

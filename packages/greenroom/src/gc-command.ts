@@ -1,7 +1,6 @@
 /** `greenroom gc`: forgets the runs of a data folder that ended long ago. */
-import { GreenroomError } from '@greenroom/proto'
+import { codeOf, GreenroomError } from '@greenroom/proto'
 import { pruneJournal } from '@greenroom/runner'
-import { hasStore } from './platform/data-folder.ts'
 
 /** Its options, as they are typed. */
 export interface GcCommand {
@@ -18,16 +17,24 @@ const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_
 /**
  * Forgets them, and says how many; with `--json` as `{"runs": 3}`.
  *
- * @throws GreenroomError `BAD_OPTIONS`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`
+ * @throws GreenroomError `BAD_OPTIONS`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`, `IO_FAILED`
  */
 export async function runGc({ data, olderThan, json }: GcCommand): Promise<void> {
   const olderThanMs = ageOf(olderThan)
-  // A folder that is made by looking into it would hide a misspelt name.
-  if (!hasStore(data)) throw new GreenroomError('BAD_OPTIONS', `--data ${data} is no data folder`)
-  const { runs } = await pruneJournal(data, { olderThanMs })
+  const { runs } = await pruneJournal(data, { olderThanMs }).catch((error: unknown) => {
+    throw ofFolder(error)
+  })
   process.stdout.write(
     json === true ? `${JSON.stringify({ runs })}\n` : `${runs} ${runs === 1 ? 'run' : 'runs'} forgotten\n`,
   )
+}
+
+/** The same error, in the words of whoever typed flags. */
+function ofFolder(error: unknown): unknown {
+  const code = codeOf(error)
+  if (code === undefined || !(error instanceof Error)) return error
+  const todo = ' Stop it, or let it forget them itself: createRunner({ retentionMs })'
+  return new GreenroomError(code, `--data: ${error.message}${code === 'DATA_DIR_IN_USE' ? todo : ''}`, { cause: error })
 }
 
 function ageOf(text: string): number {

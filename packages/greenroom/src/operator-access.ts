@@ -5,7 +5,7 @@
 import { createBroker, type Broker } from '@greenroom/broker'
 import { connectOperator } from '@greenroom/bus'
 import { codeOf, GreenroomError, type Operator } from '@greenroom/proto'
-import { findOperatorDoor } from '@greenroom/runner'
+import { findOperatorDoor, hasJournal } from '@greenroom/runner'
 import type { Command } from 'commander'
 import { inFlags } from './flag-words.ts'
 import { hasStore } from './platform/data-folder.ts'
@@ -101,7 +101,7 @@ async function onFolder<T>(data: string, work: (operator: Operator) => Promise<T
   try {
     broker = await createBroker({ dir: data })
   } catch (error) {
-    return atItsOwner(data, inUse(inFlags(error)), work)
+    return atItsOwner(data, inUse(data, inFlags(error), 'Ask its broker by --url.'), work)
   }
   try {
     return await work(broker.operator)
@@ -134,9 +134,21 @@ export async function atItsOwner<T>(
 /**
  * The same error; of a folder that is in use, with the way to ask its owner.
  *
+ * @param data - the folder
  * @param error - what was thrown
+ * @param ofRunner - what to do when a runner has it: a broker elsewhere does not know what is in there
  */
-export function inUse(error: unknown): unknown {
+export function inUse(data: string, error: unknown, ofRunner: string): unknown {
   if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) return error
-  return new GreenroomError('DATA_DIR_IN_USE', `${error.message} Ask it by --url.`, { cause: error })
+  const todo = isRunners(data) ? ofRunner : 'Ask it by --url.'
+  return new GreenroomError('DATA_DIR_IN_USE', `${error.message} ${todo}`, { cause: error })
+}
+
+function isRunners(data: string): boolean {
+  try {
+    return hasJournal(data)
+  } catch {
+    // Its owner will know what is wrong with it.
+    return false
+  }
 }

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { createBroker } from '@greenroom/broker'
 import { connectBus } from '@greenroom/bus'
 import { openStore } from '@greenroom/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -204,10 +205,20 @@ test('what is broken is found, and ends with 1', { timeout: 90_000 }, async () =
     expect([code, levels]).toMatchObject([1, { integrity: 'ok', payloads: 'fail' }])
     expect(textOf(report, 'payloads')).toBe('1 of 3 messages damaged: inbox/0000000000000002')
   }
-  writeFileSync(path, Buffer.from(whole).fill(9, 8192 * 3, 8192 * 6))
-  expect((await doctor(damaged)).slice(0, 2)).toMatchObject([1, { integrity: 'fail' }])
-  writeFileSync(path, 'no database at all '.repeat(1000))
-  expect((await doctor(damaged)).slice(0, 2)).toMatchObject([1, { integrity: 'fail', disk: expect.any(String) }])
+  // A backup of what is damaged says which file that is, and does not replace a good one.
+  const good = readFileSync(at.backup)
+  const backUp = (): Promise<unknown> => refusal('backup', '--data', damaged, '--to', at.backup)
+  const headless = Buffer.from(whole)
+  for (const page of [5, 6]) headless.fill(0xff, page * 8192, page * 8192 + 12)
+  const broken = { filled: Buffer.from(whole).fill(9, 8192 * 3, 8192 * 6), headless, noise: Buffer.alloc(20_000, 'no') }
+  for (const [what, content] of Object.entries(broken)) {
+    writeFileSync(path, content)
+    const [code, levels, report] = await doctor(damaged)
+    expect([what, code, levels]).toMatchObject([what, 1, { integrity: 'fail', disk: expect.any(String) }])
+    expect(textOf(report, 'integrity')).not.toMatch(/\*\*\*|and 0 more/)
+    expect(await backUp()).toEqual([1, expect.stringMatching(/^--data: .*store\.db is (?:damaged: |not a readable)/)])
+    expect(readFileSync(at.backup)).toEqual(good)
+  }
   // Newer data, which a broker refuses to open as well.
   rmSync(damaged, { recursive: true })
   await (await openStore({ dir: damaged, schema: { version: 99, collections: ['message'] }, thread: false })).close()
@@ -259,5 +270,40 @@ test(
     const [run, ...others] = await runner.resume()
     expect([run?.id, others]).toEqual([id, []])
     expect(await run?.outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN', mayStillRun: true })
+  },
+)
+
+test(
+  'of a running runner with a broker elsewhere it is told what backs it up: that broker does not have its journal',
+  { timeout: 60_000 },
+  async () => {
+    using own = temporaryFolder()
+    const at = (name: string): string => join(own.path, name)
+    await using bus = await createBroker({ dir: at('bus'), token, listen: { socket: at('socket') } })
+    const roles = { never: { executor: 'never' } }
+    await using runner = await createRunner({
+      worker: { command: ['false'] },
+      roles,
+      dataDir: at('data'),
+      bus: { url: `ws+unix://${at('socket')}`, token },
+      quiet: true,
+    })
+    const belongs = `--data: .*belongs to process ${process.pid} since .*`
+    expect(await refusal('backup', '--data', at('data'), '--to', at('b.db'))).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^${belongs}Stop it, or let it do it: runner.backup.path..$`)),
+    ])
+    expect(await refusal('mailboxes', '--data', at('data'))).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^${belongs}Ask its broker by --url.$`)),
+    ])
+    expect(await refusal('backup', '--data', at('bus'), '--to', at('b.db'))).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^${belongs}Ask it by --url.$`)),
+    ])
+    expect(existsSync(at('b.db'))).toBe(false)
+    await runner.close()
+    expect((await greenroom('backup', '--data', at('data'), '--to', at('b.db'))).code).toBe(0)
+    await bus.close()
   },
 )

@@ -137,7 +137,7 @@ export interface Operator {
    * on. It appears when it is complete, and replaces an older backup, but nothing else.
    *
    * @param path - the file, absolute, outside of every data folder
-   * @throws GreenroomError `BAD_OPTIONS`, `IO_FAILED`, `MISSING_FEATURE` when it keeps nothing on a disk
+   * @throws GreenroomError `BAD_OPTIONS`, `STORE_DAMAGED`, `IO_FAILED`, `MISSING_FEATURE` when it keeps nothing on a disk
    */
   backup(path: string): Promise<BackupReceipt>
 }

@@ -6,10 +6,9 @@ import { connectBus } from '@greenroom/bus'
 import { GreenroomError, limits, type Bus, type BusAddress } from '@greenroom/proto'
 import { createMemoryStore, openStore, type Schema, type Store } from '@greenroom/store'
 import { isBus, type Config } from './config.ts'
-import { journalCollections } from './journal.ts'
 import { openOperatorDoor } from './platform/operator-door.ts'
 import { privateSocket } from './platform/private-socket.ts'
-import { sessionCollections } from './store-sessions.ts'
+import { runnerSchema } from './runner-schema.ts'
 import { fromStore } from './store-error.ts'
 
 /** A runner's bus and database. */
@@ -23,8 +22,6 @@ export interface Home extends AsyncDisposable {
 /** How often workers are asked for a sign of life at most, in milliseconds. */
 const leastPingMs = 50
 
-const collections = [...journalCollections, ...sessionCollections]
-
 /**
  * Opens what a runner needs, or nothing of it.
  *
@@ -37,7 +34,7 @@ export async function openHome(config: Config): Promise<Home> {
   if (bus === undefined) {
     const { brokerSchema, createBroker } = await import('@greenroom/broker')
     const store = opening.use(
-      await open(config, { ...brokerSchema, collections: [...brokerSchema.collections, ...collections] }),
+      await open(config, { ...brokerSchema, collections: [...brokerSchema.collections, ...runnerSchema.collections] }),
     )
     const socket = await privateSocket(config.dataDir)
     opening.defer(socket.remove)
@@ -62,7 +59,7 @@ export async function openHome(config: Config): Promise<Home> {
     if (config.dataDir !== null) opening.defer(openOperatorDoor(config.dataDir, { url, token: operatorToken }))
     return home(opening.move(), { bus: broker.bus, address: { url, token }, store })
   }
-  const store = opening.use(await open(config, { version: 1, collections }))
+  const store = opening.use(await open(config, runnerSchema))
   if (isBus(bus)) return home(opening.move(), { bus, address: { url: 'ws://in-process', token: '' }, store })
   const connected = opening.use(
     connectBus({ ...bus, agent: 'greenroom-runner', background: true, clock: config.clock, random: config.random }),

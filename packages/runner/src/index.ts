@@ -72,6 +72,7 @@ export type { AnyScheduler, Completion, Scheduler, SchedulerOptions } from './sc
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
 export { findOperatorDoor, type OperatorDoor } from './platform/operator-door.ts'
 export { pruneJournal, type Pruned } from './retention.ts'
+export { hasJournal } from './runner-schema.ts'
 export {
   createRunner,
   type AnyRoleTypes,

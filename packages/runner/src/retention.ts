@@ -9,9 +9,10 @@
  */
 import { GreenroomError, systemClock, type Clock, type Timer } from '@greenroom/proto'
 import { openStore } from '@greenroom/store'
-import { Journal, journalCollections } from './journal.ts'
+import { Journal } from './journal.ts'
 import { nextTurn } from './platform/turn.ts'
-import { sessionCollections, StoreSessions } from './store-sessions.ts'
+import { hasJournal, runnerSchema } from './runner-schema.ts'
+import { StoreSessions } from './store-sessions.ts'
 import { fromStore } from './store-error.ts'
 
 /** How often a runner looks, in milliseconds. */
@@ -105,7 +106,8 @@ export interface Pruned {
  *
  * @param dataDir - the folder
  * @param options - `olderThanMs`: how long ago they ended, in milliseconds; `clock`: = the system's
- * @throws GreenroomError `BAD_OPTIONS`, `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`
+ * @throws GreenroomError `BAD_OPTIONS` (no age, or no folder of a runner), `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`,
+ * `STORE_DAMAGED`, `IO_FAILED`
  *
  * @example
  * ```ts
@@ -121,9 +123,11 @@ export async function pruneJournal(
 ): Promise<Pruned> {
   if (!Number.isFinite(olderThanMs) || olderThanMs < 0)
     throw new GreenroomError('BAD_OPTIONS', 'olderThanMs must be a number of milliseconds')
+  // Opening it would make a journal, or the whole folder.
+  if (!hasJournal(dataDir))
+    throw new GreenroomError('BAD_OPTIONS', `${dataDir} has no journal: it is the folder of a broker, not of a runner`)
   try {
-    const collections = [...journalCollections, ...sessionCollections]
-    await using store = await openStore({ dir: dataDir, schema: { version: 1, collections } })
+    await using store = await openStore({ dir: dataDir, schema: runnerSchema })
     const from = { journal: new Journal(store), ownSessions: new StoreSessions(store) }
     return { runs: await forgetRuns(from, clock.now() - olderThanMs, () => false) }
   } catch (error) {

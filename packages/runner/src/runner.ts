@@ -118,7 +118,7 @@ export interface Runner<
    *
    * @param path - the file, outside of the data folder; an older backup there is replaced once the new one is whole
    * @returns where it is, and how large
-   * @throws GreenroomError `BAD_OPTIONS` (a path inside the data folder, or of a file that is no backup), `IO_FAILED`,
+   * @throws GreenroomError `BAD_OPTIONS` (a path inside the data folder, or of a file that is no backup), `STORE_DAMAGED`, `IO_FAILED`,
    * `MISSING_FEATURE` with `dataDir: null`, `CLOSED`
    */
   backup(path: string): Promise<BackupReceipt>

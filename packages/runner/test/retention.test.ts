@@ -1,4 +1,6 @@
 /** What leaves the journal, and what stays. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { createManualClock } from '@greenroom/bus/testing'
 import { createMemoryStore } from '@greenroom/store'
 import { expect, test } from 'vitest'
@@ -162,4 +164,7 @@ test('a data folder is pruned while no runner has it; named sessions stay, and w
   expect(new Set(texts)).toEqual(new Set(['task 1', 'said: task 1', 'task 2', 'said: task 2']))
   expect(await runner.sessions.get(ids.at(-1) ?? '')).toBeUndefined()
   await expect(pruneJournal(folder.path, { olderThanMs: -1 })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  const none = join(folder.path, 'none')
+  await expect(pruneJournal(none, { olderThanMs: 0 })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  expect(existsSync(none)).toBe(false)
 })

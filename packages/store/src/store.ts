@@ -150,11 +150,11 @@ export interface Store {
   /**
    * Writes a consistent copy of all that was committed when the call was made, while commits go on.
    *
-   * The copy appears at `path` only when it is complete, and replaces an older backup that was there. `restoreBackup`
+   * The copy appears at `path` only when it is complete and SQLite found nothing wrong with it, and replaces an older backup that was there. `restoreBackup`
    * makes a data folder of it, whose store says so: {@link Store.restoredFrom}.
    *
    * @throws StoreError by rejection: `BAD_OPTIONS` (the path is inside a data folder, or a file there is no backup),
-   * `IO_FAILED`, `CLOSED`
+   * `STORE_DAMAGED`, `IO_FAILED`, `CLOSED`
    */
   backup(path: string): Promise<void>
   /**

@@ -134,6 +134,37 @@ test('a folder that nobody owns is backed up whatever its schema, also after kil
   expect(existsSync(join(temp.path, 'none'))).toBe(false)
 })
 
+test('a database that is damaged is not backed up: what is told names it, and the last good backup stays', async () => {
+  using temp = tempDir()
+  const [dir, to] = [join(temp.path, 'data'), join(temp.path, 'backup.db')]
+  const path = join(dir, 'store.db')
+  {
+    await using store = await openStore({ dir, schema })
+    for (let n = 0; n < 200; n += 1)
+      await store.commit([{ put: 'messages', key: `k${n}`, meta: { n }, body: new Uint8Array(1_000) }])
+    await store.backup(to)
+  }
+  const [whole, good] = [readFileSync(path), readFileSync(to)]
+  const headless = Buffer.from(whole)
+  for (const page of [5, 7, 9]) headless.fill(0xff, page * 8192, page * 8192 + 12)
+  const damaged = { headless, cut: whole.subarray(0, 4 * 8192 + 100), noise: Buffer.alloc(50_000, 'noise'), gone: '' }
+  for (const [what, content] of Object.entries(damaged)) {
+    writeFileSync(path, content)
+    const error = await backupFolder({ dir, to }).catch((thrown: unknown) => thrown)
+    expect([what, error]).toEqual([what, expect.objectContaining({ code: 'STORE_DAMAGED', path })])
+    expect(readdirSync(temp.path).toSorted()).toEqual(['backup.db', 'data'])
+    expect(readFileSync(to)).toEqual(good)
+  }
+  writeFileSync(path, headless)
+  await using live = await openStore({ dir, schema })
+  await expect(live.backup(to)).rejects.toMatchObject({
+    code: 'STORE_DAMAGED',
+    path,
+    message: expect.stringMatching(/^The copy of .*store\.db is damaged: (?!\*\*\*).*There is no new backup/),
+  })
+  expect(readFileSync(to)).toEqual(good)
+})
+
 test('what was a backup says so for ever, by whatever way it came into its folder', async () => {
   using temp = tempDir()
   await using store = await openStore({ dir: join(temp.path, 'data'), schema })
@@ -208,6 +239,9 @@ describe('a restore', () => {
     const damaged = join(it.path, 'damaged.db')
     writeFileSync(damaged, whole.subarray(0, whole.length - 8192))
     bad(damaged, 'STORE_DAMAGED')
+    // What is wrong, and not SQLite's heading of it.
+    writeFileSync(damaged, Buffer.from(whole).fill(0xff, 5 * 8192, 5 * 8192 + 12))
+    expect(() => restoreBackup({ from: damaged, dir, schema })).toThrow(/is damaged: (?!\*\*\*).*page/i)
   })
 
   test('that was cut off leaves a folder that does not open as an empty one, and can be repeated', async () => {

@@ -1,10 +1,20 @@
 /** The data folder: owner, modes, and what people can do with the file. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { openStore } from '../src/index.ts'
+import { inspectStore, openStore } from '../src/index.ts'
 import { schema } from './contract.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -100,4 +110,21 @@ test.runIf(process.platform === 'linux')('a folder that cannot be made is an err
   )
   expect(signal).toBe(null)
   expect(stdout).toMatch(/^IO_FAILED .*\/proc\/none/)
+})
+
+test('a database that somebody emptied is not opened as a new one; what a first start left unfinished is no matter', async () => {
+  using temp = tempDir()
+  const path = join(temp.path, 'store.db')
+  await (await openStore({ dir: temp.path, schema })).close()
+  truncateSync(path)
+  for (let twice = 0; twice < 2; twice += 1) {
+    const opening = openStore({ dir: temp.path, schema })
+    await expect(opening).rejects.toMatchObject({ code: 'STORE_DAMAGED', message: expect.stringMatching(/is empty/) })
+    expect(() => inspectStore(temp.path, schema)).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED' }))
+  }
+  rmSync(path)
+  writeFileSync(`${path}.new`, 'half')
+  await using store = await openStore({ dir: temp.path, schema })
+  expect(store.count('messages')).toBe(0)
+  expect(existsSync(`${path}.new`)).toBe(false)
 })

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { inspectStore, isStoreError, openStore } from '../src/index.ts'
+import { backupFolder, inspectStore, isStoreError, openStore } from '../src/index.ts'
 import { startChild } from './child.ts'
 import { tempDir } from './temp-dir.ts'
 
@@ -130,6 +130,8 @@ test(`that was just copied into the database, and is cut then, is refused: pages
     } catch (error) {
       if (!isStoreError(error, 'STORE_DAMAGED')) throw error
       await expect(openStore({ dir, schema })).rejects.toMatchObject({ code: 'STORE_DAMAGED' })
+      const to = join(temp.path, 'backup.db')
+      if (refused === 0) await expect(backupFolder({ dir, to })).rejects.toMatchObject({ code: 'STORE_DAMAGED' })
       refused += 1
     }
   }

@@ -10,7 +10,7 @@ import { fromStore } from '../store-error.ts'
  *
  * @param store - of what
  * @param path - the file
- * @throws GreenroomError `BAD_OPTIONS`, `IO_FAILED`, `MISSING_FEATURE` when the store is in memory
+ * @throws GreenroomError `BAD_OPTIONS`, `STORE_DAMAGED`, `IO_FAILED`, `MISSING_FEATURE` when the store is in memory
  */
 export async function backUp(store: Store, path: string): Promise<BackupReceipt> {
   if (!isAbsolute(path))

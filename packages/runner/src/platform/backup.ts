@@ -10,7 +10,7 @@ import { fromStore } from '../store-error.ts'
  *
  * @param store - of what
  * @param path - the file; relative to the working directory
- * @throws GreenroomError `BAD_OPTIONS`, `IO_FAILED`, `CLOSED`
+ * @throws GreenroomError `BAD_OPTIONS`, `STORE_DAMAGED`, `IO_FAILED`, `CLOSED`
  */
 export async function backUp(store: Store, path: string): Promise<BackupReceipt> {
   if (typeof path !== 'string' || path === '')

@@ -4,8 +4,11 @@ import { dirname, join, resolve, sep } from 'node:path'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../error.ts'
 import { markAsBackup, isBackupHeader } from './backup-mark.ts'
+import { checkLog } from './commit-count.ts'
 import { makePrivateFile, openDataDir, type DataDir } from './data-dir.ts'
+import { checkIsStore } from './database.ts'
 import { syncDir } from './folder.ts'
+import { problemsOfFile } from './integrity.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 
 /** Pages of 8 KiB that are copied at a time. */
@@ -37,11 +40,24 @@ function checkTarget({ dir }: DataDir, target: string): void {
     throw bad(`${target} is there and is no backup: it is not replaced.`)
 }
 
+/** A copy of what is damaged must not replace a backup that is not. */
+async function checkCopy(partial: string, path: string): Promise<void> {
+  const [problem] = await problemsOfFile(partial)
+  if (problem === undefined) return
+  throw new StoreError('STORE_DAMAGED', `The copy of ${path} is damaged: ${problem}. There is no new backup.`, { path })
+}
+
+/** The file that SQLite says something about: it reads no other than the database. */
+function aboutCopying(error: unknown, databasePath: string, target: string): StoreError {
+  const said = storeErrorOf(error, 'The backup', target)
+  return said === error || said.code !== 'STORE_DAMAGED' ? said : storeErrorOf(error, 'The backup', databasePath)
+}
+
 /**
- * Copies the database to a file. The copy has a connection of its own, and copies from the snapshot of one read
+ * Copies the database to a file, and checks the copy before it replaces anything. The copy has a connection of its own, and copies from the snapshot of one read
  * transaction: without it SQLite starts over whenever another connection commits, under load for ever.
  *
- * @throws StoreError by rejection: `BAD_OPTIONS`, `IO_FAILED`
+ * @throws StoreError by rejection: `BAD_OPTIONS`, `STORE_DAMAGED` (its `path` is the database), `IO_FAILED`
  * @internal
  */
 export async function backupDatabase(folder: DataDir, path: string): Promise<void> {
@@ -56,11 +72,12 @@ export async function backupDatabase(folder: DataDir, path: string): Promise<voi
     source.exec('BEGIN; SELECT count(*) FROM sqlite_schema')
     await backup(source, partial, { rate: pagesPerStep })
     markAsBackup(partial)
+    await checkCopy(partial, folder.databasePath)
     renameSync(partial, target)
     syncDir(dirname(target))
   } catch (error) {
     rmSync(partial, { force: true })
-    throw storeErrorOf(error, 'The backup', target)
+    throw aboutCopying(error, folder.databasePath, target)
   } finally {
     source?.close()
   }
@@ -79,12 +96,13 @@ export async function backupFolder({ dir, to }: { readonly dir: string; readonly
     throw new StoreError('BAD_OPTIONS', `There is no database in ${dir}.`, { path: dir })
   const folder = openDataDir(dir)
   try {
+    checkLog(folder.databasePath)
     // Closing it folds the log into the database: the reading connection alone would leave an empty log behind.
     using database = new DatabaseSync(folder.databasePath)
-    database.exec('SELECT count(*) FROM sqlite_schema')
+    checkIsStore(database, folder.databasePath)
     await backupDatabase(folder, to)
   } catch (error) {
-    throw storeErrorOf(error, 'The backup', to)
+    throw storeErrorOf(error, 'Reading', folder.databasePath)
   } finally {
     folder.release()
   }

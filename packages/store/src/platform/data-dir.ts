@@ -5,6 +5,7 @@
  * store.db, store.db-wal, store.db-shm   the database
  * owner.lock                             an SQLite file that the owner holds locked; the kernel lets go of it at kill -9
  * store.db.restoring                     what a restore did not finish; nothing else counts then
+ * store.db.new                           what a first start did not finish
  * owner.json                             {pid, startedAt} of the owner, for people and for the second one's message
  * ```
  *
@@ -15,6 +16,7 @@ import { chmodSync, closeSync, existsSync, openSync, readFileSync, renameSync, r
 import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreError } from '../error.ts'
+import { createDatabase } from './database.ts'
 import { makeFolder, syncDir } from './folder.ts'
 import { isBusy, storeErrorOf } from './sqlite-error.ts'
 
@@ -26,7 +28,7 @@ import { isBusy, storeErrorOf } from './sqlite-error.ts'
 export interface DataDir {
   /** Absolute. */
   readonly dir: string
-  /** Absolute path of the database. The file is there, perhaps empty. */
+  /** Absolute path of the database. The file is there. */
   readonly databasePath: string
   /** Lets the next owner in. Idempotent. */
   release(): void
@@ -165,6 +167,15 @@ export function ownFolder(dir: string): () => void {
   }
 }
 
+/** All of it or none: so a file that is empty is one that somebody emptied. */
+function makeDatabase(path: string): void {
+  const unfinished = `${path}.new`
+  for (const end of ['', '-journal']) rmSync(unfinished + end, { force: true })
+  makePrivateFile(unfinished)
+  createDatabase(unfinished)
+  renameSync(unfinished, path)
+}
+
 /**
  * Becomes the owner of a folder with a database, which is made if need be.
  *
@@ -178,7 +189,8 @@ export function openDataDir(path: string): DataDir {
   try {
     if (existsSync(join(dir, unfinishedRestore)))
       throw new StoreError('STORE_DAMAGED', `A restore into ${dir} was cut off: restore it again.`, { path: dir })
-    makePrivateFile(databasePath)
+    if (existsSync(databasePath)) makePrivateFile(databasePath)
+    else makeDatabase(databasePath)
     syncDir(dir)
     return { dir, databasePath, release }
   } catch (error) {

@@ -24,19 +24,45 @@ export function tableNames(db: DatabaseSync): string[] {
 }
 
 /**
- * The version of the data: 0 for an empty new file.
+ * Makes sure that a database is ours. One that has not even the mark with which {@link createDatabase} makes it is what is
+ * left when somebody emptied the file.
+ *
+ * @throws StoreError `STORE_DAMAGED`
+ * @internal
+ */
+export function checkIsStore(db: DatabaseSync, path: string): void {
+  const id = pragma(db, 'application_id')
+  if (id === storeId || id === backupId) return
+  const isEmpty = Number(pragma(db, 'page_count')) === 0
+  const text = isEmpty
+    ? `${path} is empty: what was in it is gone.`
+    : `${path} is a database, but not one of Greenroom's.`
+  throw new StoreError('STORE_DAMAGED', text, { path })
+}
+
+/**
+ * Makes a database without any collection, which is marked as ours and on disk.
+ *
+ * @param path - an empty file that becomes it
+ * @internal
+ */
+export function createDatabase(path: string): void {
+  using db = new DatabaseSync(path)
+  // The page size counts only while the file is empty.
+  db.exec(
+    `PRAGMA page_size = 8192; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA application_id = ${storeId}`,
+  )
+}
+
+/**
+ * The version of the data: 0 for a new file.
  *
  * @throws StoreError `STORE_DAMAGED` when it is not ours, `SCHEMA_TOO_NEW`
  * @internal
  */
 export function verifiedVersion(db: DatabaseSync, path: string, schema: Schema): number {
-  const id = pragma(db, 'application_id')
+  checkIsStore(db, path)
   const version = Number(pragma(db, 'user_version'))
-  const objects = Number(Object.values(db.prepare('SELECT count(*) FROM sqlite_schema').get() ?? {})[0])
-  const isNew = id === 0 && version === 0 && objects === 0
-  if (!isNew && id !== storeId && id !== backupId) {
-    throw new StoreError('STORE_DAMAGED', `${path} is a database, but not one of Greenroom's.`, { path })
-  }
   if (version > schema.version) {
     const text = `${path} has schema version ${version}; this program knows versions up to ${schema.version}.`
     throw new StoreError('SCHEMA_TOO_NEW', text, { path })
@@ -45,8 +71,6 @@ export function verifiedVersion(db: DatabaseSync, path: string, schema: Schema):
 }
 
 function useWal(db: DatabaseSync, path: string): void {
-  // The page size counts only while the file is empty.
-  db.exec('PRAGMA page_size = 8192')
   const mode = pragma(db, 'journal_mode = WAL')
   if (mode !== 'wal') {
     throw new StoreError('IO_FAILED', `${path}: this file system has no shared memory for a write-ahead log.`, { path })
@@ -111,8 +135,8 @@ function isCurrent(db: DatabaseSync, version: number, schema: Schema): boolean {
 }
 
 /**
- * Checks the file, brings it to the schema's version in one transaction, and closes it again. An empty file becomes a
- * new database, a backup one that goes on; what is newer or not ours is left untouched.
+ * Checks the file, brings it to the schema's version in one transaction, and closes it again. A backup becomes a
+ * database that goes on; what is newer or not ours is left untouched.
  *
  * @returns which backup it was, if it was one
  * @throws StoreError `STORE_DAMAGED`, `SCHEMA_TOO_NEW`, `MIGRATION_FAILED`, `IO_FAILED`

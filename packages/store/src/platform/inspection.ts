@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
-import { messageOf, StoreError } from '../error.ts'
+import { StoreError } from '../error.ts'
 import type { Schema } from '../schema.ts'
 import type { BackupMark, ScanRange, StoredRecord } from '../store.ts'
 import { readMark } from './backup-mark.ts'
@@ -11,11 +11,9 @@ import { checkLog, hasLog } from './commit-count.ts'
 import { probeOwner, type FolderOwner } from './data-dir.ts'
 import { reusableBytes, tableNames, verifiedVersion } from './database.ts'
 import { defaultReserveBytes, freeBytesOf } from './free-space.ts'
+import { problemsOf } from './integrity.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 import { Table } from './table.ts'
-
-/** Problems that one look at the database tells at most. */
-const mostProblems = 20
 
 /** A data folder as it is now, without a look into its database. */
 export interface FolderState {
@@ -83,13 +81,7 @@ class DatabaseInspection implements Inspection {
   }
 
   problems(): readonly string[] {
-    try {
-      const rows = this.#db.prepare(`PRAGMA integrity_check(${mostProblems})`).all()
-      const lines = rows.flatMap((row) => String(Object.values(row)[0]).split('\n'))
-      return lines.filter((line) => line !== 'ok').slice(0, mostProblems)
-    } catch (error) {
-      return [messageOf(error)]
-    }
+    return problemsOf(this.#db)
   }
 
   get(collection: string, key: string): StoredRecord | undefined {
