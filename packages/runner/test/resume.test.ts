@@ -64,9 +64,35 @@ async function nextLife(folder: string, { ids }: Told, url?: string) {
   return { outcomes, events, completions }
 }
 
-const all = (count: number, outcome: object): object[] => Array.from({ length: count }, () => outcome)
+const all = <T>(count: number, one: T): T[] => Array.from({ length: count }, () => one)
 const shown = (events: readonly ReadEvent[]): string[] =>
   events.map((event) => (event.type === 'skipped' ? 'skipped' : `${event.epoch}/${event.seq} ${event.type}`))
+
+/** What is read of each kind of run, in full; what is skipped is a delta. */
+const shownOf = ({ events }: Awaited<ReturnType<typeof nextLife>>) =>
+  Object.fromEntries(Object.entries(events).map(([kind, some]) => [kind, some.map(shown)]))
+const begun = ['1/1 message', '1/2 data']
+const triedAgain = [...begun, '2/1 message', '2/2 data', '2/3 message']
+/** The same at whichever broker. A detached run needs one that outlives its runner: at an embedded one there is none. */
+const entries = {
+  terminal: all(4, begun),
+  again: all(3, triedAgain),
+  repeatable: all(2, triedAgain),
+  waiting: all(4, begun),
+  tool: all(3, ['1/1 tool-call', '1/2 data']),
+  unclaimed: all(2, ['skipped', '2/2 message']),
+  queued: all(3, ['skipped', '1/2 message']),
+  child: [['skipped', '1/2 message']],
+}
+/** Those that end in the same way at whichever broker. */
+const outcomesAnywhere = {
+  again: all(3, { status: 'completed', output: 2 }),
+  repeatable: all(2, { status: 'completed', output: 2 }),
+  unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
+  queued: [0, 1, 2].map((n) => ({ status: 'completed', text: `queued ${n}` })),
+  child: [{ status: 'completed', text: 'child' }],
+}
+const told = ({ ids }: Told) => [{ runId: ids['child']?.[0], parent: 'p', outcome: { status: 'completed' } }]
 
 test(
   'a runner killed with two dozen runs in flight: each has its one right outcome in the next life',
@@ -76,26 +102,18 @@ test(
     const program = await crashing(folder.path)
     await program.kill()
     writeFileSync(join(folder.path, 'start'), '')
-    const { outcomes, events, completions } = await nextLife(folder.path, program)
+    const life = await nextLife(folder.path, program)
     const unknown = { status: 'failed', code: 'OUTCOME_UNKNOWN', mayStillRun: false, retry: 'never' }
-    expect(outcomes).toMatchObject({
+    expect(life.outcomes).toMatchObject({
+      ...outcomesAnywhere,
       // Its embedded broker died with it: no worker could leave a word.
       terminal: all(4, unknown),
-      again: all(3, { status: 'completed', output: 2 }),
-      repeatable: all(2, { status: 'completed', output: 2 }),
       waiting: all(4, unknown),
       tool: all(3, unknown),
-      unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
-      queued: [0, 1, 2].map((n) => ({ status: 'completed', text: `queued ${n}` })),
-      child: [{ status: 'completed', text: 'child' }],
     })
     expect(program.pids.filter(isAlive)).toEqual([])
-    for (const one of events['waiting'] ?? []) expect(shown(one)).toEqual(['1/1 message', '1/2 data'])
-    for (const one of events['again'] ?? [])
-      expect(shown(one)).toEqual(['1/1 message', '1/2 data', '2/1 message', '2/2 data', '2/3 message'])
-    expect(completions).toMatchObject([
-      { runId: program.ids['child']?.[0], parent: 'p', outcome: { status: 'completed' } },
-    ])
+    expect(shownOf(life)).toEqual(entries)
+    expect(life.completions).toMatchObject(told(program))
   },
 )
 
@@ -118,21 +136,18 @@ test(
     await program.kill()
     await until(() => !program.pids.some(isAlive), 'the end of its workers')
     writeFileSync(join(folder.path, 'start'), '')
-    const { outcomes, events } = await nextLife(folder.path, program, url)
+    const life = await nextLife(folder.path, program, url)
     const stopped = { status: 'failed', code: 'WORKER_LOST', mayStillRun: false }
-    expect(outcomes).toMatchObject({
-      terminal: all(4, { status: 'completed', output: 1, text: 'done' }),
-      again: all(3, { status: 'completed', output: 2 }),
-      repeatable: all(2, { status: 'completed', output: 2 }),
+    expect(life.outcomes).toMatchObject({
+      ...outcomesAnywhere,
+      // It said one thing more, which it kept for the runner that had ended.
+      terminal: all(4, { status: 'completed', output: 1, text: 'done', eventsLost: { first: 3, last: 3 } }),
       waiting: all(4, stopped),
+      tool: all(3, stopped),
       detached: all(3, { status: 'completed', output: 1, text: 'done' }),
-      unclaimed: [0, 1].map((n) => ({ status: 'completed', text: `unclaimed ${n}` })),
-      queued: [0, 1, 2].map((n) => ({ status: 'completed', text: `queued ${n}` })),
-      child: [{ status: 'completed', text: 'child' }],
     })
-    for (const one of events['detached'] ?? []) expect(shown(one)).toEqual(['1/1 message', '1/2 data', '1/3 message'])
-    for (const one of events['again'] ?? [])
-      expect(shown(one).slice(0, 3)).toEqual(['1/1 message', '1/2 data', '2/1 message'])
+    expect(shownOf(life)).toEqual({ ...entries, detached: all(3, [...begun, '1/3 message']) })
+    expect(life.completions).toMatchObject(told(program))
     await until(() => broker.stats().messages === 0, 'an empty bus')
     await broker.close()
   },
