@@ -136,6 +136,7 @@ export class RunnerLife {
         get: (collection, key) => (isOver() ? undefined : store.get(collection, key)),
       }),
       scan: (collection, range) => (isOver() ? [] : store.scan(collection, range)),
+      keys: (collection, range) => (isOver() ? [] : store.keys(collection, range)),
       count: (collection, range) => (isOver() ? 0 : store.count(collection, range)),
     }
   }

@@ -12,6 +12,7 @@ export function storeWith(store: Store, otherwise: Partial<Pick<Store, 'commit' 
     commit: (batch, options) => store.commit(batch, options),
     get: (collection, key) => store.get(collection, key),
     scan: (collection, range) => store.scan(collection, range),
+    keys: (collection, range) => store.keys(collection, range),
     count: (collection, range) => store.count(collection, range),
     stats: () => store.stats(),
     backup: (path) => store.backup(path),

@@ -95,11 +95,15 @@ function* examineDatabase(dir: string, state: FolderState): Generator<Finding> {
   yield schemaOf(database)
   if (database.restoredFrom !== undefined) yield restoredOf(database, database.restoredFrom)
   yield integrityOf(database)
+  let isTold = false
   try {
-    for (const examine of [recordsOf, payloadsOf, deadLettersOf, mailboxesOf]) yield examine(database)
+    const records = recordsOf(database)
+    isTold = records.level === 'fail'
+    yield records
+    for (const examine of [payloadsOf, deadLettersOf, mailboxesOf]) yield examine(database)
   } catch (error) {
     if (codeOf(error) !== 'STORE_DAMAGED' || !(error instanceof Error)) throw error
-    yield { check: 'records', level: 'fail', text: error.message, todo: damagedTodo }
+    if (!isTold) yield { check: 'records', level: 'fail', text: error.message, todo: damagedTodo }
   }
   yield diskOf(state, database.reusableBytes)
 }
@@ -132,6 +136,14 @@ function recordsOf(database: Inspection): Finding {
   const facts = Object.fromEntries(database.collections.map((name) => [name, database.count(name)]))
   const counted = Object.entries(facts).filter(([, count]) => count > 0)
   const text = counted.map(([name, count]) => `${count} ${name}`).join(', ') || 'none'
+  const unreadable = database.collections.flatMap((name) =>
+    database.unreadableKeys(name).map((key) => `${name} ${key}`),
+  )
+  if (unreadable.length > 0) {
+    const all = counted.reduce((sum, [, count]) => sum + count, 0)
+    const named = `${unreadable.length} of ${plural(all, 'record')} cannot be read: ${unreadable.slice(0, 5).join(', ')}`
+    return { check: 'records', level: 'fail', text: named, todo: damagedTodo, facts }
+  }
   return { check: 'records', level: 'ok', text, facts }
 }
 

@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createBroker } from '@greenroom/broker'
+import { DatabaseSync } from 'node:sqlite'
+import { brokerSchema, createBroker } from '@greenroom/broker'
 import { connectBus } from '@greenroom/bus'
 import { openStore } from '@greenroom/store'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -46,6 +47,9 @@ async function refusal(...args: readonly string[]): Promise<readonly [code: numb
   expect(stderr).toMatch(/^greenroom: .*\n$/)
   return [code, stderr.slice('greenroom: '.length).trim()]
 }
+
+/** What a runner adds to the collections of its broker. */
+const runnerLike = { version: brokerSchema.version, collections: ['run'] }
 
 interface Report {
   readonly ok: boolean
@@ -218,6 +222,21 @@ test('what is broken is found, and ends with 1', { timeout: 90_000 }, async () =
     expect(textOf(report, 'integrity')).not.toMatch(/\*\*\*|and 0 more/)
     expect(await backUp()).toEqual([1, expect.stringMatching(/^--data: .*store\.db is (?:damaged: |not a readable)/)])
     expect(readFileSync(at.backup)).toEqual(good)
+  }
+  // Records of whatever collection, a runner's too, of which a broker knows nothing.
+  writeFileSync(path, whole)
+  {
+    await using store = await openStore({ dir: damaged, schema: runnerLike, thread: false })
+    for (const key of ['r1', 'r2']) await store.commit([{ put: 'run', key, meta: { runId: key } }])
+  }
+  {
+    using db = new DatabaseSync(path)
+    db.exec(`UPDATE run SET meta = '{"runId":' WHERE key = 'r2'`)
+  }
+  {
+    const [code, levels, report] = await doctor(damaged)
+    expect([code, levels]).toMatchObject([1, { integrity: 'ok', records: 'fail', payloads: 'ok' }])
+    expect(textOf(report, 'records')).toMatch(/^1 of \d+ records cannot be read: run r2$/)
   }
   // Newer data, which a broker refuses to open as well.
   rmSync(damaged, { recursive: true })

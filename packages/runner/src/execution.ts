@@ -93,7 +93,7 @@ export class Execution implements Run {
       start: more.start,
       isRecorded: earlier !== undefined,
     })
-    if (earlier !== undefined) for (const text of around.journal.keptTexts(this.id)) this.#steering.restore(text)
+    for (const text of earlier?.texts ?? []) this.#steering.restore(text)
     this.#recorder = new Recorder({
       runId: this.id,
       journal: around.journal,

@@ -27,6 +27,7 @@ import {
   addUsage,
   decodePayload,
   encodePayload,
+  GreenroomError,
   parseEvent,
   parseMessage,
   parseOutcome,
@@ -46,6 +47,7 @@ import type { KeptTerminal } from './drive/index.ts'
 import type { LimitOptions } from './limits.ts'
 import { briefly, type Patience, type PatientStore } from './persistence.ts'
 import type { Completion } from './scheduler.ts'
+import { unlessDamaged, type OnDamaged } from './store-error.ts'
 import type { ChildRun } from './parent-stream.ts'
 
 /** The collections that a store needs to hold a journal. */
@@ -101,6 +103,8 @@ export interface OpenRun {
   readonly isRestored: boolean
   /** In order. */
   readonly attempts: readonly (AttemptRecord & { readonly epoch: number; readonly lastSeq: number })[]
+  /** On their way to it, in order. */
+  readonly texts: readonly (KeptText & { readonly place: number })[]
 }
 
 /** An attempt: with `end` once it is over. */
@@ -125,6 +129,16 @@ export interface KeptText {
   readonly id: string
   readonly text: string
   readonly mode: SteerMode
+}
+
+/** What else speaks of a run that has ended. */
+export interface RunTies {
+  /** Whether nobody has to be told of its end any more. */
+  readonly isFree: boolean
+  readonly session: string | undefined
+  readonly startKey: string | undefined
+  /** The key of the note to its parent. */
+  readonly completion: string | undefined
 }
 
 /** An entry out of the journal. */
@@ -168,10 +182,10 @@ export class Journal {
    */
   async restored(backup: BackupMark | undefined): Promise<number | undefined> {
     if (backup === undefined || this.#store.get('runner', 'restored')?.meta['backup'] === backup.id) return undefined
-    const open = this.#store.scan('open')
+    const open = this.#store.keys('open')
     await this.#store.commit(
       [
-        ...open.map(({ key }): Operation => ({ put: 'open', key, meta: { isRestored: true } })),
+        ...open.map((key): Operation => ({ put: 'open', key, meta: { isRestored: true } })),
         { put: 'runner', key: 'restored', meta: { backup: backup.id } },
       ],
       briefly,
@@ -246,24 +260,33 @@ export class Journal {
     return isRunRecord(meta) ? meta : undefined
   }
 
-  /** The runs without an outcome (J3), in no order. */
-  openRuns(): OpenRun[] {
-    return this.#store.scan('open').flatMap(({ key }) => this.openRun(key) ?? [])
+  /** The runs without an outcome (J3), in no order, but for damaged ones: they stay open. */
+  openRuns(onDamaged: OnDamaged): OpenRun[] {
+    const read = (runId: string): readonly OpenRun[] => [this.openRun(runId) ?? []].flat()
+    return this.#store.keys('open').flatMap((runId) => unlessDamaged(runId, () => read(runId), onDamaged))
   }
 
-  /** One of them; undefined when it is not there, or has ended. */
+  /**
+   * One of them; undefined when it is not there, or has ended.
+   *
+   * @throws StoreError, GreenroomError `STORE_DAMAGED`
+   */
   openRun(runId: string): OpenRun | undefined {
     const open = this.#store.get('open', runId)
-    const record = open === undefined ? undefined : this.run(runId)
-    if (record === undefined) return undefined
-    return { record, isRestored: open?.meta['isRestored'] === true, attempts: this.attempts(runId) }
+    if (open === undefined) return undefined
+    const record = this.run(runId)
+    if (record === undefined) throw damaged('run', runId)
+    const isRestored = open.meta['isRestored'] === true
+    return { record, isRestored, attempts: this.attempts(runId), texts: this.keptTexts(runId) }
   }
 
   /** The attempts of a run, in order, each with the number of its last entry. */
   attempts(runId: string): OpenRun['attempts'] {
     return this.#store.scan('attempt', { prefix: `${runId}/` }).flatMap(({ key, meta }) => {
       const epoch = Number(key.slice(-6))
-      return isAttemptRecord(meta) ? [{ ...meta, epoch, lastSeq: this.lastSeq({ runId, epoch }) }] : []
+      // An attempt of which nobody knew would be made again.
+      if (!isAttemptRecord(meta)) throw damaged('attempt', key)
+      return [{ ...meta, epoch, lastSeq: this.lastSeq({ runId, epoch }) }]
     })
   }
 
@@ -329,28 +352,50 @@ export class Journal {
   }
 
   /** Runs that have ended, by id, and when. */
-  ended(after: string | undefined, limit: number): { readonly runId: string; readonly at: number }[] {
-    const range = { limit, bodies: false, ...(after === undefined ? {} : { after }) }
-    return this.#store
-      .scan('outcome', range)
-      .map(({ key, meta: { at } }) => ({ runId: key, at: typeof at === 'number' ? at : Infinity }))
+  ended(
+    after: string | undefined,
+    limit: number,
+    onDamaged: OnDamaged,
+  ): { readonly runId: string; readonly at: number }[] {
+    const keys = this.#store.keys('outcome', { limit, ...(after === undefined ? {} : { after }) })
+    return keys.map((runId) => {
+      const [at = Infinity] = unlessDamaged(runId, () => [this.endedAt(runId) ?? Infinity], onDamaged)
+      return { runId, at }
+    })
+  }
+
+  /** What goes with a run that has ended; nothing may go before its parent was told. */
+  ties(runId: string): RunTies {
+    const { parent, session, startKey } = this.run(runId) ?? {}
+    const told = parent === undefined ? undefined : this.#store.get('completion', `${parent}/${runId}`)
+    const isFree = told === undefined || told.meta['deliveredAt'] !== undefined
+    return { isFree, session, startKey, completion: told?.key }
   }
 
   /** The sessions of the runs without an outcome. */
   openSessions(): ReadonlySet<string> {
-    return new Set(this.#store.scan('open').flatMap(({ key }) => this.run(key)?.session ?? []))
+    const sessionOf = (runId: string): readonly string[] =>
+      unlessDamaged(
+        runId,
+        () => [this.run(runId)?.session].filter((one) => one !== undefined),
+        () => undefined,
+      )
+    return new Set(this.#store.keys('open').flatMap(sessionOf))
   }
 
   /**
    * Forgets a run that has ended, unless its parent was not told yet.
    *
    * @param runId - the run
+   * @param ties - what goes with it
    * @param forgetSession - forgets a session that is named as its run
    */
-  async forget(runId: string, forgetSession?: (session: string) => Promise<void>): Promise<boolean> {
-    const { parent, startKey, session } = this.run(runId) ?? {}
-    const told = parent === undefined ? undefined : this.#store.get('completion', `${parent}/${runId}`)
-    if (told !== undefined && told.meta['deliveredAt'] === undefined) return false
+  async forget(
+    runId: string,
+    { isFree, session, startKey, completion }: RunTies,
+    forgetSession?: (session: string) => Promise<void>,
+  ): Promise<boolean> {
+    if (!isFree) return false
     if (session === runId) await forgetSession?.(session)
     const prefix = `${runId}/`
     for (;;) {
@@ -365,14 +410,14 @@ export class Journal {
       ...this.#deletions('terminal', { prefix }),
       { delete: 'run', key: runId },
       ...(startKey === undefined ? [] : [{ delete: 'start', key: startKey }]),
-      ...(told === undefined ? [] : [{ delete: 'completion', key: told.key }]),
+      ...(completion === undefined ? [] : [{ delete: 'completion', key: completion }]),
       { delete: 'outcome', key: runId },
     ])
     return true
   }
 
   #deletions(collection: string, range: KeyRange & { readonly limit?: number }): Operation[] {
-    return this.#store.scan(collection, { ...range, bodies: false }).map(({ key }) => ({ delete: collection, key }))
+    return this.#store.keys(collection, range).map((key) => ({ delete: collection, key }))
   }
 
   /** What notes, together with an outcome, that a parent has to be told. */
@@ -387,21 +432,25 @@ export class Journal {
     ])
   }
 
-  /** The ends of a parent's children of which it was not told, in no order. */
-  undelivered(parent: string): Completion[] {
+  /** The ends of a parent's children of which it was not told, in no order, but for damaged ones. */
+  undelivered(parent: string, onDamaged: OnDamaged): Completion[] {
     const prefix = `${parent}/`
-    return this.#store.scan('completion', { prefix }).flatMap(({ key, meta: { session, role, deliveredAt } }) => {
-      const runId = key.slice(prefix.length)
-      const outcome = this.outcome(runId)
-      if (deliveredAt !== undefined || outcome === undefined) return []
-      if (typeof session !== 'string' || typeof role !== 'string') return []
-      return [{ runId, session, role, parent, outcome }]
-    })
+    const children = this.#store.keys('completion', { prefix }).map((key) => key.slice(prefix.length))
+    return children.flatMap((runId) => unlessDamaged(runId, () => this.#toTell(parent, runId), onDamaged))
+  }
+
+  #toTell(parent: string, runId: string): readonly Completion[] {
+    const { session, role, deliveredAt } = this.#store.get('completion', `${parent}/${runId}`)?.meta ?? {}
+    const outcome = deliveredAt === undefined ? this.outcome(runId) : undefined
+    if (outcome === undefined) return []
+    if (typeof session !== 'string' || typeof role !== 'string') throw damaged('completion', `${parent}/${runId}`)
+    return [{ runId, session, role, parent, outcome }]
   }
 
   /** When it did, in milliseconds since the epoch. */
   endedAt(runId: string): number | undefined {
-    const at = this.#store.get('outcome', runId)?.meta['at']
+    const [first] = this.#store.scan('outcome', { prefix: runId, limit: 1, bodies: false })
+    const at = first?.key === runId ? first.meta['at'] : undefined
     return typeof at === 'number' ? at : undefined
   }
 
@@ -471,7 +520,11 @@ export function entryOperation(
   return { put: 'entry', key: entryKey(ref, seq), meta: { type: event.type }, body: encodePayload(event) }
 }
 
-/** What was written by this code; anything else is as if it were not there. */
+function damaged(collection: string, key: string): GreenroomError {
+  return new GreenroomError('STORE_DAMAGED', `A record of "${collection}" is not as it was written: ${key}`)
+}
+
+/** What was written by this code. */
 function isRunRecord(meta: unknown): meta is RunRecord {
   return hasTexts(meta, 'runId', 'role', 'session', 'task', 'workspace')
 }

@@ -20,6 +20,7 @@ import { pastRun, runFrom } from './past-run.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, StartOptions, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
+import { fromStore, type OnDamaged } from './store-error.ts'
 import type { Runner, RunnerStats } from './runner.ts'
 
 /** How long leaving may take when the broker, or a completion handler, does not answer. */
@@ -119,6 +120,14 @@ export class LiveRunner implements Runner {
 
   async attach(runId: string, { after }: AttachOptions = {}): Promise<Run> {
     checkAfter(after)
+    try {
+      return await this.#find(runId, after)
+    } catch (error) {
+      throw fromStore(error)
+    }
+  }
+
+  async #find(runId: string, after: AttachOptions['after']): Promise<Run> {
     const { journal } = this.#around
     const live = [...this.#runs].find((run) => run.id === runId) ?? this.#unrecorded.get(runId)
     if (live !== undefined) return runFrom(live, () => live.read(after))
@@ -153,7 +162,10 @@ export class LiveRunner implements Runner {
     // Whoever drains begins nothing.
     if (this.#refusal !== undefined) return []
     const live = new Set([...[...this.#runs].map(({ id }) => id), ...this.#unrecorded.keys()])
-    return this.#around.journal.openRuns().filter(({ record }) => !live.has(record.runId))
+    const { journal, config } = this.#around
+    const setAside: OnDamaged = (runId, error) =>
+      config.logger.warn('a run of an earlier life is damaged: it is not gone on with', { runId, error: String(error) })
+    return journal.openRuns(setAside).filter(({ record }) => !live.has(record.runId))
   }
 
   /** Goes on with a run of an earlier life; its parent, if it has one, is told by its scheduler, now or later. */

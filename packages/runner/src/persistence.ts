@@ -27,7 +27,7 @@ export interface Patience {
 export const briefly: Patience = { withinMs: 0, leastTries: 10 }
 
 /** The runner's database, as the parts that write see it: see P1 to P3. */
-export interface PatientStore extends Pick<Store, 'get' | 'scan'> {
+export interface PatientStore extends Pick<Store, 'get' | 'scan' | 'keys'> {
   /**
    * As {@link Store.commit}, with patience.
    *
@@ -46,6 +46,7 @@ export function patient(store: Store, clock: Clock): PatientStore {
   return {
     get: (collection, key) => store.get(collection, key),
     scan: (collection, range) => store.scan(collection, range),
+    keys: (collection, range) => store.keys(collection, range),
     commit(batch, { reserve = false, ...patience } = {}) {
       let doubt: unknown
       const write = async (): Promise<void> => {

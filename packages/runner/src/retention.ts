@@ -13,7 +13,7 @@ import { Journal } from './journal.ts'
 import { nextTurn } from './platform/turn.ts'
 import { hasJournal, runnerSchema } from './runner-schema.ts'
 import { StoreSessions } from './store-sessions.ts'
-import { fromStore } from './store-error.ts'
+import { fromStore, unlessDamaged } from './store-error.ts'
 
 /** How often a runner looks, in milliseconds. */
 const everyMs = 3_600_000
@@ -74,12 +74,19 @@ export class Retention implements Disposable {
  * @param before - those that ended before that, in milliseconds since the epoch
  * @param isOver - asked between pages
  * @returns how many
+ * @throws in the end, of one that is damaged: it keeps none of the others
  */
 async function forgetRuns({ journal, ownSessions }: Forgetful, before: number, isOver: () => boolean): Promise<number> {
   let forgotten = 0
+  const damages: unknown[] = []
+  const onDamaged = (_runId: string, error: unknown): unknown => damages.push(error)
+  const forget = async (runId: string, forgetSession: (session: string) => Promise<void>): Promise<boolean> => {
+    const [ties] = unlessDamaged(runId, () => [journal.ties(runId)], onDamaged)
+    return ties !== undefined && journal.forget(runId, ties, forgetSession)
+  }
   let after: string | undefined
   for (;;) {
-    const ended = journal.ended(after, page)
+    const ended = journal.ended(after, page, onDamaged)
     after = ended.at(-1)?.runId
     const due = ended.filter(({ at }) => at < before)
     const inUse = due.length === 0 ? new Set() : journal.openSessions()
@@ -88,11 +95,14 @@ async function forgetRuns({ journal, ownSessions }: Forgetful, before: number, i
     }
     for (const { runId } of due) {
       if (isOver()) return forgotten
-      if (await journal.forget(runId, forgetSession)) forgotten += 1
+      if (await forget(runId, forgetSession)) forgotten += 1
     }
-    if (after === undefined || isOver()) return forgotten
+    if (isOver()) return forgotten
+    if (after === undefined) break
     await nextTurn()
   }
+  if (damages.length > 0) throw damages[0]
+  return forgotten
 }
 
 /** What {@link pruneJournal} did. */

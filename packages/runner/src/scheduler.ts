@@ -134,7 +134,14 @@ export class RunScheduler implements Scheduler {
     this.#onDrained = onDrained
     this.#options = options
     this.#room = new Room(options.queue ?? 128)
-    for (const completion of parts.journal.undelivered(options.parent)) this.#track(this.deliver(completion))
+    const { parent } = options
+    const onDamaged = (runId: string, error: unknown): void =>
+      parts.logger.warn('the end of a child is damaged: its parent is not told', {
+        parent,
+        runId,
+        error: String(error),
+      })
+    for (const completion of parts.journal.undelivered(parent, onDamaged)) this.#track(this.deliver(completion))
     for (const run of parts.resumed(options.parent)) {
       const { role, session } = run.status()
       this.#follow(this.#occupy({ spec: { role, session } }), run)

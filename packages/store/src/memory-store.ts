@@ -116,6 +116,10 @@ class TwinStore implements MemoryStore {
     return this.#disk.scan(collection, range)
   }
 
+  keys(collection: string, range: ScanRange = {}): string[] {
+    return this.scan(collection, { ...range, bodies: false }).map(({ key }) => key)
+  }
+
   count(collection: string, range: KeyRange = {}): number {
     this.#checkOpen()
     return this.#disk.count(collection, range)

@@ -140,6 +140,12 @@ export interface Store {
    */
   scan(collection: string, range?: ScanRange): StoredRecord[]
   /**
+   * Only the keys of a range, in their order: also of records that are damaged.
+   *
+   * @throws StoreError as for {@link Store.get}, but for damage of a record
+   */
+  keys(collection: string, range?: Omit<ScanRange, 'bodies'>): string[]
+  /**
    * How many committed records there are in a range.
    *
    * @throws StoreError as for {@link Store.get}

@@ -53,6 +53,8 @@ function reading(openFresh: OpenFresh): void {
     expect(keys(store, { prefix: 'b/', after: 'b/1', reverse: true })).toEqual(['b/2', 'b/10'])
     expect(keys(store, { after: 'a', before: 'b/2', limit: 2 })).toEqual(['b', 'b/1'])
     expect(keys(store, { limit: 0 })).toEqual([])
+    const reversed = { prefix: 'b/', after: 'b/1', reverse: true, limit: 1 }
+    expect([store.keys('messages', reversed), store.keys('letters')]).toEqual([['b/2'], []])
     expect(store.count('messages', { prefix: 'b' })).toBe(5)
   })
 

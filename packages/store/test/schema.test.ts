@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { openStore, type Migration, type Schema } from '../src/index.ts'
+import { inspectStore, openStore, type Migration, type Schema } from '../src/index.ts'
 import { tempDir } from './temp-dir.ts'
 
 const first: Schema = { version: 1, collections: ['drafts', 'messages'] }
@@ -100,5 +100,12 @@ test('a record that somebody broke is reported, not returned', async () => {
   db.close()
   await using store = await openStore({ dir: temp.path, schema: first })
   expect(() => store.get('drafts', 'd')).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED' }))
+  expect(store.keys('drafts')).toEqual(['d'])
+  using look = inspectStore(temp.path, first)
+  expect([look.unreadableKeys('drafts'), look.unreadableKeys('messages'), look.unreadableKeys('none')]).toEqual([
+    ['d'],
+    [],
+    [],
+  ])
   expect(store.get('messages', 'm')).toBeDefined()
 })

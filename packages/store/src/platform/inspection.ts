@@ -55,6 +55,13 @@ export interface Inspection extends Disposable {
    */
   scan(collection: string, range: ScanRange): readonly StoredRecord[]
   /**
+   * The keys of a collection's records that are not as they were written, as far as their facts tell: all are looked at,
+   * without their bodies.
+   *
+   * @throws StoreError `STORE_DAMAGED` when not even their pages can be read, `IO_FAILED`
+   */
+  unreadableKeys(collection: string): readonly string[]
+  /**
    * How many records a collection has.
    *
    * @throws StoreError `STORE_DAMAGED`, `IO_FAILED`
@@ -90,6 +97,10 @@ class DatabaseInspection implements Inspection {
 
   scan(collection: string, range: ScanRange): readonly StoredRecord[] {
     return this.#read(collection, (table) => table?.scan(range) ?? [])
+  }
+
+  unreadableKeys(collection: string): readonly string[] {
+    return this.#read(collection, (table) => [...(table?.unreadableKeys() ?? [])])
   }
 
   count(collection: string): number {

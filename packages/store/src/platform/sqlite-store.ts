@@ -79,6 +79,10 @@ export class SqliteStore implements Store {
     return this.#read(collection, (table) => table.scan(range))
   }
 
+  keys(collection: string, range: ScanRange = {}): string[] {
+    return this.#read(collection, (table) => table.keys(range))
+  }
+
   count(collection: string, range: KeyRange = {}): number {
     return this.#read(collection, (table) => table.count(range))
   }

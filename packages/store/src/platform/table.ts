@@ -29,6 +29,10 @@ function parseMeta(text: unknown): JsonObject | undefined {
   }
 }
 
+function isWhole({ key, meta }: Record<string, unknown>): boolean {
+  return typeof key === 'string' && parseMeta(meta) !== undefined
+}
+
 function whereOf({ lower, lowerIncluded, upper }: Bounds): { where: string; values: string[] } {
   const conditions: string[] = []
   const values: string[] = []
@@ -85,15 +89,18 @@ export class Table {
 
   /** The records of a range. */
   scan(range: ScanRange): StoredRecord[] {
-    const limit = limitOf(range)
-    const { where, values } = whereOf(boundsOf(range))
-    const columns = range.bodies === false ? 'key, meta' : 'key, meta, body'
-    const order = range.reverse === true ? 'DESC' : 'ASC'
-    const sql = `SELECT ${columns} FROM "${this.#name}"${where} ORDER BY key ${order} LIMIT ?`
-    const parameters: SQLInputValue[] = [...values, limit]
-    return this.#statement(sql)
-      .all(...parameters)
-      .map((row) => this.#record(row))
+    return this.#rows(range.bodies === false ? 'key, meta' : 'key, meta, body', range).map((row) => this.#record(row))
+  }
+
+  /** The keys of a range. */
+  keys(range: ScanRange): string[] {
+    return this.#rows('key', range).map(({ key }) => String(key))
+  }
+
+  /** The keys of records that cannot be read, one after the other: all are looked at, without their bodies. */
+  *unreadableKeys(): Generator<string> {
+    for (const row of this.#statement(`SELECT key, meta FROM "${this.#name}"`).iterate())
+      if (!isWhole(row)) yield String(row['key'])
   }
 
   /** How many records a range has. */
@@ -101,6 +108,14 @@ export class Table {
     const { where, values } = whereOf(boundsOf(range))
     const row = this.#statement(`SELECT count(*) AS count FROM "${this.#name}"${where}`).get(...values)
     return Number(row?.['count'] ?? 0)
+  }
+
+  #rows(columns: string, range: ScanRange): Record<string, unknown>[] {
+    const { where, values } = whereOf(boundsOf(range))
+    const order = range.reverse === true ? 'DESC' : 'ASC'
+    const sql = `SELECT ${columns} FROM "${this.#name}"${where} ORDER BY key ${order} LIMIT ?`
+    const parameters: SQLInputValue[] = [...values, limitOf(range)]
+    return this.#statement(sql).all(...parameters)
   }
 
   #statement(sql: string): StatementSync {
