@@ -5,7 +5,15 @@
  * waits for ever. What it still computes in this turn, as a promise that was settled before, changes nothing outside.
  */
 import { observeBus } from '@greenroom/bus/testing'
-import { createRunner, type LaunchSpec, type Launched, type Roles, type Runner } from '@greenroom/runner'
+import {
+  createRunner,
+  type LaunchSpec,
+  type Launched,
+  type Roles,
+  type Runner,
+  type RunnerOptions,
+  type SessionStore,
+} from '@greenroom/runner'
 import type { Store } from '@greenroom/store'
 import type { Executors } from '@greenroom/worker'
 import { ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
@@ -69,7 +77,7 @@ export class RunnerLife {
       bus,
       dataDir: this.#world.generation < 4 ? null : detachedDir,
       openStore: (schema) => this.#mortal(this.#world.openJournal(schema, this.number)),
-      ...this.#world.ownSessions,
+      ...this.#sessions(),
       admission: { maxExecuting, maxProcesses },
       pool: { maxIdle },
       limits: { totalMs: 600_000, noProgressMs: 120_000 },
@@ -86,6 +94,15 @@ export class RunnerLife {
     })
     this.#runner = runner
     return runner
+  }
+
+  /** What it would still say when it is dead, nobody hears. */
+  #sessions(): Pick<RunnerOptions, 'sessions'> {
+    const sessions = this.#world.ownSessions
+    if (sessions === undefined) return {}
+    const append: SessionStore['append'] = (id, entries) =>
+      this.#isOver ? new Promise(() => undefined) : sessions.append(id, entries)
+    return { sessions: { ...sessions, append } }
   }
 
   /** It has ended by itself, or never came up. */

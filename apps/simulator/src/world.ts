@@ -244,8 +244,8 @@ export class World {
   }
 
   /** Where it keeps transcripts, when that is not its database. */
-  get ownSessions(): Pick<RunnerOptions, 'sessions'> {
-    return this.#sessions === undefined ? {} : { sessions: this.#sessions }
+  get ownSessions(): SessionStore | undefined {
+    return this.#sessions
   }
 
   /** The runner's database, for one life. */
