@@ -1,11 +1,12 @@
 /** What is in the database when all runs have ended. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { decodePayload } from '@greenroom/proto'
+import { decodePayload, systemClock } from '@greenroom/proto'
 import { createMemoryStore, openStore, type Store } from '@greenroom/store'
 import { expect, test } from 'vitest'
-import { createRunner } from '../src/index.ts'
+import { createMemorySessions, createRunner } from '../src/index.ts'
 import { Journal, journalCollections } from '../src/journal.ts'
+import { Transcript } from '../src/transcript.ts'
 import { firstData, keepingLogger, roles, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
 
 /** The database of a runner that is closed. */
@@ -117,4 +118,24 @@ test('texts on their way to a run are kept as they were sent, in order, until it
   await journal.finish({ runId: 'r1', epoch: 1 }, { status: 'completed', output: null, text: '' }, 0, [])
   expect(journal.keptTexts('r1')).toEqual([])
   expect(journal.keptTexts('r2')).toEqual(kept)
+})
+
+test('a kept text that came too late is the same one to a session elsewhere, whichever life gives it after whichever attempt', async () => {
+  const journal = new Journal(createMemoryStore({ schema: { version: 1, collections: journalCollections } }))
+  const about = { runId: 'r1', role: 'r', session: 's', task: '', workspace: '/', startedAt: 0 }
+  await journal.begin(about, [])
+  await journal.keepText('r1', 1, { id: 't1', text: 'late', mode: 'now' })
+  const sessions = createMemorySessions()
+  for (const epoch of [1, 2]) {
+    const transcript = new Transcript({
+      runId: 'r1',
+      session: 's',
+      journal,
+      sessions,
+      ownSessions: undefined,
+      clock: systemClock,
+    })
+    await transcript.give(transcript.late({ runId: 'r1', epoch }, epoch, [{ id: 't1', text: 'late' }]))
+  }
+  expect(await sessions.messages('s')).toEqual([{ id: 't1', role: 'user', content: 'late' }])
 })
