@@ -21,6 +21,8 @@ export class Disk {
   readonly #options: DiskOptions
   #store: MemoryStore | undefined
   #wrong: CommitOutcome[] = []
+  /** How many turns the next commit takes, at least. */
+  #slowTurns = 0
   #isFull = false
   #isClosed = false
 
@@ -62,6 +64,11 @@ export class Disk {
     this.#wrong.push(...Array.from({ length: times }, () => outcome))
   }
 
+  /** The next commit takes so long. */
+  slow(turns: number): void {
+    this.#slowTurns = turns
+  }
+
   /** Whether there is no room for anything new. */
   full(isFull: boolean): void {
     this.#isFull = isFull
@@ -76,6 +83,8 @@ export class Disk {
   #fault(): CommitFault {
     const { chance, pass } = this.#options
     pass(`commit ${this.name}`)
-    return { outcome: this.#wrong.shift() ?? 'stored', turns: chance.happens(0.8) ? 0 : chance.between(1, 4) }
+    const turns = Math.max(this.#slowTurns, chance.happens(0.8) ? 0 : chance.between(1, 4))
+    this.#slowTurns = 0
+    return { outcome: this.#wrong.shift() ?? 'stored', turns }
   }
 }

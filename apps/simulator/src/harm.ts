@@ -37,7 +37,11 @@ const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
   2: [...kinds, ...deaths],
   3: [...kinds, ...deaths, ...losses],
   4: [...kinds, ...deaths, ...losses, ...partings],
+  5: [...kinds, ...deaths, ...losses, ...partings],
 }
+
+/** In so many turns an answer is on its way through the network. */
+const answerTurns = 6
 
 /** Lets things go wrong, and, where they do not end by themselves, ends them again. */
 export class Harm {
@@ -51,11 +55,14 @@ export class Harm {
   #isOver = false
   /** The runner dies as soon as so many outcomes more were told; 0: it does not. */
   #toldUntilDeath: number
+  /** The same for the broker, and assignments that it takes back. */
+  #withdrawnUntilDeath: number
 
   constructor(world: World, chance: Chance) {
     this.#world = world
     this.#chance = chance
     this.#toldUntilDeath = world.generation >= 4 && chance.happens(0.4) ? chance.between(1, 6) : 0
+    this.#withdrawnUntilDeath = world.generation >= 5 && chance.happens(0.4) ? chance.between(1, 3) : 0
   }
 
   /** A caller has an outcome: it must outlast this very moment. */
@@ -65,6 +72,18 @@ export class Harm {
     if (this.#toldUntilDeath > 0) return
     this.#note('kill runner as it tells')
     this.#world.killRunner('with workers', this.#absence())
+  }
+
+  /** The broker takes an assignment back: nobody may hear of it before that is on its disk. */
+  withdrawing(): void {
+    if (this.#isOver || this.#withdrawnUntilDeath === 0) return
+    this.#withdrawnUntilDeath -= 1
+    if (this.#withdrawnUntilDeath > 0) return
+    const { brokerDisk, clock } = this.#world
+    this.#note('kill broker as it withdraws')
+    brokerDisk.slow(2 * answerTurns)
+    const after = (turns: number): void => clock.defer(() => (turns > 0 ? after(turns - 1) : this.#killBroker()))
+    after(answerTurns)
   }
 
   /** Something goes wrong now. */

@@ -35,7 +35,7 @@ function print(line: string): void {
 
 const first = whole(options.seed === undefined ? 'from' : 'seed', options.seed ?? options.from)
 const count = options.seed === undefined ? whole('seeds', options.seeds) : 1
-const generations: readonly Generation[] = [1, 2, 3, 4]
+const generations: readonly Generation[] = [1, 2, 3, 4, 5]
 const generation = generations.find((one) => String(one) === options.generation) ?? latest
 const how = { generation, ...(options.trace === true ? { show: print } : {}) }
 

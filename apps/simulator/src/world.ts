@@ -14,7 +14,7 @@ import { brokerSchema } from '@greenroom/broker'
 import type { Bus, Clock, Outcome, Random } from '@greenroom/proto'
 import { createMemorySessions } from '@greenroom/runner'
 import type { LaunchSpec, Launched, RoleOptions, SessionStore } from '@greenroom/runner'
-import type { Schema, Store } from '@greenroom/store'
+import type { Operation, Schema, Store } from '@greenroom/store'
 import { createInProcessLauncher, ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
 import { Chance } from './chance.ts'
 import { Checker } from './checker.ts'
@@ -29,6 +29,7 @@ import { LiveLane } from './live-lane.ts'
 import type { Mutation, Who } from './mutations.ts'
 import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
+import { storeWith } from './tampered-store.ts'
 import { Trace } from './trace.ts'
 import { watchBus } from './watched-bus.ts'
 import { drawManner, drawWorkload, plainManner, type Manner, type Workload } from './workload.ts'
@@ -48,11 +49,12 @@ export interface Report {
 
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
- * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims.
+ * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims at told
+ * outcomes; 5: and at revocations.
  */
-export type Generation = 1 | 2 | 3 | 4
+export type Generation = 1 | 2 | 3 | 4 | 5
 /** What new seeds are drawn with. */
-export const latest: Generation = 4
+export const latest: Generation = 5
 
 /** How to run a schedule. */
 export interface WorldOptions {
@@ -136,7 +138,7 @@ export class World {
     const { maxAttempts = 16, mailboxMessages = 100_000 } = { ...this.queues?.bounds, ...this.#mutation?.broker }
     this.trace.add('broker starts')
     const broker = await createWiredBroker({
-      store: this.#mutation?.store?.(store, 'broker', 1) ?? store,
+      store: this.#mutation?.store?.(this.#aimed(store), 'broker', 1) ?? this.#aimed(store),
       clock: own,
       random: this.clientRandom(),
       maxAttempts,
@@ -144,6 +146,17 @@ export class World {
       limits: { pingMs: 10_000, mailboxMessages },
     })
     if (this.#brokerClock === own) this.network.up(broker)
+  }
+
+  /** The broker's store, at whose revocations harm may aim. */
+  #aimed(store: Store): Store {
+    if (this.generation < 5) return store
+    return storeWith(store, {
+      commit: (batch, options) => {
+        if (batch.some(withdraws)) this.harm.withdrawing()
+        return store.commit(batch, options)
+      },
+    })
   }
 
   /** Kills the broker, and cuts the power of its disk. */
@@ -354,6 +367,11 @@ export class World {
       this.clock.jump(next.inMs)
     }
   }
+}
+
+/** Whether it takes an assignment back. */
+function withdraws(operation: Operation): boolean {
+  return 'put' in operation && operation.put === 'receipt' && operation.meta['state'] === 'withdrawn'
 }
 
 /** Transcripts somewhere else, which outlive the runner. */
