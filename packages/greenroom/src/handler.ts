@@ -12,7 +12,7 @@
  *
  * An error is `{ error: { code, message } }`.
  */
-import { codeOf, GreenroomError, isErrorCode } from '@greenroom/proto'
+import { codeOf, GreenroomError, isErrorCode, isName } from '@greenroom/proto'
 import { isVerdict, type ApprovalFilter, type RunnerApprovals, type Verdict } from '@greenroom/runner'
 
 /** What of a runner a handler shows. */
@@ -43,6 +43,7 @@ const statusOf: Readonly<Record<string, number>> = {
  * @param runner - a runner
  * @param options - see {@link HandlerOptions}
  * @returns answers a request; never rejects
+ * @throws GreenroomError `BAD_OPTIONS`
  *
  * @example
  * ```ts
@@ -62,6 +63,8 @@ export function createHandler(
   runner: HandledRunner,
   { basePath = '' }: HandlerOptions = {},
 ): (request: Request) => Promise<Response> {
+  if (!/^(?:\/[^/?#]+)*$/.test(basePath))
+    throw new GreenroomError('BAD_OPTIONS', 'basePath must begin with "/" and not end with it, as /greenroom')
   return async (request) => {
     try {
       return await answer(runner.approvals, request, basePath)
@@ -75,10 +78,11 @@ export function createHandler(
 
 async function answer(approvals: RunnerApprovals, request: Request, basePath: string): Promise<Response> {
   const { pathname, searchParams } = new URL(request.url)
-  const path = pathname.startsWith(basePath) ? pathname.slice(basePath.length) : ''
-  const [, collection, id, ...more] = path.split('/').map(decodeURIComponent)
+  const path = pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : ''
+  const [, collection, id, ...more] = path.split('/')
   const isKnown = (collection === 'approvals' || collection === 'grants') && more.length === 0
-  if (!isKnown) return failure(404, 'UNKNOWN_PATH', `there is no ${pathname}`)
+  // Ids are out of an alphabet that needs no escapes.
+  if (!isKnown || (id !== undefined && !isName(id))) return failure(404, 'UNKNOWN_PATH', `there is no ${pathname}`)
   const { method } = request
   if (collection === 'approvals') {
     if (method === 'GET' && id === undefined) return json({ approvals: approvals.list(filterOf(searchParams)) })
@@ -94,6 +98,8 @@ async function answer(approvals: RunnerApprovals, request: Request, basePath: st
 }
 
 function filterOf(params: URLSearchParams): ApprovalFilter {
+  const unknown = [...params.keys()].find((name) => name !== 'runId' && name !== 'state')
+  if (unknown !== undefined) throw new GreenroomError('BAD_OPTIONS', `there is no parameter "${unknown}": runId, state`)
   const [runId, state] = [params.get('runId'), params.get('state')]
   if (state !== null && state !== 'pending' && state !== 'decided')
     throw new GreenroomError('BAD_OPTIONS', 'state is pending or decided')

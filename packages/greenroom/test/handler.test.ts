@@ -81,9 +81,18 @@ test.each<[string, RequestInit, number, string]>([
   ['/approvals', { method: 'DELETE' }, 405, 'UNKNOWN_METHOD'],
   ['/elsewhere', {}, 404, 'UNKNOWN_PATH'],
   ['/approvals/a/b', {}, 404, 'UNKNOWN_PATH'],
+  ['/approvals/', {}, 404, 'UNKNOWN_PATH'],
+  ['/approvals/%zz', {}, 404, 'UNKNOWN_PATH'],
+  ['er/approvals', {}, 404, 'UNKNOWN_PATH'],
+  ['/approvals?stat=pending', {}, 400, 'BAD_OPTIONS'],
 ])('%s is refused by name', async (path, init, status, code) => {
   await using it = await served()
   expect(await it.ask(path, init)).toMatchObject({ status, body: { error: { code } } })
+})
+
+test.each(['greenroom', '/greenroom/', '/a?b'])('a base path of %j is refused', (basePath) => {
+  const approvals = {} as never
+  expect(() => createHandler({ approvals }, { basePath })).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))
 })
 
 /** The events of a stream. */
