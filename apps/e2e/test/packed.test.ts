@@ -17,8 +17,8 @@ const closures: Record<string, readonly string[]> = {
   '@greenroom/bus': ['proto'],
   '@greenroom/broker': ['proto', 'store'],
   '@greenroom/worker': ['bus', 'proto'],
-  '@greenroom/runner': ['broker', 'bus', 'proto', 'store'],
-  greenroom: ['broker', 'bus', 'proto', 'runner', 'store', 'worker'],
+  '@greenroom/runner': ['broker', 'bus', 'proto', 'read-only-shell', 'store'],
+  greenroom: ['broker', 'bus', 'proto', 'read-only-shell', 'runner', 'store', 'worker'],
 }
 
 const tsconfig = {
