@@ -94,7 +94,7 @@ test(
     expect(await differing({ secrets: ['TOKEN'] }, { secrets: { TOKEN: 'hunter2' } })).toEqual(['role', 'secret:TOKEN'])
     for (const flag of ['bypass', 'enforce', 'readOnly', 'nesting'] as const)
       expect(await differing({ posture: { unattended: true, [flag]: true } })).toEqual([flag, 'role'])
-    expect(await differing({ posture: {} })).toEqual(['role', 'unattended'])
+    expect(await differing({ posture: { unattended: false } })).toEqual(['role', 'unattended'])
   },
 )
 
