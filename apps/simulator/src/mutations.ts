@@ -186,7 +186,11 @@ function undead(bus: Bus): Bus {
       const closed = peer.closed.then(async (end) => {
         if (end.code !== 'FENCED') return end
         const { address, incarnation } = options
-        peer = await bus.attach({ ...options, address: `${address}-again`, incarnation: `${incarnation}-again` })
+        try {
+          peer = await bus.attach({ ...options, address: `${address}-again`, incarnation: `${incarnation}-again` })
+        } catch {
+          return end
+        }
         return peer.closed
       })
       return { ...peerWith(peer, {}), closed, send: (...to) => peer.send(...to), publish: (live) => peer.publish(live) }

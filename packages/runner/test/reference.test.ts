@@ -100,7 +100,8 @@ describe('Runner', () => {
     ['no human approver', 'unattended'],
     ['guardian read only', 'readOnly'],
   ] as const)('different fingerprint for %s', async ([, flag]) => {
-    const [without, withIt] = [await fixedBy({ posture: {} }), await fixedBy({ posture: { [flag]: true } })]
+    const posture = { unattended: false }
+    const [without, withIt] = [await fixedBy({ posture }), await fixedBy({ posture: { ...posture, [flag]: true } })]
     expect(differing(without, withIt)).toEqual([flag])
   })
 
