@@ -252,9 +252,10 @@ export class Checker {
     for (const { epoch, isOver } of this.#executions.filter((one) => isDead && one.job === job))
       if (!isOver) this.violate('I2', `job ${job}.${epoch} still runs, and its worker is lost`)
     const last = this.#executions.filter((one) => one.job === job).at(-1)
-    // What a worker that was given up says days later is late.
+    // What a worker that was given up says days later is late, and after it another one may have been lost.
     const isLate = last?.isDone !== true || !this.#saidAll.has(last.address) || this.#outcomes.has(runId)
-    if (codeOf(outcome) === 'WORKER_LOST' && !isLate)
+    const isFollowed = [...this.#messages.values()].some(({ id }) => id === `run-${runId}-${(last?.epoch ?? 0) + 1}`)
+    if (codeOf(outcome) === 'WORKER_LOST' && !isLate && !isFollowed)
       this.violate('I10', `job ${job}.${last.epoch} was done, and its worker left in order: WORKER_LOST`)
     this.#outcomes.set(runId, outcome)
   }
