@@ -71,4 +71,9 @@ export const regressions: readonly {
     generation: 4,
     was: 'what was for a dead worker waited for ever: its fence was given up during a sleep of two days',
   },
+  {
+    seed: 5865,
+    generation: 5,
+    was: 'a last word was at hand, and the run lost: it came when the bus had given its worker up, and its process was looked for',
+  },
 ]

@@ -7,16 +7,17 @@
  *   begin with.
  * - *Z3* Whoever takes it over enforces no total time: nobody knows how long it executed meanwhile, but for its worker, which
  *   does (R10).
- * - *Z4* One that the bus has lost may still run, until its process is known to have ended.
+ * - *Z4* One that the bus has lost may still run, and have a last word, until its process is known to have ended and its
+ *   worker to be fenced: it is settled as what an earlier life left.
  */
 import { parseEvent, type Clock, type Delivery, type Events } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
 import type { AttemptHooks } from './attempt.ts'
-import type { Attempt, Drive } from './drive/index.ts'
+import type { Attempt, AttemptEnd, Drive } from './drive/index.ts'
 import { entryOperation, type AttemptRecord, type Journal, type OpenRun } from './journal.ts'
-import type { LeftOver } from './left-over.ts'
+import { settleLeftOver, type LeftOver } from './left-over.ts'
 import type { PlacedWorker, Placement } from './placement/index.ts'
 import type { RoleOptions } from './options.ts'
 import type { Pool } from './pool/index.ts'
@@ -90,10 +91,12 @@ export interface TakeOverParts {
  * @param run - as it was left
  * @returns undefined when it was left again
  */
-export async function takeOver(
-  { drive, journal, placement, pool, admission, config, isGone, signal, left, hooks, onAttempt }: TakeOverParts,
-  { record: { runId, role }, attempts }: OpenRun,
-): Promise<LeftOver | undefined> {
+export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<LeftOver | undefined> {
+  const { drive, journal, placement, pool, admission, config, signal, left, hooks, onAttempt } = parts
+  const {
+    record: { runId, role },
+    attempts,
+  } = run
   const last = attempts.at(-1)
   if (last?.detached === undefined) return undefined
   const { epoch, lastSeq: _lastSeq, ...record } = last
@@ -129,13 +132,17 @@ export async function takeOver(
   if (end.how === 'left') return undefined
   const terminal = end.how === 'terminal' ? end.terminal : undefined
   const over = { how: terminal?.status ?? end.how, lastSeq: attempt.received, at: config.clock.now() }
-  const settled = { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
-  if (end.how !== 'lost') return settled
-  return {
-    ...settled,
-    end: { ...end, mayStillRun: !(await isGone(record).catch(() => false)) },
-    lost: (await worker.gone).message,
-  }
+  if (end.how !== 'lost')
+    return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
+  const settled = await settleLeftOver(parts, run)
+  return settled && { ...settled, end: stillLost(settled.end, end), lost: (await worker.gone).message }
+}
+
+/** Z4: its last word may have come since. */
+function stillLost(now: AttemptEnd, before: AttemptEnd & { readonly how: 'lost' }): AttemptEnd {
+  const { tripped, eventsLost } = before
+  const unsaid = now.how === 'lost' && eventsLost !== undefined ? { eventsLost } : {}
+  return { ...now, ...unsaid, ...(tripped === undefined ? {} : { tripped }) }
 }
 
 /** A permit, from when there is one to be had. */

@@ -265,6 +265,8 @@ export class Execution implements Run {
     const isTakenOver = this.#isTakingOver
     const leftOver = isTakenOver ? await this.#takeOver(earlier) : await this.#settleLeftOver(earlier)
     if (isTakenOver && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
+    if (leftOver !== undefined) this.#settled(leftOver)
+    this.#recall()
     const { signal } = this.#abort
     try {
       await untilAbort(signal, this.#journal.retell())
@@ -277,16 +279,14 @@ export class Execution implements Run {
     return this.#overWith(leftOver, outcomeOfRestored(leftOver))
   }
 
+  #settleLeftOver(earlier: OpenRun): Promise<LeftOver | undefined> {
+    return settleLeftOver({ ...this.#around, signal: this.#abort.signal }, earlier)
+  }
+
   /** What the bus still has of it is stored by then. */
-  async #settleLeftOver(earlier: OpenRun): Promise<LeftOver | undefined> {
-    const leftOver = await settleLeftOver(this.#around, earlier)
-    if (leftOver?.isUnfenced === true) this.#journal.unfenced(leftOver.ref, leftOver.record)
-    if (leftOver?.record.detached !== undefined) {
-      const { ref } = leftOver
-      this.#feed.begin(ref.epoch, () => undefined, this.#around.journal.lastSeq(ref))
-    }
-    this.#recall()
-    return leftOver
+  #settled({ ref, record, isUnfenced }: LeftOver): void {
+    if (isUnfenced === true) this.#journal.unfenced(ref, record)
+    if (record.detached !== undefined) this.#feed.begin(ref.epoch, () => undefined, this.#around.journal.lastSeq(ref))
   }
 
   /** Follows the attempt that goes on; undefined when it was left again. */

@@ -20,6 +20,8 @@ export interface LeftOverParts {
   readonly config: Pick<Config, 'clock' | 'partitionGraceMs'>
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */
   readonly isGone: (record: AttemptRecord) => Promise<boolean>
+  /** Aborts when the run is cancelled. */
+  readonly signal: AbortSignal
 }
 
 /** A left-over attempt, settled. */
@@ -67,9 +69,8 @@ export async function settleLeftOver(
 const unsettled: UntrippedEnd = { how: 'lost', mayStillRun: true }
 
 /** Undefined when nobody could find out in time. */
-
 async function settled(
-  { drive, journal, config, isGone }: LeftOverParts,
+  { drive, journal, config, isGone, signal }: LeftOverParts,
   ref: RunRef,
   record: AttemptRecord,
 ): Promise<UntrippedEnd | undefined> {
@@ -85,6 +86,7 @@ async function settled(
       lastSeq: () => journal.lastSeq(ref),
       kept: () => journal.keptTerminal(ref),
       signal: late.signal,
+      cancelled: signal,
     })
   } catch {
     return undefined

@@ -116,7 +116,7 @@ export class Feed {
   }
 
   /**
-   * Begins an attempt.
+   * Begins an attempt, or goes on with it where the journal has more.
    *
    * @param epoch - which
    * @param release - called with F1 whenever it grows
@@ -132,7 +132,8 @@ export class Feed {
       if (this.#hurried === 'attempt') this.#hurried = undefined
     }
     this.#release = release
-    if (after === 0) return
+    if (after <= this.last) return
+    this.#drop(this.#buffer.length)
     this.#first = after + 1
     this.#released = after
     this.#wake()

@@ -115,7 +115,9 @@ export class RunJournal {
   /** What it said in an earlier life is part of its transcript. */
   recall(): void {
     const { around, runId } = this.#options
-    this.#messages.push(...around.journal.messagePlaces(runId))
+    const known = new Set(this.#messages.map(({ epoch, seq }) => `${epoch}/${seq}`))
+    const places = around.journal.messagePlaces(runId)
+    this.#messages.push(...places.filter(({ epoch, seq }) => !known.has(`${epoch}/${seq}`)))
   }
 
   /** What its earlier attempts said reaches a session store of the caller's own only when they are settled. */

@@ -409,6 +409,38 @@ describe('a detached attempt of an earlier life', () => {
     expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
   })
 
+  test('has its last word also when that comes after it was given up, while its process is looked for', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: left, entries: 1, ownSessions: false })
+    const worker = await scene.worker('r1')
+    const spoken = Promise.withResolvers<void>()
+    const bus = scene.bus.client()
+    const attach = bus.attach.bind(bus)
+    Object.assign(bus, {
+      attach: async (options: PeerOptions) => {
+        const peer = await attach(options)
+        const fence = peer.fence.bind(peer)
+        const late: Peer['fence'] = (target, call) => spoken.promise.then(() => fence(target, call))
+        return Object.assign(peer, { fence: late })
+      },
+    })
+    const hasEnded = async (): Promise<boolean> => {
+      await worker.peer.send(events('r1', 2, 'last'))
+      await worker.say({ lastSeq: 2 })
+      spoken.resolve()
+      return true
+    }
+    const sessions = createMemorySessions()
+    const runner = await scene.life({ bus, sessions, worker: { launch: () => expect.fail(), hasEnded } })
+    const [run] = await runner.resume()
+    if (run === undefined) throw new Error('there is no open run')
+    const read = texts(run)
+    expect(await run.outcome).toMatchObject({ status: 'completed', output: 'its word' })
+    for (const one of [read, texts(await runner.attach('r1'))]) expect(await one).toEqual(['first words 1', 'last'])
+    expect((await sessions.messages('r1')).map(({ content }) => content)).toEqual(['first words 1', 'last'])
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+
   test.each([
     [true, true],
     [true, false],

@@ -69,6 +69,8 @@ export interface OrphanOptions {
   readonly kept: () => KeptTerminal | undefined
   /** Ends the waiting. */
   readonly signal: AbortSignal
+  /** Aborts when its run was cancelled: whoever does that does not wait for a disk. */
+  readonly cancelled: AbortSignal
 }
 
 /** What its drive adds. */
@@ -125,7 +127,7 @@ export class Orphan {
    * @throws GreenroomError `ABORTED`; what the bus rejects with
    */
   async settle(): Promise<UntrippedEnd> {
-    const { worker, signal, isDetached } = this.#options
+    const { worker, signal, cancelled, isDetached } = this.#options
     const { address, incarnation } = worker
     try {
       const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
@@ -134,7 +136,7 @@ export class Orphan {
       await untilAbort(signal, this.#peer.fence({ address, incarnation }))
       await this.#markers.pass('control', signal)
       if (isDetached) await this.#markers.pass('data', signal)
-      await untilAbort(signal, this.#quiet())
+      await untilAbort(AbortSignal.any([signal, cancelled]), this.#quiet()).catch(() => signal.throwIfAborted())
       const word = this.#word()
       return word === undefined ? { how: 'lost', mayStillRun: !isGone } : this.#ended(word)
     } catch (error) {
