@@ -1,10 +1,9 @@
 /** What the runner's journal says, by its records: the checker's own reading of them. */
 import { decodePayload, parseOutcome, type Outcome } from '@greenroom/proto'
-import type { Operation, Store } from '@greenroom/store'
+import { storeWith, type Operation, type Store } from '@greenroom/store'
 import type { JournalEntry } from './checker.ts'
 import type { Disk } from './disk.ts'
 import { tagOf } from './executors.ts'
-import { storeWith } from './tampered-store.ts'
 
 /** See the file. */
 export class Journal {

@@ -14,10 +14,9 @@ import {
   type RunnerOptions,
   type SessionStore,
 } from '@greenroom/runner'
-import type { Store } from '@greenroom/store'
+import { storeWith, type Store } from '@greenroom/store'
 import type { Executors } from '@greenroom/worker'
 import { ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
-import { storeWith } from './tampered-store.ts'
 import { detachedDir } from './detached-dir.ts'
 import type { World } from './world.ts'
 

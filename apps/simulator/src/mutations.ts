@@ -11,10 +11,9 @@ import {
   type Peer,
   type PeerOptions,
 } from '@greenroom/proto'
-import type { Operation, Store, StoredRecord } from '@greenroom/store'
+import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
 import type { QueueBounds } from './queues.ts'
-import { storeWith } from './tampered-store.ts'
 
 /** Whose a client of the broker is. */
 export type Who = 'runner' | 'worker' | 'detached' | 'queue'

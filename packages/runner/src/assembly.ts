@@ -41,7 +41,8 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     if (state === 'lost') logger.warn('the connection to the bus was lost; runs wait until it is back')
     if (state === 'attached') logger.warn('the connection to the bus is back')
   }
-  const onStrayTerminal: DriveOptions['onStrayTerminal'] = (ref, delivery) => journal.keepTerminal(ref, delivery)
+  const onStrayTerminal: DriveOptions['onStrayTerminal'] = (ref, delivery) =>
+    journal.awaiting(ref, delivery) && journal.workers.keepTerminal(ref, delivery)
   const { sessions, ownSessions } = sessionsOf(config, database)
   const onStrayEvents: DriveOptions['onStrayEvents'] = (events, delivery) =>
     keepEvents({ journal, sessions, ownSessions, clock }, events, delivery)
@@ -158,7 +159,7 @@ function backUpOf({ dataDir }: Config, store: Store): Surroundings['backUp'] {
 
 /** Whom earlier lives could not declare gone before they ended. */
 function fenceLeft(journal: Journal, peer: Peer): void {
-  for (const { fenced, ...worker } of journal.unfenced())
+  for (const { fenced, ...worker } of journal.workers.unfenced())
     peer
       .fence(worker)
       .then(fenced)

@@ -106,7 +106,8 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const ended = loop.earlier.filter(({ end }) => end !== undefined)
   const retry = new Retry(plan.retry, config.random, ended.length)
   try {
-    for (const attempt of ended) account.add(spentBy(attempt), loop.journal.usageOf({ runId, epoch: attempt.epoch }))
+    for (const attempt of ended)
+      account.add(spentBy(attempt), loop.journal.entries.usageOf({ runId, epoch: attempt.epoch }))
     if (before === undefined) await pause(loop, plan.delayMs)
     for (;;) {
       if (leftOver === undefined) {

@@ -16,7 +16,8 @@ import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
 import type { AttemptHooks } from './attempt.ts'
 import type { Attempt, AttemptEnd, Drive } from './drive/index.ts'
-import { entryOperation, type AttemptRecord, type Journal, type OpenRun } from './journal.ts'
+import { entryOperation } from './entry-journal.ts'
+import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { settleLeftOver, type LeftOver } from './left-over.ts'
 import type { PlacedWorker, Placement } from './placement/index.ts'
 import type { RoleOptions } from './options.ts'
@@ -55,7 +56,7 @@ export function keepEvents(
     const seq = first + index
     return [entryOperation(ref, seq, event), ...transcript.transcribe(ref, seq, event)]
   })
-  return () => parts.journal.entries(operations)
+  return () => parts.journal.entries.put(operations)
 }
 
 /** A detached attempt that an earlier life left, with nothing of its end known. */
@@ -105,7 +106,7 @@ export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<Left
   // Whoever cancels it does not wait for a disk.
   await untilAbort(AbortSignal.any([signal, left]), drive.quiet(ref)).catch(() => undefined)
   if (left.aborted) return undefined
-  const received = journal.lastSeq(ref)
+  const received = journal.entries.last(ref)
   const worker = placement.adopt(record)
   void worker.gone.then(() => pool.noteRoom())
   // It executes, and counts as soon as there is room: nothing waits for that.
@@ -117,7 +118,7 @@ export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<Left
       limits,
       startedAt: record.startedAt,
       received,
-      kept: drive.kept(ref) ?? journal.keptTerminal(ref),
+      kept: drive.kept(ref) ?? journal.workers.keptTerminal(ref),
     },
     worker,
     signal,
@@ -133,7 +134,7 @@ export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<Left
   const terminal = end.how === 'terminal' ? end.terminal : undefined
   const over = { how: terminal?.status ?? end.how, lastSeq: attempt.received, at: config.clock.now() }
   if (end.how !== 'lost')
-    return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.usageOf(ref) }
+    return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.entries.usageOf(ref) }
   const settled = await settleLeftOver(parts, run)
   return settled && { ...settled, end: stillLost(settled.end, end), lost: (await worker.gone).message }
 }

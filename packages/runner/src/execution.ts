@@ -286,7 +286,8 @@ export class Execution implements Run {
   /** What the bus still has of it is stored by then. */
   #settled({ ref, record, isUnfenced }: LeftOver): void {
     if (isUnfenced === true) this.#journal.unfenced(ref, record)
-    if (record.detached !== undefined) this.#feed.begin(ref.epoch, () => undefined, this.#around.journal.lastSeq(ref))
+    if (record.detached !== undefined)
+      this.#feed.begin(ref.epoch, () => undefined, this.#around.journal.entries.last(ref))
   }
 
   /** Follows the attempt that goes on; undefined when it was left again. */

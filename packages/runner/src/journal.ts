@@ -7,13 +7,9 @@
  * open     runId                    that it has no outcome yet, and whether a backup brought it back
  * start    digest of a key          which run an idempotency key started
  * attempt  runId/epoch(6)           where it was tried, and how that ended
- * entry    runId/epoch(6)/seq(10)   each entry; the body is its JSON. Epoch 0: what a session store elsewhere is told
- * text     runId/place(6)           a text on its way to a run that may outlive this life of the runner
- * terminal runId/epoch(6)           a worker's last word that came when nobody followed the attempt
- * unfenced runId/epoch(6)           a worker of a lost attempt, while nobody knows that the bus has declared it gone
  * outcome  runId                    how it ended, once; the body is its JSON
- * completion  parent/runId          that a parent is to be told, or was, of a child's end
- * approval, unsettled, decision, grant: see `approval/approval-journal`
+ * entry: see `entry-journal` · text: `text-journal` · terminal, unfenced: `worker-journal` · completion:
+ * `completion-journal` · approval, unsettled, decision, grant: `approval/approval-journal`
  * ```
  *
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
@@ -24,31 +20,25 @@
  *   them since nobody knows, so nothing is done with them again.
  */
 import {
-  addUsage,
   decodePayload,
   encodePayload,
-  GreenroomError,
-  parseEvent,
-  parseMessage,
   parseOutcome,
   type Delivery,
   type JsonValue,
   type Limits,
   type Outcome,
-  type RunEvent,
   type RunRef,
-  type SteerMode,
-  type Usage,
-  type WireEvent,
 } from '@greenroom/proto'
-import type { BackupMark, KeyRange, Operation, StoredRecord } from '@greenroom/store'
+import type { BackupMark, Operation } from '@greenroom/store'
 import { ApprovalJournal, approvalCollections } from './approval/index.ts'
-import type { KeptTerminal } from './drive/index.ts'
+import { CompletionJournal } from './completion-journal.ts'
+import { EntryJournal } from './entry-journal.ts'
+import { epochKey } from './journal-key.ts'
 import type { LimitOptions } from './limits.ts'
 import { briefly, type Patience, type PatientStore } from './persistence.ts'
-import type { Completion } from './scheduler.ts'
-import { unlessDamaged, type OnDamaged } from './store-error.ts'
-import type { ChildRun } from './parent-stream.ts'
+import { damagedRecord, unlessDamaged, type OnDamaged } from './store-error.ts'
+import { TextJournal, type PlacedText } from './text-journal.ts'
+import { WorkerJournal } from './worker-journal.ts'
 
 /** The collections that a store needs to hold a journal. */
 export const journalCollections: readonly string[] = [
@@ -104,7 +94,7 @@ export interface OpenRun {
   /** In order. */
   readonly attempts: readonly (AttemptRecord & { readonly epoch: number; readonly lastSeq: number })[]
   /** On their way to it, in order. */
-  readonly texts: readonly (KeptText & { readonly place: number })[]
+  readonly texts: readonly PlacedText[]
 }
 
 /** An attempt: with `end` once it is over. */
@@ -124,13 +114,6 @@ export type AttemptRecord = {
   readonly end?: { readonly how: string; readonly lastSeq: number; readonly at: number }
 }
 
-/** A text on its way to a run. */
-export interface KeptText {
-  readonly id: string
-  readonly text: string
-  readonly mode: SteerMode
-}
-
 /** What else speaks of a run that has ended. */
 export interface RunTies {
   /** Whether nobody has to be told of its end any more. */
@@ -141,21 +124,19 @@ export interface RunTies {
   readonly completion: string | undefined
 }
 
-/** An entry out of the journal. */
-export interface StoredEntry {
-  readonly seq: number
-  readonly event: RunEvent | WireEvent
-}
-
 /** How many entries one transaction removes. */
 const forgetAtOnce = 512
 
-const sixDigits = (number: number): string => String(number).padStart(6, '0')
-const epochKey = ({ runId, epoch }: RunRef): string => `${runId}/${sixDigits(epoch)}`
-const entryKey = (ref: RunRef, seq: number): string => `${epochKey(ref)}/${String(seq).padStart(10, '0')}`
-
 /** Writes and reads the runner's tables. */
 export class Journal {
+  /** What runs told. */
+  readonly entries: EntryJournal
+  /** What is on its way to runs. */
+  readonly texts: TextJournal
+  /** What is known of workers that nobody follows. */
+  readonly workers: WorkerJournal
+  /** What parents are to be told. */
+  readonly completions: CompletionJournal
   /** What runs ask for. */
   readonly approvals: ApprovalJournal
   readonly #store: PatientStore
@@ -163,6 +144,10 @@ export class Journal {
   /** @param store - one with {@link journalCollections} */
   constructor(store: PatientStore) {
     this.#store = store
+    this.entries = new EntryJournal(store)
+    this.texts = new TextJournal(store)
+    this.workers = new WorkerJournal(store)
+    this.completions = new CompletionJournal(store, (runId) => this.outcome(runId))
     this.approvals = new ApprovalJournal(store)
   }
 
@@ -221,26 +206,6 @@ export class Journal {
     return this.#store.commit([{ delete: 'attempt', key: epochKey(ref) }], briefly)
   }
 
-  /** Keeps a text until its run has an outcome; texts have a place among those of their run, from 1 on. */
-  keepText(runId: string, place: number, { id, text, mode }: KeptText): Promise<void> {
-    const body = encodePayload(text)
-    return this.#store.commit([{ put: 'text', key: `${runId}/${sixDigits(place)}`, meta: { id, mode }, body }], briefly)
-  }
-
-  /** What {@link keepText} kept, in order. */
-  keptTexts(runId: string): (KeptText & { readonly place: number })[] {
-    return this.#store.scan('text', { prefix: `${runId}/` }).flatMap(({ key, meta: { id, mode }, body }) => {
-      const text = body === undefined ? undefined : decodePayload(body)
-      if (typeof id !== 'string' || typeof text !== 'string') return []
-      return [{ place: Number(key.slice(-6)), id, text, mode: mode === 'queue' ? 'queue' : 'now' }]
-    })
-  }
-
-  /** Applies operations that {@link entryOperation} made. */
-  entries(operations: readonly Operation[], patience?: Patience): Promise<void> {
-    return this.#store.commit(operations, patience)
-  }
-
   /** Records the end: see J2. Its caller waits for it, so that is not tried for ever. */
   finish(ref: RunRef, outcome: Outcome, at: number, also: readonly Operation[]): Promise<void> {
     const { runId, epoch } = ref
@@ -248,8 +213,8 @@ export class Journal {
     const operations: Operation[] = [
       { put: 'outcome', key: runId, meta, body: encodePayload(outcome) },
       { delete: 'open', key: runId },
-      ...this.#deletions('terminal', { prefix: `${runId}/` }),
-      ...this.#deletions('text', { prefix: `${runId}/` }),
+      ...this.workers.forget(runId),
+      ...this.texts.forget(runId),
     ]
     return this.#store.commit([...also, ...operations], briefly)
   }
@@ -275,9 +240,9 @@ export class Journal {
     const open = this.#store.get('open', runId)
     if (open === undefined) return undefined
     const record = this.run(runId)
-    if (record === undefined) throw damaged('run', runId)
+    if (record === undefined) throw damagedRecord('run', runId)
     const isRestored = open.meta['isRestored'] === true
-    return { record, isRestored, attempts: this.attempts(runId), texts: this.keptTexts(runId) }
+    return { record, isRestored, attempts: this.attempts(runId), texts: this.texts.of(runId) }
   }
 
   /** The attempts of a run, in order, each with the number of its last entry. */
@@ -285,31 +250,9 @@ export class Journal {
     return this.#store.scan('attempt', { prefix: `${runId}/` }).flatMap(({ key, meta }) => {
       const epoch = Number(key.slice(-6))
       // An attempt of which nobody knew would be made again.
-      if (!isAttemptRecord(meta)) throw damaged('attempt', key)
-      return [{ ...meta, epoch, lastSeq: this.lastSeq({ runId, epoch }) }]
+      if (!isAttemptRecord(meta)) throw damagedRecord('attempt', key)
+      return [{ ...meta, epoch, lastSeq: this.entries.last({ runId, epoch }) }]
     })
-  }
-
-  /** The number of an attempt's last entry; 0 when there is none. */
-  lastSeq(ref: RunRef): number {
-    const range = { prefix: `${epochKey(ref)}/`, reverse: true, limit: 1, bodies: false }
-    return Number(this.#store.scan('entry', range)[0]?.key.slice(-10) ?? 0)
-  }
-
-  /** What an attempt's `usage` entries add up to; undefined when there are none. */
-  usageOf(ref: RunRef): Usage | undefined {
-    const entries = this.#store.scan('entry', { prefix: `${epochKey(ref)}/`, bodies: false })
-    const used = entries.filter(({ meta }) => meta['type'] === 'usage')
-    const usages = used.flatMap(({ key }) => usageIn(this.#store.get('entry', key)))
-    return usages.length === 0 ? undefined : usages.reduce(addUsage)
-  }
-
-  /** Where the messages of a run's transcript stand. */
-  messagePlaces(runId: string): { readonly epoch: number; readonly seq: number }[] {
-    return this.#store
-      .scan('entry', { prefix: `${runId}/`, bodies: false })
-      .filter(({ meta }) => meta['type'] === 'message')
-      .map(({ key }) => ({ epoch: Number(key.slice(-17, -11)), seq: Number(key.slice(-10)) }))
   }
 
   /** The run of an attempt, when that is open and its worker this one: then it may say more. */
@@ -320,35 +263,6 @@ export class Journal {
     const { record, attempts = [] } = this.openRun(runId) ?? {}
     const { address, incarnation, end } = attempts.find((one) => one.epoch === epoch) ?? {}
     return end === undefined && address === from && incarnation === fromIncarnation ? record : undefined
-  }
-
-  /** Keeps the terminal of an attempt that nobody follows, until its run has an outcome; undefined when nobody wants it. */
-  keepTerminal(ref: RunRef, delivery: Delivery): Promise<void> | undefined {
-    if (this.awaiting(ref, delivery) === undefined) return undefined
-    const { from, fromIncarnation, payload } = delivery
-    const key = epochKey(ref)
-    const keep: Operation = { put: 'terminal', key, meta: { from, fromIncarnation }, body: payload }
-    return this.#store.commit([keep]).then(() => {
-      // Its run may have got its outcome meanwhile.
-      if (this.#store.get('open', ref.runId) !== undefined) return undefined
-      return this.#store.commit([{ delete: 'terminal', key }])
-    })
-  }
-
-  /** Workers that are to be declared gone, each with what forgets it. */
-  unfenced(): { readonly address: string; readonly incarnation: string; readonly fenced: () => Promise<void> }[] {
-    return this.#store.scan('unfenced').flatMap(({ key, meta: { address, incarnation } }) => {
-      if (typeof address !== 'string' || typeof incarnation !== 'string') return []
-      return [{ address, incarnation, fenced: () => this.#store.commit([{ delete: 'unfenced', key }], briefly) }]
-    })
-  }
-
-  /** What {@link keepTerminal} kept. */
-  keptTerminal(ref: RunRef): KeptTerminal | undefined {
-    const { meta, body } = this.#store.get('terminal', epochKey(ref)) ?? {}
-    const { from, fromIncarnation } = meta ?? {}
-    if (body === undefined || typeof from !== 'string' || typeof fromIncarnation !== 'string') return undefined
-    return { from, fromIncarnation, terminal: parseMessage('terminal', decodePayload(body)) }
   }
 
   /** Runs that have ended, by id, and when. */
@@ -399,52 +313,21 @@ export class Journal {
     if (session === runId) await forgetSession?.(session)
     const prefix = `${runId}/`
     for (;;) {
-      const entries = this.#deletions('entry', { prefix, limit: forgetAtOnce })
+      const entries = this.entries.forget(runId, forgetAtOnce)
       if (entries.length === 0) break
       await this.#store.commit(entries)
     }
     await this.#store.commit([
-      ...this.#deletions('attempt', { prefix }),
+      ...this.#store.keys('attempt', { prefix }).map((key): Operation => ({ delete: 'attempt', key })),
       ...this.approvals.forget(runId),
-      ...this.#deletions('text', { prefix }),
-      ...this.#deletions('terminal', { prefix }),
+      ...this.texts.forget(runId),
+      ...this.workers.forget(runId),
       { delete: 'run', key: runId },
       ...(startKey === undefined ? [] : [{ delete: 'start', key: startKey }]),
       ...(completion === undefined ? [] : [{ delete: 'completion', key: completion }]),
       { delete: 'outcome', key: runId },
     ])
     return true
-  }
-
-  #deletions(collection: string, range: KeyRange & { readonly limit?: number }): Operation[] {
-    return this.#store.keys(collection, range).map((key) => ({ delete: collection, key }))
-  }
-
-  /** What notes, together with an outcome, that a parent has to be told. */
-  completion(parent: string, { runId, session, role }: ChildRun, at: number): Operation {
-    return { put: 'completion', key: `${parent}/${runId}`, meta: { session, role, at } }
-  }
-
-  /** Notes that the parent was told. */
-  delivered(parent: string, { runId, session, role }: ChildRun, at: number): Promise<void> {
-    return this.#store.commit([
-      { put: 'completion', key: `${parent}/${runId}`, meta: { session, role, at, deliveredAt: at } },
-    ])
-  }
-
-  /** The ends of a parent's children of which it was not told, in no order, but for damaged ones. */
-  undelivered(parent: string, onDamaged: OnDamaged): Completion[] {
-    const prefix = `${parent}/`
-    const children = this.#store.keys('completion', { prefix }).map((key) => key.slice(prefix.length))
-    return children.flatMap((runId) => unlessDamaged(runId, () => this.#toTell(parent, runId), onDamaged))
-  }
-
-  #toTell(parent: string, runId: string): readonly Completion[] {
-    const { session, role, deliveredAt } = this.#store.get('completion', `${parent}/${runId}`)?.meta ?? {}
-    const outcome = deliveredAt === undefined ? this.outcome(runId) : undefined
-    if (outcome === undefined) return []
-    if (typeof session !== 'string' || typeof role !== 'string') throw damaged('completion', `${parent}/${runId}`)
-    return [{ runId, session, role, parent, outcome }]
   }
 
   /** When it did, in milliseconds since the epoch. */
@@ -459,27 +342,6 @@ export class Journal {
     const body = this.#store.get('outcome', runId)?.body
     return body === undefined ? undefined : parseOutcome(decodePayload(body))
   }
-
-  /** One entry of an attempt; in epoch 0, a message that was said before the run, from number 0 on. */
-  entry(ref: RunRef, seq: number): RunEvent | WireEvent | undefined {
-    const record = this.#store.get('entry', entryKey(ref, seq))
-    return record === undefined ? undefined : parseEvent(eventOf(record))
-  }
-
-  /**
-   * Entries of an attempt in order.
-   *
-   * @param ref - which attempt
-   * @param after - only those with a greater sequence number
-   * @param before - only those with a smaller one
-   * @param limit - at most so many
-   */
-  read(ref: RunRef, after: number, before: number, limit: number): StoredEntry[] {
-    const range = { prefix: `${epochKey(ref)}/`, after: entryKey(ref, after), before: entryKey(ref, before), limit }
-    return this.#store
-      .scan('entry', range)
-      .map((record) => ({ seq: Number(record.key.slice(-10)), event: parseEvent(eventOf(record)) }))
-  }
 }
 
 /**
@@ -490,38 +352,6 @@ export class Journal {
  */
 export function attemptOperation(ref: RunRef, record: AttemptRecord): Operation {
   return { put: 'attempt', key: epochKey(ref), meta: record }
-}
-
-/**
- * What notes that an attempt's worker is to be declared gone, by a later life if need be.
- *
- * @param ref - which attempt
- * @param worker - who had it
- */
-export function unfencedOperation(
-  ref: RunRef,
-  { address, incarnation }: Pick<AttemptRecord, 'address' | 'incarnation'>,
-): Operation {
-  return { put: 'unfenced', key: epochKey(ref), meta: { address, incarnation } }
-}
-
-/**
- * What puts an entry, and how many bytes it takes.
- *
- * @param ref - which attempt
- * @param seq - its place in it
- * @param event - the entry
- */
-export function entryOperation(
-  ref: RunRef,
-  seq: number,
-  event: RunEvent | WireEvent,
-): Operation & { readonly body: Uint8Array } {
-  return { put: 'entry', key: entryKey(ref, seq), meta: { type: event.type }, body: encodePayload(event) }
-}
-
-function damaged(collection: string, key: string): GreenroomError {
-  return new GreenroomError('STORE_DAMAGED', `A record of "${collection}" is not as it was written: ${key}`)
 }
 
 /** What was written by this code. */
@@ -539,23 +369,4 @@ function hasTexts(value: unknown, ...fields: readonly string[]): boolean {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
-}
-
-function usageIn(record: StoredRecord | undefined): Usage[] {
-  const event = record === undefined ? undefined : parseEvent(eventOf(record))
-  return event !== undefined && isUsage(event) ? [event.usage] : []
-}
-
-/** {@link parseEvent} has checked it; this only tells the compiler. */
-function isUsage(event: RunEvent | WireEvent): event is RunEvent & { type: 'usage' } {
-  return event.type === 'usage'
-}
-
-function isWireEvent(value: unknown): value is WireEvent {
-  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
-}
-
-function eventOf({ body }: StoredRecord): WireEvent {
-  const event = body === undefined ? undefined : decodePayload(body)
-  return isWireEvent(event) ? event : { type: 'unreadable' }
 }

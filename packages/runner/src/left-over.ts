@@ -58,10 +58,10 @@ export async function settleLeftOver(
   const terminal = end.how === 'terminal' ? end.terminal : undefined
   const over = {
     how: terminal?.status ?? end.how,
-    lastSeq: terminal?.lastSeq ?? journal.lastSeq(ref),
+    lastSeq: terminal?.lastSeq ?? journal.entries.last(ref),
     at: config.clock.now(),
   }
-  const usage = terminal?.usage ?? journal.usageOf(ref)
+  const usage = terminal?.usage ?? journal.entries.usageOf(ref)
   return { ref, end, record: { ...record, end: over }, usage, ...(settling === undefined ? { isUnfenced: true } : {}) }
 }
 
@@ -83,8 +83,8 @@ async function settled(
       worker: { address, incarnation, gone: () => isGone(record) },
       startedAt,
       isDetached: record.detached !== undefined,
-      lastSeq: () => journal.lastSeq(ref),
-      kept: () => journal.keptTerminal(ref),
+      lastSeq: () => journal.entries.last(ref),
+      kept: () => journal.workers.keptTerminal(ref),
       signal: late.signal,
       cancelled: signal,
     })

@@ -186,7 +186,7 @@ export class LiveRunner implements Runner {
       exempt: true,
       admitted: () => undefined,
       skip: () => Promise.resolve(undefined),
-      operations: () => [journal.completion(parent, child, config.clock.now())],
+      operations: () => [journal.completions.note(parent, child, config.clock.now())],
       deliver: async (_runId, outcome) => {
         const scheduler = [...this.#schedulers].find((one) => one.parent === parent)
         await scheduler?.deliver({ ...child, parent, outcome })

@@ -234,7 +234,7 @@ export class Feed {
     const { epoch } = position
     const end = epoch === this.#epoch ? this.#first - 1 : (this.#lasts.get(epoch) ?? 0)
     const ref: RunRef = { runId: this.#runId, epoch }
-    const entries = this.#journal.read(ref, position.seq, end + 1, page)
+    const entries = this.#journal.entries.read(ref, position.seq, end + 1, page)
     const found: ReadEvent[] = []
     const skipTo = (last: number): void => {
       if (last <= position.seq) return

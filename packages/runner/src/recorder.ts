@@ -9,7 +9,8 @@
  */
 import { isDelta, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import type { Operation } from '@greenroom/store'
-import { entryOperation, type Journal } from './journal.ts'
+import { entryOperation } from './entry-journal.ts'
+import type { Journal } from './journal.ts'
 import type { FedEvent, Feed } from './reader.ts'
 
 /** E3: so often at least, also when it is cancelled. */
@@ -92,7 +93,7 @@ export class Recorder {
       const events = this.#waiting
       this.#operations = []
       this.#waiting = []
-      await this.#journal.entries(operations, { signal: this.#signal, leastTries })
+      await this.#journal.entries.put(operations, { signal: this.#signal, leastTries })
       this.#feed.publish(events)
     }
     this.#recording = undefined

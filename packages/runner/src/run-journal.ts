@@ -9,19 +9,14 @@
 import { GreenroomError, type Outcome, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
 import type { Surroundings } from './execution-parts.ts'
-import {
-  attemptOperation,
-  unfencedOperation,
-  type AttemptRecord,
-  type KeptText,
-  type RunRecord,
-  type StartKey,
-} from './journal.ts'
+import { attemptOperation, type AttemptRecord, type RunRecord, type StartKey } from './journal.ts'
 import type { Patience } from './persistence.ts'
 import type { MessagePlace } from './recorder.ts'
 import type { SessionEntry } from './session-store.ts'
 import type { Steer } from './steering.ts'
 import { fromStore } from './store-error.ts'
+import type { KeptText } from './text-journal.ts'
+import { unfencedOperation } from './worker-journal.ts'
 import { Transcript } from './transcript.ts'
 
 /** What is written about whom. */
@@ -116,7 +111,7 @@ export class RunJournal {
   recall(): void {
     const { around, runId } = this.#options
     const known = new Set(this.#messages.map(({ epoch, seq }) => `${epoch}/${seq}`))
-    const places = around.journal.messagePlaces(runId)
+    const places = around.journal.entries.messagePlaces(runId)
     this.#messages.push(...places.filter(({ epoch, seq }) => !known.has(`${epoch}/${seq}`)))
   }
 
@@ -138,15 +133,16 @@ export class RunJournal {
    */
   async keepText(text: KeptText): Promise<void> {
     const { around, runId } = this.#options
-    this.#texts ??= around.journal.keptTexts(runId).at(-1)?.place ?? 0
+    this.#texts ??= around.journal.texts.of(runId).at(-1)?.place ?? 0
     this.#texts += 1
-    await around.journal.keepText(runId, this.#texts, text).catch((error: unknown) => Promise.reject(fromStore(error)))
+    const kept = around.journal.texts.keep(runId, { ...text, place: this.#texts })
+    await kept.catch((error: unknown) => Promise.reject(fromStore(error)))
   }
 
   /** What is in the transcript so far. */
   said(): readonly (RunEvent | WireEvent)[] {
     const { around, runId } = this.#options
-    return this.#messages.flatMap(({ epoch, seq }) => around.journal.entry({ runId, epoch }, seq) ?? [])
+    return this.#messages.flatMap(({ epoch, seq }) => around.journal.entries.get({ runId, epoch }, seq) ?? [])
   }
 
   /** Notes how an attempt ended. */

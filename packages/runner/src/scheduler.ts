@@ -141,7 +141,8 @@ export class RunScheduler implements Scheduler {
         runId,
         error: String(error),
       })
-    for (const completion of parts.journal.undelivered(parent, onDamaged)) this.#track(this.deliver(completion))
+    for (const completion of parts.journal.completions.undelivered(parent, onDamaged))
+      this.#track(this.deliver(completion))
     for (const run of parts.resumed(options.parent)) {
       const { role, session } = run.status()
       this.#follow(this.#occupy({ spec: { role, session } }), run)
@@ -233,7 +234,7 @@ export class RunScheduler implements Scheduler {
         this.#room.leave()
       },
       skip: () => this.#skip(job),
-      operations: (runId) => [journal.completion(parent, { runId, session, role }, clock.now())],
+      operations: (runId) => [journal.completions.note(parent, { runId, session, role }, clock.now())],
       deliver: async (runId, outcome) => {
         // Readers of the stream that keep up have its end first; others do not hold it up.
         await nextTurn()
@@ -264,7 +265,7 @@ export class RunScheduler implements Scheduler {
       logger.warn('a completion handler failed', { parent, runId, error: String(error) })
     }
     try {
-      await journal.delivered(parent, completion, clock.now())
+      await journal.completions.delivered(parent, completion, clock.now())
     } catch (error) {
       logger.warn('a delivery could not be recorded: it is made again at the next start', {
         parent,

@@ -36,3 +36,13 @@ export function unlessDamaged<T>(runId: string, read: () => readonly T[], onDama
 }
 
 const damages: ReadonlySet<string | undefined> = new Set(['STORE_DAMAGED', 'BAD_FRAME'])
+
+/**
+ * What is thrown when a record is there, and says something else than what is written there.
+ *
+ * @param collection - where
+ * @param key - which
+ */
+export function damagedRecord(collection: string, key: string): GreenroomError {
+  return new GreenroomError('STORE_DAMAGED', `A record of "${collection}" is not as it was written: ${key}`)
+}

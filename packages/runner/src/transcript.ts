@@ -1,7 +1,8 @@
 /** The way of one run's messages into its session's transcript. */
 import { codeOf, type Clock, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
-import { entryOperation, type Journal } from './journal.ts'
+import { entryOperation } from './entry-journal.ts'
+import type { Journal } from './journal.ts'
 import { briefly, repeat } from './persistence.ts'
 import type { MessagePlace } from './recorder.ts'
 import type { SessionEntry, SessionStore } from './session-store.ts'
@@ -113,7 +114,7 @@ export class Transcript {
   #entryAt({ epoch, seq }: MessagePlace): SessionEntry[] {
     const { journal, runId } = this.#options
     const ref: RunRef = { runId, epoch }
-    const event = journal.entry(ref, seq)
+    const event = journal.entries.get(ref, seq)
     return event === undefined ? [] : messageEntry(ref, seq, event)
   }
 
@@ -121,7 +122,7 @@ export class Transcript {
     const known = this.#late.get(id)
     if (known !== undefined) return known
     const message = { id, role: 'user', content: text } as const
-    const kept = this.#options.journal.keptTexts(runId).find((one) => one.id === id)
+    const kept = this.#options.journal.texts.of(runId).find((one) => one.id === id)
     // The next life of the runner may have to give it again, after another attempt: it has the same name then.
     if (kept !== undefined) return { runId, epoch: 0, seq: keptFrom + kept.place, message }
     this.#lateSeq += 1

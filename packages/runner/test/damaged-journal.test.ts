@@ -48,7 +48,7 @@ test('a damaged run is set aside and said, by resume and by its parent, and all 
     async (journal) => {
       for (const runId of ['first', ...broken, 'last']) {
         await journal.begin(record(runId), [])
-        await journal.keepText(runId, 1, { id: 't', text: 'more', mode: 'now' })
+        await journal.texts.keep(runId, { place: 1, id: 't', text: 'more', mode: 'now' })
       }
       for (const runId of ['attempt', 'placeless']) await journal.attempt({ runId, epoch: 1 }, attempt)
       await journal.begin(record('child', { parent: 'p' }), [])
@@ -94,7 +94,7 @@ test('a damaged end of a child keeps no other from being told, nor its parent fr
     async (journal) => {
       for (const runId of ['a', 'body', 'meta', 'note', 'z']) {
         await journal.begin(record(runId, { parent: 'p' }), [])
-        const note: Operation = journal.completion('p', { runId, session: runId, role: 'echo' }, 1)
+        const note: Operation = journal.completions.note('p', { runId, session: runId, role: 'echo' }, 1)
         await journal.finish({ runId, epoch: 1 }, completed, 1, [note])
       }
     },

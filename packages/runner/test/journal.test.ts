@@ -111,20 +111,20 @@ test('texts on their way to a run are kept as they were sent, in order, until it
   for (const runId of ['r1', 'r2']) {
     const about = { role: 'r', session: 's', task: '', workspace: '/', startedAt: 0 }
     await journal.begin({ runId, ...about }, [])
-    for (const [index, text] of texts.entries()) await journal.keepText(runId, index + 1, text)
+    for (const [index, text] of texts.entries()) await journal.texts.keep(runId, { place: index + 1, ...text })
   }
   const kept = texts.map((text, index) => ({ ...text, place: index + 1 }))
-  expect(journal.keptTexts('r1')).toEqual(kept)
+  expect(journal.texts.of('r1')).toEqual(kept)
   await journal.finish({ runId: 'r1', epoch: 1 }, { status: 'completed', output: null, text: '' }, 0, [])
-  expect(journal.keptTexts('r1')).toEqual([])
-  expect(journal.keptTexts('r2')).toEqual(kept)
+  expect(journal.texts.of('r1')).toEqual([])
+  expect(journal.texts.of('r2')).toEqual(kept)
 })
 
 test('a kept text that came too late is the same one to a session elsewhere, whichever life gives it after whichever attempt', async () => {
   const journal = new Journal(createMemoryStore({ schema: { version: 1, collections: journalCollections } }))
   const about = { runId: 'r1', role: 'r', session: 's', task: '', workspace: '/', startedAt: 0 }
   await journal.begin(about, [])
-  await journal.keepText('r1', 1, { id: 't1', text: 'late', mode: 'now' })
+  await journal.texts.keep('r1', { place: 1, id: 't1', text: 'late', mode: 'now' })
   const sessions = createMemorySessions()
   for (const epoch of [1, 2]) {
     const transcript = new Transcript({

@@ -6,7 +6,7 @@ import { createMemoryStore } from '@greenroom/store'
 import { expect, test } from 'vitest'
 import { Journal, journalCollections, type RunRecord } from '../src/journal.ts'
 import { pruneJournal } from '../src/index.ts'
-import { entryOperation } from '../src/journal.ts'
+import { entryOperation } from '../src/entry-journal.ts'
 import { Retention } from '../src/retention.ts'
 import { sessionCollections, StoreSessions } from '../src/store-sessions.ts'
 import { Scene } from './fixtures/left-over.ts'
@@ -32,7 +32,7 @@ test('runs leave when their time is over, page by page, but for open ones and th
   const end = async (runId: string, at: number, more: Partial<RunRecord> = {}): Promise<void> => {
     await journal.begin(record(runId, more), [], { key: `key-${runId}`, digest: 'd' })
     await journal.attempt({ runId, epoch: 1 }, attempt)
-    await journal.entries(
+    await journal.entries.put(
       [1, 2].map((seq) => entryOperation({ runId, epoch: 1 }, seq, { type: 'data', name: 'n', data: seq })),
     )
     const { parent } = more
@@ -41,11 +41,11 @@ test('runs leave when their time is over, page by page, but for open ones and th
       { runId, epoch: 1 },
       completed,
       at,
-      parent === undefined ? [] : [journal.completion(parent, told, at)],
+      parent === undefined ? [] : [journal.completions.note(parent, told, at)],
     )
-    if (runId === 'told') await journal.delivered('p', told, at)
+    if (runId === 'told') await journal.completions.delivered('p', told, at)
     // What came while its outcome was recorded may stay behind it.
-    await journal.keepText(runId, 1, { id: 'i', text: 'late', mode: 'now' })
+    await journal.texts.keep(runId, { place: 1, id: 'i', text: 'late', mode: 'now' })
     await store.commit([{ put: 'terminal', key: `${runId}/000001`, meta: {} }])
   }
   for (let n = 0; n < 150; n += 1) await end(`old-${n}`, start)
@@ -69,7 +69,9 @@ test('runs leave when their time is over, page by page, but for open ones and th
     expect(store.scan(collection).map(({ key }) => key)).toEqual(['untold/000001'])
   expect(store.scan('start').map(({ key }) => key)).toEqual(['key-untold'])
   expect(store.scan('completion').map(({ key }) => key)).toEqual(['p/untold'])
-  expect(journal.undelivered('p', () => expect.fail('nothing is damaged'))).toMatchObject([{ runId: 'untold' }])
+  expect(journal.completions.undelivered('p', () => expect.fail('nothing is damaged'))).toMatchObject([
+    { runId: 'untold' },
+  ])
   expect(warnings).toEqual([])
 })
 
