@@ -1,27 +1,15 @@
-/** Asking in a real terminal: `script` gives a program one. */
+/** Asking in a real terminal. */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { inTerminal } from './terminal.ts'
 
 const program = fileURLToPath(new URL('asking-program.ts', import.meta.url))
 const node = `'${process.execPath}' --conditions=@greenroom/source '${program}'`
 
-/** What is to be seen, once each prompt was answered with the next line; null closes the terminal, false says nothing. */
+/** What is to be seen when these are asked. */
 async function terminal(approvals: readonly object[], lines: readonly (string | null | false)[]): Promise<string> {
-  const child = spawn('script', ['-qec', `${node} '${JSON.stringify(approvals)}'`, '/dev/null'])
-  let seen = ''
-  let answered = 0
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    seen += text
-    if (seen.split('or [n]o?').length - 1 <= answered || answered >= lines.length) return
-    const line = lines[answered]
-    answered += 1
-    if (line === false) return
-    // Ctrl+D at the beginning of a line is the end of what is typed.
-    child.stdin.write(line === null ? '\u0004' : `${line}\r`)
-  })
-  await new Promise((resolve) => child.once('close', resolve))
-  return seen
+  return (await inTerminal(`${node} '${JSON.stringify(approvals)}'`, lines)).seen
 }
 
 test('a person sees what is to be done, and answers in a word', async () => {

@@ -1,5 +1,5 @@
 /** Programs that tests start: run to their end, output kept. */
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 
 /** What a program left. */
 export interface Ended {
@@ -20,6 +20,26 @@ export function attempt(
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
       resolve({ code, stdout, stderr: error !== null && stderr === '' ? error.message : stderr })
     })
+  })
+}
+
+/** A real terminal for a program: `script` gives it one. The answer is typed when it asks; returns what was to be seen. */
+export function inTerminal(
+  command: string,
+  answer: string,
+  options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): Promise<string> {
+  const child = spawn('script', ['-qec', command, '/dev/null'], {
+    ...options,
+    env: { ...process.env, ...options.env },
+  })
+  let seen = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (!seen.includes('or [n]o?') && (seen + text).includes('or [n]o?')) child.stdin.write(`${answer}\r`)
+    seen += text
+  })
+  return new Promise((resolve, reject) => {
+    child.once('close', (code) => (code === 0 ? resolve(seen) : reject(new Error(`ended with ${code}: ${seen}`))))
   })
 }
 

@@ -10,8 +10,11 @@ export const release = defineExecutor({
   output: z.object({ sha: z.string() }),
   async run({ input, workspace }, ctx) {
     await ctx.emit({ type: 'text-delta', text: `tagging ${input.tag}\n` })
-    const git = (args: string[]) => promisify(execFile)('git', args, { cwd: workspace, signal: ctx.signal })
-    await git(['tag', input.tag])
+    const args = ['tag', input.tag]
+    const answer = await ctx.approve({ tool: 'git', permission: 'execute', resource: workspace, input: { args } })
+    if (!answer.allowed) return ctx.fail('DENIED', answer.reason) // 'timed out' is not 'rejected'
+    const git = (a: string[]) => promisify(execFile)('git', a, { cwd: workspace, signal: ctx.signal })
+    await git(answer.input.args) // exactly what was approved, edits included
     return { output: { sha: (await git(['rev-parse', 'HEAD'])).stdout.trim() }, text: `tagged ${input.tag}` }
   },
 })
