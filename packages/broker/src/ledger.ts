@@ -9,7 +9,7 @@
  *   attempt when a consumer dies together with the broker, and no delivery waits for the disk.
  */
 import { GreenroomError, type Clock } from '@greenroom/proto'
-import { isStoreError, type Operation, type Store, type StoredRecord } from '@greenroom/store'
+import { type GetOptions, isStoreError, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { Mailbox } from './mailbox.ts'
 import type { Plan } from './plan.ts'
 import {
@@ -139,17 +139,17 @@ export class Ledger implements Shelf {
   }
 
   /**
-   * The stored message, payload included.
+   * The stored message, payload included, as it is now: it has a digest of its own.
    *
    * @throws GreenroomError `COMMIT_UNKNOWN` when it cannot be read now
    */
   message(address: string, seq: number): StoredRecord | undefined {
-    return this.#get('message', messageKey(address, seq))
+    return this.#get('message', messageKey(address, seq), { unchecked: true })
   }
 
-  #get(collection: string, key: string): StoredRecord | undefined {
+  #get(collection: string, key: string, options?: GetOptions): StoredRecord | undefined {
     try {
-      return this.#store.get(collection, key)
+      return this.#store.get(collection, key, options)
     } catch (error) {
       throw errorOf(error)
     }

@@ -236,7 +236,7 @@ test('what is broken is found, and ends with 1', { timeout: 90_000 }, async () =
   {
     const [code, levels, report] = await doctor(damaged)
     expect([code, levels]).toMatchObject([1, { integrity: 'ok', records: 'fail', payloads: 'ok' }])
-    expect(textOf(report, 'records')).toMatch(/^1 of \d+ records cannot be read: run r2$/)
+    expect(textOf(report, 'records')).toMatch(/^1 of \d+ records are not as they were written: run r2$/)
   }
   // Newer data, which a broker refuses to open as well.
   rmSync(damaged, { recursive: true })

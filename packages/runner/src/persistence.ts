@@ -9,6 +9,7 @@
  */
 import { Stopwatch, type Clock } from '@greenroom/proto'
 import { isStoreError, type CommitOptions, type Operation, type Store } from '@greenroom/store'
+import { fromStore } from './store-error.ts'
 
 /** Between two tries, in milliseconds. */
 const retryMs = 200
@@ -26,7 +27,7 @@ export interface Patience {
 /** Some two seconds, whoever cancels: what has happened is worth that much. */
 export const briefly: Patience = { withinMs: 0, leastTries: 10 }
 
-/** The runner's database, as the parts that write see it: see P1 to P3. */
+/** The runner's database, as the parts that write see it: see P1 to P3. Reading throws `GreenroomError`s. */
 export interface PatientStore extends Pick<Store, 'get' | 'scan' | 'keys'> {
   /**
    * As {@link Store.commit}, with patience.
@@ -44,9 +45,9 @@ export interface PatientStore extends Pick<Store, 'get' | 'scan' | 'keys'> {
  */
 export function patient(store: Store, clock: Clock): PatientStore {
   return {
-    get: (collection, key) => store.get(collection, key),
-    scan: (collection, range) => store.scan(collection, range),
-    keys: (collection, range) => store.keys(collection, range),
+    get: (collection, key) => reading(() => store.get(collection, key)),
+    scan: (collection, range) => reading(() => store.scan(collection, range)),
+    keys: (collection, range) => reading(() => store.keys(collection, range)),
     commit(batch, { reserve = false, ...patience } = {}) {
       let doubt: unknown
       const write = async (): Promise<void> => {
@@ -62,6 +63,15 @@ export function patient(store: Store, clock: Clock): PatientStore {
         isStoreError(error, 'COMMIT_UNKNOWN') || (!reserve && isStoreError(error, 'STORAGE_FULL'))
       return repeat(write, mayHelp, clock, patience)
     },
+  }
+}
+
+/** What is read goes to users as it is. */
+function reading<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw fromStore(error)
   }
 }
 

@@ -12,6 +12,7 @@ import type { KeptTerminal } from './drive/index.ts'
 import type { AttemptRecord } from './journal.ts'
 import { epochKey } from './journal-key.ts'
 import { briefly, type PatientStore } from './persistence.ts'
+import { unlessDamaged } from './store-error.ts'
 
 /** Writes and reads it. */
 export class WorkerJournal {
@@ -32,10 +33,19 @@ export class WorkerJournal {
 
   /** Workers that are to be declared gone, each with what forgets it. */
   unfenced(): { readonly address: string; readonly incarnation: string; readonly fenced: () => Promise<void> }[] {
-    return this.#store.scan('unfenced').flatMap(({ key, meta: { address, incarnation } }) => {
+    const read = (key: string): ReturnType<WorkerJournal['unfenced']> => {
+      const { address, incarnation } = this.#store.get('unfenced', key)?.meta ?? {}
       if (typeof address !== 'string' || typeof incarnation !== 'string') return []
       return [{ address, incarnation, fenced: () => this.#store.commit([{ delete: 'unfenced', key }], briefly) }]
-    })
+    }
+    // Of a damaged one nobody knows who it was.
+    return this.#store.keys('unfenced').flatMap((key) => [
+      ...unlessDamaged(
+        key,
+        () => read(key),
+        () => undefined,
+      ),
+    ])
   }
 
   /** What {@link WorkerJournal.keepTerminal} kept. */

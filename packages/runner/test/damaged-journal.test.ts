@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { Journal, type AttemptRecord, type RunRecord } from '../src/journal.ts'
-import { pruneJournal, type Completion } from '../src/index.ts'
+import { pruneJournal, type Approval, type Completion, type Grant } from '../src/index.ts'
 import { runnerSchema } from '../src/runner-schema.ts'
-import { keepingLogger, temporaryFolder, testRunner } from './fixtures/setup.ts'
+import { keepingLogger, readAll, temporaryFolder, testRunner } from './fixtures/setup.ts'
 
 const record = (runId: string, more: Partial<RunRecord> = {}): RunRecord => ({
   runId,
@@ -42,7 +42,7 @@ async function journalAt(
 
 test('a damaged run is set aside and said, by resume and by its parent, and all others go on', async () => {
   using folder = temporaryFolder()
-  const broken = ['record', 'shapeless', 'open', 'attempt', 'placeless', 'text']
+  const broken = ['record', 'shapeless', 'altered', 'open', 'attempt', 'placeless', 'text']
   await journalAt(
     folder.path,
     async (journal) => {
@@ -56,6 +56,7 @@ test('a damaged run is set aside and said, by resume and by its parent, and all 
     [
       `UPDATE run SET meta = '{"runId":' WHERE key = 'record'`,
       `UPDATE run SET meta = replace(meta, '"role"', '"rolf"') WHERE key = 'shapeless'`,
+      `UPDATE run SET meta = replace(meta, '"task":"altered"', '"task":"alterex"') WHERE key = 'altered'`,
       `UPDATE open SET meta = '{' WHERE key = 'open'`,
       `UPDATE attempt SET meta = '{' WHERE key = 'attempt/000001'`,
       `UPDATE attempt SET meta = replace(meta, '"host"', '"hosp"') WHERE key = 'placeless/000001'`,
@@ -92,13 +93,14 @@ test('a damaged end of a child keeps no other from being told, nor its parent fr
   await journalAt(
     folder.path,
     async (journal) => {
-      for (const runId of ['a', 'body', 'meta', 'note', 'z']) {
+      for (const runId of ['a', 'altered', 'body', 'meta', 'note', 'z']) {
         await journal.begin(record(runId, { parent: 'p' }), [])
         const note: Operation = journal.completions.note('p', { runId, session: runId, role: 'echo' }, 1)
         await journal.finish({ runId, epoch: 1 }, completed, 1, [note])
       }
     },
     [
+      `UPDATE outcome SET body = CAST(replace(CAST(body AS TEXT), 'done', 'dune') AS BLOB) WHERE key = 'altered'`,
       `UPDATE outcome SET body = CAST('{"status":"complexed"}' AS BLOB) WHERE key = 'body'`,
       `UPDATE outcome SET meta = '{' WHERE key = 'meta'`,
       `UPDATE completion SET meta = '{' WHERE key = 'p/note'`,
@@ -112,7 +114,7 @@ test('a damaged end of a child keeps no other from being told, nor its parent fr
   expect(await run.outcome).toMatchObject({ status: 'completed' })
   await scheduler.drain()
   expect(told.toSorted()).toEqual(['a', 'z', run.id].toSorted())
-  for (const runId of ['body', 'meta', 'note'])
+  for (const runId of ['altered', 'body', 'meta', 'note'])
     expect(logger.warnings.filter((line) => line.includes(`"runId":"${runId}"`))).toHaveLength(1)
 })
 
@@ -145,4 +147,84 @@ test('a damaged run that ended does not keep older ones from being forgotten', a
       .all()
       .map(({ key }) => key),
   ).toEqual(['outcome', 'record'])
+})
+
+test('nothing that is not what was written is given to whoever reads a run or a session', async () => {
+  using folder = temporaryFolder()
+  const dataDir = folder.path
+  let runId = ''
+  {
+    await using runner = await testRunner({ dataDir })
+    const run = runner.run({ role: 'echo', task: 'a word of some length' })
+    runId = run.id
+    expect(await run.outcome).toMatchObject({ status: 'completed' })
+  }
+  {
+    using db = new DatabaseSync(join(dataDir, 'store.db'))
+    for (const table of ['entry', 'session_message'])
+      db.prepare(`UPDATE ${table} SET body = CAST(replace(CAST(body AS TEXT), 'word', 'ward') AS BLOB)`).run()
+  }
+  await using runner = await testRunner({ dataDir })
+  const again = await runner.attach(runId)
+  const damaged = { name: 'GreenroomError', code: 'STORE_DAMAGED' }
+  await expect(readAll(again)).rejects.toMatchObject({ ...damaged, message: expect.stringMatching(/"entry".*: /) })
+  await expect(runner.sessions.messages(runId)).rejects.toMatchObject(damaged)
+  expect(await again.outcome).toMatchObject({ status: 'completed', text: 'a word of some length' })
+})
+
+test('a damaged approval allows nothing, and keeps no runner from starting', async () => {
+  using folder = temporaryFolder()
+  const approval = (id: string): Approval => ({
+    id,
+    runId: `of-${id}`,
+    epoch: 1,
+    path: [`of-${id}`],
+    role: 'echo',
+    session: 's',
+    workspace: '/',
+    tool: 'git',
+    permission: 'execute',
+    resource: '/repo',
+    input: { args: [id] },
+    digest: 'd',
+    afterSeq: 0,
+    createdAt: 1,
+    deadline: null,
+  })
+  const by = { address: 'worker.gone', incarnation: 'i' }
+  const allowed = { allowed: true, reason: '', decider: 'person', scope: 'session', decidedAt: 1 } as const
+  const ids = ['approval', 'decision', 'input', 'unsettled', 'whole']
+  await journalAt(
+    folder.path,
+    async ({ approvals }) => {
+      for (const id of ids) await approvals.request(approval(id), by, {})
+      const { tool, permission, resource } = approval('g')
+      const key = { tool, permission, resource }
+      const grant: Grant = {
+        id: 'g',
+        scope: 'session',
+        of: 's',
+        ...key,
+        approval: 'decision',
+        decider: 'person',
+        grantedAt: 1,
+      }
+      await approvals.commit(approvals.decide(approval('decision'), allowed, grant), {})
+    },
+    [
+      `UPDATE approval SET meta = replace(meta, '/repo', '/rope') WHERE key LIKE '%/approval'`,
+      `UPDATE approval SET body = CAST(replace(CAST(body AS TEXT), 'input', 'inpux') AS BLOB) WHERE key LIKE '%/input'`,
+      `UPDATE decision SET meta = replace(meta, 'person', 'policy')`,
+      `UPDATE unsettled SET meta = replace(meta, 'gone', 'here') WHERE key = 'unsettled'`,
+      `UPDATE "grant" SET meta = replace(meta, '/repo', '/')`,
+    ],
+  )
+  const logger = keepingLogger()
+  await using runner = await testRunner({ dataDir: folder.path, logger, approvals: { person: 'elsewhere' } })
+  expect(runner.approvals.grants()).toEqual([])
+  expect(runner.approvals.list().map(({ id }) => id)).not.toContain('input')
+  for (const id of ['approval', 'decision', 'input', 'unsettled'])
+    expect(logger.warnings.filter((line) => line.includes(`"id":"${id}"`))).toHaveLength(1)
+  const run = runner.run({ role: 'echo', task: 'all others go on' })
+  expect(await run.outcome).toMatchObject({ status: 'completed' })
 })

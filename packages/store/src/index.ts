@@ -28,6 +28,7 @@ export type {
   BackupMark,
   CommitOptions,
   DeleteOperation,
+  GetOptions,
   KeyRange,
   Operation,
   PutOperation,

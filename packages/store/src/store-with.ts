@@ -22,7 +22,7 @@ export function storeWith(store: Store, otherwise: Partial<Pick<Store, 'commit' 
   const close = otherwise.close ?? (() => store.close())
   return {
     commit: (batch, options) => store.commit(batch, options),
-    get: (collection, key) => store.get(collection, key),
+    get: (collection, key, options) => store.get(collection, key, options),
     scan: (collection, range) => store.scan(collection, range),
     keys: (collection, range) => store.keys(collection, range),
     count: (collection, range) => store.count(collection, range),

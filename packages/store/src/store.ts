@@ -66,6 +66,12 @@ export interface ScanRange extends KeyRange {
   readonly bodies?: boolean
 }
 
+/** How a record is read. */
+export interface GetOptions {
+  /** Give a body that is not what was written, too: for whoever has a digest of its own to tell. = false */
+  readonly unchecked?: boolean
+}
+
 /** How a batch is committed. */
 export interface CommitOptions {
   /**
@@ -130,9 +136,9 @@ export interface Store {
   /**
    * The committed record of that key.
    *
-   * @throws StoreError `BAD_OPERATION`, `CLOSED`, `STORE_DAMAGED`, `IO_FAILED`
+   * @throws StoreError `BAD_OPERATION`, `CLOSED`, `STORE_DAMAGED` (it is not what was written), `IO_FAILED`
    */
-  get(collection: string, key: string): StoredRecord | undefined
+  get(collection: string, key: string, options?: GetOptions): StoredRecord | undefined
   /**
    * The committed records of a range, in the order of their keys.
    *

@@ -102,10 +102,67 @@ test('a record that somebody broke is reported, not returned', async () => {
   expect(() => store.get('drafts', 'd')).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED' }))
   expect(store.keys('drafts')).toEqual(['d'])
   using look = inspectStore(temp.path, first)
-  expect([look.unreadableKeys('drafts'), look.unreadableKeys('messages'), look.unreadableKeys('none')]).toEqual([
-    ['d'],
-    [],
-    [],
-  ])
+  expect([look.damagedKeys('drafts'), look.damagedKeys('messages'), look.damagedKeys('none')]).toEqual([['d'], [], []])
   expect(store.get('messages', 'm')).toBeDefined()
+})
+
+/** What a disk, or somebody, may do to a record that stays readable. */
+const alterations: readonly (readonly [what: string, sql: string, isBody: boolean])[] = [
+  ['a number in its meta', `UPDATE drafts SET meta = '{"n":2}'`, false],
+  ['its key', `UPDATE drafts SET key = 'e'`, false],
+  ['its body', `UPDATE drafts SET body = CAST('bodz' AS BLOB)`, true],
+  ['its body is gone', 'UPDATE drafts SET body = NULL', true],
+  ['its body is a text', `UPDATE drafts SET body = 'body'`, true],
+  ['a sum', 'UPDATE drafts SET sum = sum + 1', false],
+  ['the sum of its body', 'UPDATE drafts SET body_sum = body_sum + 1', true],
+  ['no sum', 'UPDATE drafts SET sum = NULL', false],
+]
+
+test.each(alterations)(
+  'a record of which something else is read than was written is not given: %s',
+  async (_, sql, isBody) => {
+    using temp = tempDir()
+    await makeFirst(temp.path)
+    {
+      using db = new DatabaseSync(join(temp.path, 'store.db'))
+      expect(db.prepare(sql).run().changes).toBe(1)
+    }
+    await using store = await openStore({ dir: temp.path, schema: first })
+    const key = store.keys('drafts')[0] ?? ''
+    const damaged = expect.objectContaining({ code: 'STORE_DAMAGED', message: expect.stringContaining(`"drafts"`) })
+    expect(() => store.get('drafts', key)).toThrow(damaged)
+    expect(() => store.scan('drafts')).toThrow(damaged)
+    const read = (): unknown[] => [
+      store.get('drafts', key, { unchecked: true })?.meta,
+      ...store.scan('drafts', { bodies: false }),
+    ]
+    if (isBody) expect(read()).toEqual([{ n: 1 }, { key, meta: { n: 1 } }])
+    else expect(read).toThrow(damaged)
+    using look = inspectStore(temp.path, first)
+    expect(look.damagedKeys('drafts')).toEqual([key])
+    expect(look.damagedKeys('drafts', { unchecked: true })).toEqual(isBody ? [] : [key])
+    expect(store.get('messages', 'm')).toBeDefined()
+  },
+)
+
+test('tables of before have sums from the first start on', async () => {
+  using temp = tempDir()
+  await makeFirst(temp.path)
+  const path = join(temp.path, 'store.db')
+  {
+    using db = new DatabaseSync(path)
+    for (const name of ['drafts', 'messages'])
+      db.exec(`ALTER TABLE ${name} DROP COLUMN sum; ALTER TABLE ${name} DROP COLUMN body_sum`)
+  }
+  for (let round = 0; round < 2; round += 1) {
+    await using store = await openStore({ dir: temp.path, schema: first })
+    expect(store.scan('drafts')).toEqual([{ key: 'd', meta: { n: 1 }, body: Uint8Array.from(Buffer.from('body')) }])
+    expect(store.get('messages', 'm')).toEqual({ key: 'm', meta: { n: 2 } })
+  }
+  {
+    using db = new DatabaseSync(path)
+    db.exec(`UPDATE messages SET meta = '{"n":3}'`)
+  }
+  await using store = await openStore({ dir: temp.path, schema: first })
+  expect(() => store.get('messages', 'm')).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED' }))
 })

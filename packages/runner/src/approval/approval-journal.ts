@@ -9,10 +9,12 @@
  * ```
  *
  * - *Q1* A decision and the grant that follows from it are one transaction. An approval has one decision.
+ * - *Q2* A damaged record allows nothing, and is as if it were not there for all others: `doctor` names it.
  */
 import { decodePayload, encodePayload, isJson, type JsonValue, type RunRef } from '@greenroom/proto'
-import type { Operation, StoredRecord } from '@greenroom/store'
+import type { KeyRange, Operation, StoredRecord } from '@greenroom/store'
 import { briefly, type Patience, type PatientStore } from '../persistence.ts'
+import { unlessDamaged, type OnDamaged } from '../store-error.ts'
 import type { Approval, ApprovalDecided, ApprovalFilter, ApprovalRecord, Grant } from './approval.ts'
 
 /** The collections that a store needs to hold approvals. */
@@ -73,25 +75,26 @@ export class ApprovalJournal {
 
   /** Approvals, oldest first. */
   list({ runId, state }: ApprovalFilter): ApprovalRecord[] {
-    return this.#store
-      .scan('approval', runId === undefined ? {} : { prefix: `${runId}/` })
-      .flatMap((record) => this.#recordOf(record) ?? [])
+    return this.#each('approval', runId === undefined ? {} : { prefix: `${runId}/` }, (record) =>
+      this.#recordOf(record),
+    )
       .filter(({ decision }) => state === undefined || (decision === undefined) === (state === 'pending'))
       .toSorted((one, other) => one.createdAt - other.createdAt)
   }
 
   /** Those whose workers do not have their decision. */
-  unsettled(): Unsettled[] {
-    return this.#store.scan('unsettled').flatMap(({ key, meta: { address, incarnation } }) => {
+  unsettled(onDamaged: OnDamaged): Unsettled[] {
+    const read = ({ key, meta: { address, incarnation } }: StoredRecord): Unsettled | undefined => {
       const record = this.get(key)
-      if (record === undefined || typeof address !== 'string' || typeof incarnation !== 'string') return []
-      return [{ record, worker: { address, incarnation } }]
-    })
+      if (record === undefined || typeof address !== 'string' || typeof incarnation !== 'string') return undefined
+      return { record, worker: { address, incarnation } }
+    }
+    return this.#each('unsettled', {}, read, onDamaged)
   }
 
   /** All grants. */
   grants(): Grant[] {
-    return this.#store.scan('grant').flatMap(({ meta }) => (isGrant(meta) ? [meta] : []))
+    return this.#each('grant', {}, ({ meta }) => (isGrant(meta) ? meta : undefined))
   }
 
   /** Takes a grant back. */
@@ -103,7 +106,7 @@ export class ApprovalJournal {
 
   /** What forgets a run's approvals, and the grants for it alone. */
   forget(runId: string): Operation[] {
-    const approvals = this.#store.scan('approval', { prefix: `${runId}/`, bodies: false }).map(({ key }) => key)
+    const approvals = this.#store.keys('approval', { prefix: `${runId}/` })
     const grants = this.grants().filter(({ scope, of }) => scope === 'run' && of === runId)
     return [
       ...approvals.flatMap((key): Operation[] => {
@@ -112,6 +115,21 @@ export class ApprovalJournal {
       }),
       ...grants.map(({ id }): Operation => ({ delete: 'grant', key: id })),
     ]
+  }
+
+  /** Q2 */
+  #each<T>(
+    collection: string,
+    range: KeyRange,
+    read: (record: StoredRecord) => T | undefined,
+    onDamaged: OnDamaged = () => undefined,
+  ): T[] {
+    const one = (key: string): readonly T[] => {
+      const record = this.#store.get(collection, key)
+      const found = record && read(record)
+      return found === undefined ? [] : [found]
+    }
+    return this.#store.keys(collection, range).flatMap((key) => unlessDamaged(key, () => one(key), onDamaged))
   }
 
   #recordOf({ meta, body }: StoredRecord): ApprovalRecord | undefined {

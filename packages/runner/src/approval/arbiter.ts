@@ -118,7 +118,9 @@ export class Arbiter implements RunnerApprovals {
    * @param isLive - whether the attempt may go on; else what it asked is settled
    */
   recover(isLive: (approval: Approval) => boolean): void {
-    for (const { record, worker } of this.#parts.journal.unsettled()) {
+    const setAside = (id: string, error: unknown): void =>
+      this.#parts.warn('an approval is damaged, and stays without an answer', { id, error: String(error) })
+    for (const { record, worker } of this.#parts.journal.unsettled(setAside)) {
       const { decision, ...approval } = record
       const open = this.#begin(approval, worker)
       if (decision !== undefined) open.decision = Promise.resolve(record)

@@ -7,7 +7,7 @@ import type { BackupMark } from '../store.ts'
 import { backupId, readMark, storeId } from './backup-mark.ts'
 import { checkLog, countsCommits, createCommitCountSql } from './commit-count.ts'
 import { storeErrorOf } from './sqlite-error.ts'
-import { createTableSql, Table } from './table.ts'
+import { addSums, createTableSql, hasSums, Table } from './table.ts'
 
 function pragma(db: DatabaseSync, name: string): unknown {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
@@ -109,6 +109,7 @@ function migrationTransaction(db: DatabaseSync): MigrationTransaction {
 function migrate(db: DatabaseSync, version: number, schema: Schema): void {
   db.exec('BEGIN IMMEDIATE')
   db.exec(createCommitCountSql)
+  for (const name of tableNames(db)) if (!hasSums(db, name)) addSums(db, name)
   for (const name of schema.collections) db.exec(createTableSql(name))
   for (let from = Math.max(1, version); version > 0 && from < schema.version; from += 1) {
     const step = schema.migrations?.find((migration) => migration.from === from)
@@ -130,7 +131,10 @@ function isCurrent(db: DatabaseSync, version: number, schema: Schema): boolean {
   const there = new Set(tableNames(db))
   const isStore = pragma(db, 'application_id') === storeId
   return (
-    isStore && countsCommits(db) && version === schema.version && schema.collections.every((name) => there.has(name))
+    isStore &&
+    countsCommits(db) &&
+    version === schema.version &&
+    schema.collections.every((name) => there.has(name) && hasSums(db, name))
   )
 }
 

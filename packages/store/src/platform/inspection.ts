@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { StoreError } from '../error.ts'
 import type { Schema } from '../schema.ts'
-import type { BackupMark, ScanRange, StoredRecord } from '../store.ts'
+import type { BackupMark, GetOptions, ScanRange, StoredRecord } from '../store.ts'
 import { readMark } from './backup-mark.ts'
 import { checkLog, hasLog } from './commit-count.ts'
 import { probeOwner, type FolderOwner } from './data-dir.ts'
@@ -38,8 +38,8 @@ export interface Inspection extends Disposable {
   /** Bytes of pages that deleted records left, which new ones take first. */
   readonly reusableBytes: number
   /**
-   * What SQLite's own check finds wrong with pages and indexes, at most 20 lines; it reads all of the file. The content
-   * of a body it cannot know.
+   * What SQLite's own check finds wrong with pages and indexes, at most 20 lines; it reads all of the file. What is in a
+   * record it cannot know.
    */
   problems(): readonly string[]
   /**
@@ -47,7 +47,7 @@ export interface Inspection extends Disposable {
    *
    * @throws StoreError `STORE_DAMAGED`, `IO_FAILED`
    */
-  get(collection: string, key: string): StoredRecord | undefined
+  get(collection: string, key: string, options?: GetOptions): StoredRecord | undefined
   /**
    * The records of a range; none of a collection that is not there.
    *
@@ -55,12 +55,11 @@ export interface Inspection extends Disposable {
    */
   scan(collection: string, range: ScanRange): readonly StoredRecord[]
   /**
-   * The keys of a collection's records that are not as they were written, as far as their facts tell: all are looked at,
-   * without their bodies.
+   * The keys of a collection's records that are not as they were written: all are looked at, one after the other.
    *
    * @throws StoreError `STORE_DAMAGED` when not even their pages can be read, `IO_FAILED`
    */
-  unreadableKeys(collection: string): readonly string[]
+  damagedKeys(collection: string, options?: GetOptions): readonly string[]
   /**
    * How many records a collection has.
    *
@@ -91,16 +90,16 @@ class DatabaseInspection implements Inspection {
     return problemsOf(this.#db)
   }
 
-  get(collection: string, key: string): StoredRecord | undefined {
-    return this.#read(collection, (table) => table?.get(key))
+  get(collection: string, key: string, options?: GetOptions): StoredRecord | undefined {
+    return this.#read(collection, (table) => table?.get(key, options))
   }
 
   scan(collection: string, range: ScanRange): readonly StoredRecord[] {
     return this.#read(collection, (table) => table?.scan(range) ?? [])
   }
 
-  unreadableKeys(collection: string): readonly string[] {
-    return this.#read(collection, (table) => [...(table?.unreadableKeys() ?? [])])
+  damagedKeys(collection: string, options?: GetOptions): readonly string[] {
+    return this.#read(collection, (table) => [...(table?.damagedKeys(options) ?? [])])
   }
 
   count(collection: string): number {

@@ -5,6 +5,7 @@ import { checkKey, encodeBatch, type Names } from '../operation.ts'
 import type {
   BackupMark,
   CommitOptions,
+  GetOptions,
   KeyRange,
   Operation,
   ScanRange,
@@ -70,9 +71,9 @@ export class SqliteStore implements Store {
     return this.#queue.add(encoded)
   }
 
-  get(collection: string, key: string): StoredRecord | undefined {
+  get(collection: string, key: string, options?: GetOptions): StoredRecord | undefined {
     checkKey(key)
-    return this.#read(collection, (table) => table.get(key))
+    return this.#read(collection, (table) => table.get(key, options))
   }
 
   scan(collection: string, range: ScanRange = {}): StoredRecord[] {
