@@ -20,7 +20,6 @@ import { outputOf, pruneOutputs } from './platform/detached-output.ts'
 import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
 import { withDeadline } from './session-deadline.ts'
-import { fromStore } from './store-error.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 /**
@@ -28,7 +27,7 @@ import { StoreSessions } from './store-sessions.ts'
  *
  * @param config - the runner's
  * @param home - where it lives
- * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`, `CONNECT_FAILED`, what attaching rejects with
+ * @throws GreenroomError `CONNECT_FAILED`, `MISSING_FEATURE`, what the store throws and attaching rejects with
  */
 export async function assemble(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
@@ -138,15 +137,10 @@ function obstacleToDetaching({ bus: choice, dataDir, launcher }: Config, bus: Bu
 
 /** Who the runner is, once its journal knows that it lives, and on what. */
 async function beginLife(journal: Journal, { restoredFrom }: Store, { random, logger }: Config): Promise<string> {
-  try {
-    const id = await journal.identity(random.id())
-    const open = await journal.restored(restoredFrom)
-    if (open !== undefined)
-      logger.warn('restored from a backup: runs that were open in it are not done again', { open })
-    return id
-  } catch (error) {
-    throw fromStore(error)
-  }
+  const id = await journal.identity(random.id())
+  const open = await journal.restored(restoredFrom)
+  if (open !== undefined) logger.warn('restored from a backup: runs that were open in it are not done again', { open })
+  return id
 }
 
 /** What is in memory is on no disk, and there is nothing to restore it to. */

@@ -2,7 +2,7 @@
 import type { BackupReceipt } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
 import { assemble } from './assembly.ts'
-import { checkOptions } from './config.ts'
+import { checkOptions, type Config } from './config.ts'
 import { LiveRunner } from './live-runner.ts'
 import type { InputOf, OutputOf } from './entry.ts'
 import { openHome } from './home.ts'
@@ -13,6 +13,7 @@ import { type AnyScheduler, type Scheduler, type SchedulerOptions } from './sche
 import type { AttachOptions, Run, RunSpec, RunStatus, StartOptions, TypedRunSpec } from './run.ts'
 import { Retention } from './retention.ts'
 import type { SessionStore } from './session-store.ts'
+import { fromStore } from './store-error.ts'
 
 /** Counters since the runner was created. */
 export interface RunnerStats {
@@ -204,7 +205,14 @@ export function createRunner<
   const R extends Roles<Executors> = Roles<Executors>,
 >(options: RunnerOptions<Executors, R>): Promise<Runner<Executors, R>>
 export async function createRunner(options: RunnerOptions): Promise<Runner> {
-  const config = checkOptions(options)
+  try {
+    return await open(checkOptions(options))
+  } catch (error) {
+    throw fromStore(error)
+  }
+}
+
+async function open(config: Config): Promise<Runner> {
   using _alive = keepAlive()
   await using opening = new AsyncDisposableStack()
   const home = opening.use(await openHome(config))
