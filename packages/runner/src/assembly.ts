@@ -1,5 +1,13 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type Bus, type BusAddress, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
+import {
+  codeOf,
+  GreenroomError,
+  type Bus,
+  type BusAddress,
+  type Peer,
+  type PeerState,
+  type RunRef,
+} from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { Arbiter } from './approval/index.ts'
@@ -215,7 +223,9 @@ async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: Abo
     return await attach(late.signal)
   } catch (cause) {
     if (!late.signal.aborted || !(cause instanceof Error)) throw cause
-    throw new GreenroomError('CONNECT_FAILED', `not attached for ${partitionGraceMs} ms: ${cause.message}`, { cause })
+    const last = codeOf(cause.cause) === undefined || !(cause.cause instanceof Error) ? cause : cause.cause
+    const todo = 'does a broker run there (greenroom broker), and is bus.url right?'
+    throw new GreenroomError('CONNECT_FAILED', `${last.message}; tried for ${partitionGraceMs} ms: ${todo}`, { cause })
   } finally {
     timer.cancel()
   }

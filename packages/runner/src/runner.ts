@@ -1,5 +1,5 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
-import type { BackupReceipt } from '@greenroom/proto'
+import { codeOf, GreenroomError, type BackupReceipt } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
 import { assemble } from './assembly.ts'
 import { checkOptions, type Config } from './config.ts'
@@ -208,8 +208,15 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
   try {
     return await open(checkOptions(options))
   } catch (error) {
-    throw fromStore(error)
+    throw withTodo(fromStore(error))
   }
+}
+
+/** The same error; of a folder that is in use, with what to do. */
+function withTodo(error: unknown): unknown {
+  if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) return error
+  const message = `${error.message} Stop it, or give this runner another dataDir.`
+  return new GreenroomError('DATA_DIR_IN_USE', message, { cause: error })
 }
 
 async function open(config: Config): Promise<Runner> {
