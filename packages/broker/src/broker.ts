@@ -144,11 +144,7 @@ class RunningBroker implements Broker {
 async function storeOf({ dir, store, thread, synchronous }: ResolvedOptions): Promise<Store> {
   if (store !== undefined) return store
   if (dir === null) return createMemoryStore({ schema: brokerSchema, defer: inNextTurn })
-  try {
-    return await openStore({ dir, schema: brokerSchema, thread, synchronous })
-  } catch (error) {
-    throw fromStore(error)
-  }
+  return openStore({ dir, schema: brokerSchema, thread, synchronous })
 }
 
 /** A broker whose store is no more ends too: its clients find the next one. */
@@ -222,12 +218,19 @@ async function assemble(options: ResolvedOptions, store: Store, closeStore: () =
  */
 export async function createBroker(options: BrokerOptions = {}): Promise<Broker> {
   const resolved = resolveOptions(options)
-  const store = await storeOf(resolved)
+  try {
+    return await start(resolved, await storeOf(resolved))
+  } catch (error) {
+    throw fromStore(error)
+  }
+}
+
+async function start(options: ResolvedOptions, store: Store): Promise<Broker> {
   const closeStore = async (): Promise<void> => {
     if (options.store === undefined) await store.close()
   }
   try {
-    return await assemble(resolved, store, closeStore)
+    return await assemble(options, store, closeStore)
   } catch (error) {
     await closeStore()
     throw error

@@ -4,11 +4,12 @@ import { GreenroomError } from '@greenroom/proto'
 /**
  * The error of a call that its signal stopped.
  *
- * @param signal - it has aborted; its reason becomes the cause
+ * @param signal - it has aborted
  * @param what - what was waited for, for people
+ * @param cause - what went wrong before. = the signal's reason
  */
-export function aborted(signal: AbortSignal, what: string): GreenroomError {
-  return new GreenroomError('ABORTED', `${what}: stopped by its caller`, { cause: signal.reason })
+export function aborted(signal: AbortSignal, what: string, cause: unknown = signal.reason): GreenroomError {
+  return new GreenroomError('ABORTED', `${what}: stopped by its caller`, { cause })
 }
 
 /**

@@ -119,7 +119,7 @@ export class ClientPeer implements Peer {
       await this.#ready.promise
     } catch (error) {
       if (this.#own.signal?.aborted !== true) throw error
-      throw aborted(this.#own.signal, this.#lastFailure?.message ?? 'attach')
+      throw aborted(this.#own.signal, this.#lastFailure?.message ?? 'attach', this.#lastFailure)
     } finally {
       this.#forgetSignal()
     }

@@ -66,7 +66,7 @@ export interface ConnectedBus extends Bus {
 /**
  * A bus at a broker, over WebSocket. Nothing is connected before the first `attach`; each `attach` is one connection,
  * which comes back by itself for ever (PROTOCOL.md §6). The first attach, too, waits until the broker is there or its
- * signal aborts (`ABORTED`, whose message says what went wrong last).
+ * signal aborts (`ABORTED`, whose cause is what went wrong last, where something did).
  *
  * @param options - where the broker is, and the token for it
  * @throws GreenroomError `BAD_OPTIONS` when the url is none of these

@@ -145,7 +145,12 @@ export class Connection implements SocketEvents {
     if (this.#phase === 'over') return
     const final = finalCodes.get(code)
     if (final === undefined) this.#lose(`closed with ${code}${reason === '' ? '' : `: ${reason}`}`)
-    else this.#over({ kind: 'final', end: { code: final, message: reason } })
+    else this.#over({ kind: 'final', end: { code: final, message: code === 401 ? this.#wrongToken : reason } })
+  }
+
+  /** An HTTP status says nothing that helps. */
+  get #wrongToken(): string {
+    return `${this.#options.url} does not know this token: give the one that its broker was started with (greenroom broker --token-file)`
   }
 
   async #open(): Promise<void> {

@@ -174,8 +174,12 @@ describe('the handshake', () => {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const address = server.address()
-    await using bus = connect({ url: `ws://127.0.0.1:${typeof address === 'object' ? address?.port : 0}` })
-    await expect(bus.attach(own)).rejects.toThrow(failure('UNAUTHORIZED'))
+    const url = `ws://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+    await using bus = connect({ url })
+    await expect(bus.attach(own)).rejects.toMatchObject({
+      code: 'UNAUTHORIZED',
+      message: `${url} does not know this token: give the one that its broker was started with (greenroom broker --token-file)`,
+    })
     expect(upgrades).toBe(1)
     server.close()
   })

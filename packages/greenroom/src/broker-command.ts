@@ -6,7 +6,7 @@
  */
 import { resolve } from 'node:path'
 import { createBroker, type Broker, type BrokerLogger, type BrokerOptions } from '@greenroom/broker'
-import { GreenroomError } from '@greenroom/proto'
+import { codeOf, GreenroomError } from '@greenroom/proto'
 import { inFlags } from './flag-words.ts'
 import { parseListenAddress } from './listen-address.ts'
 import { readCertificate, type Certificate } from './platform/certificate.ts'
@@ -59,8 +59,10 @@ export async function runBroker(command: BrokerCommand): Promise<void> {
 async function start(options: BrokerOptions): Promise<Broker> {
   try {
     return await createBroker(options)
-  } catch (error) {
-    throw inFlags(error)
+  } catch (cause) {
+    const error = inFlags(cause)
+    if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) throw error
+    throw new GreenroomError('DATA_DIR_IN_USE', `${error.message} Stop it, or give this one another folder.`, { cause })
   }
 }
 

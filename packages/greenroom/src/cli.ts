@@ -1,6 +1,5 @@
-#!/usr/bin/env node
 /**
- * The `greenroom` command.
+ * The `greenroom` command, behind `bin`.
  *
  * Exit code: 0 when it did what it was asked to, 2 for bad arguments, 1 for everything else that went wrong; either is
  * explained in one line on standard error. `doctor` also ends with 1 when something is broken; its findings are its output.
@@ -19,6 +18,7 @@ import {
 import { examine, type DoctorCommand } from './doctor-command.ts'
 import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
+import { checkNeeded, Needed } from './needed-option.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
 import { readVersion } from './platform/version.ts'
 
@@ -27,8 +27,8 @@ function program(): Command {
     .description('AI sub-agents as isolated, warm, supervised processes over a durable bus.')
     .version(readVersion())
     .configureOutput({ writeErr: () => {} })
-    .showSuggestionAfterError(false)
     .exitOverride()
+    .hook('preAction', (_, command) => checkNeeded(command))
     .allowExcessArguments()
     .action(() => {
       const [name] = greenroom.args
@@ -40,9 +40,9 @@ function program(): Command {
     .command('broker')
     .allowExcessArguments(false)
     .description('Runs a broker until SIGTERM: the first drains it, another one closes it at once.')
-    .requiredOption('--data <dir>', 'the data folder; only one live broker may have it')
-    .requiredOption('--listen <address>', 'HOST:PORT (port 0: any that is free), [IPv6]:PORT or unix:PATH')
-    .requiredOption('--token-file <file>', 'holds the bearer token that clients show; closed to other users')
+    .addOption(new Needed('--data <dir>', 'the data folder; only one live broker may have it'))
+    .addOption(new Needed('--listen <address>', 'HOST:PORT (port 0: any that is free), [IPv6]:PORT or unix:PATH'))
+    .addOption(new Needed('--token-file <file>', 'holds the bearer token that clients show; closed to other users'))
     .option('--operator-token-file <file>', 'holds another one, for operators: see mailboxes and dead-letters')
     .option('--cert <file>', 'certificate as PEM: serve wss')
     .option('--key <file>', 'its key as PEM; closed to other users')
@@ -55,8 +55,8 @@ function program(): Command {
     .description(
       'Forgets the runs of a data folder that ended long ago; transcripts of named sessions stay. No runner may have the folder: one that has it forgets them by itself (retentionMs).',
     )
-    .requiredOption('--data <dir>', "a runner's data folder")
-    .requiredOption('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d')
+    .addOption(new Needed('--data <dir>', "a runner's data folder"))
+    .addOption(new Needed('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d'))
     .option('--json', 'write JSON in place of text')
     .action((options: GcCommand) => runGc(options))
   addMailboxes(greenroom)
@@ -101,24 +101,23 @@ function addCare(greenroom: Command): void {
     .description(
       "Backs up a broker that runs, a runner's data folder, or the data folder of a broker that does not run. A runner that has its folder in use is asked by it, but not one with a broker elsewhere (its program calls runner.backup).",
     )
-    .requiredOption(
-      '--to <file>',
-      'where to; with --url an absolute path on the machine of the broker, which writes it',
+    .addOption(
+      new Needed('--to <file>', 'where to; with --url an absolute path on the machine of the broker, which writes it'),
     )
     .action((command: BackupCommand) => makeBackup(command))
   greenroom
     .command('restore')
     .allowExcessArguments(false)
     .description('Makes a data folder of a backup: all of it, or none.')
-    .requiredOption('--from <file>', 'what greenroom backup wrote')
-    .requiredOption('--data <dir>', 'a folder that is empty or not there')
+    .addOption(new Needed('--from <file>', 'what greenroom backup wrote'))
+    .addOption(new Needed('--data <dir>', 'a folder that is empty or not there'))
     .option('--json', 'write one document of JSON')
     .action((command: RestoreCommand) => restore(command))
   greenroom
     .command('doctor')
     .allowExcessArguments(false)
     .description('Examines a data folder, in use or not, and changes nothing; ends with 1 when something is broken.')
-    .requiredOption('--data <dir>', 'the data folder')
+    .addOption(new Needed('--data <dir>', 'the data folder'))
     .option('--json', 'write one document of JSON')
     .action((command: DoctorCommand) => examine(command))
 }

@@ -2,10 +2,11 @@
  * How an operator's command reaches a broker: a running one over its address, a stopped one by its data folder, that of a
  * running runner by what it left there for whoever may read it.
  */
-import { createBroker, type Broker } from '@greenroom/broker'
+import { brokerSchema, createBroker, type Broker } from '@greenroom/broker'
 import { connectOperator } from '@greenroom/bus'
 import { codeOf, GreenroomError, type Operator } from '@greenroom/proto'
 import { findOperatorDoor, hasJournal } from '@greenroom/runner'
+import { inspectStore } from '@greenroom/store'
 import type { Command } from 'commander'
 import { inFlags } from './flag-words.ts'
 import { hasStore } from './platform/data-folder.ts'
@@ -56,7 +57,12 @@ export async function asOperator<T>(access: OperatorAccess, work: (operator: Ope
  * @throws GreenroomError `BAD_OPTIONS` when the flags do not go together, or there is no data
  */
 export function folderOf({ url, data, tokenFile, ca }: OperatorAccess): string | undefined {
-  if ((url === undefined) === (data === undefined))
+  if (url !== undefined && data !== undefined)
+    throw new GreenroomError(
+      'BAD_OPTIONS',
+      '--url and --data exclude each other: --url is a broker that runs, --data the folder of one that does not, or of a runner',
+    )
+  if (url === undefined && data === undefined)
     throw new GreenroomError('BAD_OPTIONS', 'which broker? Give --url with --token-file, or --data')
   if (data === undefined) return undefined
   if (tokenFile !== undefined || ca !== undefined)
@@ -90,13 +96,18 @@ async function overAddress<T>(
 function notConnected(error: unknown, url: string): unknown {
   const code = codeOf(error)
   if (code === 'UNAUTHORIZED')
-    return new GreenroomError(code, `--token-file: ${url} does not know this token`, { cause: error })
+    return new GreenroomError(
+      code,
+      `--token-file: ${url} does not know this token: give the one of greenroom broker --operator-token-file`,
+      { cause: error },
+    )
   if (code === 'BAD_OPTIONS' && error instanceof Error)
     return new GreenroomError(code, `--url: ${error.message}`, { cause: error })
   return error
 }
 
 async function onFolder<T>(data: string, work: (operator: Operator) => Promise<T>): Promise<T> {
+  checkBroker(data)
   let broker: Broker
   try {
     broker = await createBroker({ dir: data })
@@ -107,6 +118,22 @@ async function onFolder<T>(data: string, work: (operator: Operator) => Promise<T
     return await work(broker.operator)
   } finally {
     await broker.close()
+  }
+}
+
+/** A broker makes what it misses: it must not do so in the journal of a runner whose own is elsewhere. */
+function checkBroker(data: string): void {
+  if (hasBroker(data)) return
+  const text = `--data: there is no broker's data in ${data}: its runner has a broker elsewhere. Ask that one by --url.`
+  throw new GreenroomError('BAD_OPTIONS', text)
+}
+
+function hasBroker(data: string): boolean {
+  try {
+    using inspection = inspectStore(data, brokerSchema)
+    return brokerSchema.collections.some((name) => inspection.collections.includes(name))
+  } catch (error) {
+    throw inFlags(error)
   }
 }
 

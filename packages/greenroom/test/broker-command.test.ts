@@ -164,7 +164,7 @@ describe('what keeps it from starting is one line', () => {
     const { code, line } = await failure(broker(at, '--listen', '127.0.0.1:0'))
     expect(code).toBe(1)
     expect(line).toContain(String(first.process.pid))
-    expect(line).toContain('--data: ')
+    expect(line).toMatch(/--data: .*\. Stop it, or give this one another folder\.$/)
   })
 
   test('an address in use: exit code 1', async () => {

@@ -121,7 +121,12 @@ describe('what is refused, in one line that names the flag', () => {
     ['a path that is not absolute', 2, /must be absolute/, () => ['backup', ...access, '--to', 'backup.db']],
     ['a path in the data', 2, /inside the data folder/, () => ['backup', ...access, '--to', join(at.data, 'b.db')]],
     ['a file that is no backup', 2, /is no backup: it is not replaced/, () => ['backup', ...access, '--to', at.token]],
-    ['no folder for it', 1, /no such file/i, () => ['backup', ...access, '--to', join(folder.path, 'no', 'b.db')]],
+    [
+      'no folder for it',
+      2,
+      /^There is no folder \S+no for/,
+      () => ['backup', ...access, '--to', join(folder.path, 'no', 'b.db')],
+    ],
     [
       'a token of a client',
       1,
@@ -312,16 +317,23 @@ test(
       1,
       expect.stringMatching(new RegExp(`^${belongs}Stop it, or let it do it: runner.backup.path..$`)),
     ])
-    expect(await refusal('mailboxes', '--data', at('data'))).toEqual([
-      1,
-      expect.stringMatching(new RegExp(`^${belongs}Ask its broker by --url.$`)),
-    ])
+    const elsewhere = `--data: there is no broker's data in ${at('data')}: its runner has a broker elsewhere. Ask that one by --url.`
+    expect(await refusal('mailboxes', '--data', at('data'))).toEqual([2, elsewhere])
     expect(await refusal('backup', '--data', at('bus'), '--to', at('b.db'))).toEqual([
       1,
       expect.stringMatching(new RegExp(`^${belongs}Ask it by --url.$`)),
     ])
     expect(existsSync(at('b.db'))).toBe(false)
     await runner.close()
+    // Stopped as well: a broker would add its own to the journal.
+    const before = contents(at('data'))
+    expect(await refusal('mailboxes', '--data', at('data'))).toEqual([2, elsewhere])
+    expect(await refusal('dead-letters', 'list', '--data', at('data'))).toEqual([2, elsewhere])
+    expect(contents(at('data'))).toEqual(before)
+    expect(await refusal('backup', '--data', at('data'), '--to', at('no/b.db'))).toEqual([
+      2,
+      `--to: There is no folder ${at('no')} for the backup.`,
+    ])
     expect((await greenroom('backup', '--data', at('data'), '--to', at('b.db'))).code).toBe(0)
     await bus.close()
   },

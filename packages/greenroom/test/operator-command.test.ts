@@ -1,5 +1,5 @@
 /** `greenroom mailboxes` and `greenroom dead-letters`: the real command against a real broker, running and stopped. */
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connectBus } from '@greenroom/bus'
@@ -226,12 +226,22 @@ test(
 
 describe('what is wrong is one line, and the flag is named', () => {
   const none = join(folder.path, 'none')
+  const loop = join(folder.path, 'loop')
+  symlinkSync(loop, loop)
   test.each<[what: string, code: number, said: RegExp, words: readonly string[]]>([
     ['no broker', 2, /^which broker\? Give --url with --token-file, or --data$/, ['mailboxes']],
-    ['two brokers', 2, /^which broker\?/, ['mailboxes', '--data', at.data, ...access]],
+    [
+      'two brokers',
+      2,
+      /^--url and --data exclude each other: --url is a broker that runs, --data /,
+      ['mailboxes', '--data', at.data, ...access],
+    ],
     ['no token', 2, /^--url goes together with --token-file$/, ['mailboxes', '--url', url]],
     ['a token for a folder', 2, /^--token-file and --ca go with --url/, ['mailboxes', '--data', none, '--ca', cli]],
     ['no data', 2, /^--data: there is no broker's data in /, ['mailboxes', '--data', none]],
+    ['data that nobody can see', 1, /^--data: .*ELOOP.*loop/, ['mailboxes', '--data', loop]],
+    ['a misspelt flag', 2, /^unknown option '--ulr' \(Did you mean --url\?\)$/, ['mailboxes', '--ulr', url]],
+    ['one that is needed', 2, /^unknown option '--dtaa' \(Did you mean --data\?\)$/, ['doctor', '--dtaa', none]],
     [
       'no address',
       2,

@@ -1,5 +1,13 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type Bus, type BusAddress, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
+import {
+  codeOf,
+  GreenroomError,
+  type Bus,
+  type BusAddress,
+  type Peer,
+  type PeerState,
+  type RunRef,
+} from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { Arbiter } from './approval/index.ts'
@@ -20,7 +28,6 @@ import { outputOf, pruneOutputs } from './platform/detached-output.ts'
 import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
 import { withDeadline } from './session-deadline.ts'
-import { fromStore } from './store-error.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 /**
@@ -28,7 +35,7 @@ import { StoreSessions } from './store-sessions.ts'
  *
  * @param config - the runner's
  * @param home - where it lives
- * @throws GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN`, `CONNECT_FAILED`, what attaching rejects with
+ * @throws GreenroomError `CONNECT_FAILED`, `MISSING_FEATURE`, what the store throws and attaching rejects with
  */
 export async function assemble(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
@@ -138,15 +145,10 @@ function obstacleToDetaching({ bus: choice, dataDir, launcher }: Config, bus: Bu
 
 /** Who the runner is, once its journal knows that it lives, and on what. */
 async function beginLife(journal: Journal, { restoredFrom }: Store, { random, logger }: Config): Promise<string> {
-  try {
-    const id = await journal.identity(random.id())
-    const open = await journal.restored(restoredFrom)
-    if (open !== undefined)
-      logger.warn('restored from a backup: runs that were open in it are not done again', { open })
-    return id
-  } catch (error) {
-    throw fromStore(error)
-  }
+  const id = await journal.identity(random.id())
+  const open = await journal.restored(restoredFrom)
+  if (open !== undefined) logger.warn('restored from a backup: runs that were open in it are not done again', { open })
+  return id
 }
 
 /** What is in memory is on no disk, and there is nothing to restore it to. */
@@ -221,7 +223,9 @@ async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: Abo
     return await attach(late.signal)
   } catch (cause) {
     if (!late.signal.aborted || !(cause instanceof Error)) throw cause
-    throw new GreenroomError('CONNECT_FAILED', `not attached for ${partitionGraceMs} ms: ${cause.message}`, { cause })
+    const last = codeOf(cause.cause) === undefined || !(cause.cause instanceof Error) ? cause : cause.cause
+    const todo = 'does a broker run there (greenroom broker), and is bus.url right?'
+    throw new GreenroomError('CONNECT_FAILED', `${last.message}; tried for ${partitionGraceMs} ms: ${todo}`, { cause })
   } finally {
     timer.cancel()
   }

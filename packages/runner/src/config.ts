@@ -108,8 +108,15 @@ function check<T>(field: string, value: T, ok: (value: NonNullable<T>) => boolea
   return value
 }
 
-/** What is misspelt, or of a later version, would be trusted in vain if nobody said so. */
-function checkNames(field: string, given: object, known: object): void {
+/**
+ * What is misspelt, or of a later version, would be trusted in vain if nobody said so.
+ *
+ * @param field - what was given, for people
+ * @param given - what its names are checked of
+ * @param known - has the names that there are
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkNames(field: string, given: object, known: object): void {
   const name = Object.keys(given).find((key) => !Object.hasOwn(known, key))
   if (name !== undefined) throw bad(`${field}: "${name}"`, `one of ${Object.keys(known).join(', ')}`)
 }

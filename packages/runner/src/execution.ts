@@ -83,6 +83,7 @@ export class Execution implements Run {
     this.#attempts = earlier?.attempts.length ?? 0
     const left = earlier === undefined ? undefined : leftDetached(earlier)
     this.#isTakingOver = left !== undefined && earlier?.isRestored !== true
+    if (this.#isTakingOver) this.#phase = 'running'
     this.#isDetached = this.#spec.detached ?? around.config.roles.get(this.#spec.role)?.detached ?? this.#isTakingOver
     // Of a detached one more may come.
     this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, left === undefined ? undefined : -1))

@@ -9,7 +9,6 @@ import { isBus, type Config } from './config.ts'
 import { openOperatorDoor } from './platform/operator-door.ts'
 import { privateSocket } from './platform/private-socket.ts'
 import { runnerSchema } from './runner-schema.ts'
-import { fromStore } from './store-error.ts'
 
 /** A runner's bus and database. */
 export interface Home extends AsyncDisposable {
@@ -26,7 +25,7 @@ const leastPingMs = 50
  * Opens what a runner needs, or nothing of it.
  *
  * @param config - the runner's
- * @throws GreenroomError `DATA_DIR_IN_USE`, `SCHEMA_TOO_NEW`, `STORE_DAMAGED`, `CONNECT_FAILED`
+ * @throws what the store and the broker throw
  */
 export async function openHome(config: Config): Promise<Home> {
   await using opening = new AsyncDisposableStack()
@@ -73,10 +72,5 @@ function home(stack: AsyncDisposableStack, parts: Omit<Home, typeof Symbol.async
 
 async function open({ dataDir, openStore: openOwn }: Config, schema: Schema): Promise<Store> {
   if (openOwn !== undefined) return openOwn(schema)
-  if (dataDir === null) return createMemoryStore({ schema })
-  try {
-    return await openStore({ dir: dataDir, schema })
-  } catch (error) {
-    throw fromStore(error)
-  }
+  return dataDir === null ? createMemoryStore({ schema }) : openStore({ dir: dataDir, schema })
 }

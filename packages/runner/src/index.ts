@@ -45,6 +45,7 @@ export type {
   AdmissionOptions,
   BusChoice,
   ExecutorNames,
+  NoRoleOption,
   OnlyRoleOptions,
   RoleOptions,
   Roles,

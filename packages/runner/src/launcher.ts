@@ -68,6 +68,11 @@ export interface Launcher {
   /** Whether it does as {@link LaunchSpec.output} says: without that, runs that are to be detached are refused. = false */
   readonly canDetach?: boolean
   /**
+   * Whether its workers see this machine's files under the same paths: then a run whose workspace is no folder here is
+   * refused (`BAD_OPTIONS`) before anything is started. = false
+   */
+  readonly sharesFiles?: boolean
+  /**
    * Whether a worker that an earlier life of the runner started has ended, with all that it started. Asked again and again
    * for some seconds. By default its process is looked for on this machine; of one without a process id nobody knows.
    *

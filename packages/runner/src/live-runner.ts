@@ -9,7 +9,7 @@ import {
   type JsonValue,
 } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
-import { checkScheduler } from './config.ts'
+import { checkNames, checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Surroundings } from './execution-parts.ts'
 import { Execution } from './execution.ts'
@@ -98,8 +98,10 @@ export class LiveRunner implements Runner {
     return scheduler
   }
 
-  async start(spec: TypedRunSpec<string, JsonValue | undefined>, { idempotencyKey }: StartOptions = {}): Promise<Run> {
+  async start(spec: TypedRunSpec<string, JsonValue | undefined>, options: StartOptions = {}): Promise<Run> {
     this.#checkOpen()
+    checkNames('options', options, { idempotencyKey: true })
+    const { idempotencyKey } = options
     if (idempotencyKey === undefined) return durable(this.#start(spec))
     if (typeof idempotencyKey !== 'string' || idempotencyKey === '')
       throw new GreenroomError('BAD_OPTIONS', 'idempotencyKey must be a text')
@@ -118,7 +120,9 @@ export class LiveRunner implements Runner {
     return starting?.recorded ?? this.attach(known.runId)
   }
 
-  async attach(runId: string, { after }: AttachOptions = {}): Promise<Run> {
+  async attach(runId: string, options: AttachOptions = {}): Promise<Run> {
+    checkNames('options', options, { after: true })
+    const { after } = options
     checkAfter(after)
     try {
       return await this.#find(runId, after)

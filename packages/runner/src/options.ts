@@ -82,7 +82,15 @@ export type Roles<Executors> = Readonly<Record<string, RoleOptions<ExecutorNames
 
 /** Refuses what is no option of a role, which a type parameter would let through. */
 export type OnlyRoleOptions<R> = {
-  readonly [Role in keyof R]: { readonly [Option in Exclude<keyof R[Role], keyof RoleOptions>]: never }
+  readonly [Role in keyof R]: {
+    readonly [Option in Exclude<keyof R[Role], keyof RoleOptions>]: NoRoleOption<Option>
+  }
+}
+
+/** What is asked for where a role has an option that there is not: its name is the compiler's message. */
+export interface NoRoleOption<Option> {
+  /** The name that no option of a role has. */
+  readonly 'no option of a role': Option
 }
 
 /** A secret's value, or where to get it when a worker is started. */

@@ -15,7 +15,7 @@ import {
   type Run as Assignment,
 } from '@greenroom/proto'
 import type { Ticket } from './admission.ts'
-import type { Config } from './config.ts'
+import { checkNames, type Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
 import { checkLimits, limitsOfSession, resolveLimits } from './limits.ts'
@@ -23,7 +23,7 @@ import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
 import { checkSessionId, type SessionEntry, type SessionStore } from './session-store.ts'
-import { workerEnvironment, workingDirectory } from './platform/surroundings.ts'
+import { isFolder, workerEnvironment, workingDirectory } from './platform/surroundings.ts'
 import { resolve } from 'node:path'
 
 /** Whoever stands at a breakpoint is given time: there is no bound on it. */
@@ -34,6 +34,21 @@ const patient: { readonly [Limit in keyof Limits as Limit extends `${string}Ms` 
   noProgressMs: null,
   toolMs: null,
   totalMs: null,
+}
+
+const orderFields: Readonly<Record<keyof PlanRequest['spec'], true>> = {
+  role: true,
+  task: true,
+  session: true,
+  messages: true,
+  input: true,
+  workspace: true,
+  model: true,
+  delayMs: true,
+  priority: true,
+  limits: true,
+  detached: true,
+  signal: true,
 }
 
 /** A planned run. */
@@ -79,9 +94,12 @@ export interface PlanRequest {
  */
 export async function planRun(request: PlanRequest): Promise<Plan> {
   const { runId, session, spec, config, startedAt } = request
+  // An earlier life may have recorded more than it was given.
+  if (!request.isResumed) checkNames('run', spec, orderFields)
   const role = roleOf(request)
   checkSpec(request)
   const detached = detachedOf(request, role)
+  const workspace = await workspaceOf(request, role)
   const known = await request.sessions.get(session)
   const earlier = await request.sessions.messages(session)
   const said = [...earlier, ...(spec.messages ?? [])]
@@ -94,7 +112,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const model = spec.model ?? role.model
   const what = {
     task,
-    workspace: resolve(workingDirectory(), spec.workspace ?? role.workspace ?? '.'),
+    workspace,
     ...(spec.input === undefined ? {} : { input: spec.input }),
     ...(model === undefined ? {} : { model }),
   }
@@ -186,6 +204,13 @@ function needOf(
     ...named('env', workerEnvironment([...config.env, ...env], config.dataDir)),
   }
   return { role: name, executor: role.executor, secrets, env, detached, fixed }
+}
+
+/** @throws GreenroomError `BAD_OPTIONS` when its worker would not find it */
+async function workspaceOf({ spec, config }: PlanRequest, role: RoleOptions): Promise<string> {
+  const workspace = resolve(workingDirectory(), spec.workspace ?? role.workspace ?? '.')
+  if (config.launcher.sharesFiles !== true || (await isFolder(workspace))) return workspace
+  throw new GreenroomError('BAD_OPTIONS', `workspace must be a folder that is there: ${workspace} is none`)
 }
 
 /** @throws GreenroomError `BAD_OPTIONS`, `MISSING_FEATURE` */

@@ -14,7 +14,7 @@ export interface RunSpec<Role extends string = string> {
   readonly session?: string
   /** Added to the session before this run. */
   readonly messages?: readonly Message[]
-  /** = the role's */
+  /** A folder that is there. = the role's */
   readonly workspace?: string
   /** = the role's */
   readonly model?: string
@@ -73,7 +73,8 @@ export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
 export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
 /**
- * Where a run stands: `planning` (nothing is started), `delayed` (until its time comes, or before it is tried again),
+ * Where a run stands: `planning` (nothing is started; of one that an earlier life left: it is found out how far it came),
+ * `delayed` (until its time comes, or before it is tried again),
  * `queued` (as many as may execute do, or as many processes as may are there), `starting` (it has a worker, which comes
  * up), `running` (accepted), `cancelling`, `ending`
  * (its outcome is being stored), `ended`.

@@ -1,8 +1,8 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
-import type { BackupReceipt } from '@greenroom/proto'
+import { codeOf, GreenroomError, type BackupReceipt } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
 import { assemble } from './assembly.ts'
-import { checkOptions } from './config.ts'
+import { checkOptions, type Config } from './config.ts'
 import { LiveRunner } from './live-runner.ts'
 import type { InputOf, OutputOf } from './entry.ts'
 import { openHome } from './home.ts'
@@ -13,6 +13,7 @@ import { type AnyScheduler, type Scheduler, type SchedulerOptions } from './sche
 import type { AttachOptions, Run, RunSpec, RunStatus, StartOptions, TypedRunSpec } from './run.ts'
 import { Retention } from './retention.ts'
 import type { SessionStore } from './session-store.ts'
+import { fromStore } from './store-error.ts'
 
 /** Counters since the runner was created. */
 export interface RunnerStats {
@@ -204,7 +205,21 @@ export function createRunner<
   const R extends Roles<Executors> = Roles<Executors>,
 >(options: RunnerOptions<Executors, R>): Promise<Runner<Executors, R>>
 export async function createRunner(options: RunnerOptions): Promise<Runner> {
-  const config = checkOptions(options)
+  try {
+    return await open(checkOptions(options))
+  } catch (error) {
+    throw withTodo(fromStore(error))
+  }
+}
+
+/** The same error; of a folder that is in use, with what to do. */
+function withTodo(error: unknown): unknown {
+  if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) return error
+  const message = `${error.message} Stop it, or give this runner another dataDir.`
+  return new GreenroomError('DATA_DIR_IN_USE', message, { cause: error })
+}
+
+async function open(config: Config): Promise<Runner> {
   using _alive = keepAlive()
   await using opening = new AsyncDisposableStack()
   const home = opening.use(await openHome(config))

@@ -88,6 +88,23 @@ test('a damaged run is set aside and said, by resume and by its parent, and all 
   ).toEqual(broken.toSorted())
 })
 
+test('what is damaged beyond setting aside keeps a runner from being made, with a code that users know', async () => {
+  for (const damage of [`UPDATE mailbox SET meta = '{'`, `UPDATE runner SET meta = '{'`]) {
+    using folder = temporaryFolder()
+    {
+      await using runner = await testRunner({ dataDir: folder.path })
+      await runner.run({ role: 'echo', task: 'x' }).outcome
+    }
+    using db = new DatabaseSync(join(folder.path, 'store.db'))
+    expect(db.prepare(damage).run().changes).toBeGreaterThan(0)
+    db.close()
+    await expect(testRunner({ dataDir: folder.path })).rejects.toMatchObject({
+      name: 'GreenroomError',
+      code: 'STORE_DAMAGED',
+    })
+  }
+})
+
 test('a damaged end of a child keeps no other from being told, nor its parent from scheduling', async () => {
   using folder = temporaryFolder()
   await journalAt(

@@ -31,7 +31,7 @@ test('they go on when their runner is killed, and the next life takes them over:
   await using runner = await scene.life()
   const runs = await Promise.all([count, gated].map((one) => runner.attach(one?.id ?? '')))
   const read = Promise.all(runs.map(readAll))
-  await until(() => runs.every((run) => run.status().phase === 'running'), 'taking over')
+  await until(() => runs.every((run) => run.status().worker !== undefined), 'taking over')
   expect(runs.map((run) => run.status().worker?.pid)).toEqual([count?.pid, gated?.pid])
   expect(runner.stats()).toMatchObject({ executing: 2, processes: 2 })
   writeFileSync(scene.at('gate'), '')
@@ -67,6 +67,16 @@ test('what they did while nobody was there waits for whoever comes, and holds no
   expect(await run.outcome).toMatchObject({ status: 'completed', output: 600 })
 })
 
+test('one that is taken over says that it runs as soon as it is there', async () => {
+  await using scene = await stage()
+  await scene.killed({ role: 'wait' })
+  await using runner = await scene.life()
+  const [run] = await runner.resume()
+  expect(run?.status().phase).toBe('running')
+  expect(runner.stats().runs).toMatchObject([{ phase: 'running' }])
+  await run?.cancel()
+})
+
 test('the runner that takes one over steers it, and cancels it', async () => {
   await using scene = await stage()
   const [steered, waiting] = await scene.killed({ role: 'steered' }, { role: 'wait' })
@@ -74,7 +84,7 @@ test('the runner that takes one over steers it, and cancels it', async () => {
   const [one, other] = await runner.resume()
   if (one === undefined || other === undefined) throw new Error('not resumed')
   const [listening, stuck] = one.id === steered?.id ? [one, other] : [other, one]
-  await until(() => listening.status().phase === 'running' && stuck.status().phase === 'running', 'taking over')
+  await until(() => [listening, stuck].every((run) => run.status().worker !== undefined), 'taking over')
   expect(await listening.send('hello')).toBe('delivered')
   expect(await listening.outcome).toMatchObject({ status: 'completed', text: 'hello' })
   expect(await stuck.cancel('enough')).toMatchObject({ status: 'cancelled', reason: 'enough' })
@@ -108,7 +118,7 @@ test('a text that was queued is not lost with its runner: taken, or never asked 
   )
   const second = await scene.life()
   const run = await second.attach(gated?.id ?? '')
-  await until(() => run.status().phase === 'running', 'taking over')
+  await until(() => run.status().worker !== undefined, 'taking over')
   expect(await run.send('unheard too')).toBe('queued')
   await second.close()
   await expect(run.send('much later')).rejects.toMatchObject({ code: 'CLOSED' })
@@ -203,7 +213,7 @@ test('a worker that is taken over counts as a process, and as one of its role, u
   const roles = { ...detachedRoles, gated: { ...detachedRoles.gated, concurrency: { limit: 1 } } } as const
   await using runner = await scene.life({ roles, admission: { maxProcesses: 1 } })
   const run = await runner.attach(gated?.id ?? '')
-  await until(() => run.status().phase === 'running', 'taking over')
+  await until(() => run.status().worker !== undefined, 'taking over')
   const [same, other] = [runner.run({ role: 'gated', task: '/' }), runner.run({ role: 'echo', task: 'x' })]
   await until(() => [same, other].every((one) => one.status().phase === 'queued'), 'waiting')
   expect(runner.stats()).toMatchObject({ executing: 2, processes: 1 })
@@ -312,7 +322,7 @@ describe('a detached attempt of an earlier life', () => {
     await scene.left('r1', { attempt: { pid, process, detached: { limits: { [limit]: 0 } } }, entries: 0 })
     const worker = await scene.worker('r1')
     const [run] = await (await scene.life()).resume()
-    await until(() => run?.status().phase === 'running', 'taking over')
+    await until(() => run?.status().worker !== undefined, 'taking over')
     await turns()
     await worker.peer.send(events('r1', 1, 'still here'))
     await until(() => run?.status().events === 1, 'its first entry')
@@ -498,7 +508,7 @@ describe('a detached attempt of an earlier life', () => {
     })
     const runner = await scene.life({ bus, partitionGraceMs: 200 })
     const [run] = await runner.resume()
-    await until(() => run?.status().phase === 'running', 'taking over')
+    await until(() => run?.status().worker !== undefined, 'taking over')
     await worker.say({ lastSeq: 1 })
     await worker.peer.drain()
     expect(await run?.outcome).toMatchObject({ status: 'completed' })

@@ -1,7 +1,9 @@
 /** What a caller that is not compiled, or comes too late, gets: an outcome, never an exception. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Run } from '../src/index.ts'
-import { testRunner } from './fixtures/setup.ts'
+import { temporaryFolder, testRunner } from './fixtures/setup.ts'
 
 test('whatever it is given, run returns a run whose outcome says what is wrong', async () => {
   await using runner = await testRunner()
@@ -21,6 +23,49 @@ test('whatever it is given, run returns a run whose outcome says what is wrong',
   ]
   for (const [spec, code] of wrong) expect(await untyped(spec).outcome).toMatchObject({ status: 'failed', code })
   expect(runner.stats()).toMatchObject({ runs: [], ended: wrong.length, processes: 0 })
+})
+
+test('what is no part of an order is refused with its name, not ignored', async () => {
+  await using runner = await testRunner()
+  // As from JavaScript: past the compiler.
+  const run = (spec: object): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [spec])
+  const start = (...given: readonly object[]): Promise<Run> =>
+    Reflect.apply(Reflect.get(runner, 'start'), runner, given)
+  const wrong: readonly (readonly [spec: object, message: RegExp])[] = [
+    [{ role: 'echo', worksapce: '/' }, /^run: "worksapce" must be one of role, task, .*workspace/],
+    [{ role: 'echo', idempotencyKey: 'x' }, /^run: "idempotencyKey" must be/],
+    [{ rol: 'echo' }, /^run: "rol" must be/],
+  ]
+  for (const [spec, message] of wrong) {
+    const outcome = { status: 'failed', code: 'BAD_OPTIONS', message: expect.stringMatching(message) }
+    expect(await run(spec).outcome).toMatchObject(outcome)
+    expect(await (await start(spec)).outcome).toMatchObject(outcome)
+  }
+  const order = { role: 'echo', task: 'x' }
+  const misspelt = { code: 'BAD_OPTIONS', message: 'options: "idempotencykey" must be one of idempotencyKey' }
+  await expect(start(order, { idempotencykey: 'x' })).rejects.toMatchObject(misspelt)
+  const attach: unknown = Reflect.apply(Reflect.get(runner, 'attach'), runner, ['x', { atfer: {} }])
+  await expect(attach).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  expect(runner.stats()).toMatchObject({ processes: 0 })
+})
+
+test('a workspace that is not there is refused with its name before a worker is started', async () => {
+  using folder = temporaryFolder()
+  const workspace = join(folder.path, 'gone')
+  await using runner = await testRunner()
+  const refused = {
+    status: 'failed',
+    code: 'BAD_OPTIONS',
+    retry: 'never',
+    message: `workspace must be a folder that is there: ${workspace} is none`,
+  }
+  expect(await runner.run({ role: 'echo', task: 'x', workspace }).outcome).toMatchObject(refused)
+  writeFileSync(workspace, 'a file')
+  expect(await runner.run({ role: 'echo', task: 'x', workspace }).outcome).toMatchObject(refused)
+  expect(runner.stats()).toMatchObject({ processes: 0 })
+  rmSync(workspace)
+  mkdirSync(workspace)
+  expect(await runner.run({ role: 'echo', task: 'x', workspace }).outcome).toMatchObject({ status: 'completed' })
 })
 
 test('an input that JSON would change in silence is refused with its place, one with undefined properties is sent', async () => {

@@ -8,6 +8,8 @@ import {
   type AnyRunner,
   type AnyScheduler,
   type ComposableRunner,
+  type NoRoleOption,
+  type OnlyRoleOptions,
   type Run,
   type RunnerOptions,
 } from '../src/index.ts'
@@ -181,6 +183,8 @@ test('inputs and outputs are inferred from the worker entry', () => {
     if (end.status === 'completed') void end.output.sun
     // @ts-expect-error an option of a role that is misspelt
     await createRunner({ worker, roles: { x: { executor: 'add', secrtes: [] } } })
+    type Misspelt = OnlyRoleOptions<{ readonly x: { readonly executor: 'add'; readonly secrtes: [] } }>
+    expectTypeOf<Misspelt['x']['secrtes']>().toEqualTypeOf<NoRoleOption<'secrtes'>>()
     // @ts-expect-error an executor that the worker does not have
     await createRunner({ worker, roles: { x: { executor: 'nothing' } } })
     const untyped = await createRunner({ worker: new URL('file:///w.js'), roles: { any: { executor: 'thing' } } })

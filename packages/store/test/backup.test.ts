@@ -196,6 +196,18 @@ describe('a restore', () => {
     return { ...temp, from }
   }
 
+  test('takes a folder in which a first start was cut off', async () => {
+    using it = await world()
+    const dir = join(it.path, 'cut-off')
+    mkdirSync(dir)
+    for (const leftOver of ['store.db.new', 'store.db.new-journal', 'owner.json.new'])
+      writeFileSync(join(dir, leftOver), 'half')
+    restoreBackup({ from: it.from, dir, schema })
+    await using store = await openStore({ dir, schema })
+    expect(store.count('messages')).toBe(1)
+    expect(readdirSync(dir).filter((name) => name.includes('.new'))).toEqual([])
+  })
+
   test('refuses a folder that is not empty or has an owner, and changes nothing in it', async () => {
     using it = await world()
     await using owner = await openStore({ dir: join(it.path, 'data'), schema })

@@ -123,6 +123,11 @@ test('a database that somebody emptied is not opened as a new one; what a first 
     expect(() => inspectStore(temp.path, schema)).toThrow(expect.objectContaining({ code: 'STORE_DAMAGED' }))
   }
   rmSync(path)
+  await (await openStore({ dir: temp.path, schema })).close()
+  for (const leftOver of ['store.db.new', 'store.db.new-journal']) writeFileSync(join(temp.path, leftOver), 'half')
+  await (await openStore({ dir: temp.path, schema })).close()
+  expect(readdirSync(temp.path).filter((name) => name.includes('.new'))).toEqual([])
+  rmSync(path)
   writeFileSync(`${path}.new`, 'half')
   await using store = await openStore({ dir: temp.path, schema })
   expect(store.count('messages')).toBe(0)

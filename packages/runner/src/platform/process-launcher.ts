@@ -74,6 +74,7 @@ function start(program: () => Program, files: () => readonly string[]): Launcher
       return spawnGuarded({ ...program(), ...owner, env, background: true, killAfterMs })
     },
     canDetach: true,
+    sharesFiles: true,
     identify: () => ({ program: JSON.stringify(program()), bundle: bundleDigest(files()) }),
   }
 }

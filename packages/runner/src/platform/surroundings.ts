@@ -1,6 +1,7 @@
 /** What the runner needs of the machine around it. */
 import { makeFolder } from '@greenroom/store'
 import { lstatSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { hostname, platform, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../launcher.ts'
@@ -14,6 +15,15 @@ export const hostName: string = hostname()
 /** The folder that relative paths start from. */
 export function workingDirectory(): string {
   return process.cwd()
+}
+
+/** Whether a path is that of a folder, or of a link to one, that this process may look at. */
+export async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch {
+    return false
+  }
 }
 
 /**

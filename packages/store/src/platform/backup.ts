@@ -7,7 +7,7 @@ import { markAsBackup, isBackupHeader } from './backup-mark.ts'
 import { checkLog } from './commit-count.ts'
 import { makePrivateFile, openDataDir, type DataDir } from './data-dir.ts'
 import { checkIsStore } from './database.ts'
-import { syncDir } from './folder.ts'
+import { isThere, syncDir } from './folder.ts'
 import { problemsOfFile } from './integrity.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 
@@ -31,6 +31,7 @@ function isBackupFile(path: string): boolean {
 /** The folder by its real name: what lies in it would replace the live database. */
 function checkTarget({ dir }: DataDir, target: string): void {
   const bad = (text: string): StoreError => new StoreError('BAD_OPTIONS', text, { path: target })
+  if (!isThere(dirname(target))) throw bad(`There is no folder ${dirname(target)} for the backup.`)
   const folder = realpathSync(dirname(target)) + sep
   if (folder.startsWith(realpathSync(dir) + sep)) throw bad('A backup must not lie inside the data folder.')
   // One that has an owner is not even looked at, so that its locks stay.

@@ -5,7 +5,7 @@
  * store.db, store.db-wal, store.db-shm   the database
  * owner.lock                             an SQLite file that the owner holds locked; the kernel lets go of it at kill -9
  * store.db.restoring                     what a restore did not finish; nothing else counts then
- * store.db.new                           what a first start did not finish
+ * store.db.new                           what a first start did not finish; the next one removes it
  * owner.json                             {pid, startedAt} of the owner, for people and for the second one's message
  * ```
  *
@@ -167,13 +167,19 @@ export function ownFolder(dir: string): () => void {
   }
 }
 
+/**
+ * What a start that was cut off may leave.
+ *
+ * @internal
+ */
+export const unfinished: readonly string[] = ['store.db.new', 'store.db.new-journal', 'owner.json.new']
+
 /** All of it or none: so a file that is empty is one that somebody emptied. */
 function makeDatabase(path: string): void {
-  const unfinished = `${path}.new`
-  for (const end of ['', '-journal']) rmSync(unfinished + end, { force: true })
-  makePrivateFile(unfinished)
-  createDatabase(unfinished)
-  renameSync(unfinished, path)
+  const fresh = `${path}.new`
+  makePrivateFile(fresh)
+  createDatabase(fresh)
+  renameSync(fresh, path)
 }
 
 /**
@@ -189,6 +195,7 @@ export function openDataDir(path: string): DataDir {
   try {
     if (existsSync(join(dir, unfinishedRestore)))
       throw new StoreError('STORE_DAMAGED', `A restore into ${dir} was cut off: restore it again.`, { path: dir })
+    for (const name of unfinished) rmSync(join(dir, name), { force: true })
     if (existsSync(databasePath)) makePrivateFile(databasePath)
     else makeDatabase(databasePath)
     syncDir(dir)

@@ -17,6 +17,16 @@ export function syncDir(dir: string): void {
 }
 
 /**
+ * Whether something has that path.
+ *
+ * @throws what the file system says, when this user may not know
+ * @internal
+ */
+export function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+/**
  * Makes a folder, and those above it that are missing, with mode 0700. What is there already stays as it is.
  *
  * Step by step: Node's own recursion never ends where making a folder fails with `ENOENT` although the one above it is

@@ -1,5 +1,5 @@
 /** Looking into a data folder or a backup without changing it, also while its owner writes. */
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
@@ -10,6 +10,7 @@ import { readMark } from './backup-mark.ts'
 import { checkLog, hasLog } from './commit-count.ts'
 import { probeOwner, type FolderOwner } from './data-dir.ts'
 import { reusableBytes, tableNames, verifiedVersion } from './database.ts'
+import { isThere } from './folder.ts'
 import { defaultReserveBytes, freeBytesOf } from './free-space.ts'
 import { problemsOf } from './integrity.ts'
 import { storeErrorOf } from './sqlite-error.ts'
@@ -151,8 +152,8 @@ function bytesOf(path: string): number {
  */
 export function inspectFolder(dir: string): FolderState {
   const path = join(resolve(dir), 'store.db')
-  if (!existsSync(path)) throw new StoreError('BAD_OPTIONS', `There is no database in ${dir}.`, { path: dir })
   try {
+    if (!isThere(path)) throw new StoreError('BAD_OPTIONS', `There is no database in ${dir}.`, { path: dir })
     return {
       owner: probeOwner(resolve(dir)),
       bytes: bytesOf(path) + bytesOf(`${path}-wal`),

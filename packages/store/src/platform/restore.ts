@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path'
 import { StoreError } from '../error.ts'
 import { checkSchema, type Schema } from '../schema.ts'
 import type { BackupMark } from '../store.ts'
-import { makePrivateFile, ownFolder, unfinishedRestore } from './data-dir.ts'
-import { syncDir } from './folder.ts'
+import { makePrivateFile, ownFolder, unfinished, unfinishedRestore } from './data-dir.ts'
+import { isThere, syncDir } from './folder.ts'
 import { inspectDatabase } from './inspection.ts'
 import { storeErrorOf } from './sqlite-error.ts'
 
@@ -19,11 +19,17 @@ export interface RestoreOptions {
   readonly schema: Schema
 }
 
-/** What an empty folder may hold: what a restore that was cut off left, and what a file system brings along. */
-const ignored: ReadonlySet<string> = new Set(['owner.lock', 'owner.json', unfinishedRestore, 'lost+found'])
+/** What an empty folder may hold: what a start or a restore that was cut off left, and what a file system brings along. */
+const ignored: ReadonlySet<string> = new Set([
+  'owner.lock',
+  'owner.json',
+  ...unfinished,
+  unfinishedRestore,
+  'lost+found',
+])
 
 function checkBackup(path: string, schema: Schema): BackupMark {
-  if (!existsSync(path)) throw new StoreError('BAD_OPTIONS', `There is no backup at ${path}.`, { path })
+  if (!isThere(path)) throw new StoreError('BAD_OPTIONS', `There is no backup at ${path}.`, { path })
   // A backup has no log; a database that has one would lose what is in it.
   using inspection = inspectDatabase(path, schema, true)
   if (inspection.restoredFrom === undefined || existsSync(`${path}-wal`))
