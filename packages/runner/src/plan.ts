@@ -99,7 +99,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const role = roleOf(request)
   checkSpec(request)
   const detached = detachedOf(request, role)
-  const workspace = await workspaceOf(request, role)
+  const workspace = workspaceOf(request, role)
   const known = await request.sessions.get(session)
   const earlier = await request.sessions.messages(session)
   const said = [...earlier, ...(spec.messages ?? [])]
@@ -207,9 +207,9 @@ function needOf(
 }
 
 /** @throws GreenroomError `BAD_OPTIONS` when its worker would not find it */
-async function workspaceOf({ spec, config }: PlanRequest, role: RoleOptions): Promise<string> {
+function workspaceOf({ spec, config }: PlanRequest, role: RoleOptions): string {
   const workspace = resolve(workingDirectory(), spec.workspace ?? role.workspace ?? '.')
-  if (config.launcher.sharesFiles !== true || (await isFolder(workspace))) return workspace
+  if (config.launcher.sharesFiles !== true || isFolder(workspace)) return workspace
   throw new GreenroomError('BAD_OPTIONS', `workspace must be a folder that is there: ${workspace} is none`)
 }
 

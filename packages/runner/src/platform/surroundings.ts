@@ -1,7 +1,6 @@
 /** What the runner needs of the machine around it. */
 import { makeFolder } from '@greenroom/store'
-import { lstatSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { lstatSync, statSync } from 'node:fs'
 import { hostname, platform, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../launcher.ts'
@@ -18,9 +17,9 @@ export function workingDirectory(): string {
 }
 
 /** Whether a path is that of a folder, or of a link to one, that this process may look at. */
-export async function isFolder(path: string): Promise<boolean> {
+export function isFolder(path: string): boolean {
   try {
-    return (await stat(path)).isDirectory()
+    return statSync(path).isDirectory()
   } catch {
     return false
   }
