@@ -136,13 +136,19 @@ export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<Left
   if (end.how !== 'lost')
     return { ref, end, record: { ...record, end: over }, usage: terminal?.usage ?? journal.entries.usageOf(ref) }
   const settled = await settleLeftOver(parts, run)
-  return settled && { ...settled, end: stillLost(settled.end, end), lost: (await worker.gone).message }
+  return (
+    settled && {
+      ...settled,
+      end: stillLost(settled.end, end, journal.entries.last(ref)),
+      lost: (await worker.gone).message,
+    }
+  )
 }
 
-/** Z4: its last word may have come since. */
-function stillLost(now: AttemptEnd, before: AttemptEnd & { readonly how: 'lost' }): AttemptEnd {
-  const { tripped, eventsLost } = before
-  const unsaid = now.how === 'lost' && eventsLost !== undefined ? { eventsLost } : {}
+/** Z4: its last word, and events up to `stored`, may have come since. */
+function stillLost(now: AttemptEnd, before: AttemptEnd & { readonly how: 'lost' }, stored: number): AttemptEnd {
+  const { tripped, eventsLost: { first, last } = { first: 0, last: 0 } } = before
+  const unsaid = now.how === 'lost' && last > stored ? { eventsLost: { first: Math.max(first, stored + 1), last } } : {}
   return { ...now, ...unsaid, ...(tripped === undefined ? {} : { tripped }) }
 }
 

@@ -209,7 +209,8 @@ export class Execution implements Run {
     await Promise.resolve()
     const end = await this.#run()
     this.#log?.end()
-    if (this.#left.signal.aborted || end.left === true) return this.#goAway()
+    if (end.left === true) return this.#goAway(end.outcome)
+    if (this.#left.signal.aborted) return this.#goAway(leftOutcome)
     this.#phase = 'ending'
     const recorded = await this.#record(end)
     this.#journal.ended(recorded)
@@ -225,12 +226,12 @@ export class Execution implements Run {
   }
 
   /** X5 */
-  async #goAway(): Promise<LoopEnd & { readonly recorded: boolean }> {
+  async #goAway(outcome: Outcome): Promise<LoopEnd & { readonly recorded: boolean }> {
     this.#left.abort()
     // They are recorded.
     for (const { settle } of this.#steering.close()) settle('queued')
-    this.#close(leftOutcome)
-    return { ...this.#over(leftOutcome), recorded: false }
+    this.#close(outcome)
+    return { ...this.#over(outcome), recorded: false }
   }
 
   async #settle(end: LoopEnd & { readonly recorded: boolean }): Promise<void> {
@@ -248,7 +249,7 @@ export class Execution implements Run {
 
   async #run(): Promise<LoopEnd> {
     const { signal } = this.#abort
-    if (this.#earlier !== undefined) return this.#goOn(this.#earlier)
+    if (this.#earlier !== undefined) return this.#goOn(this.#earlier).catch((error: unknown) => this.#setAside(error))
     try {
       using _following = followSignal(this.#spec.signal, (reason) => void this.cancel(reason))
       if (this.#refusal !== undefined) throw this.#refusal
@@ -280,6 +281,15 @@ export class Execution implements Run {
     return this.#overWith(leftOver, outcomeOfRestored(leftOver))
   }
 
+  /** What became of it nobody can read: it stays open for who repairs the record, and its worker, if any, goes on. */
+  #setAside(error: unknown): LoopEnd {
+    const { logger } = this.#around.config
+    logger.warn('a run of an earlier life is damaged: it is not gone on with', { runId: this.id, error: String(error) })
+    this.#adopted?.leave()
+    this.#attempt?.leave()
+    return { ...this.#over(failedBy(error)), left: true }
+  }
+
   #settleLeftOver(earlier: OpenRun): Promise<LeftOver | undefined> {
     return settleLeftOver({ ...this.#around, signal: this.#abort.signal }, earlier)
   }
@@ -301,11 +311,11 @@ export class Execution implements Run {
         hooks: this.#hooks(),
         onAttempt: (attempt, worker, received) => {
           this.#isTakingOver = false
-          this.#recall()
           this.#adopted = worker
           this.#log = worker.log.open()
           this.#enter('running')
           this.#follow(attempt, received)
+          this.#recall()
         },
       },
       earlier,

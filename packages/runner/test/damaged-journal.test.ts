@@ -3,6 +3,7 @@ import { openStore, type Operation } from '@greenroom/store'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
+import { entryOperation } from '../src/entry-journal.ts'
 import { Journal, type AttemptRecord, type RunRecord } from '../src/journal.ts'
 import { pruneJournal, type Approval, type Completion, type Grant } from '../src/index.ts'
 import { runnerSchema } from '../src/runner-schema.ts'
@@ -244,4 +245,36 @@ test('a damaged approval allows nothing, and keeps no runner from starting', asy
     expect(logger.warnings.filter((line) => line.includes(`"id":"${id}"`))).toHaveLength(1)
   const run = runner.run({ role: 'echo', task: 'all others go on' })
   expect(await run.outcome).toMatchObject({ status: 'completed' })
+})
+
+test.each([
+  ['place', `UPDATE entry SET meta = replace(meta, 'message', 'massage') WHERE key LIKE`],
+  ['text', `UPDATE entry SET body = CAST(replace(CAST(body AS TEXT), 'word', 'ward') AS BLOB) WHERE key LIKE`],
+])('an open run with an entry whose %s is damaged is set aside, and its runner goes on', async (_, damage) => {
+  using folder = temporaryFolder()
+  const message = { role: 'assistant', content: 'word' } as const
+  await journalAt(
+    folder.path,
+    async (journal) => {
+      await journal.begin(record('r'), [])
+      await journal.attempt({ runId: 'r', epoch: 1 }, { ...attempt, detached: { limits: {} } })
+      await journal.texts.keep('r', { place: 1, id: 't', text: 'more', mode: 'now' })
+      await journal.entries.put([entryOperation({ runId: 'r', epoch: 1 }, 1, { type: 'message', message })])
+      await journal.begin(record('settled'), [])
+      await journal.attempt({ runId: 'settled', epoch: 1 }, attempt)
+      await journal.texts.keep('settled', { place: 1, id: 't', text: 'more', mode: 'now' })
+      await journal.entries.put([entryOperation({ runId: 'settled', epoch: 1 }, 1, { type: 'message', message })])
+    },
+    ['r', 'settled'].map((runId) => `${damage} '${runId}/%'`),
+  )
+  const logger = keepingLogger()
+  await using runner = await testRunner({ dataDir: folder.path, logger, partitionGraceMs: 100 })
+  const runs = await runner.resume()
+  for (const run of runs) expect(await run.outcome).toMatchObject({ status: 'failed', code: 'STORE_DAMAGED' })
+  for (const id of ['r', 'settled'])
+    expect(logger.warnings.filter((line) => line.includes(`"runId":"${id}"`))).not.toEqual([])
+  expect(await runner.run({ role: 'echo', task: 'all others go on' }).outcome).toMatchObject({ status: 'completed' })
+  await runner.close()
+  using db = new DatabaseSync(join(folder.path, 'store.db'))
+  expect(db.prepare('SELECT key FROM open ORDER BY key').all()).toMatchObject([{ key: 'r' }, { key: 'settled' }])
 })

@@ -320,8 +320,9 @@ export class Attempt {
     } catch (error) {
       if (!late.signal.aborted) throw error
     }
-    if (this.#reports.held !== undefined) return this.#complete()
     await this.#options.flushed()
+    // Also one that came while the last entries were being stored.
+    if (this.#reports.held !== undefined) return this.#complete()
     return { how: 'lost', mayStillRun: false, ...this.#reports.missing() }
   }
 
