@@ -56,7 +56,9 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const onApproval: DriveOptions['onApproval'] = (request, delivery) => {
     const { from: address, fromIncarnation: incarnation = '' } = delivery
     const run = journal.awaiting(request, delivery)
-    return run === undefined ? undefined : arbiter.request(request, { address, incarnation }, run)
+    // It stays on the bus.
+    if (run === 'damaged') return Promise.reject(new GreenroomError('STORE_DAMAGED', `run ${request.runId}`))
+    return run && arbiter.request(request, { address, incarnation }, run)
   }
   const stray = { onStrayTerminal, onStrayEvents, onApproval }
   const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, ...stray }

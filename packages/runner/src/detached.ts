@@ -36,7 +36,8 @@ export interface KeepParts {
 }
 
 /**
- * Moves entries that came when nobody followed their attempt into the journal, and messages into the transcript (Z1).
+ * Moves entries that came when nobody followed their attempt into the journal, and messages into the transcript (Z1), but for
+ * those of a damaged run: nobody knows its session.
  *
  * @param parts - see {@link KeepParts}
  * @param message - what came
@@ -51,10 +52,10 @@ export function keepEvents(
   const ref = { runId, epoch }
   const record = parts.journal.awaiting(ref, delivery)
   if (record === undefined) return undefined
-  const transcript = new Transcript({ runId, session: record.session, ...parts })
+  const transcript = record === 'damaged' ? undefined : new Transcript({ runId, session: record.session, ...parts })
   const operations = events.map(parseEvent).flatMap((event, index) => {
     const seq = first + index
-    return [entryOperation(ref, seq, event), ...transcript.transcribe(ref, seq, event)]
+    return [entryOperation(ref, seq, event), ...(transcript?.transcribe(ref, seq, event) ?? [])]
   })
   return () => parts.journal.entries.put(operations)
 }
@@ -86,11 +87,12 @@ export interface TakeOverParts {
 }
 
 /**
- * Follows a detached attempt of an earlier life to its end (Z2, Z3). Never rejects.
+ * Follows a detached attempt of an earlier life to its end (Z2, Z3).
  *
  * @param parts - see {@link TakeOverParts}
  * @param run - as it was left
  * @returns undefined when it was left again
+ * @throws GreenroomError `STORE_DAMAGED`
  */
 export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<LeftOver | undefined> {
   const { drive, journal, placement, pool, admission, config, signal, left, hooks, onAttempt } = parts

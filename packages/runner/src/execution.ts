@@ -16,7 +16,7 @@ import { cancelledBy, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd 
 import { leftDetached, takeOver } from './detached.ts'
 import type { Attempt } from './drive/index.ts'
 import type { Duty } from './duty.ts'
-import { failedBy } from './ending.ts'
+import { failedBy, withUsage } from './ending.ts'
 import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
 import type { OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
@@ -274,17 +274,20 @@ export class Execution implements Run {
       await untilAbort(signal, this.#journal.retell())
       if (!earlier.isRestored) return await this.#tryAll(await this.#plan(), leftOver)
     } catch (error) {
-      const outcome = leftOver === undefined ? undefined : outcomeOfLeftOver(leftOver, false, signal)
-      if (!earlier.isRestored)
-        return this.#overWith(leftOver, outcome ?? (signal.aborted ? cancelledBy(signal) : failedBy(error)))
+      const ended = leftOver && outcomeOfLeftOver(leftOver, false, signal)
+      const outcome = ended ?? (signal.aborted ? cancelledBy(signal) : failedBy(error))
+      if (!earlier.isRestored) return this.#overWith(leftOver, withUsage(outcome, leftOver?.usage))
     }
     return this.#overWith(leftOver, outcomeOfRestored(leftOver))
   }
 
-  /** What became of it nobody can read: it stays open for who repairs the record, and its worker, if any, goes on. */
+  /** What became of it cannot be read: it stays open for who repairs its records, and its worker, if any, goes on. */
   #setAside(error: unknown): LoopEnd {
     const { logger } = this.#around.config
-    logger.warn('a run of an earlier life is damaged: it is not gone on with', { runId: this.id, error: String(error) })
+    logger.warn('a run of an earlier life cannot be gone on with, and stays open', {
+      runId: this.id,
+      error: String(error),
+    })
     this.#adopted?.leave()
     this.#attempt?.leave()
     return { ...this.#over(failedBy(error)), left: true }

@@ -255,14 +255,23 @@ export class Journal {
     })
   }
 
-  /** The run of an attempt, when that is open and its worker this one: then it may say more. */
+  /**
+   * The run of an attempt, when that is open and its worker this one: then it may say more.
+   *
+   * @returns `damaged` when nobody can tell: what is said is kept for who repairs the run's records
+   */
   awaiting(
     { runId, epoch }: RunRef,
     { from, fromIncarnation }: Pick<Delivery, 'from' | 'fromIncarnation'>,
-  ): RunRecord | undefined {
-    const { record, attempts = [] } = this.openRun(runId) ?? {}
-    const { address, incarnation, end } = attempts.find((one) => one.epoch === epoch) ?? {}
-    return end === undefined && address === from && incarnation === fromIncarnation ? record : undefined
+  ): RunRecord | 'damaged' | undefined {
+    const read = (): readonly [RunRecord | undefined] => {
+      const { record, attempts = [] } = this.openRun(runId) ?? {}
+      const { address, incarnation, end } = attempts.find((one) => one.epoch === epoch) ?? {}
+      return [end === undefined && address === from && incarnation === fromIncarnation ? record : undefined]
+    }
+    let isDamaged = false
+    const [awaited] = unlessDamaged(runId, read, () => (isDamaged = true))
+    return isDamaged ? 'damaged' : awaited
   }
 
   /** Runs that have ended, by id, and when. */

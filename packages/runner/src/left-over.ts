@@ -38,11 +38,12 @@ export interface LeftOver {
 }
 
 /**
- * Settles the last attempt of a run (S1, S2). Never rejects.
+ * Settles the last attempt of a run (S1, S2).
  *
  * @param parts - see {@link LeftOverParts}
  * @param run - as it was left
  * @returns undefined when its last attempt has an end, or there is none
+ * @throws GreenroomError `STORE_DAMAGED`
  */
 export async function settleLeftOver(
   parts: LeftOverParts,

@@ -156,12 +156,17 @@ describe('a left-over attempt', () => {
     await using scene = new Scene()
     await scene.left('r1', { role: 'renamed', attempt: dead })
     await (await scene.worker('r1')).say()
-    await scene.left('r2', { role: 'renamed', attempt: dead })
+    await scene.left('r2', { role: 'renamed', attempt: dead, entries: 0 })
+    await scene.used('r2', [{ inputTokens: 3 }])
     await scene.worker('r2')
     await scene.left('r3', { role: 'renamed' })
     const runner = await scene.life()
     const outcomes = await Promise.all((await runner.resume()).map((run) => run.outcome))
-    expect(outcomes).toMatchObject([{ status: 'completed' }, unknown, { status: 'failed', code: 'UNKNOWN_ROLE' }])
+    expect(outcomes).toMatchObject([
+      { status: 'completed' },
+      { ...unknown, usage: { inputTokens: 3 } },
+      { status: 'failed', code: 'UNKNOWN_ROLE' },
+    ])
     const ends = scene.store.scan('attempt').map(({ meta }) => meta['end'])
     expect(ends).toMatchObject([{ how: 'completed' }, { how: 'lost' }])
   })

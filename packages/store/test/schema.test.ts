@@ -154,6 +154,11 @@ test('tables of before have sums from the first start on', async () => {
     for (const name of ['drafts', 'messages'])
       db.exec(`ALTER TABLE ${name} DROP COLUMN sum; ALTER TABLE ${name} DROP COLUMN body_sum`)
   }
+  {
+    using look = inspectStore(temp.path, first)
+    expect(look.scan('drafts', {})).toMatchObject([{ key: 'd', meta: { n: 1 } }])
+    expect(look.damagedKeys('drafts')).toEqual([])
+  }
   for (let round = 0; round < 2; round += 1) {
     await using store = await openStore({ dir: temp.path, schema: first })
     expect(store.scan('drafts')).toEqual([{ key: 'd', meta: { n: 1 }, body: Uint8Array.from(Buffer.from('body')) }])

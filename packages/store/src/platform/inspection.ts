@@ -14,7 +14,7 @@ import { isThere } from './folder.ts'
 import { defaultReserveBytes, freeBytesOf } from './free-space.ts'
 import { problemsOf } from './integrity.ts'
 import { storeErrorOf } from './sqlite-error.ts'
-import { Table } from './table.ts'
+import { hasSums, Table } from './table.ts'
 
 /** A data folder as it is now, without a look into its database. */
 export interface FolderState {
@@ -109,7 +109,8 @@ class DatabaseInspection implements Inspection {
 
   #read<T>(collection: string, read: (table: Table | undefined) => T): T {
     try {
-      return read(this.collections.includes(collection) ? new Table(this.#db, collection) : undefined)
+      const isThere = this.collections.includes(collection)
+      return read(isThere ? new Table(this.#db, collection, !hasSums(this.#db, collection)) : undefined)
     } catch (error) {
       throw storeErrorOf(error, 'Reading', this.#path)
     }

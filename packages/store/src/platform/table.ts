@@ -50,8 +50,6 @@ function sumOf(key: string, meta: string): number {
   return crc32(key + meta)
 }
 
-const columns = 'key, meta, body, sum, body_sum'
-
 function parseMeta(text: unknown): JsonObject | undefined {
   if (typeof text !== 'string') return undefined
   try {
@@ -67,7 +65,10 @@ function wholeMeta(
   { key, meta, body, sum, body_sum }: Record<string, unknown>,
   unchecked = false,
 ): JsonObject | undefined {
-  if (typeof key !== 'string' || typeof meta !== 'string' || sumOf(key, meta) !== sum) return undefined
+  if (typeof key !== 'string' || typeof meta !== 'string') return undefined
+  // A table of before.
+  if (sum === undefined) return parseMeta(meta)
+  if (sumOf(key, meta) !== sum) return undefined
   const isBodyWhole = body instanceof Uint8Array ? crc32(body) === body_sum : body === undefined || body_sum === null
   return isBodyWhole || unchecked ? parseMeta(meta) : undefined
 }
@@ -94,14 +95,19 @@ function whereOf({ lower, lowerIncluded, upper }: Bounds): { where: string; valu
 export class Table {
   readonly #db: DatabaseSync
   readonly #name: string
+  readonly #facts: string
+  readonly #all: string
   readonly #statements = new Map<string, StatementSync>()
   #put: StatementSync | undefined
   #delete: StatementSync | undefined
   #get: StatementSync | undefined
 
-  constructor(db: DatabaseSync, name: string) {
+  /** @param isOlder - it has no sums, and is only looked at */
+  constructor(db: DatabaseSync, name: string, isOlder = false) {
     this.#db = db
     this.#name = name
+    this.#facts = isOlder ? 'key, meta' : 'key, meta, sum'
+    this.#all = isOlder ? 'key, meta, body' : 'key, meta, body, sum, body_sum'
   }
 
   /** Puts a record; `meta` is JSON text. */
@@ -122,14 +128,14 @@ export class Table {
 
   /** The record of a key. */
   get(key: string, { unchecked = false }: GetOptions = {}): StoredRecord | undefined {
-    this.#get ??= this.#db.prepare(`SELECT ${columns} FROM "${this.#name}" WHERE key = ?`)
+    this.#get ??= this.#db.prepare(`SELECT ${this.#all} FROM "${this.#name}" WHERE key = ?`)
     const row = this.#get.get(key)
     return row === undefined ? undefined : this.#record(row, unchecked)
   }
 
   /** The records of a range. */
   scan(range: ScanRange): StoredRecord[] {
-    return this.#rows(range.bodies === false ? 'key, meta, sum' : columns, range).map((row) => this.#record(row))
+    return this.#rows(range.bodies === false ? this.#facts : this.#all, range).map((row) => this.#record(row))
   }
 
   /** The keys of a range. */
@@ -139,7 +145,7 @@ export class Table {
 
   /** The keys of records that are not as they were written: all are looked at, one after the other. */
   *damagedKeys({ unchecked = false }: GetOptions = {}): Generator<string> {
-    for (const row of this.#statement(`SELECT ${columns} FROM "${this.#name}"`).iterate())
+    for (const row of this.#statement(`SELECT ${this.#all} FROM "${this.#name}"`).iterate())
       if (wholeMeta(row, unchecked) === undefined) yield String(row['key'])
   }
 
