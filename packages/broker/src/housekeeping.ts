@@ -9,7 +9,7 @@
  * It goes through the records a page at a time, so that it never holds the loop for long, and fills the filter of receipts
  * on its way.
  */
-import type { Operation, Store, StoredRecord } from '@greenroom/store'
+import { isStoreError, type Operation, type ScanRange, type Store, type StoredRecord } from '@greenroom/store'
 import type { CoreParts, Courier } from './courier.ts'
 import type { Ownership } from './ownership.ts'
 
@@ -75,19 +75,39 @@ class Housekeeping {
     const { receipts } = this.#parts.ledger
     const isOfReceipts = name === 'receipt'
     if (isOfReceipts && this.#at.after === '' && receipts.beginWalk()) await store.commit([])
-    const records = store.scan(name, { after: this.#at.after, limit: page, bodies: false })
-    if (isOfReceipts) for (const { key } of records) receipts.find(key)
-    const before = clock.now() - (name === 'mailbox' ? mailboxTtlMs : dedupeWindowMs)
-    const old = records.filter(({ meta: { at } }) => typeof at === 'number' && at < before)
-    const last = records.at(-1)
+    const range = { after: this.#at.after, limit: page }
+    const keys = store.keys(name, range)
+    if (isOfReceipts) for (const key of keys) receipts.find(key)
+    const last = keys.at(-1)
     this.#at =
-      last !== undefined && records.length === page
-        ? { ...this.#at, after: last.key }
+      last !== undefined && keys.length === page
+        ? { ...this.#at, after: last }
         : { collection: (this.#at.collection + 1) % collections.length, after: '' }
     if (isOfReceipts && this.#at.after === '') receipts.endWalk()
+    const records = this.#whole(name, keys, range)
+    const before = clock.now() - (name === 'mailbox' ? mailboxTtlMs : dedupeWindowMs)
+    const old = records.filter(({ meta: { at } }) => typeof at === 'number' && at < before)
     if (name === 'closed') this.#goOn(records)
     const forgotten = name === 'mailbox' ? await this.#expireMailboxes(old, before) : await this.#delete(name, old)
     return forgotten > page / 2 || !receipts.isReady
+  }
+
+  /** A page of records, but for damaged ones: those stay, and keep no other from being forgotten. */
+  #whole(name: string, keys: readonly string[], range: ScanRange): readonly StoredRecord[] {
+    const { store } = this.#parts
+    try {
+      return store.scan(name, { ...range, bodies: false })
+    } catch (error) {
+      if (!isStoreError(error, 'STORE_DAMAGED')) throw error
+    }
+    return keys.flatMap((key) => {
+      try {
+        return [store.get(name, key) ?? []].flat()
+      } catch (error) {
+        if (isStoreError(error, 'STORE_DAMAGED')) return []
+        throw error
+      }
+    })
   }
 
   /** Deletes what a start did not find, since nothing is in it. */

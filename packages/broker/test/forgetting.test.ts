@@ -1,6 +1,8 @@
 /** What is over leaves the memory at once, and the disk after the dedupe window. */
 import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
-import { createMemoryStore, type Store } from '@greenroom/store'
+import { createMemoryStore, openStore, type Store } from '@greenroom/store'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
@@ -164,6 +166,23 @@ test('after the dedupe window nothing of what is over is left on the disk, and l
   for (let pass = 0; pass < 2; pass += 1) await passWindow(clock)
   expect(new Set(Object.values(left()))).toEqual(new Set([0]))
   expect(broker.stats()).toMatchObject({ mailboxes: 0, messages: 0, bytes: 0 })
+})
+
+test('a damaged receipt stays, and keeps no other from being forgotten', async () => {
+  const clock = createManualClock()
+  using folder = temporaryFolder()
+  const dir = join(folder.path, 'data')
+  await using store = await openStore({ dir, schema: brokerSchema, thread: false })
+  await using broker = await createBroker({ store, clock, dedupeWindowMs: windowMs })
+  const runner = await broker.bus.attach({ address: 'runner', incarnation: 'r', lifetime: 'named' })
+  for (const id of ['m1', 'm2', 'm3']) await runner.revoke({ to: 'nobody', id })
+  {
+    using db = new DatabaseSync(join(dir, 'store.db'))
+    db.exec(`UPDATE receipt SET meta = replace(meta, 'revoked', 'revoker') WHERE key = 'nobody/m2'`)
+  }
+  await passWindow(clock)
+  await runner.drain()
+  expect(store.keys('receipt')).toEqual(['nobody/m2'])
 })
 
 test('what was taken back behind a message that nobody takes is not kept in memory', async () => {

@@ -182,24 +182,27 @@ export class Feed {
       this.#wake()
       return Promise.resolve({ done: true, value: undefined })
     }
+    const next = async (): Promise<IteratorResult<ReadEvent, undefined>> => {
+      while (open) {
+        const value = caughtUp.shift() ?? this.#take(position)
+        if (value !== undefined) return { done: false, value }
+        if (!this.#isLive(position)) {
+          if (wasFull) await nextTurn()
+          const found = open ? this.#catchUp(position) : []
+          wasFull = found.length >= page
+          caughtUp.push(...found)
+        } else if (this.#ended) break
+        else await this.#change.promise
+      }
+      return leave()
+    }
+    // Whoever cannot read on holds nobody back, and a loop that ends so does not say that it leaves.
+    const fail = (error: unknown): Promise<never> =>
+      leave().then(() => Promise.reject(error instanceof Error ? error : new Error(String(error))))
     const iterator: AsyncIterableIterator<ReadEvent, undefined> = {
-      next: async () => {
-        while (open) {
-          const value = caughtUp.shift() ?? this.#take(position)
-          if (value !== undefined) return { done: false, value }
-          if (!this.#isLive(position)) {
-            if (wasFull) await nextTurn()
-            const found = open ? this.#catchUp(position) : []
-            wasFull = found.length >= page
-            caughtUp.push(...found)
-          } else if (this.#ended) break
-          else await this.#change.promise
-        }
-        return leave()
-      },
+      next: () => next().catch(fail),
       return: leave,
-      throw: (error: unknown) =>
-        leave().then(() => Promise.reject(error instanceof Error ? error : new Error(String(error)))),
+      throw: fail,
       [Symbol.asyncIterator]: () => iterator,
     }
     return iterator

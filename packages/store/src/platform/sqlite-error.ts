@@ -39,6 +39,9 @@ export function isFull(thrown: unknown): boolean {
 export function storeErrorOf(cause: unknown, doing: string, path: string): StoreError {
   if (cause instanceof StoreError) return cause
   const code = resultCode(cause)
+  // A number that nobody wrote: none of ours is so large.
+  if (cause instanceof RangeError)
+    return new StoreError('STORE_DAMAGED', `${doing}: ${messageOf(cause)}`, { cause, path })
   if (code === corrupt || code === notADatabase) {
     return new StoreError('STORE_DAMAGED', `${path} is not a readable database: ${messageOf(cause)}`, { cause, path })
   }
