@@ -182,8 +182,8 @@ async function ask({ data }: ApprovalAccess, method: string, path: string, body?
 }
 
 function pathOf(collection: 'approvals' | 'grants', id: string): string {
-  if (!isId(id)) throw new GreenroomError('BAD_OPTIONS', `"${id}" is no id`)
-  return `/${collection}/${id}`
+  if (isId(id)) return `/${collection}/${id}`
+  throw new GreenroomError('BAD_OPTIONS', `"${String(id)}" is no id`)
 }
 
 function write({ json = false }: ApprovalAccess, document: unknown, words: () => string): void {

@@ -7,8 +7,6 @@ export const ledgerName = 'CHAOS_EXECUTIONS'
 
 /** What is asked with: by its tag one knows the question again. */
 export const question = z.object({ tag: z.string(), args: z.array(z.string()) })
-/** What is asked with. */
-type Question = z.infer<typeof question>
 
 /** What a run is to do: ask so often, so many at a time. */
 export const order = z.object({ job: z.string(), rounds: z.number(), atOnce: z.number() })

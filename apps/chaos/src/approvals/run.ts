@@ -167,7 +167,7 @@ class ApprovalRun {
     } else {
       const member = kind === 'runner' ? this.#runner : this.#broker
       // A life has to begin before it can be cut off in the middle of something, also on a machine that is busy.
-      const isSoon = !member.isReady || member.readyMs < 300 || (!this.#runner.isReady && this.#chance.happens(0.8))
+      const isSoon = !member.isReady || member.readyMs < 1_500 || (!this.#runner.isReady && this.#chance.happens(0.8))
       if (isSoon || !member.kill()) return
     }
     this.#kills[kind] += 1
