@@ -8,6 +8,7 @@
  * - `broker-program`, `runner-program`, `worker` what they run · `load`, `roles`, `execution` the work · `setup` what they
  *   are told · `broken` what is broken on purpose
  * - `ledger` what everybody appends · `audit` what the journals say in the end · `checker` what must hold of it (K1 to K5)
+ * - `approvals/`: another run, in which runs ask for approvals; `run` it from end to end, `judge` what must hold (P1 to P3)
  * - `processes`, `census` who is there · `leaks` descriptors · `residents` memory · `small-disk` disks that can be full
  *
  * One JSON document on standard output; a line of progress now and then on standard error. Exit code: 1 when anything
@@ -17,6 +18,7 @@ import { Command } from 'commander'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runApprovals } from './approvals/run.ts'
 import { breaks, type Break } from './broken.ts'
 import { runChaos } from './chaos.ts'
 
@@ -25,10 +27,21 @@ const program = new Command('chaos')
   .option('--minutes <n>', 'how long it storms; what comes before and after takes some two minutes more', '10')
   .option('--seed <n>', 'where the storm comes from', '1')
   .option('--only <kind>', 'workers: only workers are killed, and memory is looked at')
+  .option(
+    '--approvals <n>',
+    'runs ask for so many approvals, while runner, broker and workers are killed: nothing else',
+  )
   .option('--break <list>', `breaks promises on purpose, which must be noticed: ${breaks.join(', ')}`, '')
   .option('--keep', 'keeps the folder with ledgers, data and the log, also when nothing was found')
   .parse()
-const options = program.opts<{ minutes: string; seed: string; only?: string; break: string; keep?: boolean }>()
+const options = program.opts<{
+  minutes: string
+  seed: string
+  only?: string
+  approvals?: string
+  break: string
+  keep?: boolean
+}>()
 
 const minutes = Number(options.minutes)
 if (!(minutes > 0)) program.error('--minutes takes a number above 0', { exitCode: 2 })
@@ -36,6 +49,9 @@ const seed = Number(options.seed)
 if (!Number.isInteger(seed) || seed < 1) program.error('--seed takes a whole number from 1 on', { exitCode: 2 })
 const only = options.only === 'workers' ? options.only : undefined
 if (only !== options.only) program.error('--only takes workers', { exitCode: 2 })
+const approvals = options.approvals === undefined ? undefined : Number(options.approvals)
+if (approvals !== undefined && !(Number.isInteger(approvals) && approvals > 0))
+  program.error('--approvals takes a whole number from 1 on', { exitCode: 2 })
 const broken = options.break.split(',').filter((name) => name !== '')
 const isBreak = (name: string): name is Break => breaks.some((one) => one === name)
 if (!broken.every(isBreak)) program.error(`--break takes a list of ${breaks.join(', ')}`, { exitCode: 2 })
@@ -48,15 +64,11 @@ const folder = mkdtempSync(join(tmpdir(), 'greenroom-chaos-'))
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort(`${signal} came`))
 try {
-  const report = await runChaos({
-    minutes,
-    seed,
-    only,
-    broken: broken.filter(isBreak),
-    folder,
-    say,
-    signal: stop.signal,
-  })
+  const common = { seed, folder, say, signal: stop.signal }
+  const report =
+    approvals === undefined
+      ? await runChaos({ ...common, minutes, only, broken: broken.filter(isBreak) })
+      : await runApprovals({ ...common, approvals })
   process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   process.exitCode = report.violations.length === 0 ? 0 : 1
 } catch (error) {

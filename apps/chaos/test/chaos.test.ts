@@ -5,13 +5,16 @@ import { existsSync, rmSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import type { ApprovalReport } from '../src/approvals/run.ts'
 import type { ChaosReport } from '../src/chaos.ts'
 
 /** Most of it is waiting; a machine that is busy with other things takes three times as long. */
 const timeout = 400_000
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 
-async function chaos(...args: readonly string[]): Promise<{ report: ChaosReport; code: unknown; kept: string }> {
+async function chaos<Report = ChaosReport>(
+  ...args: readonly string[]
+): Promise<{ report: Report; code: unknown; kept: string }> {
   const child = spawn(process.execPath, ['--conditions=@greenroom/source', main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -22,7 +25,7 @@ async function chaos(...args: readonly string[]): Promise<{ report: ChaosReport;
   ])
   const kept = /are kept in (\S+)/.exec(progress)?.[1] ?? ''
   if (output === '') throw new Error(`no report: ${progress}`)
-  return { report: JSON.parse(output) as ChaosReport, code, kept }
+  return { report: JSON.parse(output) as Report, code, kept }
 }
 
 test('ten seconds of everything: nothing is lost, doubled, overlapping or left', { timeout }, async () => {
@@ -40,6 +43,18 @@ test('ten seconds of everything: nothing is lost, doubled, overlapping or left',
   // In the end every runner is killed while one executes.
   expect(detached.takenOver).toBeGreaterThan(0)
   expect(report.connections.cut).toBeGreaterThan(0)
+  expect(kept).toBe('')
+})
+
+test('forty approvals amid kills: each has one decision, and who asked got that', { timeout }, async () => {
+  const { report, code, kept } = await chaos<ApprovalReport>('--approvals', '40', '--seed', '5')
+  const { asked, recorded, decisions, answered, late, kills, violations } = report
+  console.log(`chaos: ${JSON.stringify({ asked, recorded, decisions, answered, late, kills })}`)
+  expect(violations, `the ledgers are in ${kept}`).toEqual([])
+  expect(code).toBe(0)
+  expect(recorded).toBeGreaterThanOrEqual(40)
+  expect(answered).toBeGreaterThan(20)
+  expect(kills.broker + kills.runner).toBeGreaterThan(0)
   expect(kept).toBe('')
 })
 

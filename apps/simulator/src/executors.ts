@@ -1,7 +1,9 @@
 /** The executors of the simulator: they do what the job that they are given says, and tell the checker. */
 import type { JsonValue, RunEvent } from '@greenroom/proto'
 import { defineExecutor, type Executors, type RunContext } from '@greenroom/worker'
+import type { ApprovalRules } from './approval-rules.ts'
 import type { Checker, Execution } from './checker.ts'
+import type { Question } from './questions.ts'
 import type { Act, Job } from './workload.ts'
 
 /** The life that an executor is in: what a killed process would do next does not happen. */
@@ -15,15 +17,17 @@ export interface Life {
  *
  * @param jobs - what the index in a run's input means
  * @param life - the worker's
+ * @param rules - what must hold of what they ask for
  */
-export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life): Executors {
+export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, rules?: ApprovalRules): Executors {
   const run = async ({ input, attempt }: { input: JsonValue | undefined; attempt: number }, ctx: RunContext) => {
     const job = jobs[Number(input)]
     if (job === undefined) throw new Error(`there is no job ${JSON.stringify(input)}`)
     if (life.isOver()) await forEver()
     const execution = checker.started(job.index, attempt, life.address)
+    rules?.began(execution)
     try {
-      for (const act of job.acts) await perform(act, ctx, execution, life)
+      for (const act of job.acts) await perform(act, ctx, execution, { life, rules })
       await alive(life)
       return { output: job.index, text: `job ${job.index}` }
     } finally {
@@ -37,9 +41,15 @@ export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life):
   }
 }
 
-async function perform(act: Act, ctx: RunContext, execution: Execution, life: Life): Promise<void> {
+async function perform(
+  act: Act,
+  ctx: RunContext,
+  execution: Execution,
+  { life, rules }: { readonly life: Life; readonly rules: ApprovalRules | undefined },
+): Promise<void> {
   await alive(life)
   if (typeof act === 'string') return performWord(act, ctx, execution)
+  if ('ask' in act) return rules === undefined ? undefined : askAll(act.ask, ctx, execution, life, rules)
   if ('waitMs' in act) return wait(ctx, act.waitMs)
   if (act.failAttempt === execution.epoch) ctx.fail('SIMULATED', 'as the job says', { retry: act.retry })
 }
@@ -61,6 +71,30 @@ async function performWord(act: Extract<Act, string>, ctx: RunContext, execution
     case 'deaf':
       return forEver()
   }
+}
+
+/** Asks for several things at a time. */
+async function askAll(
+  questions: readonly Question[],
+  ctx: RunContext,
+  execution: Execution,
+  life: Life,
+  rules: ApprovalRules,
+): Promise<void> {
+  const answers = questions.map(async (question) => {
+    const { tool, permission, resource, deadlineMs } = question
+    const asked = rules.asks(execution, question)
+    const { input } = asked
+    try {
+      const call = { tool, permission, resource, input, ...(deadlineMs === undefined ? {} : { deadlineMs }) }
+      const answer = await ctx.approve(call)
+      if (!life.isOver()) rules.answered(asked, answer)
+    } finally {
+      if (!life.isOver()) rules.left(asked)
+    }
+  })
+  for (const answer of answers) answer.catch(() => undefined)
+  await Promise.all(answers.filter((_, index) => questions[index]?.isAwaited))
 }
 
 function forEver(): Promise<never> {

@@ -38,6 +38,7 @@ const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
   3: [...kinds, ...deaths, ...losses],
   4: [...kinds, ...deaths, ...losses, ...partings],
   5: [...kinds, ...deaths, ...losses, ...partings],
+  6: [...kinds, ...deaths, ...losses, ...partings],
 }
 
 /** In so many turns an answer is on its way through the network. */
@@ -58,10 +59,14 @@ export class Harm {
   /** The same for the broker, and assignments that it takes back. */
   #withdrawnUntilDeath: number
 
+  /** The same for the runner, and questions and decisions that it records. */
+  #askedUntilDeath: number
+
   constructor(world: World, chance: Chance) {
     this.#world = world
     this.#chance = chance
     this.#toldUntilDeath = world.generation >= 4 && chance.happens(0.4) ? chance.between(1, 6) : 0
+    this.#askedUntilDeath = world.generation >= 6 && chance.happens(0.4) ? chance.between(1, 8) : 0
     this.#withdrawnUntilDeath = world.generation >= 5 && chance.happens(0.4) ? chance.between(1, 3) : 0
   }
 
@@ -84,6 +89,19 @@ export class Harm {
     brokerDisk.slow(2 * answerTurns)
     const after = (turns: number): void => clock.defer(() => (turns > 0 ? after(turns - 1) : this.#killBroker()))
     after(answerTurns)
+  }
+
+  /** The runner records what is asked, or what is decided: nobody may be shown it before that is on its disk. */
+  asking(): void {
+    if (this.#isOver || this.#askedUntilDeath === 0) return
+    this.#askedUntilDeath -= 1
+    if (this.#askedUntilDeath > 0) return
+    const { runnerDisk, clock } = this.#world
+    this.#note('kill runner as it is asked')
+    runnerDisk.slow(2 * answerTurns)
+    const turns = this.#chance.one([1, answerTurns, 2 * answerTurns + 1, 4 * answerTurns])
+    const after = (left: number): void => clock.defer(() => (left > 0 ? after(left - 1) : this.#killRunner()))
+    after(turns)
   }
 
   /** Something goes wrong now. */

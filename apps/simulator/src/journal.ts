@@ -1,6 +1,7 @@
 /** What the runner's journal says, by its records: the checker's own reading of them. */
-import { decodePayload, parseOutcome, type Outcome } from '@greenroom/proto'
-import { storeWith, type Operation, type Store } from '@greenroom/store'
+import { decodePayload, isJson, parseOutcome, type JsonValue, type Outcome } from '@greenroom/proto'
+import type { ApprovalDecided, ApprovalRecord, Grant } from '@greenroom/runner'
+import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { JournalEntry } from './checker.ts'
 import type { Disk } from './disk.ts'
 import { tagOf } from './executors.ts'
@@ -9,6 +10,11 @@ import { tagOf } from './executors.ts'
 export class Journal {
   readonly #disk: Disk
   readonly #ends = new Map<string, Map<string, Outcome>>()
+  /** By approval: what was decided first. */
+  readonly #decided = new Map<string, string>()
+  readonly #grants = new Map<string, Grant>()
+  /** Approvals that were decided in two ways. */
+  readonly decidedTwice = new Set<string>()
 
   constructor(disk: Disk) {
     this.#disk = disk
@@ -25,6 +31,9 @@ export class Journal {
   }
 
   #note(operation: Operation): void {
+    if ('put' in operation && operation.put === 'decision') this.#noteDecision(operation.key, decidedIn(operation))
+    if ('put' in operation && operation.put === 'grant' && isGrant(operation.meta))
+      this.#grants.set(operation.key, operation.meta)
     if (!('put' in operation) || operation.put !== 'outcome' || operation.body === undefined) return
     const outcome = parseOutcome(decodePayload(operation.body))
     const ends = this.#ends.get(operation.key) ?? new Map<string, Outcome>()
@@ -78,6 +87,72 @@ export class Journal {
       return { epoch: Number(epoch), seq: Number(seq), tag, isMessage: meta['type'] === 'message' }
     })
   }
+
+  // ─── approvals ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** One of them, as it is recorded now. */
+  approval(id: string): ApprovalRecord | undefined {
+    return this.approvals().find((one) => one.id === id)
+  }
+
+  /** All of them. */
+  approvals(): ApprovalRecord[] {
+    const { store } = this.#disk
+    return (store?.scan('approval') ?? []).flatMap(({ meta, body }) => {
+      if (!isApproval(meta)) return []
+      const decided = store?.get('decision', meta.id)
+      const asked = { ...meta, input: jsonIn(body) ?? null }
+      return decided === undefined ? [asked] : [{ ...asked, decision: this.#noteDecision(meta.id, decidedIn(decided)) }]
+    })
+  }
+
+  /** What has a decision. */
+  decisions(): string[] {
+    return this.#disk.store?.keys('decision') ?? []
+  }
+
+  /** What somebody still has to be told of. */
+  unsettled(): string[] {
+    return this.#disk.store?.keys('unsettled') ?? []
+  }
+
+  /** Every grant that there ever was. */
+  grants(): Grant[] {
+    for (const { key, meta } of this.#disk.store?.scan('grant') ?? []) if (isGrant(meta)) this.#grants.set(key, meta)
+    return [...this.#grants.values()]
+  }
+
+  #noteDecision(id: string, decision: ApprovalDecided): ApprovalDecided {
+    const text = JSON.stringify(decision)
+    if ((this.#decided.get(id) ?? text) !== text) this.decidedTwice.add(id)
+    this.#decided.set(id, text)
+    return decision
+  }
+}
+
+function decidedIn({ meta, body }: Pick<StoredRecord, 'meta'> & { readonly body?: Uint8Array }): ApprovalDecided {
+  const { key: _key, ...said } = meta
+  const input = jsonIn(body)
+  const decision = { ...said, ...(input === undefined ? {} : { input }) }
+  if (!isDecided(decision)) throw new Error(`this is no decision: ${JSON.stringify(meta)}`)
+  return decision
+}
+
+function jsonIn(body: Uint8Array | undefined): JsonValue | undefined {
+  const value = body === undefined ? undefined : decodePayload(body)
+  return isJson(value) ? value : undefined
+}
+
+function isApproval(meta: object): meta is Omit<ApprovalRecord, 'input' | 'decision'> {
+  return 'id' in meta && typeof meta.id === 'string' && 'tool' in meta && 'deadline' in meta
+}
+
+function isDecided(meta: object): meta is ApprovalDecided {
+  return 'allowed' in meta && typeof meta.allowed === 'boolean' && 'decider' in meta && 'decidedAt' in meta
+}
+
+function isGrant(meta: object): meta is Grant {
+  return 'scope' in meta && 'of' in meta && 'approval' in meta && 'grantedAt' in meta
 }
 
 function isEvent(value: unknown): value is { readonly type: string } {

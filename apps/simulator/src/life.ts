@@ -79,6 +79,7 @@ export class RunnerLife {
       ...this.#sessions(),
       admission: { maxExecuting, maxProcesses },
       pool: { maxIdle },
+      ...this.#approvals(),
       limits: { totalMs: 600_000, noProgressMs: 120_000 },
       logger: {
         warn: (message, fields) => {
@@ -93,6 +94,11 @@ export class RunnerLife {
     })
     this.#runner = runner
     return runner
+  }
+
+  #approvals(): Pick<RunnerOptions, 'approvals'> {
+    const { approvals } = this.#world
+    return approvals === undefined ? {} : { approvals: approvals.options(this) }
   }
 
   /** What it would still say when it is dead, nobody hears. */

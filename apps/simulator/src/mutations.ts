@@ -95,6 +95,16 @@ export const mutations: readonly Mutation[] = [
     store: (store, whose) => (whose === 'runner' ? early(store, puts('outcome')) : store),
   },
   {
+    name: 'early-question',
+    says: 'the runner shows an approval before it is registered',
+    store: (store, whose) => (whose === 'runner' ? early(store, puts('approval')) : store),
+  },
+  {
+    name: 'early-decision',
+    says: 'the runner delivers a decision before its record is committed',
+    store: (store, whose) => (whose === 'runner' ? early(store, puts('decision')) : store),
+  },
+  {
     name: 'no-receipts',
     says: 'the broker forgets what it has already seen',
     store: (store, whose) =>

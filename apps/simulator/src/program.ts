@@ -74,6 +74,7 @@ export class Program {
   async begin(life: RunnerLife): Promise<void> {
     const { runner } = life
     if (runner === undefined) return
+    this.#world.approvals?.begin(life, runner.approvals)
     this.#isBegun = false
     this.#life = life
     // Its last life could not record its end: this one does, perhaps as another one.
@@ -239,6 +240,7 @@ export class Program {
     task.outcome = outcome
     harm.told()
     checker.outcome(task.job.index, runId, outcome)
+    this.#world.approvals?.rules.ended(runId, outcome)
     const doubt = needlessDoubt(this.#world, life, runId, outcome)
     if (doubt !== undefined) checker.violate('I8', doubt)
   }

@@ -20,7 +20,7 @@ const mailboxTtlMs = 8 * 24 * 3_600_000
 export async function runSchedule(seed: number, options: WorldOptions = {}): Promise<Report> {
   const world = new World(seed, options)
   await new Schedule(world).play()
-  const { checker, trace, harm, workload, program } = world
+  const { checker, trace, harm, workload, program, journal } = world
   return {
     seed,
     violations: checker.violations,
@@ -29,6 +29,7 @@ export async function runSchedule(seed: number, options: WorldOptions = {}): Pro
     runs: workload.jobs.length,
     faults: harm.happened,
     outcomes: program.tasks.map(wordOf),
+    decisions: journal.approvals().map(({ decision }) => `${decision?.decider} ${decision?.allowed}`),
   }
 }
 
@@ -65,6 +66,7 @@ class Schedule {
     }
     for (const task of program.tasks) await this.#checkTask(task)
     checker.finishMessages()
+    this.#world.approvals?.finish()
     await this.#close()
   }
 

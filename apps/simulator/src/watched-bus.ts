@@ -63,7 +63,7 @@ function watchDelivery(delivery: Delivery, to: string, checker: Checker, trace: 
 
 /** The lanes of one mailbox: control overtakes data. */
 function laneOf(kind: string, id: string): 'control' | 'data' {
-  const isData = ['run', 'history', 'events'].includes(kind) || id.startsWith('marker-data-')
+  const isData = ['run', 'history', 'events'].includes(kind) || /^(?:marker|orphan-\d+)-data-/.test(id)
   return isData ? 'data' : 'control'
 }
 

@@ -1,5 +1,6 @@
 /** What is asked of the runner in one schedule: jobs of random shape, at random times. */
 import type { Chance } from './chance.ts'
+import type { Question } from './questions.ts'
 
 /** What the executor of a job does next. */
 export type Act =
@@ -8,6 +9,8 @@ export type Act =
   | 'tool'
   | 'delta'
   | { readonly waitMs: number }
+  /** Since approvals are asked for: these, at the same time. */
+  | { readonly ask: readonly Question[] }
   | { readonly failAttempt: number; readonly retry: 'never' | 'later' }
   /** Waits until it is cancelled; `deaf`: does not even hear of that. */
   | 'hang'

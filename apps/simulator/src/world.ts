@@ -16,6 +16,7 @@ import { createMemorySessions } from '@greenroom/runner'
 import type { LaunchSpec, Launched, RoleOptions, SessionStore } from '@greenroom/runner'
 import { storeWith, type Operation, type Schema, type Store } from '@greenroom/store'
 import { createInProcessLauncher, ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
+import { Approvals } from './approvals.ts'
 import { Chance } from './chance.ts'
 import { Checker } from './checker.ts'
 import { Disk } from './disk.ts'
@@ -24,6 +25,7 @@ import { Harm } from './harm.ts'
 import { Journal } from './journal.ts'
 import { RunnerLife } from './life.ts'
 import { Program } from './program.ts'
+import { drawQuestions } from './questions.ts'
 import { Queues } from './queues.ts'
 import { LiveLane } from './live-lane.ts'
 import type { Mutation, Who } from './mutations.ts'
@@ -31,7 +33,7 @@ import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
 import { Trace } from './trace.ts'
 import { watchBus } from './watched-bus.ts'
-import { drawManner, drawWorkload, plainManner, type Manner, type Workload } from './workload.ts'
+import { drawManner, drawWorkload, plainManner, type Job, type Manner, type Workload } from './workload.ts'
 
 /** What became of a schedule. */
 export interface Report {
@@ -44,22 +46,26 @@ export interface Report {
   readonly faults: readonly string[]
   /** How each run ended: the code of a failure, else the status. */
   readonly outcomes: readonly string[]
+  /** What became of what runs asked for: who decided, and what. */
+  readonly decisions: readonly string[]
 }
 
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
  * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims at told
- * outcomes; 5: and at revocations.
+ * outcomes; 5: and at revocations; 6: runs ask for approvals.
  */
-export type Generation = 1 | 2 | 3 | 4 | 5
+export type Generation = 1 | 2 | 3 | 4 | 5 | 6
 /** What new seeds are drawn with. */
-export const latest: Generation = 5
+export const latest: Generation = 6
 
 /** How to run a schedule. */
 export interface WorldOptions {
   readonly mutation?: Mutation | undefined
   /** = {@link latest} */
   readonly generation?: Generation | undefined
+  /** What all schedules are to have. = nothing */
+  readonly aim?: 'approvals' | undefined
   /** Gets each step. */
   readonly show?: ((line: string) => void) | undefined
 }
@@ -84,6 +90,8 @@ export class World {
   readonly manner: Manner
   readonly program: Program
   readonly queues: Queues | undefined
+  /** When runs ask for some. */
+  readonly approvals: Approvals | undefined
   readonly workers = new Map<string, InProcessWorker>()
   readonly journal: Journal
   /** The runner's present life; undefined while there is none. */
@@ -91,6 +99,7 @@ export class World {
   /** How many there were. */
   lives = 0
   readonly #clients: Chance
+  readonly #asking: Chance
   readonly #mutation: Mutation | undefined
   #brokerClock: ProcessClock | undefined
   #isEnding = false
@@ -99,12 +108,12 @@ export class World {
   /** Spawns that are refused. */
   refusals = 0
 
-  constructor(seed: number, { mutation, generation = latest, show }: WorldOptions = {}) {
+  constructor(seed: number, { mutation, generation = latest, aim, show }: WorldOptions = {}) {
     this.#mutation = mutation
     this.generation = generation
     this.chance = new Chance(seed)
     this.#clients = this.chance.child()
-    this.workload = drawWorkload(this.chance.child())
+    const workload = drawWorkload(this.chance.child())
     this.trace = new Trace(() => this.clock.monotonic(), show)
     const plan = drawFaultPlan(this.chance)
     this.harm = new Harm(this, this.chance.child())
@@ -116,15 +125,19 @@ export class World {
     this.runnerDisk = new Disk({ name: 'runner', clock, chance: this.chance.child(), pass })
     this.live = new LiveLane(clock, pass)
     this.journal = new Journal(this.runnerDisk)
+    const [manners, program, queues] = [this.chance.child(), this.chance.child(), this.chance.child()]
+    const [questions, deciders] = [this.chance.child(), this.chance.child()]
+    this.#asking = this.chance.child()
+    const asking = generation < 6 ? undefined : drawQuestions(questions, workload, aim === 'approvals')
+    this.workload = asking ?? workload
     const { jobs } = this.workload
-    const manners = this.chance.child()
     this.manner = generation === 1 ? plainManner(jobs) : drawManner(manners, jobs, generation >= 4)
     const { sessionsMs } = this.manner
     this.#sessions = sessionsMs === undefined ? undefined : slowSessions(clock, sessionsMs)
-    this.program = new Program(this, this.chance.child())
-    const queues = this.chance.child()
+    this.program = new Program(this, program)
     this.checker = new Checker(jobs, this.trace, (job) => this.journal.runsOf(job))
     this.queues = generation < 3 ? undefined : new Queues(this, queues)
+    this.approvals = asking === undefined ? undefined : new Approvals(this, deciders)
   }
 
   // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -215,7 +228,7 @@ export class World {
   /** Whether the schedule is to have one more life of the runner, after an orderly end. */
   get needsAnotherLife(): boolean {
     if (this.generation === 1) return false
-    return this.manner.endsTwice || this.checker.hasUnrecorded
+    return this.manner.endsTwice || this.checker.hasUnrecorded || this.journal.unsettled().length > 0
   }
 
   /** Drains the runner, and begins its next life; says whether it came to its end. */
@@ -228,6 +241,7 @@ export class World {
   /** Drains the runner for good; says whether that came to its end. */
   endRunner(): Promise<boolean> {
     this.#isEnding = true
+    this.approvals?.leave()
     return this.#drainRunner()
   }
 
@@ -245,14 +259,19 @@ export class World {
   /** Its roles. */
   get roles(): Readonly<Record<string, RoleOptions>> {
     return {
-      solo: { executor: 'solo' },
-      shared: { executor: 'shared' },
+      solo: { executor: 'solo', ...this.#postureOf('solo') },
+      shared: { executor: 'shared', ...this.#postureOf('shared') },
       again: {
         executor: 'again',
+        ...this.#postureOf('again'),
         retry: { attempts: 3, backoffMs: 100 },
         ...(this.manner.declares ? { idempotent: true } : {}),
       },
     }
+  }
+
+  #postureOf(role: Job['role']): Pick<RoleOptions, 'posture'> {
+    return this.approvals === undefined ? {} : { posture: this.approvals.deciders.postures[role] }
   }
 
   /** Where it keeps transcripts, when that is not its database. */
@@ -262,8 +281,19 @@ export class World {
 
   /** The runner's database, for one life. */
   openJournal(schema: Schema, life: number): Store {
-    const store = this.journal.watch(this.runnerDisk.open(schema))
+    const store = this.journal.watch(this.#asked(this.runnerDisk.open(schema)))
     return this.#mutation?.store?.(store, 'runner', life) ?? store
+  }
+
+  /** The runner's store, at whose questions and decisions harm may aim. */
+  #asked(store: Store): Store {
+    if (this.approvals === undefined) return store
+    return storeWith(store, {
+      commit: (batch, options) => {
+        if (batch.some((one) => 'put' in one && (one.put === 'approval' || one.put === 'decision'))) this.harm.asking()
+        return store.commit(batch, options)
+      },
+    })
   }
 
   /** What was recorded of a run's end: distinct ones. */
@@ -311,8 +341,9 @@ export class World {
         cut: () => network.cut(address),
         restore: () => network.restore(address),
       },
-      executors: executorsOf(workload.jobs, checker, { address, isOver }),
+      executors: executorsOf(workload.jobs, checker, { address, isOver }, this.approvals?.rules),
       clock,
+      random: this.#asking.child().random,
       observe: (worker) => {
         this.workers.set(address, worker)
         return { ...this.live.observer, onStep: (name) => this.seams.pass(`${address} ${name}`) }

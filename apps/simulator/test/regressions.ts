@@ -7,6 +7,7 @@ import type { Generation } from '../src/world.ts'
 export const regressions: readonly {
   readonly seed: number
   readonly generation: Generation
+  readonly aim?: 'approvals'
   readonly was: string
 }[] = [
   { seed: 332, generation: 1, was: 'an ack that a full disk refused was lost: its message stayed held for ever' },
@@ -75,5 +76,23 @@ export const regressions: readonly {
     seed: 5865,
     generation: 5,
     was: 'a last word was at hand, and the run lost: it came when the bus had given its worker up, and its process was looked for',
+  },
+  {
+    seed: 3,
+    generation: 6,
+    aim: 'approvals',
+    was: 'an approval that was decided when its worker died with its runner was never over, and the run did not end',
+  },
+  {
+    seed: 587,
+    generation: 6,
+    aim: 'approvals',
+    was: 'an attempt ended before the disk had taken what it asked: there was a decision on nothing',
+  },
+  {
+    seed: 1471,
+    generation: 6,
+    aim: 'approvals',
+    was: 'what a worker had asked that died with its runner was put to people by the next life',
   },
 ]

@@ -18,8 +18,20 @@ describe('every promise is kept', () => {
   })
 })
 
-test.for(regressions)('seed $seed: $was', { timeout }, async ({ seed, generation }) => {
-  expect((await runSchedule(seed, { generation })).violations).toEqual([])
+test('aimed at approvals', { timeout }, async () => {
+  const failed: string[] = []
+  let decisions = 0
+  for (let seed = 1; seed <= seedsPerTest; seed += 1) {
+    const report = await runSchedule(seed, { aim: 'approvals' })
+    decisions += report.decisions.length
+    if (report.violations.length > 0) failed.push(`seed ${seed}: ${report.violations.join('; ')}`)
+  }
+  expect(failed).toEqual([])
+  expect(decisions).toBeGreaterThan(1_000)
+})
+
+test.for(regressions)('seed $seed: $was', { timeout }, async ({ seed, generation, aim }) => {
+  expect((await runSchedule(seed, { generation, aim })).violations).toEqual([])
 })
 
 test('a seed does the same each time, step by step, and another seed something else', { timeout }, async () => {

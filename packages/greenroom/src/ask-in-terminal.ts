@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline/promises'
 import { GreenroomError, type ApprovalScope } from '@greenroom/proto'
 import type { Approval, DecideOptions, Verdict } from '@greenroom/runner'
+import { plain } from './plain-text.ts'
 
 /** Longer inputs are shown in part: what a person cannot read a person cannot judge. */
 const maxShown = 4_000
@@ -85,9 +86,4 @@ function questionOf({ role, tool, permission, resource, input, workspace }: Appr
     `  in    ${plain(workspace)}`,
     '',
   ].join('\n')
-}
-
-/** Nothing that a run wrote moves the cursor, reverses the direction of writing, or hides something. */
-function plain(text: string): string {
-  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
 }

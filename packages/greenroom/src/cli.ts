@@ -4,8 +4,20 @@
  * Exit code: 0 when it did what it was asked to, 2 for bad arguments, 1 for everything else that went wrong; either is
  * explained in one line on standard error. `doctor` also ends with 1 when something is broken; its findings are its output.
  */
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { codeOf } from '@greenroom/proto'
+import {
+  allowApproval,
+  denyApproval,
+  listApprovals,
+  listGrants,
+  revokeGrant,
+  showApproval,
+  type AllowCommand,
+  type ApprovalAccess,
+  type DenyCommand,
+  type ListCommand,
+} from './approvals-command.ts'
 import { makeBackup, restore, type BackupCommand, type RestoreCommand } from './backup-command.ts'
 import { runBroker, type BrokerCommand } from './broker-command.ts'
 import {
@@ -33,7 +45,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters, gc, backup, restore, doctor (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -59,10 +71,47 @@ function program(): Command {
     .addOption(new Needed('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d'))
     .option('--json', 'write JSON in place of text')
     .action((options: GcCommand) => runGc(options))
+  addApprovals(greenroom)
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   addCare(greenroom)
   return greenroom
+}
+
+function addApprovals(greenroom: Command): void {
+  const approvals: Command = greenroom
+    .command('approvals')
+    .description('Shows what the runs of a running runner ask for, and decides.')
+    .action(() => approvals.error('what to do? There is: list, show, allow, deny, grants, revoke (see --help)'))
+    .allowExcessArguments()
+  const add = (command: string, description: string): Command =>
+    approvals
+      .command(command)
+      .allowExcessArguments(false)
+      .description(description)
+      .requiredOption('--data <dir>', "a running runner's data folder")
+      .option('--json', 'write one document of JSON')
+  // Ids may begin with a dash.
+  const about = (command: string, description: string): Command => add(command, description).allowUnknownOption()
+  add('list', 'Lists those that wait for a decision.')
+    .option('--all', 'also those that have one')
+    .option('--run <id>', 'only those of this run')
+    .action((options: ListCommand) => listApprovals(options))
+  about('show <id>', 'Shows one: what exactly is asked, and what was decided.').action(
+    (id: string, access: ApprovalAccess) => showApproval(id, access),
+  )
+  about('allow <id>', 'Allows it; ends with 1 when somebody else was faster.')
+    .option('--input <json>', 'what it may be called with instead: of the same shape')
+    .addOption(new Option('--scope <scope>', 'how long that holds').choices(['once', 'run', 'session']).default('once'))
+    .option('--reason <text>', 'why')
+    .action((id: string, options: AllowCommand) => allowApproval(id, options))
+  about('deny <id>', 'Denies it; ends with 1 when somebody else was faster.')
+    .option('--reason <text>', 'why')
+    .action((id: string, options: DenyCommand) => denyApproval(id, options))
+  add('grants', 'Lists the answers that hold for more than one call.').action((access: ApprovalAccess) =>
+    listGrants(access),
+  )
+  about('revoke <id>', 'Takes a grant back.').action((id: string, access: ApprovalAccess) => revokeGrant(id, access))
 }
 
 function addMailboxes(greenroom: Command): void {

@@ -62,4 +62,5 @@ export {
 } from '@greenroom/proto'
 export * from '@greenroom/runner'
 export { askInTerminal } from './ask-in-terminal.ts'
+export { modelReviewer, type ModelReviewerOptions } from './model-reviewer.ts'
 export { createHandler, type HandledRunner, type HandlerOptions } from './handler.ts'

@@ -74,6 +74,9 @@ test('a control room sees what is asked as it is asked, answers, and takes grant
 
 test.each<[string, RequestInit, number, string]>([
   ['/approvals/nothing', {}, 404, 'UNKNOWN_APPROVAL'],
+  // Ids may begin so.
+  ['/approvals/-nothing', {}, 404, 'UNKNOWN_APPROVAL'],
+  ['/approvals/_nothing', { method: 'POST', body: '{"allow":true}' }, 404, 'UNKNOWN_APPROVAL'],
   ['/approvals/nothing', { method: 'POST', body: '{"allow":true}' }, 404, 'UNKNOWN_APPROVAL'],
   ['/approvals/nothing', { method: 'POST', body: 'allow' }, 400, 'BAD_OPTIONS'],
   ['/approvals/nothing', { method: 'POST', body: '{"allow":"yes"}' }, 400, 'BAD_OPTIONS'],

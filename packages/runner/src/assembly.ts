@@ -58,7 +58,9 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     const run = journal.awaiting(request, delivery)
     // It stays on the bus.
     if (run === 'damaged') return Promise.reject(new GreenroomError('STORE_DAMAGED', `run ${request.runId}`))
-    return run && arbiter.request(request, { address, incarnation }, run)
+    // A worker of an earlier life may ask when nothing waits for the answer any more.
+    if (run === undefined || !(arbiter.follows(request) || goesOn(journal, request))) return undefined
+    return arbiter.request(request, { address, incarnation }, run)
   }
   const stray = { onStrayTerminal, onStrayEvents, onApproval }
   const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, ...stray }

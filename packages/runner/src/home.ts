@@ -35,7 +35,7 @@ export async function openHome(config: Config): Promise<Home> {
     const store = opening.use(
       await open(config, { ...brokerSchema, collections: [...brokerSchema.collections, ...runnerSchema.collections] }),
     )
-    const socket = await privateSocket(config.dataDir)
+    const socket = await privateSocket(config.dataDir, 'bus')
     opening.defer(socket.remove)
     const [token, operatorToken] = [config.random.id(), config.random.id()]
     const { partitionGraceMs, clock, random } = config

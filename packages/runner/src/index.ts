@@ -37,7 +37,8 @@ export type {
   RunnerApprovals,
   Verdict,
 } from './approval/index.ts'
-export { isVerdict } from './approval/index.ts'
+export { createApprovalHandler, isVerdict } from './approval/index.ts'
+export { findApprovalsDoor } from './platform/approvals-door.ts'
 export { composeRunners, type ComposableRunner, type ComposedRoles, type CompositeRunner } from './composite.ts'
 export { workerEntry, type CommandEntry, type InputOf, type OutputOf, type Typed, type WorkerEntry } from './entry.ts'
 export type { Launched, Launcher, LaunchIdentity, LaunchSpec, Logger, WorkerExit } from './launcher.ts'

@@ -8,6 +8,7 @@ import type { InputOf, OutputOf } from './entry.ts'
 import { openHome } from './home.ts'
 import type { Roles, RunnerOptions } from './options.ts'
 import { type PoolStats } from './pool/index.ts'
+import { openApprovalsDoor } from './platform/approvals-door.ts'
 import { keepAlive } from './platform/surroundings.ts'
 import { type AnyScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, RunStatus, StartOptions, TypedRunSpec } from './run.ts'
@@ -227,5 +228,14 @@ async function open(config: Config): Promise<Runner> {
   const { retentionMs, clock, logger } = config
   const warn = (error: unknown): void => logger.warn('old runs could not be forgotten', { error: String(error) })
   if (retentionMs !== null) opening.use(new Retention(around, clock, retentionMs, warn))
+  const { dataDir } = config
+  if (dataDir !== null && config.openStore === undefined) {
+    try {
+      opening.defer(await openApprovalsDoor(dataDir, around.arbiter))
+    } catch (error) {
+      // Whoever decides in the runner's own program does so without.
+      logger.warn('approvals cannot be decided from the command line', { error: String(error) })
+    }
+  }
   return new LiveRunner(around, opening.move())
 }

@@ -1,8 +1,11 @@
 /** What an earlier life of the runner left of approvals, and what crashes do to them. */
-import { encodeMessage, parseMessage, decodePayload, type Delivery } from '@greenroom/proto'
+import { createManualClock } from '@greenroom/bus/testing'
+import { encodeMessage, parseMessage, decodePayload, systemRandom, type Delivery } from '@greenroom/proto'
+import { createMemoryStore, type CommitFault } from '@greenroom/store'
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { ApprovalJournal, type Approval, type Verdict } from '../src/approval/index.ts'
+import { ApprovalJournal, Arbiter, type Approval, type Verdict } from '../src/approval/index.ts'
+import { patient } from '../src/persistence.ts'
 import { detachedStage } from './fixtures/detached-stage.ts'
 import { dead, Scene } from './fixtures/left-over.ts'
 import { until } from './fixtures/setup.ts'
@@ -117,6 +120,34 @@ describe('an approval of an earlier life', () => {
     })
   })
 
+  test('that was decided, where its worker ended with its runner, is over as it was decided', async () => {
+    await using scene = new Scene()
+    await left(scene, { attempt: dead, allowed: true })
+    const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
+    const [run] = await runner.resume()
+    expect(await run?.outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    await until(() => scene.store.count('unsettled') === 0, 'settled')
+    expect(runner.approvals.get('a1').decision).toMatchObject({ allowed: true, reason: 'said before' })
+  })
+
+  test('is nobody’s concern when it arrives after its worker ended with its runner', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: dead, entries: 1 })
+    const { peer } = await scene.worker('r1')
+    const question = { tool: 't', permission: 'p', resource: 'r', digest: '', afterSeq: 1, createdAt: Date.now() }
+    await peer.send({
+      to: 'runner.me',
+      id: 'late',
+      kind: 'approval-request',
+      control: true,
+      payload: encodeMessage('approval-request', { runId: 'r1', epoch: 1, requestId: 'a1', ...question }),
+    })
+    await peer.close()
+    const runner = await scene.life({ approvals: { person: 'elsewhere' } })
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+    expect(runner.approvals.list()).toEqual([])
+  })
+
   test('is not taken from whoever is not its worker, and not twice from it', async () => {
     await using scene = new Scene()
     await scene.left('r1', { attempt: detached, entries: 1 })
@@ -147,6 +178,34 @@ describe('an approval of an earlier life', () => {
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
     expect(runner.approvals.list()).toMatchObject([{ id: 'true', runId: 'r1', role: 'work' }])
   })
+})
+
+test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
+  const clock = createManualClock()
+  let isFull = true
+  const faults = (): CommitFault => ({ outcome: isFull ? 'full' : 'stored' })
+  const store = createMemoryStore({ faults })
+  const arbiter = new Arbiter({
+    journal: new ApprovalJournal(patient(store, clock)),
+    send: () => expect.fail('nobody is there any more'),
+    clock,
+    random: systemRandom,
+    options: { person: 'elsewhere' },
+    postureOf: () => ({}),
+    warn: () => undefined,
+  })
+  const ref = { runId: 'r1', epoch: 1 }
+  const question = { tool: 't', permission: 'p', resource: 'r', input: ['x'], digest: '', afterSeq: 0, createdAt: 0 }
+  const run = { ...ref, role: 'work', session: 's', workspace: '/', task: '', startedAt: 0 }
+  const asked = arbiter.request({ ...ref, requestId: 'a1', ...question }, { address: 'w', incarnation: 'i' }, run)
+  await clock.advance(300)
+  arbiter.attemptEnded(ref)
+  isFull = false
+  await clock.advance(300)
+  await asked
+  await arbiter.runEnded('r1')
+  expect(arbiter.list()).toMatchObject([{ id: 'a1', input: ['x'], decision: { reason: 'its attempt ended' } }])
+  expect(store.count('unsettled')).toBe(0)
 })
 
 test('a detached run whose runner is killed while it waits gets its answer from the next one', async () => {

@@ -11,13 +11,13 @@ import {
   canonicalJson,
   GreenroomError,
   jsonFlaw,
-  systemRandom,
   type ApprovalDecision,
   type ApprovalRequest,
   type ApprovalScope,
   type Clock,
   type Decider,
   type JsonValue,
+  type Random,
   type RunRef,
 } from '@greenroom/proto'
 import { createHash } from 'node:crypto'
@@ -65,6 +65,8 @@ export type ApprovalAnswer<Input extends JsonValue = JsonValue> =
 export interface ApprovalsOptions {
   readonly ref: RunRef
   readonly clock: Clock
+  /** Names requests. */
+  readonly random: Random
   /** Aborts at the run's end or cancel. */
   readonly signal: AbortSignal
   /** The number of its last event. */
@@ -91,14 +93,14 @@ export class Approvals {
    */
   async ask<Input extends JsonValue>(call: ApprovalCall<Input>): Promise<ApprovalAnswer<Input>> {
     checkCall(call)
-    const { ref, clock, signal, lastSeq, send } = this.#options
+    const { ref, clock, random, signal, lastSeq, send } = this.#options
     signal.throwIfAborted()
     const { tool, permission, resource, deadlineMs } = call
     const input = structuredClone(call.input)
     const createdAt = clock.now()
     const request: ApprovalRequest = {
       ...ref,
-      requestId: systemRandom.id(),
+      requestId: random.id(),
       afterSeq: lastSeq(),
       tool,
       permission,

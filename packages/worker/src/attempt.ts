@@ -16,6 +16,7 @@ import {
   type ApprovalRequest,
   type Clock,
   type Message,
+  type Random,
   type Run,
   type RunEvent,
   type RunRef,
@@ -45,6 +46,7 @@ export interface AttemptOptions {
   /** How long the executor may take after a cancel, in milliseconds. */
   readonly cancelGraceMs: number
   readonly clock: Clock
+  readonly random: Random
   readonly platform: WorkerPlatform
   /** Stores a request for an approval in the runner's mailbox. */
   readonly askApproval: (request: ApprovalRequest, signal: AbortSignal) => Promise<unknown>
@@ -95,6 +97,7 @@ export class Attempt {
     this.approvals = new Approvals({
       ref: this.ref,
       clock: options.clock,
+      random: options.random,
       signal: this.#stopped,
       lastSeq: () => this.#link?.lastSeq ?? 0,
       send: options.askApproval,

@@ -19,6 +19,7 @@ import {
   decodeMessage,
   limits,
   systemClock,
+  systemRandom,
   type Clock,
   type Delivery,
   type LiveMessage,
@@ -207,7 +208,8 @@ export class WorkerLoop implements Worker {
     const cancelGraceMs = run.cancelGraceMs ?? provision.cancelGraceMs ?? 5_000
     const askApproval: AttemptOptions['askApproval'] = (request, signal) => this.#line.ask(run.replyTo, request, signal)
     const secrets = provision.secrets ?? {}
-    return new Attempt({ run, executor, secrets, cancelGraceMs, clock: this.#clock, platform, askApproval })
+    const { random = systemRandom } = this.#options
+    return new Attempt({ run, executor, secrets, cancelGraceMs, clock: this.#clock, random, platform, askApproval })
   }
 
   async #perform(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {

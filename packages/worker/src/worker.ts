@@ -1,5 +1,5 @@
 /** A worker: serves executors on a bus. */
-import type { Bus, Clock, Provision } from '@greenroom/proto'
+import type { Bus, Clock, Provision, Random } from '@greenroom/proto'
 import { messageOf } from './ending.ts'
 import type { Executors } from './executor.ts'
 import { WorkerLoop } from './worker-loop.ts'
@@ -18,6 +18,8 @@ export interface WorkerOptions {
   readonly platform: WorkerPlatform
   /** = the system's */
   readonly clock?: Clock
+  /** Names what its runs ask for. = the system's */
+  readonly random?: Random
   /** Stops waiting for the bus. */
   readonly signal?: AbortSignal
 }

@@ -37,15 +37,14 @@ export class ApprovalJournal {
   }
 
   /** Records what is asked, and by whom. */
-  request({ input, ...approval }: Approval, worker: Unsettled['worker'], patience: Patience): Promise<void> {
-    const key = keyOf(approval, approval.id)
-    return this.#store.commit(
-      [
-        { put: 'approval', key, meta: { ...approval }, body: encodePayload(input) },
-        { put: 'unsettled', key: approval.id, meta: { key, ...worker } },
-      ],
-      patience,
-    )
+  request(approval: Approval, worker: Unsettled['worker'], patience: Patience): Promise<void> {
+    const meta = { key: keyOf(approval, approval.id), ...worker }
+    return this.#store.commit([this.asked(approval), { put: 'unsettled', key: approval.id, meta }], patience)
+  }
+
+  /** Records what is asked, alone. */
+  asked({ input, ...approval }: Approval): Operation {
+    return { put: 'approval', key: keyOf(approval, approval.id), meta: { ...approval }, body: encodePayload(input) }
   }
 
   /** Records the decision (Q1). */

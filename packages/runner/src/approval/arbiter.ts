@@ -63,6 +63,8 @@ interface Open {
   readonly decided: AbortController
   /** Aborts when its worker cannot use a decision any more. */
   readonly over: AbortController
+  /** Whether it is in the journal for sure. */
+  isRecorded: boolean
   /** The one that counts, from when it is being recorded. */
   decision: Promise<ApprovalRecord> | undefined
   deadline: Timer | undefined
@@ -100,14 +102,15 @@ export class Arbiter implements RunnerApprovals {
     if (this.#ended.get(request.runId)?.has(request.epoch) === true) return
     if (this.#open.has(request.requestId) || journal.get(request.requestId) !== undefined) return
     const approval = this.#approvalOf(request, run)
-    const open = this.#begin(approval, worker)
+    const open = this.#begin(approval, worker, false)
     try {
       await journal.request(approval, worker, { signal: open.over.signal })
     } catch (error) {
       if (open.over.signal.aborted) return
       throw error
     }
-    if (open.decided.signal.aborted) return
+    open.isRecorded = true
+    if (open.decision !== undefined) return
     this.#watchers.tell(approval)
     void this.#arbitrate(open)
   }
@@ -122,11 +125,16 @@ export class Arbiter implements RunnerApprovals {
       this.#parts.warn('an approval is damaged, and stays without an answer', { id, error: String(error) })
     for (const { record, worker } of this.#parts.journal.unsettled(setAside)) {
       const { decision, ...approval } = record
-      const open = this.#begin(approval, worker)
-      if (decision !== undefined) open.decision = Promise.resolve(record)
-      if (!isLive(approval)) this.#end(open, 'its runner ended')
-      else if (decision === undefined) void this.#arbitrate(open)
-      else void this.#deliver(open, record)
+      const open = this.#begin(approval, worker, true)
+      if (decision === undefined) {
+        if (isLive(approval)) void this.#arbitrate(open)
+        else this.#end(open, 'its runner ended')
+        continue
+      }
+      open.decision = Promise.resolve(record)
+      open.decided.abort()
+      if (!isLive(approval)) open.over.abort()
+      void this.#deliver(open, record)
     }
   }
 
@@ -138,6 +146,11 @@ export class Arbiter implements RunnerApprovals {
   follow({ runId, epoch }: RunRef, waits: () => () => void): void {
     this.#followers.set(runId, { epoch, waits })
     for (const open of this.#openOf(runId)) this.#hold(open)
+  }
+
+  /** Whether somebody follows an attempt, or did. */
+  follows({ runId, epoch }: RunRef): boolean {
+    return this.#followers.get(runId)?.epoch === epoch
   }
 
   /** An attempt has ended (U3): what it asks from now on is nobody's concern. */
@@ -236,10 +249,11 @@ export class Arbiter implements RunnerApprovals {
     return [...this.#open.values()].filter(({ approval }) => approval.runId === runId)
   }
 
-  #begin(approval: Approval, worker: Unsettled['worker']): Open {
+  #begin(approval: Approval, worker: Unsettled['worker'], isRecorded: boolean): Open {
     const [decided, over] = [new AbortController(), new AbortController()]
     const settled = Promise.withResolvers<void>()
-    const open: Open = { approval, worker, decided, over, decision: undefined, deadline: undefined, settled }
+    const progress = { isRecorded, decision: undefined, deadline: undefined }
+    const open: Open = { approval, worker, decided, over, ...progress, settled }
     this.#open.set(approval.id, open)
     this.#hold(open)
     return open
@@ -278,7 +292,9 @@ export class Arbiter implements RunnerApprovals {
     const { approval, over } = open
     const record = { ...approval, decision: { ...decision, decidedAt: clock.now() } }
     try {
-      const operations = journal.decide(approval, record.decision, this.#grantOf(approval, decision))
+      // What ended before the disk had taken the question is recorded with its end.
+      const question = open.isRecorded ? [] : [journal.asked(approval)]
+      const operations = [...question, ...journal.decide(approval, record.decision, this.#grantOf(approval, decision))]
       await journal.commit(operations, { signal: over.signal, leastTries: 10 })
     } catch (error) {
       warn('a decision on an approval could not be recorded', { approval: approval.id, error: String(error) })

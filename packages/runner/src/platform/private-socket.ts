@@ -1,5 +1,5 @@
 /**
- * The socket of an embedded broker: in a folder of its own that only this user can enter.
+ * A socket of a runner's own, as that of its embedded broker: in a folder of its own that only this user can enter.
  *
  * It lies where the system keeps temporary files: in the data folder its path may be longer than a socket's may be, and
  * not every file system has sockets.
@@ -28,19 +28,20 @@ const longestPath = 100
 /** What a folder's name begins with; the system adds six letters. */
 const prefix = 'greenroom-'
 
-/** The socket's name in its folder. */
-const socketName = 'bus'
+/** What is behind a socket: also its name in its folder. */
+export type SocketName = 'bus' | 'approvals'
 
 /**
  * Makes the folder, and removes that of an earlier owner of the same data folder who was killed.
  *
  * @param dataDir - whose owner this process is; null for none
+ * @param name - what is behind it
  */
-export async function privateSocket(dataDir: string | null): Promise<PrivateSocket> {
-  const record = dataDir === null ? undefined : resolve(dataDir, 'bus-folder')
-  if (record !== undefined) await removeStale(record)
+export async function privateSocket(dataDir: string | null, name: SocketName): Promise<PrivateSocket> {
+  const record = dataDir === null ? undefined : recordOf(dataDir, name)
+  if (record !== undefined) await removeStale(record, name)
   const here = join(tmpdir(), prefix)
-  const isShort = here.length + `XXXXXX/${socketName}`.length <= longestPath
+  const isShort = here.length + `XXXXXX/${name}`.length <= longestPath
   const folder = mkdtempSync(isShort ? here : `/tmp/${prefix}`)
   chmodSync(folder, 0o700)
   const remove = (): void => {
@@ -50,7 +51,27 @@ export async function privateSocket(dataDir: string | null): Promise<PrivateSock
   }
   process.once('exit', remove)
   if (record !== undefined) note(record, folder)
-  return { path: join(folder, socketName), remove }
+  return { path: join(folder, name), remove }
+}
+
+/**
+ * Where the owner of a data folder has its socket. One that was killed may have left it behind: then nobody answers there.
+ *
+ * @param dataDir - the folder
+ * @param name - what is behind it
+ * @returns undefined when there is none
+ */
+export function findSocket(dataDir: string, name: SocketName): string | undefined {
+  try {
+    const folder = readFileSync(recordOf(dataDir, name), 'utf8')
+    return isOurs(folder) ? join(folder, name) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function recordOf(dataDir: string, name: SocketName): string {
+  return resolve(dataDir, `${name}-folder`)
 }
 
 function note(record: string, folder: string): void {
@@ -61,11 +82,11 @@ function note(record: string, folder: string): void {
   }
 }
 
-async function removeStale(record: string): Promise<void> {
+async function removeStale(record: string, name: SocketName): Promise<void> {
   try {
     const folder = readFileSync(record, 'utf8')
-    if (!isOurs(folder) || (await isAnswered(join(folder, socketName)))) return
-    rmSync(join(folder, socketName), { force: true })
+    if (!isOurs(folder) || (await isAnswered(join(folder, name)))) return
+    rmSync(join(folder, name), { force: true })
     rmdirSync(folder)
   } catch {
     // No record, or the folder is gone already, or holds what is not ours.

@@ -1,7 +1,7 @@
 /** Starts workers without processes: a launcher for a runner, as far as a runner looks at one. */
 import { PassThrough } from 'node:stream'
 import type { BusObserver } from '@greenroom/bus/testing'
-import { systemClock, type Clock } from '@greenroom/proto'
+import { systemClock, systemRandom, type Clock, type Random } from '@greenroom/proto'
 import type { Executors } from '../executor.ts'
 import { InProcessWorker, type InProcessBus, type InProcessExit, type InProcessSpec } from './in-process-worker.ts'
 
@@ -13,6 +13,8 @@ export interface InProcessOptions {
   readonly executors: Executors
   /** = the system's */
   readonly clock?: Clock
+  /** = the system's */
+  readonly random?: Random
   /**
    * Asked once for each worker: what looks into its steps on the bus. Beside those of {@link BusObserver} there are
    * `started` (it has read what it is to do) and `ready` (it is attached). = nothing
@@ -62,7 +64,7 @@ export interface InProcessLauncher {
  * ```
  */
 export function createInProcessLauncher(options: InProcessOptions): InProcessLauncher {
-  const { bus, executors, clock = systemClock } = options
+  const { bus, executors, clock = systemClock, random = systemRandom } = options
   const workers = new Set<InProcessWorker>()
   let started = 0
   return {
@@ -72,7 +74,7 @@ export function createInProcessLauncher(options: InProcessOptions): InProcessLau
       started += 1
       const index = started
       const observe = (worker: InProcessWorker): BusObserver => options.observe?.(worker, index) ?? {}
-      const worker = new InProcessWorker(spec, { bus, executors, clock, observe })
+      const worker = new InProcessWorker(spec, { bus, executors, clock, random, observe })
       workers.add(worker)
       void worker.exited.then(() => workers.delete(worker))
       return worker

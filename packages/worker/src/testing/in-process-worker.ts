@@ -10,7 +10,7 @@ import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { spawnGuarded, type GuardedProcess } from '@greenroom/bus/process'
 import { observeBus, type BusObserver } from '@greenroom/bus/testing'
-import { codeOf, type Bus, type Clock, type Timer } from '@greenroom/proto'
+import { codeOf, type Bus, type Clock, type Random, type Timer } from '@greenroom/proto'
 import { messageOf } from '../ending.ts'
 import type { Executors } from '../executor.ts'
 import { leaveOrphaned } from '../orphan.ts'
@@ -57,6 +57,7 @@ export interface InProcessSurroundings {
   readonly bus: InProcessBus
   readonly executors: Executors
   readonly clock: Clock
+  readonly random: Random
   readonly observe: (worker: InProcessWorker) => BusObserver
 }
 
@@ -177,6 +178,7 @@ export class InProcessWorker {
       executors,
       provision,
       clock: this.#clock,
+      random: this.#surroundings.random,
       platform: {
         env: this.#env,
         log: (line) => void (this.#state === 'ended' || this.stderr.write(`${line}\n`)),
