@@ -6,7 +6,7 @@ import { pageLength, pageOf, type Page } from './list.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { BrokerLimits } from './options.ts'
 import { checkRoom } from './quota.ts'
-import { deadLetterOf, messageFacts } from './records.ts'
+import { deadLetterOf, messageFacts, splitKey } from './records.ts'
 import { scanAll } from './recovery.ts'
 import { arrive, isWhole } from './removal.ts'
 
@@ -27,7 +27,7 @@ export class DeadLetters {
 
   /** How many a mailbox has. */
   count(address: string): number {
-    return this.#parts.store.count('dead', { prefix: `${address}/` })
+    return this.#parts.store.keys('dead', { prefix: `${address}/` }).filter((key) => !this.#isBack(key)).length
   }
 
   /** A page of the letters of one mailbox, or of all, in the order of address and id. */
@@ -38,7 +38,7 @@ export class DeadLetters {
       limit: pageLength,
       bodies: false,
     })
-    return pageOf(records.map((record) => [record.key, deadLetterOf(record)]))
+    return pageOf(records, (record) => (this.#isBack(record.key) ? undefined : deadLetterOf(record)))
   }
 
   /**
@@ -81,7 +81,7 @@ export class DeadLetters {
   }
 
   /**
-   * Deletes one letter, or all of a mailbox. One whose requeueing a crash cut off is no letter any more: its message is back.
+   * Deletes one letter, or all of a mailbox. One whose requeueing was cut off is no letter any more: its message is back.
    *
    * @returns how many
    * @throws GreenroomError `UNKNOWN_LETTER` when there is none, `COMMIT_UNKNOWN`
@@ -97,16 +97,22 @@ export class DeadLetters {
 
   async #purge(mailbox: Mailbox, ids: readonly string[]): Promise<number> {
     const { ledger, store } = this.#parts
-    const { address, messages } = mailbox
+    const { address } = mailbox
     const keys = ids
       .map((id) => `${address}/${id}`)
       .filter((key) => store.get('dead', key, { unchecked: true }) !== undefined)
     if (keys.length > 0) await ledger.carryOut({ operations: keys.map((key) => ({ delete: 'dead', key })), apply() {} })
-    const isBack = (id: string): boolean =>
-      messages.has(id) || (ledger.receipt(address, id)?.state ?? 'dead') !== 'dead'
-    const purged = keys.filter((key) => !isBack(key.slice(address.length + 1))).length
+    const purged = keys.filter((key) => !this.#isBack(key)).length
     if (purged === 0) throw new GreenroomError('UNKNOWN_LETTER', unknownLetter(address, ids))
     return purged
+  }
+
+  /** Whether its message is in its mailbox again, or was: a failure cut its requeueing off (see `#requeue`). */
+  #isBack(key: string): boolean {
+    const [address, id] = splitKey(key)
+    const { ledger, registry } = this.#parts
+    const isWaiting = registry.find(address)?.messages.has(id) ?? false
+    return isWaiting || (ledger.receipt(address, id)?.state ?? 'dead') !== 'dead'
   }
 
   #find(address: string, id: string): StoredRecord {

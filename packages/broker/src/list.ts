@@ -1,4 +1,5 @@
 /** Lists that travel in a header, which has 16 KiB: measured in bytes, since text outside of ASCII takes several each. */
+import type { StoredRecord } from '@greenroom/store'
 
 /** What a list may take; the rest of the header is for what stands beside it. */
 const listBytes = 12 * 1024
@@ -33,12 +34,20 @@ export const pageLength = 128
 /**
  * As much of a list as fits into a header.
  *
- * @param rows - each with where it stands; the first {@link pageLength} of what is left
+ * @param records - the first {@link pageLength} of what is left
+ * @param read - makes a row of one; undefined where it is none
  */
-export function pageOf<Row extends object>(rows: readonly (readonly [key: string, row: Row])[]): Page<Row> {
-  const end = fitting(rows.map(([, row]) => row))
-  const isAll = end === rows.length && rows.length < pageLength
-  return { rows: rows.slice(0, end).map(([, row]) => row), next: isAll ? undefined : rows[end - 1]?.[0] }
+export function pageOf<Row extends object>(
+  records: readonly StoredRecord[],
+  read: (record: StoredRecord) => Row | undefined,
+): Page<Row> {
+  const found = records.flatMap((record) => {
+    const row = read(record)
+    return row === undefined ? [] : [{ key: record.key, row }]
+  })
+  const end = fitting(found.map(({ row }) => row))
+  const more = records.length < pageLength ? undefined : records.at(-1)?.key
+  return { rows: found.slice(0, end).map(({ row }) => row), next: end < found.length ? found[end - 1]?.key : more }
 }
 
 /** The whole of a list, a page at a time. */

@@ -42,7 +42,7 @@ export class CoreOperator implements Operator {
   mailboxPage(after: string | undefined): Page<MailboxState> {
     const range = { ...(after !== undefined && { after }), limit: pageLength, bodies: false }
     const records = this.#parts.store.scan('mailbox', range)
-    return pageOf(records.map(({ key, meta }) => [key, this.#stateOf(key, meta)]))
+    return pageOf(records, ({ key, meta }) => this.#stateOf(key, meta))
   }
 
   /**

@@ -255,6 +255,8 @@ describe('regressions', () => {
       const letter = { address: 'inbox', id: 'm1' }
       faults.push('stored', fault)
       await expect(broker.operator.requeue(letter)).rejects.toMatchObject({ code: 'COMMIT_UNKNOWN' })
+      expect(await broker.operator.deadLetters()).toEqual([])
+      expect(await broker.operator.mailboxes()).toMatchObject([{ address: 'inbox', deadLetters: 0 }])
       await expect(broker.operator.purge(letter)).rejects.toMatchObject({ code: 'UNKNOWN_LETTER' })
       while (came.length === 1) await turn()
       expect(came[1]).toMatchObject({ id: 'm1', attempt: 1 })
