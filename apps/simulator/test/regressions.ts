@@ -95,4 +95,16 @@ export const regressions: readonly {
     aim: 'approvals',
     was: 'what a worker had asked that died with its runner was put to people by the next life',
   },
+  {
+    seed: 2569,
+    generation: 6,
+    aim: 'approvals',
+    was: 'a letter was listed as dead whose message had been delivered: the disk was full at the second half of its requeueing',
+  },
+  {
+    seed: 2138,
+    generation: 6,
+    aim: 'approvals',
+    was: 'a text that came too late took the place of a message in a session elsewhere: its runner died, and the run was done after it',
+  },
 ]

@@ -172,7 +172,7 @@ export class Execution implements Run {
       return this.#steering.send(id, text, mode, carrier)
     }
     await this.outcome
-    if (!this.#left.signal.aborted) return this.#appendLate(text, id)
+    if (!this.#left.signal.aborted) return this.#journal.appendLate(id, text)
     // X5: the next life of the runner sends it.
     if (isKept) return 'queued'
     throw new GreenroomError('CLOSED', 'the runner is closed')
@@ -456,15 +456,11 @@ export class Execution implements Run {
   /** Whether it was recorded. */
   async #record({ ref, outcome }: LoopEnd): Promise<boolean> {
     const late = this.#steering.close()
-    const end = { ref, outcome, attempts: this.#attempts, last: this.#feed.lastOf(ref.epoch) }
+    const end = { ref, outcome, attempts: this.#attempts }
     const recorded =
       this.#refusal === undefined && (await this.#journal.finish(end, late, this.#duty?.operations(this.id)))
-    settleLate(late, (id, text) => (recorded ? Promise.resolve('not-live') : this.#appendLate(text, id)))
+    settleLate(late, (id, text) => (recorded ? Promise.resolve('not-live') : this.#journal.appendLate(id, text)))
     return recorded
-  }
-
-  #appendLate(text: string, id: string): Promise<SteerStatus> {
-    return this.#journal.appendLate({ runId: this.id, epoch: Math.max(this.#attempts, 1) }, id, text)
   }
 
   #elapsed(): number {

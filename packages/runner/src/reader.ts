@@ -105,11 +105,6 @@ export class Feed {
     return this.#first + this.#buffer.length - 1
   }
 
-  /** An attempt's last event. */
-  lastOf(epoch: number): number {
-    return epoch === this.#epoch ? this.last : (this.#lasts.get(epoch) ?? 0)
-  }
-
   /** Whether somebody reads: else deltas need not be kept until they are published. */
   get isRead(): boolean {
     return this.#readers.size > 0

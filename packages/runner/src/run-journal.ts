@@ -37,8 +37,6 @@ export interface RunEnd {
   readonly attempts: number
   /** The last of them, or the first that there might have been. */
   readonly ref: RunRef
-  /** The number of its last event. */
-  readonly last: number
 }
 
 /** See B1 and B2. */
@@ -164,7 +162,7 @@ export class RunJournal {
    * @returns whether it is recorded
    */
   async finish(
-    { ref, outcome, last, attempts }: RunEnd,
+    { ref, outcome, attempts }: RunEnd,
     late: readonly Steer[],
     also: readonly Operation[] | undefined,
   ): Promise<boolean> {
@@ -177,7 +175,7 @@ export class RunJournal {
       // What a begin of unknown fate left in the journal is told all the same.
       if (!this.#isDurable) this.recall()
       const entries = await this.#transcript.move(this.#messages)
-      const told = await this.#transcript.give([...entries, ...this.#transcript.late(ref, last, late)])
+      const told = await this.#transcript.give([...entries, ...this.#transcript.late(late)])
       await journal.finish(ref, outcome, config.clock.now(), [...this.#ends, ...told, ...(also ?? [])])
       this.#isOpen = false
       return true
@@ -195,7 +193,7 @@ export class RunJournal {
   }
 
   /** Appends a text that came after the end. */
-  appendLate(ref: RunRef, id: string, text: string): Promise<'not-live'> {
-    return this.#transcript.appendLate(ref, id, text)
+  appendLate(id: string, text: string): Promise<'not-live'> {
+    return this.#transcript.appendLate(id, text)
   }
 }

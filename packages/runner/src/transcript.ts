@@ -9,8 +9,10 @@ import type { SessionEntry, SessionStore } from './session-store.ts'
 import { isMessage } from './steering.ts'
 import type { StoreSessions } from './store-sessions.ts'
 
-/** Texts that outlive a life of the runner have numbers of epoch 0 from here on: what was said before the run has less. */
-const keptFrom = 1_000_000_000
+/** Late texts have numbers of epoch 0 from here on: what was said before the run has less. */
+const lateFrom = 1_000_000_000
+/** How many characters of a text's id make its number: as many as fit. */
+const tellingCharacters = 7
 
 /** How many messages are moved at a time. */
 const page = 256
@@ -30,10 +32,6 @@ export interface TranscriptOptions {
 /** One run's part of a transcript. */
 export class Transcript {
   readonly #options: TranscriptOptions
-  /** The number of the last text that came too late. */
-  #lateSeq = 0
-  /** Those texts by id: one that is given twice, since nobody knows whether it is there, is the same one. */
-  readonly #late = new Map<string, SessionEntry>()
 
   /** @param options - see {@link TranscriptOptions} */
   constructor(options: TranscriptOptions) {
@@ -89,18 +87,20 @@ export class Transcript {
   /**
    * Texts that the run did not take, behind its events.
    *
-   * @param ref - its last attempt
-   * @param last - the number of that attempt's last event
-   * @param texts - in the order in which they came
+   * A crash may come before the run has its outcome, and another attempt follow; the text may be given again, since nobody
+   * knows whether it is there. So its place is its own, the same in every life: no entry of an attempt has it.
    */
-  late(ref: RunRef, last: number, texts: readonly { readonly id: string; readonly text: string }[]): SessionEntry[] {
-    this.#lateSeq = Math.max(this.#lateSeq, last)
-    return texts.map(({ id, text }) => this.#lateEntry(ref, id, text))
+  late(texts: readonly { readonly id: string; readonly text: string }[]): SessionEntry[] {
+    const { runId } = this.#options
+    return texts.map(({ id, text }) => {
+      const message = { id, role: 'user', content: text } as const
+      return { runId, epoch: 0, seq: lateFrom + numberOf(id), message }
+    })
   }
 
   /** Appends a text that came after the end. */
-  async appendLate(ref: RunRef, id: string, text: string): Promise<'not-live'> {
-    await this.#append([this.#lateEntry(ref, id, text)])
+  async appendLate(id: string, text: string): Promise<'not-live'> {
+    await this.#append(this.late([{ id, text }]))
     return 'not-live'
   }
 
@@ -117,19 +117,11 @@ export class Transcript {
     const event = journal.entries.get(ref, seq)
     return event === undefined ? [] : messageEntry(ref, seq, event)
   }
+}
 
-  #lateEntry({ runId, epoch }: RunRef, id: string, text: string): SessionEntry {
-    const known = this.#late.get(id)
-    if (known !== undefined) return known
-    const message = { id, role: 'user', content: text } as const
-    const kept = this.#options.journal.texts.of(runId).find((one) => one.id === id)
-    // The next life of the runner may have to give it again, after another attempt: it has the same name then.
-    if (kept !== undefined) return { runId, epoch: 0, seq: keptFrom + kept.place, message }
-    this.#lateSeq += 1
-    const entry: SessionEntry = { runId, epoch, seq: this.#lateSeq, message }
-    this.#late.set(id, entry)
-    return entry
-  }
+/** Out of the random characters of an id: the same for the same one, and hardly for any other. */
+function numberOf(id: string): number {
+  return [...id.slice(0, tellingCharacters)].reduce((sum, character) => sum * 128 + (character.charCodeAt(0) & 127), 0)
 }
 
 /** A `message` event as what a session takes. */

@@ -1,7 +1,7 @@
 /** What is in the database when all runs have ended. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { decodePayload, systemClock } from '@greenroom/proto'
+import { decodePayload, systemClock, systemRandom } from '@greenroom/proto'
 import { createMemoryStore, openStore, type Store } from '@greenroom/store'
 import { expect, test } from 'vitest'
 import { createMemorySessions, createRunner } from '../src/index.ts'
@@ -120,22 +120,20 @@ test('texts on their way to a run are kept as they were sent, in order, until it
   expect(journal.texts.of('r2')).toEqual(kept)
 })
 
-test('a kept text that came too late is the same one to a session elsewhere, whichever life gives it after whichever attempt', async () => {
+test('a text that came too late is the same one in every life, and takes the place of nothing that a later attempt says', async () => {
   const journal = new Journal(createMemoryStore({ schema: { version: 1, collections: journalCollections } }))
-  const about = { runId: 'r1', role: 'r', session: 's', task: '', workspace: '/', startedAt: 0 }
-  await journal.begin(about, [])
-  await journal.texts.keep('r1', { place: 1, id: 't1', text: 'late', mode: 'now' })
   const sessions = createMemorySessions()
-  for (const epoch of [1, 2]) {
-    const transcript = new Transcript({
-      runId: 'r1',
-      session: 's',
-      journal,
-      sessions,
-      ownSessions: undefined,
-      clock: systemClock,
-    })
-    await transcript.give(transcript.late({ runId: 'r1', epoch }, epoch, [{ id: 't1', text: 'late' }]))
-  }
-  expect(await sessions.messages('s')).toEqual([{ id: 't1', role: 'user', content: 'late' }])
+  const about = { runId: 'r1', session: 's', journal, sessions, ownSessions: undefined, clock: systemClock }
+  const texts = ['first', 'second'].map((text) => ({ id: systemRandom.id(), text }))
+  await new Transcript(about).give(new Transcript(about).late(texts))
+  // Its runner died before the outcome was recorded: the run is done, and tells more than there are texts.
+  const said = [1, 2, 3].map((seq) => ({
+    runId: 'r1',
+    epoch: 1,
+    seq,
+    message: { role: 'assistant', content: `said ${seq}` } as const,
+  }))
+  await new Transcript(about).give([...said, ...new Transcript(about).late(texts)])
+  const contents = (await sessions.messages('s')).map(({ content }) => content)
+  expect(contents).toEqual(['first', 'second', 'said 1', 'said 2', 'said 3'])
 })
