@@ -271,7 +271,7 @@ export class Queues {
   #connected(): Promise<ConnectedOperator> {
     const { clock, network } = this.#world
     return connectOperator({
-      url: 'ws://broker.simulated',
+      url: 'wss://broker.simulated',
       token: operatorToken,
       clock,
       socket: network.socketOf('operator'),

@@ -316,7 +316,7 @@ export class World {
   ): Bus {
     const { network, checker, trace } = this
     const client = connectBus({
-      url: 'ws://broker.simulated',
+      url: 'wss://broker.simulated',
       token: 'simulated',
       clock,
       random: this.clientRandom(),

@@ -1,15 +1,32 @@
 /** The broker: store, core, in-process bus and, when it listens, server, put together and taken apart again. */
-import { type Bus, type BusCapability, type Clock, type Operator } from '@greenroom/proto'
+import {
+  GreenroomError,
+  type Bus,
+  type BusCapability,
+  type Clock,
+  type IssuedToken,
+  type Operator,
+  type TokenRequest,
+} from '@greenroom/proto'
 import { createMemoryStore, openStore, type Store } from '@greenroom/store'
+import { client } from './access.ts'
 import { Core } from './core.ts'
 import type { Counters } from './counters.ts'
 import { InprocessBus } from './inprocess.ts'
-import { resolveOptions, type BrokerLogger, type BrokerOptions, type ResolvedOptions } from './options.ts'
+import { Mint } from './mint.ts'
+import {
+  checkTokenKeys,
+  resolveOptions,
+  type BrokerLogger,
+  type BrokerOptions,
+  type Certificate,
+  type ResolvedOptions,
+} from './options.ts'
 import { backUp } from './platform/backup.ts'
 import { atEndOfTick, inNextTurn } from './platform/defer.ts'
+import { ownKey } from './platform/own-key.ts'
 import { startServer, tokenCheck, type Server } from './platform/server.ts'
 import { brokerSchema } from './records.ts'
-import type { Authority } from './session.ts'
 import { fromStore } from './store-error.ts'
 
 const drainGraceMs = 5_000
@@ -43,6 +60,29 @@ export interface Broker extends AsyncDisposable {
   /** How things stand now. */
   stats(): BrokerStats
   /**
+   * Makes a token, with any grants but those of operators: for whoever has this object.
+   *
+   * @param request - what it will allow, and for how long (10 minutes)
+   * @throws GreenroomError `FORBIDDEN` for operators' grants, `BAD_OPTIONS`, `FRAME_TOO_LARGE`
+   */
+  issue(request: TokenRequest): Promise<IssuedToken>
+  /**
+   * Has other keys from now on. The first one signs, all of them verify: to rotate, put a new one before the old one, and
+   * take that out when its last token has expired. Connections whose token was signed by a key that is no longer there end
+   * with `UNAUTHORIZED`.
+   *
+   * @param keys - as {@link BrokerOptions.tokenKeys}
+   * @throws GreenroomError `BAD_OPTIONS`
+   */
+  useTokenKeys(keys: readonly string[]): void
+  /**
+   * Serves another certificate from now on; connections that stand are left alone.
+   *
+   * @param certificate - the certificate and its key
+   * @throws GreenroomError `BAD_OPTIONS` when it is none, or the broker does not serve `wss`; the old one stays
+   */
+  useCertificate(certificate: Certificate): void
+  /**
    * Takes no new connections, answers what clients have asked for, tells them `SHUTTING_DOWN`, then closes.
    *
    * @param options - `graceMs`: how long that may take. = 5,000
@@ -61,6 +101,7 @@ interface BrokerParts {
   readonly core: Core
   readonly bus: InprocessBus
   readonly clock: Clock
+  readonly mint: Mint
   readonly server: Server | undefined
   /** Closes the store if it is the broker's own. */
   readonly closeStore: () => Promise<void>
@@ -103,6 +144,22 @@ class RunningBroker implements Broker {
       suspect: owners.length - attached,
       failedCommits: core.failedCommits,
     }
+  }
+
+  issue(request: TokenRequest): Promise<IssuedToken> {
+    return this.#parts.mint.issue(client, request)
+  }
+
+  useTokenKeys(keys: readonly string[]): void {
+    checkTokenKeys(keys)
+    this.#parts.mint.useKeys(keys)
+    this.#parts.server?.checkTokens()
+  }
+
+  useCertificate(certificate: Certificate): void {
+    const { server } = this.#parts
+    if (server === undefined) throw new GreenroomError('BAD_OPTIONS', 'this broker does not listen')
+    server.useCertificate(certificate)
   }
 
   drain({ graceMs = drainGraceMs }: { readonly graceMs?: number } = {}): Promise<void> {
@@ -158,13 +215,15 @@ function closeWith(store: Store, broker: RunningBroker, logger: BrokerLogger): v
 }
 
 /** What each token gives; one that was not chosen nobody knows. */
-function authorities({ token, operatorToken, random }: ResolvedOptions): (shown: string) => Authority | undefined {
-  const isClient = tokenCheck(token ?? random.id())
-  const isOperator = tokenCheck(operatorToken ?? random.id())
-  return (shown) => {
-    const is = { client: isClient(shown), operator: isOperator(shown) }
-    return is.operator ? 'operator' : is.client ? 'client' : undefined
-  }
+function mintOf({ token, operatorToken, tokenKeys, dir, listen, random, clock }: ResolvedOptions): Mint {
+  const fresh = (): string => random.id() + random.id()
+  return new Mint({
+    clock,
+    isClient: tokenCheck(token ?? random.id()),
+    isOperator: tokenCheck(operatorToken ?? random.id()),
+    // One that nobody connects to leaves no key behind.
+    keys: tokenKeys ?? [dir === null || listen === undefined ? fresh() : ownKey(dir, fresh)],
+  })
 }
 
 async function assemble(options: ResolvedOptions, store: Store, closeStore: () => Promise<void>): Promise<Broker> {
@@ -188,10 +247,11 @@ async function assemble(options: ResolvedOptions, store: Store, closeStore: () =
   })
   // Behind a socket the broker outlives its clients: runs can be detached from them.
   const capabilities = [...own, 'detached']
-  const host = { core, options, brokerId: random.id(), capabilities, authorityOf: authorities(options) }
   try {
+    const mint = mintOf(options)
+    const host = { core, options, brokerId: random.id(), capabilities, mint }
     const server = listen && (await startServer(listen, host))
-    const broker = new RunningBroker({ core, bus, clock, server, closeStore })
+    const broker = new RunningBroker({ core, bus, clock, mint, server, closeStore })
     closeWith(store, broker, options.logger)
     return broker
   } catch (error) {

@@ -22,6 +22,10 @@ export interface Counters {
   gone: number
   /** Connections that were cut since they did not read. */
   slowConsumers: number
+  /** Frames that were refused since their sender's token does not grant them. */
+  forbidden: number
+  /** Connections that were refused since their token is missing, wrong or expired. */
+  unauthorized: number
 }
 
 /** Counters at zero. */
@@ -37,5 +41,7 @@ export function zeroCounters(): Counters {
     expired: 0,
     gone: 0,
     slowConsumers: 0,
+    forbidden: 0,
+    unauthorized: 0,
   }
 }

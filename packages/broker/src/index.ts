@@ -7,6 +7,7 @@
  *   `new-life` after a restore · `examination` of a data folder from outside
  * - `mailbox` one mailbox in memory · `turns` who may work on it now · `plan` a change · `ledger` the hand on the store ·
  *   `records` what stands in it
+ * - `access` who may say what · `mint` what tokens are worth · `signed-token` how they are made and read
  * - `session` a connection's frames · `platform/server` its socket · `inprocess` the bus without one
  *
  * @packageDocumentation
@@ -14,5 +15,14 @@
 export { createBroker, type Broker, type BrokerStats } from './broker.ts'
 export { examineData, type Finding } from './examination.ts'
 export type { Counters } from './counters.ts'
-export type { BrokerLimits, BrokerLogger, BrokerOptions, Listen } from './options.ts'
+export type { BrokerLimits, BrokerLogger, BrokerOptions, Certificate, Listen } from './options.ts'
 export { brokerSchema } from './records.ts'
+export {
+  clockLeewayMs,
+  keyIdOf,
+  readToken,
+  signToken,
+  verifyToken,
+  type TokenContent,
+  type VerifiedToken,
+} from './signed-token.ts'

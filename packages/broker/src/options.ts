@@ -8,6 +8,15 @@ import {
   type Random,
 } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
+import { checkTokenKey } from './signed-token.ts'
+
+/** A certificate with its key, as PEM. */
+export interface Certificate {
+  /** The certificate, and those between it and its root. */
+  readonly cert: string
+  /** Its private key. */
+  readonly key: string
+}
 
 /** Where a broker listens: a private Unix socket, or a TCP port. */
 export type Listen =
@@ -21,12 +30,7 @@ export type Listen =
       /** Off loopback only with `tls` or `insecure`. = 127.0.0.1 */
       readonly host?: string
       /** Certificate and key as PEM: serves `wss`. */
-      readonly tls?: {
-        /** The certificate, and those between it and its root. */
-        readonly cert: string
-        /** Its private key. */
-        readonly key: string
-      }
+      readonly tls?: Certificate
       /** Listen off loopback without TLS all the same. = false */
       readonly insecure?: boolean
     }
@@ -78,13 +82,21 @@ export interface BrokerOptions {
   readonly store?: Store
   /** Where to listen. = nowhere: in-process only */
   readonly listen?: Listen
-  /** What clients must show at the upgrade; at least 16 characters. Needed with `listen`. */
+  /**
+   * What clients must show at the upgrade; at least 16 characters. It allows everything but what operators do: who has it
+   * can read every mailbox and speak as anybody. With `listen`, this or `tokenKeys` is needed.
+   */
   readonly token?: string
   /**
    * What an operator shows instead, who may also look into mailboxes, delete them, and work on dead letters; at least 16
    * characters, and another one. = nobody may, except by {@link Broker.operator}
    */
   readonly operatorToken?: string
+  /**
+   * Keys of signed tokens (see {@link signToken}), each of at least 32 bytes: the first one signs, all of them verify.
+   * = one of its own, in its data folder
+   */
+  readonly tokenKeys?: readonly string[]
   /** Origins that browsers may connect from. = none */
   readonly origins?: readonly string[]
   /** Some of the {@link BrokerLimits}. */
@@ -138,6 +150,7 @@ export interface ResolvedOptions {
   readonly listen: Listen | undefined
   readonly token: string | undefined
   readonly operatorToken: string | undefined
+  readonly tokenKeys: readonly string[] | undefined
   readonly origins: ReadonlySet<string>
   readonly limits: BrokerLimits
   readonly partitionGraceMs: number
@@ -167,10 +180,11 @@ function checkToken(name: 'token' | 'operatorToken', token: string): void {
     throw bad(`options.${name} must be printable ASCII without spaces: it travels in a header`)
 }
 
-function checkListen(listen: Listen, { token, operatorToken }: BrokerOptions): void {
-  checkToken('token', token ?? '')
+function checkListen(listen: Listen, { token, operatorToken, tokenKeys }: BrokerOptions): void {
+  if (token !== undefined || tokenKeys === undefined) checkToken('token', token ?? '')
   if (operatorToken !== undefined) checkToken('operatorToken', operatorToken)
-  if (operatorToken === token) throw bad('options.operatorToken must be another one than options.token')
+  if (operatorToken !== undefined && operatorToken === token)
+    throw bad('options.operatorToken must be another one than options.token')
   if ('socket' in listen) {
     if (!listen.socket.startsWith('/')) throw bad('options.listen.socket must be an absolute path')
     return
@@ -180,6 +194,16 @@ function checkListen(listen: Listen, { token, operatorToken }: BrokerOptions): v
     throw bad(`options.listen.port must be 0 to 65,535, not ${port}`)
   if (!loopback.has(host) && tls === undefined && !insecure)
     throw bad(`options.listen.host ${host} is not loopback: give options.listen.tls, or say insecure: true`)
+}
+
+/**
+ * Refuses what are no keys.
+ *
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkTokenKeys(keys: readonly string[]): void {
+  if (keys.length === 0) throw bad('options.tokenKeys must hold at least one key')
+  for (const [index, key] of keys.entries()) checkTokenKey(`options.tokenKeys[${index}]`, key)
 }
 
 function checkNumbers(numbers: Readonly<Record<string, number | undefined>>): void {
@@ -193,11 +217,12 @@ function checkNumbers(numbers: Readonly<Record<string, number | undefined>>): vo
  * @throws GreenroomError `BAD_OPTIONS`, naming the field
  */
 export function resolveOptions(options: BrokerOptions): ResolvedOptions {
-  const { dir = null, store, listen, token, operatorToken, limits = {} } = options
+  const { dir = null, store, listen, token, operatorToken, tokenKeys, limits = {} } = options
   const { partitionGraceMs, maxAttempts, dedupeWindowMs = wireLimits.dedupeWindowMs } = options
   const { mailboxTtlMs = Math.max(weekMs, dedupeWindowMs) } = options
   if (dir !== null && store !== undefined) throw bad('options.dir and options.store exclude each other')
   if (listen !== undefined) checkListen(listen, options)
+  if (tokenKeys !== undefined) checkTokenKeys(tokenKeys)
   checkNumbers({ partitionGraceMs, dedupeWindowMs, maxAttempts, mailboxTtlMs })
   if (mailboxTtlMs < dedupeWindowMs)
     throw bad(`options.mailboxTtlMs must not be less than options.dedupeWindowMs, which is ${dedupeWindowMs}`)
@@ -208,6 +233,7 @@ export function resolveOptions(options: BrokerOptions): ResolvedOptions {
     listen,
     token,
     operatorToken,
+    tokenKeys,
     origins: new Set(options.origins),
     limits: { ...defaults, ...limits },
     partitionGraceMs: partitionGraceMs ?? wireLimits.partitionGraceMs,

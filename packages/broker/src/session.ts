@@ -12,6 +12,7 @@
  * - *N3* Nothing of a session that is over is acted upon.
  * - *N4* What waits to be written is bounded: deliveries stop, live messages drop, and who does not read is cut. What
  *   waits to be answered is bounded too: beyond it, the connection is not read.
+ * - *N5* What its token does not grant has no effect, is answered with the same words whatever exists, and is counted.
  */
 import {
   agree,
@@ -27,11 +28,14 @@ import {
   type Hello,
   type Ok,
 } from '@greenroom/proto'
+import type { Authority } from './access.ts'
 import { administer } from './admin.ts'
+import { Badge } from './badge.ts'
 import { anonymous, type Consumer, type ConsumerEnd, type Delivered, type LiveDelivered } from './consumer.ts'
 import type { Attachment, Core } from './core.ts'
 import { Gate } from './gate.ts'
 import { fitting } from './list.ts'
+import type { Mint } from './mint.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Outlet, type Transport } from './outlet.ts'
 
@@ -42,12 +46,9 @@ export interface SessionHost {
   /** Fresh at each start of the broker. */
   readonly brokerId: string
   readonly capabilities: readonly string[]
-  /** What a token gives; undefined when it is none. */
-  readonly authorityOf: (token: string) => Authority | undefined
+  /** Says what tokens are worth. */
+  readonly mint: Mint
 }
-
-/** Who speaks: a program, or a person who may do what operators may, too. */
-export type Authority = 'client' | 'operator'
 
 /** Pings without a sign of life after which a connection is cut. */
 const silentPings = 2
@@ -76,14 +77,17 @@ export class Session implements Consumer {
   #isLeaving = false
   #backlog: Waiting[] = []
   #silence = 0
-  #authority: Authority
+  readonly #badge: Badge
 
   /** @param authority - by the token that was shown at the upgrade */
   constructor(transport: Transport, host: SessionHost, authority: Authority) {
     const { clock, limits: own } = host.options
     this.#transport = transport
     this.#host = host
-    this.#authority = authority
+    this.#badge = new Badge(
+      { mint: host.mint, clock, counters: host.core.counters, logger: host.options.logger },
+      authority,
+    )
     this.#outlet = new Outlet(transport, own, () => this.#cutSlow())
     this.#gate = new Gate({
       clock,
@@ -103,6 +107,8 @@ export class Session implements Consumer {
     if (this.#state === 'over') return
     this.#silence = 0
     this.#gate.count()
+    this.checkToken()
+    if (this.#isOver) return
     try {
       const frame = decodeFrame(bytes)
       const waiting = { header: parseClientHeader(frame.header), payload: frame.payload }
@@ -136,7 +142,8 @@ export class Session implements Consumer {
 
   /** Called every `pingMs`. */
   tick(): void {
-    if (this.#state === 'over') return
+    this.checkToken()
+    if (this.#isOver) return
     if (this.#silence >= silentPings) {
       this.#finish()
       this.#transport.destroy()
@@ -146,6 +153,12 @@ export class Session implements Consumer {
     if (!this.#gate.isShut) this.#silence += 1
     this.#transport.ping()
     this.#outlet.check()
+  }
+
+  /** Ends it when its token has expired, or the key is gone that signed it. */
+  checkToken(): void {
+    const { flaw } = this.#badge
+    if (flaw !== undefined) this.#fail(flaw)
   }
 
   /** The broker is stopping: what was asked for is answered, then the session ends. */
@@ -202,8 +215,15 @@ export class Session implements Consumer {
     if (this.#state === 'hello') {
       if (header.t !== 'hello') throw new GreenroomError('BAD_FRAME', `"${header.t}" before hello`)
       this.#hello(header)
-    } else if (header.t === 'attach') this.#attach(header)
+    } else if (!this.#badge.allows(header)) this.#forbid(header)
+    else if (header.t === 'attach') this.#attach(header)
     else if (!this.#handleFree(header, payload)) this.#handleAttached(header, payload)
+  }
+
+  /** N5 */
+  #forbid(header: ClientHeader): void {
+    if (header.t === 'attach') throw new GreenroomError('FORBIDDEN')
+    if ('req' in header) this.#refuse(header.req, new GreenroomError('FORBIDDEN'))
   }
 
   #hello(hello: Hello): void {
@@ -236,10 +256,7 @@ export class Session implements Consumer {
         this.#answer(header.req, core.fence(header.address, header.incarnation))
         return true
       case 'delete':
-        this.#answer(
-          header.req,
-          this.#asOperator(() => core.operator.deleteMailbox(header.address)),
-        )
+        this.#answer(header.req, core.operator.deleteMailbox(header.address))
         return true
       case 'watch':
         this.#watch(header.req, header.role)
@@ -249,13 +266,13 @@ export class Session implements Consumer {
         this.#watches.delete(header.role)
         return true
       case 'admin':
-        this.#answer(
-          header.req,
-          this.#asOperator(() => administer(core.operator, header)),
-        )
+        this.#answer(header.req, administer(core.operator, header))
         return true
       case 'renew':
         this.#renew(header.req, header.token)
+        return true
+      case 'issue':
+        this.#answer(header.req, this.#badge.issue(header))
         return true
       case 'ping':
         this.#outlet.push({ t: 'pong' })
@@ -265,16 +282,18 @@ export class Session implements Consumer {
     }
   }
 
-  async #asOperator<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#authority !== 'operator') throw new GreenroomError('FORBIDDEN', 'this is for operators')
-    return work()
-  }
-
   #renew(req: number, token: string): void {
-    const authority = this.#host.authorityOf(token)
-    if (authority === undefined) throw new GreenroomError('UNAUTHORIZED')
-    this.#authority = authority
-    this.#outlet.push({ t: 'ok', req })
+    void this.#badge
+      .renew(token, () => this.#watches.keys())
+      .then(
+        () => {
+          if (!this.#isOver) this.#outlet.push({ t: 'ok', req })
+        },
+        (error: unknown) => {
+          if (codeOf(error) !== 'FORBIDDEN') return this.#failWith(error)
+          this.#refuse(req, error)
+        },
+      )
   }
 
   /** Frames of whoever attached. */
@@ -302,6 +321,7 @@ export class Session implements Consumer {
       }
       case 'announce':
         attachment.announce(header.presence)
+        this.#badge.announce(header.presence)
         break
       case 'leave':
         this.#leave(header.req, attachment)
@@ -329,6 +349,7 @@ export class Session implements Consumer {
   #attach(header: Attach): void {
     if (this.#attachment !== undefined) throw new GreenroomError('BAD_FRAME', 'this connection is attached already')
     this.#state = 'attaching'
+    this.#badge.sit(header)
     void this.#host.core.attach(this, header).then(
       (attachment) => this.#attached(header.req, attachment),
       (error: unknown) => this.#notAttached(header.req, error),
@@ -344,6 +365,7 @@ export class Session implements Consumer {
       return
     }
     this.#state = 'open'
+    this.#badge.rise()
     this.#refuse(req, error)
     for (const { header } of this.#takeBacklog()) if ('req' in header) this.#refuse(header.req, error)
   }
@@ -362,6 +384,10 @@ export class Session implements Consumer {
     } catch (error) {
       this.#failWith(error)
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#state === 'over'
   }
 
   get #isOpen(): boolean {

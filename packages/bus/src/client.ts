@@ -20,6 +20,7 @@ import { encodeFrame, GreenroomError, limits } from '@greenroom/proto'
 import type {
   Attach,
   BrokerHeader,
+  IssuedToken,
   LiveMessage,
   Ok,
   Outgoing,
@@ -32,6 +33,7 @@ import type {
   Random,
   Receipt,
   Revocation,
+  TokenRequest,
   Waiting,
   Welcome,
 } from '@greenroom/proto'
@@ -48,6 +50,8 @@ import { Watches } from './watches.ts'
 export interface ClientOptions extends ConnectionOptions {
   readonly backoff: BackoffOptions
   readonly random: Random
+  /** Whether the next connection may show another token than this. */
+  readonly mayHaveNewer: (shown: string | undefined) => boolean
   readonly welcomed: (welcome: Welcome) => void
   readonly ended: (peer: ClientPeer) => void
 }
@@ -175,6 +179,13 @@ export class ClientPeer implements Peer {
     await this.#ask((req) => encodeFrame({ t: 'renew', req, token }), true, undefined, 'connection')
   }
 
+  /** Asks for a token that allows no more than this peer's. */
+  async issue({ subject, grants, forMs }: TokenRequest, options?: Waiting): Promise<IssuedToken> {
+    const encode = (req: number): Uint8Array => encodeFrame({ t: 'issue', req, subject, grants, forMs })
+    const { token = '', expiresAt = 0 } = await this.#ask(encode, true, options?.signal)
+    return { token, expiresAt }
+  }
+
   drain(): Promise<void> {
     this.#draining ??= this.#drain()
     return this.#draining
@@ -258,7 +269,8 @@ export class ClientPeer implements Peer {
     } else this.#tellState()
   }
 
-  #over(outcome: ConnectionOutcome): void {
+  #over(ended: ConnectionOutcome): void {
+    const outcome = this.#judged(ended)
     this.#connection = undefined
     if (outcome.kind === 'final') {
       // A peer that left is gone: when the answer was lost, this is it.
@@ -276,6 +288,18 @@ export class ClientPeer implements Peer {
     this.#state = 'lost'
     this.#requests.lost()
     this.#tellState()
+  }
+
+  /** Not for good: a token of which there may be a newer one, and a certificate that was good once. */
+  #judged(outcome: ConnectionOutcome): ConnectionOutcome {
+    if (outcome.kind === 'lost') return outcome
+    const { code, message } = outcome.end
+    const isCertificate = code === 'CERTIFICATE_UNTRUSTED' || code === 'CERTIFICATE_EXPIRED'
+    const mayPass =
+      code === 'TOKEN_EXPIRED'
+        ? this.#options.mayHaveNewer(this.#connection?.token)
+        : isCertificate && this.#attachedAt !== undefined
+    return mayPass ? { kind: 'lost', error: new GreenroomError(code, message) } : outcome
   }
 
   /** K2 */

@@ -26,14 +26,14 @@ import type {
 } from '@greenroom/proto'
 import { Connection, toError, type ConnectionOutcome } from './connection.ts'
 import type { ConnectOptions } from './connect.ts'
-import { parseEndpoint } from './endpoint.ts'
+import { safeEndpoint } from './endpoint.ts'
 import { openWebSocket } from './platform/socket.ts'
 import { endOfTick } from './platform/tick.ts'
 
 /** How to reach a broker as an operator: as a client, but with the operators' token. */
 export type ConnectOperatorOptions = Pick<
   ConnectOptions,
-  'url' | 'token' | 'ca' | 'agent' | 'helloMs' | 'clock' | 'socket' | 'defer'
+  'url' | 'token' | 'ca' | 'insecure' | 'agent' | 'helloMs' | 'clock' | 'socket' | 'defer'
 >
 
 /** An operator over a connection. */
@@ -46,7 +46,8 @@ export interface ConnectedOperator extends Operator, AsyncDisposable {
  * Connects as an operator, once: it does not wait for a broker that is not there.
  *
  * @param options - where the broker is, and the operators' token (`operatorToken` of the broker)
- * @throws GreenroomError `BAD_OPTIONS` when the url is none, `CONNECT_FAILED`, `UNAUTHORIZED`, `UNSUPPORTED_VERSION`
+ * @throws GreenroomError `BAD_OPTIONS` when the url is none, `INSECURE_URL` when it is `ws://` to another machine, `CONNECT_FAILED`,
+ * `UNAUTHORIZED`, `TOKEN_EXPIRED`, `CERTIFICATE_UNTRUSTED`, `CERTIFICATE_EXPIRED`, `UNSUPPORTED_VERSION`
  *
  * @example
  * ```ts
@@ -57,7 +58,7 @@ export interface ConnectedOperator extends Operator, AsyncDisposable {
  * ```
  */
 export async function connectOperator(options: ConnectOperatorOptions): Promise<ConnectedOperator> {
-  parseEndpoint(options.url)
+  safeEndpoint(options.url, options.insecure)
   const operator = new SocketOperator(options)
   await operator.ready
   return operator

@@ -6,16 +6,29 @@
  * - `socket` the seam · `platform/socket` WebSocket behind it
  */
 import { GreenroomError, limits, systemClock, systemRandom } from '@greenroom/proto'
-import type { Bus, BusCapability, Clock, Peer, PeerOptions, Random } from '@greenroom/proto'
+import type {
+  Bus,
+  BusCapability,
+  Clock,
+  IssuedToken,
+  Peer,
+  PeerOptions,
+  Random,
+  TokenRequest,
+  Waiting,
+} from '@greenroom/proto'
 import { aborted } from './abort.ts'
 import { checkNames, checkVisibility } from '@greenroom/proto'
 import { ClientPeer, type ClientOptions } from './client.ts'
-import { isLocal, parseEndpoint, type Endpoint } from './endpoint.ts'
+import { isLocal, safeEndpoint, type Endpoint } from './endpoint.ts'
 import { openWebSocket } from './platform/socket.ts'
 import { endOfTick } from './platform/tick.ts'
 import type { SocketFactory } from './socket.ts'
 
-/** A bearer token, or what gives the present one: it is asked before every connection. */
+/**
+ * A bearer token, or what gives the present one: it is asked before every connection. When a token expires the broker ends
+ * the connection; with a function, or after `renew`, it comes back with the newer one.
+ */
 export type TokenSource = string | (() => string | Promise<string>)
 
 /** How to reach a broker. */
@@ -26,6 +39,8 @@ export interface ConnectOptions {
   readonly token: TokenSource
   /** PEM of the certificate authority to trust instead of the public ones. */
   readonly ca?: string
+  /** Use `ws://` although the broker is on another machine: token and all else travel in the clear. = false */
+  readonly insecure?: boolean
   /** Software and version, shown to operators of the broker. */
   readonly agent?: string
   /** Capabilities that the broker must offer: else `attach` fails with `MISSING_CAPABILITY`. = [] */
@@ -61,6 +76,14 @@ export interface ConnectedBus extends Bus {
    * @throws GreenroomError `UNAUTHORIZED`, `CLOSED`
    */
   renew(token: TokenSource): Promise<void>
+  /**
+   * Asks the broker for a token that allows no more than the present one, over the connection of one of its peers.
+   *
+   * @param request - what it will allow, and for how long (10 minutes, at most as long as the present one)
+   * @param options - `signal`: ends the waiting
+   * @throws GreenroomError `FORBIDDEN`, `CLOSED` when nothing is attached, `BAD_FRAME`, `ABORTED`
+   */
+  issue(request: TokenRequest, options?: Waiting): Promise<IssuedToken>
 }
 
 /**
@@ -69,7 +92,7 @@ export interface ConnectedBus extends Bus {
  * signal aborts (`ABORTED`, whose cause is what went wrong last, where something did).
  *
  * @param options - where the broker is, and the token for it
- * @throws GreenroomError `BAD_OPTIONS` when the url is none of these
+ * @throws GreenroomError `BAD_OPTIONS` when the url is none of these, `INSECURE_URL` when it is `ws://` to another machine
  *
  * @example
  * ```ts
@@ -86,7 +109,7 @@ export interface ConnectedBus extends Bus {
  * ```
  */
 export function connectBus(options: ConnectOptions): ConnectedBus {
-  return new SocketBus(options, parseEndpoint(options.url))
+  return new SocketBus(options, safeEndpoint(options.url, options.insecure))
 }
 
 /** A broker on this machine has few clients, whose trying costs it little: each is back within a second of its start. */
@@ -106,6 +129,7 @@ class SocketBus implements ConnectedBus {
     this.#client = {
       url: options.url,
       token: () => (typeof this.#token === 'string' ? this.#token : this.#token()),
+      mayHaveNewer: (shown) => this.#token !== shown,
       ca: options.ca,
       agent: options.agent,
       required: options.required ?? [],
@@ -147,6 +171,12 @@ class SocketBus implements ConnectedBus {
     this.#token = token
     const present = await this.#client.token()
     await Promise.all([...this.#peers].map((peer) => peer.renew(present)))
+  }
+
+  async issue(request: TokenRequest, options?: Waiting): Promise<IssuedToken> {
+    const [peer] = this.#peers
+    if (peer === undefined) throw new GreenroomError('CLOSED', 'a token is asked for over a peer: there is none')
+    return peer.issue(request, options)
   }
 
   async close(): Promise<void> {

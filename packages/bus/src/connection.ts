@@ -24,7 +24,7 @@ import {
   wire,
 } from '@greenroom/proto'
 import type { Attach, BrokerHeader, Clock, ErrorFrame, PeerEnd, Timer, Welcome } from '@greenroom/proto'
-import type { Socket, SocketEvents, SocketFactory } from './socket.ts'
+import type { Socket, SocketEvents, SocketFactory, SocketFlaw } from './socket.ts'
 
 /** How connections of one bus are made. */
 export interface ConnectionOptions {
@@ -70,6 +70,7 @@ export class Connection implements SocketEvents {
   #welcome: Welcome | undefined
   #keepalive: Timer | undefined
   #silentPings = 0
+  #token: string | undefined
 
   constructor(options: ConnectionOptions, events: ConnectionEvents) {
     this.#options = options
@@ -81,6 +82,11 @@ export class Connection implements SocketEvents {
     })
     this.#deadline = options.clock.timer(options.helloMs, () => this.#lose(`not attached within ${options.helloMs} ms`))
     this.#open().catch((error: unknown) => this.#lose('it could not be opened', error))
+  }
+
+  /** The token that it showed at its opening. */
+  get token(): string | undefined {
+    return this.#token
   }
 
   /** Whether the live lane has room. */
@@ -141,9 +147,9 @@ export class Connection implements SocketEvents {
     this.#outbox.resume()
   }
 
-  closed(code: number, reason: string): void {
+  closed(code: number, reason: string, flaw?: SocketFlaw): void {
     if (this.#phase === 'over') return
-    const final = finalCodes.get(code)
+    const final = flaw ?? finalCodes.get(code)
     if (final === undefined) this.#lose(`closed with ${code}${reason === '' ? '' : `: ${reason}`}`)
     else this.#over({ kind: 'final', end: { code: final, message: code === 401 ? this.#wrongToken : reason } })
   }
@@ -156,6 +162,7 @@ export class Connection implements SocketEvents {
   async #open(): Promise<void> {
     const { url, ca, background, socket } = this.#options
     const token = await this.#options.token()
+    this.#token = token
     if (this.#phase === 'opening')
       this.#socket = socket({ url, token, background, ...(ca === undefined ? {} : { ca }) }, this)
   }
@@ -226,6 +233,7 @@ export class Connection implements SocketEvents {
 /** Close codes and HTTP statuses after which nobody connects again (PROTOCOL.md §6). */
 const finalCodes: ReadonlyMap<number, PeerEnd['code']> = new Map([
   [401, 'UNAUTHORIZED'],
+  [4402, 'TOKEN_EXPIRED'],
   [403, 'FORBIDDEN'],
   [4400, 'BAD_FRAME'],
   [4401, 'UNAUTHORIZED'],

@@ -16,6 +16,20 @@ export function isLocal(endpoint: Endpoint): boolean {
 }
 
 /**
+ * Reads a broker's url, and refuses one that would show the token to a network.
+ *
+ * @param url - see {@link parseEndpoint}
+ * @param insecure - the network may see it
+ * @throws GreenroomError `BAD_OPTIONS`, `INSECURE_URL`
+ */
+export function safeEndpoint(url: string, insecure = false): Endpoint {
+  const endpoint = parseEndpoint(url)
+  if (endpoint.kind === 'tcp' && !insecure && !isLocal(endpoint) && new URL(url).protocol === 'ws:')
+    throw new GreenroomError('INSECURE_URL', `${url} would show the token to the network: use wss://, or say insecure`)
+  return endpoint
+}
+
+/**
  * Reads a broker's url. A Unix socket's path is taken as it stands (no percent-encoding); the `:/path` that the `ws`
  * package writes behind it is left out.
  *

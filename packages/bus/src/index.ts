@@ -21,4 +21,4 @@ export {
 export { createLinkSender, type LinkPeer, type LinkSender, type LinkSenderOptions } from './link-sender.ts'
 export { createDetachedSender, type DetachedSenderOptions } from './detached-sender.ts'
 export { createMemoryBus, type MemoryBus, type MemoryBusOptions, type MemoryBusStats } from './memory.ts'
-export type { Socket, SocketEvents, SocketFactory, SocketTarget } from './socket.ts'
+export type { Socket, SocketEvents, SocketFactory, SocketFlaw, SocketTarget } from './socket.ts'

@@ -19,6 +19,9 @@ export interface SocketTarget {
   readonly background?: boolean
 }
 
+/** What is wrong with who shows itself: this side by its token, or the broker by its certificate. */
+export type SocketFlaw = 'TOKEN_EXPIRED' | 'CERTIFICATE_UNTRUSTED' | 'CERTIFICATE_EXPIRED'
+
 /** What a socket tells. */
 export interface SocketEvents {
   /** The connection stands: frames may be written. */
@@ -35,8 +38,9 @@ export interface SocketEvents {
    * @param code - the WebSocket close code; 401 or another HTTP status when the upgrade was refused; 1006 when the
    * connection was lost or never stood
    * @param reason - for people
+   * @param flaw - what it was lost for, where that says more than the code: of the token, or of the broker's certificate
    */
-  closed(code: number, reason: string): void
+  closed(code: number, reason: string, flaw?: SocketFlaw): void
 }
 
 /** One connection. */

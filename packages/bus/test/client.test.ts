@@ -742,7 +742,7 @@ describe('the live lane', () => {
         destroy: () => {},
       }
     }
-    await using bus = connectBus({ url: 'ws://nowhere', token: '', socket })
+    await using bus = connectBus({ url: 'wss://nowhere', token: '', socket })
     const attaching = bus.attach(own)
     await until(() => written.length === 1)
     const times = { pingMs: 10_000, partitionGraceMs: 30_000, dedupeWindowMs: 86_400_000 }

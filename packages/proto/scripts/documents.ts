@@ -56,7 +56,12 @@ export const limits: Full<Limits> = {
 export const provision: Full<Provision> = {
   version: provisionVersion,
   required: ['steer'],
-  bus: { url: 'ws+unix:///run/greenroom/bus.sock', token: 'a-token', ca: '-----BEGIN CERTIFICATE-----\n…' },
+  bus: {
+    url: 'ws+unix:///run/greenroom/bus.sock',
+    token: 'a-token',
+    ca: '-----BEGIN CERTIFICATE-----\n…',
+    insecure: false,
+  },
   address: 'worker.w1',
   incarnation: 'Worker-incarnation-0001',
   role: 'tester',

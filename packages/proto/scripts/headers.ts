@@ -1,5 +1,5 @@
 /** One value of every bus header with every field, and the vectors that are made of them. */
-import type { BrokerHeader, ClientHeader, Presence, PresenceChange } from '../src/index.ts'
+import type { BrokerHeader, ClientHeader, Grants, Presence, PresenceChange } from '../src/index.ts'
 import type { Full } from './full.ts'
 import { frameVector, type FrameVector } from './vector.ts'
 
@@ -18,6 +18,19 @@ const change: Full<PresenceChange> = {
   incarnation: 'Worker-incarnation-0001',
   state: 'attached',
   presence,
+}
+
+const grants: Full<Grants> = {
+  consume: ['worker.w1'],
+  send: [{ to: ['runner.r1', 'runner.x.*'], kinds: ['events', 'terminal'] }],
+  present: ['worker-of.r1'],
+  watch: ['*'],
+  revoke: ['worker.*'],
+  fence: ['worker.*'],
+  delete: ['scratch.*'],
+  approvals: ['releaser'],
+  issueMs: 86_400_000,
+  operator: false,
 }
 
 /** Every client header with every field. */
@@ -67,6 +80,7 @@ export const clientHeaders: Every<ClientHeader> = {
     after: 'runner.r1/a',
   },
   renew: { t: 'renew', req: 13, token: 'a-token' },
+  issue: { t: 'issue', req: 14, subject: 'worker.w1', grants, forMs: 600_000 },
   ping: { t: 'ping' },
 }
 
@@ -91,6 +105,8 @@ export const brokerHeaders: Every<BrokerHeader> = {
     members: [change],
     rows: [{ address: 'runner.r1', messages: 3 }],
     next: 'runner.r1',
+    token: 'a.signed.token',
+    expiresAt: 1_790_000_600_000,
   },
   error: { t: 'error', req: 2, code: 'MAILBOX_FULL', message: 'the mailbox "worker.w1" holds 10000 messages' },
   deliver: {
@@ -163,6 +179,7 @@ export function clientVectors(): FrameVector[] {
     ...(['mailboxes', 'dead-letters', 'show', 'purge'] as const).map((op) =>
       valid(`admin: ${op}`, { t: 'admin', req: 1, op }),
     ),
+    valid('issue: required fields only', { t: 'issue', req: 1, subject: 's', grants: {} }),
     valid('admin: more of a list', { t: 'admin', req: 2, op: 'mailboxes', after: 'runner.r1' }),
   ]
 }

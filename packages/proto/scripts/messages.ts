@@ -72,7 +72,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
   },
   suspend: { ...ref, reason: 'waiting for children' },
   cancel: { ...ref, reason: 'not needed any more' },
-  token: { ...ref, token: 'a-newer-token', expiresAt: at },
+  token: { token: 'a-newer-token', expiresAt: at },
   ack: { ...ref, upTo: 12 },
   resume: { ...ref, ack: 12 },
   'terminal-ack': { ...ref, lastSeq: 12 },

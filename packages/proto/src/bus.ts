@@ -141,6 +141,9 @@ export interface PeerEnd {
     | 'REPLACED'
     | 'FENCED'
     | 'UNAUTHORIZED'
+    | 'TOKEN_EXPIRED'
+    | 'CERTIFICATE_UNTRUSTED'
+    | 'CERTIFICATE_EXPIRED'
     | 'UNSUPPORTED_VERSION'
     | 'MISSING_CAPABILITY'
     | 'FORBIDDEN'
@@ -241,7 +244,7 @@ export interface Bus extends AsyncDisposable {
   /**
    * Attaches a mailbox's consumer. Resolves when it is attached; no handler is called before that.
    *
-   * @throws GreenroomError `UNAUTHORIZED`, `FORBIDDEN`, `FENCED`, `UNSUPPORTED_VERSION`, `MISSING_CAPABILITY`,
+   * @throws GreenroomError `UNAUTHORIZED`, `TOKEN_EXPIRED`, `CERTIFICATE_UNTRUSTED`, `CERTIFICATE_EXPIRED`, `FORBIDDEN`, `FENCED`, `UNSUPPORTED_VERSION`, `MISSING_CAPABILITY`,
    * `BAD_OPTIONS`, `ABORTED`, `CLOSED`
    */
   attach(options: PeerOptions): Promise<Peer>

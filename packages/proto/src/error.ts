@@ -21,7 +21,8 @@ export interface ErrorRow {
 export const errors = {
   // Connection: the broker closes the socket with `close`.
   BAD_FRAME: { retry: 'never', close: 4400, text: 'The frame is malformed or not allowed here.' },
-  UNAUTHORIZED: { retry: 'never', close: 4401, text: 'The token is missing, wrong or expired.' },
+  UNAUTHORIZED: { retry: 'never', close: 4401, text: 'The token is missing or wrong.' },
+  TOKEN_EXPIRED: { retry: 'never', close: 4402, text: 'The token has expired; a newer one is needed.' },
   FORBIDDEN: { retry: 'never', close: 4403, text: 'The token does not grant this, or there is no such thing.' },
   UNSUPPORTED_VERSION: { retry: 'never', close: 4406, text: 'The two sides share no wire version.' },
   MISSING_CAPABILITY: {
@@ -55,6 +56,15 @@ export const errors = {
     text: 'The call needs what this bus does not have, or what its consumer did not ask for.',
   },
   // Client side of a bus.
+  CERTIFICATE_UNTRUSTED: {
+    retry: 'never',
+    text: "The broker's certificate is of no authority that is trusted, or for another host.",
+  },
+  CERTIFICATE_EXPIRED: { retry: 'later', text: "The broker's certificate has expired, or does not hold yet." },
+  INSECURE_URL: {
+    retry: 'never',
+    text: 'Plain ws:// to another machine would show the token to the network; use wss://.',
+  },
   CONNECT_FAILED: { retry: 'later', text: 'The broker could not be reached.' },
   TIMEOUT: { retry: 'later', text: 'The deadline of the call passed.' },
   ABORTED: { retry: 'never', text: "The caller's signal aborted the call." },

@@ -7,6 +7,7 @@
  * Headers are read leniently: fields that are not known are kept out of the way, never an error.
  */
 import type { ErrorCode } from './error.ts'
+import type { Grants } from './grant.ts'
 import type { Presence, PresenceChange } from './presence.ts'
 
 /** How long a mailbox lives: as long as its one incarnation, or until it is deleted. */
@@ -218,6 +219,19 @@ export interface Renew {
   readonly token: string
 }
 
+/** Asks for a token that allows no more than the connection's own. */
+export interface Issue {
+  readonly t: 'issue'
+  /** The number under which the answer comes back. */
+  readonly req: number
+  /** Whose it will be. */
+  readonly subject: string
+  /** What it will allow. */
+  readonly grants: Grants
+  /** How long it should last, in milliseconds. = 600,000 */
+  readonly forMs?: number
+}
+
 /** Asks for a {@link Pong}: browsers cannot send WebSocket pings. */
 export interface Ping {
   readonly t: 'ping'
@@ -261,6 +275,10 @@ export interface Ok {
   readonly rows?: readonly unknown[]
   /** To {@link Admin}: there are more rows, after this. */
   readonly next?: string
+  /** To {@link Issue}: the token. */
+  readonly token?: string
+  /** To {@link Issue}: when it ends, in milliseconds since the epoch. */
+  readonly expiresAt?: number
 }
 
 /** The request failed; or, without `req`, why the broker is about to close the connection. */
@@ -342,6 +360,7 @@ export type ClientHeader =
   | Delete
   | Admin
   | Renew
+  | Issue
   | Ping
 
 /** Everything a broker may say. */

@@ -6,6 +6,7 @@
  * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
  * - `bus` the bus port · `operator` its operators' side · `children` child runs · `presence` who is there
+ * - `grant` what a token allows
  * - `usage` what was used, against its limits
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
  * - `check` what no bus takes
@@ -21,6 +22,19 @@ export type * from './children.ts'
 export { idFromBytes, type Clock, type Random, type Timer } from './clock.ts'
 export * from './error.ts'
 export * from './event.ts'
+export {
+  clientGrants,
+  isGranted,
+  maySend,
+  narrowed,
+  runnerGrants,
+  workerGrants,
+  type Grants,
+  type IssuedToken,
+  type SendGrant,
+  type TokenClaims,
+  type TokenRequest,
+} from './grant.ts'
 export { decodeFrame, decodePayload, encodeFrame, encodePayload, noPayload, type RawFrame } from './frame.ts'
 export { agree, confirm, type Agreement, type Offer } from './handshake.ts'
 export type * from './header.ts'
@@ -45,6 +59,7 @@ export {
   parseMessage,
   parseOutcome,
   parseProvision,
+  parseTokenClaims,
   provisionVersion,
   runCapabilities,
 } from './parse.ts'

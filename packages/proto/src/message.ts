@@ -1,8 +1,8 @@
 /**
  * The run protocol: what a runner and a worker say to each other inside payloads.
  *
- * The kind of a message stands in the frame's header only; the payload is its JSON. Every message names its run and
- * epoch; whoever receives one of an older epoch drops it.
+ * The kind of a message stands in the frame's header only; the payload is its JSON. Every message but `token` names its run
+ * and epoch; whoever receives one of an older epoch drops it.
  */
 import type { ErrorCode, Retry } from './error.ts'
 import type { Message, WireEvent } from './event.ts'
@@ -228,8 +228,8 @@ export interface Cancel extends RunRef {
   readonly reason: string
 }
 
-/** A newer token for the worker's connection. */
-export interface Token extends RunRef {
+/** A newer token for the worker's connection. Of no run: it also comes to one that waits for its next. */
+export interface Token {
   /** The token to renew with. */
   readonly token: string
   /** When it ends, in milliseconds since the epoch. */
@@ -462,7 +462,7 @@ export const kinds = {
   'children-result': { from: 'runner', lane: 'durable', control: true },
   suspend: { from: 'runner', lane: 'durable', control: true },
   cancel: { from: 'runner', lane: 'durable', control: true },
-  token: { from: 'runner', lane: 'durable', control: true },
+  token: { from: 'runner', lane: 'live', control: true },
   ack: { from: 'runner', lane: 'live', control: true },
   resume: { from: 'runner', lane: 'live', control: true },
   'terminal-ack': { from: 'runner', lane: 'live', control: true },

@@ -10,6 +10,9 @@ export const namePattern: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 /** The alphabet of {@link isId}. */
 export const idPattern: RegExp = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/
 
+/** A name, or the beginning of names and a `*`: see `grant`. */
+export const patternPattern: RegExp = /^(?:\*|[A-Za-z0-9][A-Za-z0-9._-]{0,126}(?:\*|[A-Za-z0-9._-])?)$/
+
 /**
  * Whether a text may be a mailbox address, role or kind: 1 to 128 of `A-Z a-z 0-9 . _ -`, starting with a
  * letter or digit.

@@ -9,11 +9,13 @@ import { GreenroomError, type ErrorCode } from './error.ts'
 import type { RunEvent, WireEvent } from './event.ts'
 import { decodePayload, encodePayload } from './frame.ts'
 import type { BrokerHeader, ClientHeader } from './header.ts'
+import type { TokenClaims } from './grant.ts'
 import { kinds, type RunKind, type RunMessages } from './message.ts'
 import type { DeadLetter, MailboxState } from './operator.ts'
 import type { Outcome } from './outcome.ts'
 import type { Provision } from './provision.ts'
 import { runEvent } from './schemas/event.ts'
+import { tokenClaims } from './schemas/grant.ts'
 import { brokerHeader, clientHeader } from './schemas/header.ts'
 import { runMessages } from './schemas/message.ts'
 import { deadLetter, mailboxState } from './schemas/operator.ts'
@@ -204,4 +206,14 @@ export function parseMailboxState(row: unknown): MailboxState {
  */
 export function parseDeadLetter(row: unknown): DeadLetter {
   return check(deadLetter, row, 'BAD_FRAME', 'the dead letter')
+}
+
+/**
+ * Checks what a token says. Whether it is signed is not seen here.
+ *
+ * @param claims - the claims
+ * @throws GreenroomError `UNAUTHORIZED`
+ */
+export function parseTokenClaims(claims: unknown): TokenClaims {
+  return check(tokenClaims, claims, 'UNAUTHORIZED', 'the token')
 }

@@ -9,6 +9,8 @@ export interface BusAddress {
   readonly token: string
   /** PEM of the certificate authority to trust instead of the public ones. */
   readonly ca?: string
+  /** Use `ws://` although the broker is on another machine: the token and all else travel in the clear. = false */
+  readonly insecure?: boolean
 }
 
 /** What a spawner tells a fresh worker. */

@@ -5,7 +5,7 @@
  * - *H2* A browser is let in only from an origin that was named.
  * - *H3* Whoever is slow or silent before the upgrade is cut by Node's own deadlines, after it by the session's.
  */
-import { errors, GreenroomError, wire } from '@greenroom/proto'
+import { codeOf, errors, GreenroomError, wire } from '@greenroom/proto'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { chmodSync } from 'node:fs'
 import {
@@ -14,17 +14,24 @@ import {
   type Server as HttpServer,
   type ServerResponse,
 } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { createSecureContext } from 'node:tls'
 import { WebSocketServer, type RawData, type WebSocket } from 'ws'
-import type { Listen } from '../options.ts'
-import { Session, type Authority, type SessionHost } from '../session.ts'
+import type { Certificate, Listen } from '../options.ts'
+import type { Authority } from '../access.ts'
+import { Session, type SessionHost } from '../session.ts'
 import { prepareSocketFile } from './socket-file.ts'
 import { BrokerWebSocket, webSocketTransport } from './websocket.ts'
 
 /** Browsers, which cannot set headers, show the token as a sub-protocol with this prefix. */
 const tokenProtocol = 'greenroom.token.'
+/** What the answer to a token says of it: RFC 6750, and our own word for it. */
+const challenges = {
+  UNAUTHORIZED: 'WWW-Authenticate: Bearer\r\n',
+  TOKEN_EXPIRED: 'WWW-Authenticate: Bearer error="invalid_token", error_description="TOKEN_EXPIRED"\r\n',
+} as const
 /** Connections that are being set up or refused, beyond those that are served. */
 const spareConnections = 64
 
@@ -33,6 +40,14 @@ export interface Server {
   /** Where clients connect to. */
   readonly url: string
   readonly connections: number
+  /**
+   * Serves another certificate from now on; connections that stand are left alone.
+   *
+   * @throws GreenroomError `BAD_OPTIONS`
+   */
+  useCertificate(certificate: Certificate): void
+  /** Ends the connections whose tokens are worth nothing any more. */
+  checkTokens(): void
   /** Takes no new connections and ends the present ones in order. */
   drain(): Promise<void>
   /** Ends everything now. */
@@ -55,11 +70,10 @@ function bytesOf(data: RawData): Uint8Array {
   return data instanceof ArrayBuffer ? new Uint8Array(data) : data
 }
 
-function refuse(socket: Duplex, status: string): void {
-  socket.on('error', () => {})
+function refuse(socket: Duplex, status: string, header = ''): void {
   // It was upgraded: Node's deadlines do not hold for it any more, and its end alone would leave it half open.
   socket.once('finish', () => socket.destroy())
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n${header}\r\n`)
 }
 
 /** Listens, and gives each connection a session. */
@@ -147,12 +161,41 @@ class BrokerServer implements Server {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
     const { origin } = request.headers
-    const authority = this.#host.authorityOf(shownToken(request, offered))
-    if (this.#isDraining) refuse(socket, '503 Service Unavailable')
-    else if (authority === undefined) refuse(socket, '401 Unauthorized')
-    else if (origin !== undefined && !this.#host.options.origins.has(origin)) refuse(socket, '403 Forbidden')
-    else if (!offered.includes(wire.protocol)) refuse(socket, '400 Bad Request')
-    else this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#serve(webSocket, socket, authority))
+    // Nobody else listens before it is known who it is.
+    socket.on('error', () => {})
+    void this.#authorityOf(shownToken(request, offered)).then((authority) => {
+      if (this.#isDraining) refuse(socket, '503 Service Unavailable')
+      else if (typeof authority === 'string') refuse(socket, '401 Unauthorized', challenges[authority])
+      else if (origin !== undefined && !this.#host.options.origins.has(origin)) refuse(socket, '403 Forbidden')
+      else if (!offered.includes(wire.protocol)) refuse(socket, '400 Bad Request')
+      else
+        this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#serve(webSocket, socket, authority))
+    })
+  }
+
+  async #authorityOf(shown: string): Promise<Authority | keyof typeof challenges> {
+    try {
+      return await this.#host.mint.authorityOf(shown)
+    } catch (error) {
+      this.#host.core.counters.unauthorized += 1
+      return codeOf(error) === 'TOKEN_EXPIRED' ? 'TOKEN_EXPIRED' : 'UNAUTHORIZED'
+    }
+  }
+
+  useCertificate(certificate: Certificate): void {
+    if (!(this.#http instanceof HttpsServer))
+      throw new GreenroomError('BAD_OPTIONS', 'this broker does not serve wss: it has no certificate')
+    try {
+      // Also what no server could use must not take the place of what serves.
+      createSecureContext(certificate)
+    } catch (cause) {
+      throw new GreenroomError('BAD_OPTIONS', 'this is no certificate with its key', { cause })
+    }
+    this.#http.setSecureContext(certificate)
+  }
+
+  checkTokens(): void {
+    for (const session of this.#sessions.values()) session.checkToken()
   }
 
   #serve(webSocket: WebSocket, socket: Duplex, authority: Authority): void {

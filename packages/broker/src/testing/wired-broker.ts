@@ -1,11 +1,13 @@
 /** The broker's core and sessions without a socket: whoever has it brings the connections, and decides what they carry. */
+import { client, operator } from '../access.ts'
+import { Mint } from '../mint.ts'
 import { backUp } from '../platform/backup.ts'
 import { Core } from '../core.ts'
 import { resolveOptions, type BrokerOptions } from '../options.ts'
 import { createMemoryStore } from '@greenroom/store'
 import type { Transport } from '../outlet.ts'
 import { brokerSchema } from '../records.ts'
-import { Session, type Authority } from '../session.ts'
+import { Session } from '../session.ts'
 
 /** The broker's end of a connection: what a transport tells it. */
 export interface Wire {
@@ -55,9 +57,11 @@ export async function createWiredBroker(options: BrokerOptions): Promise<WiredBr
   const { clock, limits, random, store = createMemoryStore({ schema: brokerSchema }) } = resolved
   const core = await Core.open({ ...resolved, store, backUp })
   const capabilities = ['durable', 'ttl', 'quotas', 'dead-letters', 'visibility', 'detached']
-  const authorityOf = (token?: string): Authority =>
-    token !== undefined && token === resolved.operatorToken ? 'operator' : 'client'
-  const host = { core, options: resolved, brokerId: random.id(), capabilities, authorityOf }
+  const isOperator = (shown: string): boolean => shown === resolved.operatorToken
+  // Nothing is signed here, so nothing is drawn for it.
+  const keys = ['of no use: nobody signs or shows anything']
+  const mint = new Mint({ clock, isClient: (shown) => !isOperator(shown), isOperator, keys })
+  const host = { core, options: resolved, brokerId: random.id(), capabilities, mint }
   const sessions = new Set<Session>()
   const tick = (): void => {
     for (const session of sessions) session.tick()
@@ -66,7 +70,7 @@ export async function createWiredBroker(options: BrokerOptions): Promise<WiredBr
   clock.timer(limits.pingMs, tick, { background: true })
   return {
     accept(transport, token) {
-      const session = new Session(transport, host, authorityOf(token))
+      const session = new Session(transport, host, token !== undefined && isOperator(token) ? operator : client)
       sessions.add(session)
       return {
         receive: (bytes) => session.receive(bytes),

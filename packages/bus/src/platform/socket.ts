@@ -3,10 +3,27 @@ import { limits, wire } from '@greenroom/proto'
 import { connect, type Socket as NetSocket } from 'node:net'
 import { WebSocket, type ClientOptions } from 'ws'
 import { parseEndpoint } from '../endpoint.ts'
-import type { Socket, SocketEvents, SocketTarget } from '../socket.ts'
+import type { Socket, SocketEvents, SocketFlaw, SocketTarget } from '../socket.ts'
 
 /** How long the other side may take to answer a close, in milliseconds. */
 const CLOSE_MS = 1000
+
+/** What OpenSSL and Node call a certificate that is not good enough. */
+const certificateFlaws: ReadonlyMap<unknown, SocketFlaw> = new Map<unknown, SocketFlaw>([
+  ['CERT_HAS_EXPIRED', 'CERTIFICATE_EXPIRED'],
+  ['CERT_NOT_YET_VALID', 'CERTIFICATE_EXPIRED'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERTIFICATE_UNTRUSTED'],
+  ['SELF_SIGNED_CERT_IN_CHAIN', 'CERTIFICATE_UNTRUSTED'],
+  ['UNABLE_TO_GET_ISSUER_CERT', 'CERTIFICATE_UNTRUSTED'],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERTIFICATE_UNTRUSTED'],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'CERTIFICATE_UNTRUSTED'],
+  ['CERT_SIGNATURE_FAILURE', 'CERTIFICATE_UNTRUSTED'],
+  ['CERT_UNTRUSTED', 'CERTIFICATE_UNTRUSTED'],
+  ['CERT_REJECTED', 'CERTIFICATE_UNTRUSTED'],
+  ['INVALID_CA', 'CERTIFICATE_UNTRUSTED'],
+  ['INVALID_PURPOSE', 'CERTIFICATE_UNTRUSTED'],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', 'CERTIFICATE_UNTRUSTED'],
+])
 
 /** `ws` knows the option since 8.19, its types do not. */
 interface WebSocketOptions extends ClientOptions {
@@ -47,7 +64,7 @@ class WebSocketSocket implements Socket {
   readonly #ws: WebSocket
   #transport: NetSocket | undefined
   /** Why it will close, when that is known before it does. */
-  #end: { readonly code: number; readonly reason: string } | undefined
+  #end: { readonly code: number; readonly reason: string; readonly flaw?: SocketFlaw | undefined } | undefined
 
   constructor(ws: WebSocket, events: SocketEvents, background: boolean) {
     this.#ws = ws
@@ -63,14 +80,20 @@ class WebSocketSocket implements Socket {
     })
     ws.on('ping', () => events.ping())
     ws.on('unexpected-response', (_request, response) => {
-      this.#fail(response.statusCode ?? 1006, `the upgrade was answered with ${response.statusCode}`)
+      const isExpired = response.headers['www-authenticate']?.includes('TOKEN_EXPIRED') === true
+      const said = `the upgrade was answered with ${response.statusCode}`
+      this.#fail(response.statusCode ?? 1006, said, isExpired ? 'TOKEN_EXPIRED' : undefined)
     })
     ws.on('error', (error) => {
-      this.#end ??= { code: 1006, reason: error.message }
+      this.#end ??= {
+        code: 1006,
+        reason: error.message,
+        flaw: 'code' in error ? certificateFlaws.get(error.code) : undefined,
+      }
     })
     ws.on('close', (code, reason) => {
-      const end = this.#end ?? { code, reason: reason.toString() }
-      events.closed(end.code, end.reason)
+      const end = this.#end ?? { code, reason: reason.toString(), flaw: undefined }
+      events.closed(end.code, end.reason, end.flaw)
     })
   }
 
@@ -93,8 +116,8 @@ class WebSocketSocket implements Socket {
     this.#ws.terminate()
   }
 
-  #fail(code: number, reason: string): void {
-    this.#end ??= { code, reason }
+  #fail(code: number, reason: string, flaw?: SocketFlaw): void {
+    this.#end ??= { code, reason, flaw }
     this.#ws.terminate()
   }
 }

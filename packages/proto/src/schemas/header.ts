@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type * as header from '../header.ts'
 import { limits } from '../limits.ts'
+import { grants } from './grant.ts'
 import { presence, presenceChange } from './presence.ts'
 import { count, id, ms, name, ordinal, req, words } from './primitive.ts'
 import { looseObject } from './object.ts'
@@ -128,6 +129,15 @@ export const renew = looseObject({
   token: z.string().max(8192),
 }) satisfies z.ZodType<header.Renew>
 
+/** See {@link header.Issue}. */
+export const issue = looseObject({
+  t: z.literal('issue'),
+  req,
+  subject: id,
+  grants,
+  forMs: ms.exactOptional(),
+}) satisfies z.ZodType<header.Issue>
+
 /** See {@link header.Ping}. */
 export const ping = looseObject({ t: z.literal('ping') }) satisfies z.ZodType<header.Ping>
 
@@ -153,6 +163,8 @@ export const ok = looseObject({
   members: z.array(presenceChange).exactOptional(),
   rows: z.array(z.unknown()).exactOptional(),
   next: cursor.exactOptional(),
+  token: z.string().exactOptional(),
+  expiresAt: ms.exactOptional(),
 }) satisfies z.ZodType<header.Ok>
 
 /** See {@link header.ErrorFrame}. */
@@ -213,6 +225,7 @@ export const clientHeader = z.discriminatedUnion('t', [
   deletion,
   admin,
   renew,
+  issue,
   ping,
 ]) satisfies z.ZodType<header.ClientHeader>
 

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 export * from './event.ts'
+export { grants, tokenClaims } from './grant.ts'
 export * from './header.ts'
 export * as runProtocol from './message.ts'
 export { runMessages } from './message.ts'

@@ -149,7 +149,7 @@ export const suspend = looseObject({ ...ref, reason: z.string() }) satisfies z.Z
 export const cancel = looseObject({ ...ref, reason: z.string() }) satisfies z.ZodType<messages.Cancel>
 
 /** See {@link messages.Token}. */
-export const token = looseObject({ ...ref, token: z.string(), expiresAt: ms }) satisfies z.ZodType<messages.Token>
+export const token = looseObject({ token: z.string(), expiresAt: ms }) satisfies z.ZodType<messages.Token>
 
 /** See {@link messages.EventAck}. */
 export const eventAck = looseObject({ ...ref, upTo: count }) satisfies z.ZodType<messages.EventAck>

@@ -9,6 +9,7 @@ export const busAddress = looseObject({
   url: z.string().regex(/^(ws|wss|ws\+unix):/),
   token: z.string(),
   ca: z.string().exactOptional(),
+  insecure: z.boolean().exactOptional(),
 }) satisfies z.ZodType<provisioning.BusAddress>
 
 /** See {@link provisioning.Provision}. */

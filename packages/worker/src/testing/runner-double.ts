@@ -183,7 +183,7 @@ export class RunnerDouble implements AsyncDisposable {
   static async attach(bus: Bus, { address = 'runner.double', random = systemRandom } = {}): Promise<RunnerDouble> {
     const runs = new Map<string, DoubleRun>()
     const runOf = (kind: string, payload: Uint8Array): DoubleRun | undefined => {
-      if (!isRunKind(kind)) return undefined
+      if (!isRunKind(kind) || kind === 'token') return undefined
       const { runId, epoch } = decodeMessage(kind, payload)
       return runs.get(`${runId} ${epoch}`)
     }
