@@ -1,13 +1,5 @@
 /** Puts a runner's parts together. */
-import {
-  codeOf,
-  GreenroomError,
-  type Bus,
-  type BusAddress,
-  type Peer,
-  type PeerState,
-  type RunRef,
-} from '@greenroom/proto'
+import { codeOf, GreenroomError, type Bus, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { Arbiter } from './approval/index.ts'
@@ -37,7 +29,7 @@ import { StoreSessions } from './store-sessions.ts'
  * @param home - where it lives
  * @throws GreenroomError `CONNECT_FAILED`, `MISSING_FEATURE`, what the store throws and attaching rejects with
  */
-export async function assemble(config: Config, { bus, address, store }: Home): Promise<Surroundings> {
+export async function assemble(config: Config, { bus, address, issue, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
   if (dataDir !== null) pruneOutputs(dataDir, clock.now())
   const database = patient(store, clock)
@@ -69,7 +61,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
   onAttached(drive.peer)
   fenceLeft(journal, drive.peer)
-  const placement = placementOf(config, drive.peer, address, id)
+  const placement = placementOf(config, drive.peer, { address, issue }, id)
   const pool = poolOf(config, placement)
   const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
   const whyNotDetached = obstacleToDetaching(config, bus)
@@ -92,12 +84,18 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   return { ...parts, sessions, ownSessions }
 }
 
-function placementOf(config: Config, peer: Peer, bus: BusAddress, runnerId: string): Placement {
+function placementOf(
+  config: Config,
+  peer: Peer,
+  { address: bus, issue }: Pick<Home, 'address' | 'issue'>,
+  runnerId: string,
+): Placement {
   const { dataDir, clock, random, logger } = config
   return createLocalPlacement({
     launcher: config.launcher,
     peer,
     bus,
+    issue,
     presenceRole: `worker-of.${runnerId}`,
     environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
     cancelGraceMs: config.cancelGraceMs,

@@ -6,7 +6,6 @@ import {
   systemClock,
   systemRandom,
   type Bus,
-  type BusAddress,
   type Clock,
   type Posture,
   type Random,
@@ -15,7 +14,14 @@ import type { ApprovalOptions } from './approval/index.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import { checkLimits, type LimitOptions } from './limits.ts'
-import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource, WarmPoolOptions } from './options.ts'
+import type {
+  AdmissionOptions,
+  BusChoice,
+  RoleOptions,
+  RunnerOptions,
+  SecretSource,
+  WarmPoolOptions,
+} from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
 import type { SchedulerOptions } from './scheduler.ts'
@@ -26,7 +32,7 @@ export interface Config {
   readonly launcher: Launcher
   readonly roles: ReadonlyMap<string, RoleOptions>
   /** Undefined: an embedded broker. */
-  readonly bus: Bus | BusAddress | undefined
+  readonly bus: BusChoice | undefined
   readonly dataDir: string | null
   readonly openStore: RunnerOptions['openStore']
   readonly retentionMs: number | null
@@ -134,7 +140,7 @@ const has = (value: unknown, ...methods: readonly string[]): boolean =>
   isObject(value) && methods.every((name) => typeof Reflect.get(value, name) === 'function')
 
 /** Whether a choice of bus is a bus already, and not a place to connect to. */
-export function isBus(choice: Bus | BusAddress): choice is Bus {
+export function isBus(choice: BusChoice): choice is Bus {
   return 'attach' in choice
 }
 
@@ -378,7 +384,7 @@ function checkWorker({ worker, inspect }: RunnerOptions): Launcher {
   return entryLauncher(url, { inspect: inspect === true })
 }
 
-function checkBus({ bus, worker }: RunnerOptions): Bus | BusAddress | undefined {
+function checkBus({ bus, worker }: RunnerOptions): BusChoice | undefined {
   if (bus === undefined) return undefined
   if (!isObject(bus)) throw bad('bus', 'a bus, or { url, token }')
   if (isBus(bus)) {
@@ -392,7 +398,13 @@ function checkBus({ bus, worker }: RunnerOptions): Bus | BusAddress | undefined 
     (it) => typeof it === 'string' && /^(wss?|ws\+unix):/.test(it),
     'a ws, wss or ws+unix URL',
   )
-  check('bus.token', bus.token ?? null, isText, 'a token')
+  check(
+    'bus.token',
+    bus.token ?? null,
+    (it) => isText(it) || typeof it === 'function',
+    'a token, or a function that gives one',
+  )
   check('bus.ca', bus.ca, isText, 'a certificate as PEM')
+  check('bus.insecure', bus.insecure, isFlag, 'true or false')
   return bus
 }

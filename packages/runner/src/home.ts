@@ -6,6 +6,7 @@ import { connectBus } from '@greenroom/bus'
 import { GreenroomError, limits, type Bus, type BusAddress } from '@greenroom/proto'
 import { createMemoryStore, openStore, type Schema, type Store } from '@greenroom/store'
 import { isBus, type Config } from './config.ts'
+import type { TokenIssuer } from './placement/index.ts'
 import { openOperatorDoor } from './platform/operator-door.ts'
 import { privateSocket } from './platform/private-socket.ts'
 import { runnerSchema } from './runner-schema.ts'
@@ -15,6 +16,8 @@ export interface Home extends AsyncDisposable {
   readonly bus: Bus
   /** Where workers find it. */
   readonly address: BusAddress
+  /** Has tokens made for them; undefined: they use that of `address`. */
+  readonly issue: TokenIssuer | undefined
   readonly store: Store
 }
 
@@ -56,14 +59,25 @@ export async function openHome(config: Config): Promise<Home> {
     if (broker.url === undefined) throw new GreenroomError('INTERNAL', 'the embedded broker does not listen')
     const { url } = broker
     if (config.dataDir !== null) opening.defer(openOperatorDoor(config.dataDir, { url, token: operatorToken }))
-    return home(opening.move(), { bus: broker.bus, address: { url, token }, store })
+    return home(opening.move(), {
+      bus: broker.bus,
+      address: { url, token: '' },
+      issue: (request) => broker.issue(request),
+      store,
+    })
   }
   const store = opening.use(await open(config, runnerSchema))
-  if (isBus(bus)) return home(opening.move(), { bus, address: { url: 'ws://in-process', token: '' }, store })
+  if (isBus(bus))
+    return home(opening.move(), { bus, address: { url: 'ws://in-process', token: '' }, issue: undefined, store })
   const connected = opening.use(
     connectBus({ ...bus, agent: 'greenroom-runner', background: true, clock: config.clock, random: config.random }),
   )
-  return home(opening.move(), { bus: connected, address: bus, store })
+  return home(opening.move(), {
+    bus: connected,
+    address: { ...bus, token: '' },
+    issue: (request) => connected.issue(request),
+    store,
+  })
 }
 
 function home(stack: AsyncDisposableStack, parts: Omit<Home, typeof Symbol.asyncDispose>): Home {

@@ -1,5 +1,6 @@
 /** What a runner may be told. Types only; `config` checks them. */
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
+import type { TokenSource } from '@greenroom/bus'
 import type { Schema, Store } from '@greenroom/store'
 import type { ApprovalOptions } from './approval/index.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
@@ -102,10 +103,15 @@ export type BusChoice =
   | {
       /** `ws://`, `wss://`, or `ws+unix://` and the path of a socket. Handed to workers as it is. */
       readonly url: string
-      /** The bearer token, for the runner and its workers. */
-      readonly token: string
+      /**
+       * The runner's token, or what gives the present one. Its workers get tokens of their own, for which it asks the broker:
+       * one of `greenroom token --role runner`, or a broker's plain one, may ask for them.
+       */
+      readonly token: TokenSource
       /** PEM of the certificate authority to trust instead of the public ones. */
       readonly ca?: string
+      /** Use `ws://` although the broker is on another machine: tokens and all else travel in the clear. = false */
+      readonly insecure?: boolean
     }
 
 /** How workers come into being: an entry file, a program, or a launcher of one's own. */

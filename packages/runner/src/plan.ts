@@ -116,9 +116,15 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     ...(spec.input === undefined ? {} : { input: spec.input }),
     ...(model === undefined ? {} : { model }),
   }
+  const bounds = config.inspect ? patient : {}
+  const limitsOfRun = resolveLimits(config.limits, role.limits, limitsOfSession(known), spec.limits, bounds)
   return {
     record: { runId, role: spec.role, session, startedAt, ...what, ...orderOf(spec) },
-    need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), { ...what, detached }),
+    need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), {
+      ...what,
+      detached,
+      totalMs: limitsOfRun.totalMs,
+    }),
     assignment: {
       runId,
       replyTo: request.replyTo,
@@ -139,13 +145,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
     idempotent: role.idempotent,
-    limits: resolveLimits(
-      config.limits,
-      role.limits,
-      limitsOfSession(known),
-      spec.limits,
-      config.inspect ? patient : {},
-    ),
+    limits: limitsOfRun,
     sessionEntries: added.map((message, seq) => ({ runId, epoch: 0, seq, message })),
   }
 }
@@ -175,7 +175,17 @@ function needOf(
   name: string,
   role: RoleOptions,
   secrets: Readonly<Record<string, string>>,
-  { workspace, model, detached }: { readonly workspace: string; readonly model?: string; readonly detached: boolean },
+  {
+    workspace,
+    model,
+    detached,
+    totalMs,
+  }: {
+    readonly workspace: string
+    readonly model?: string
+    readonly detached: boolean
+    readonly totalMs?: number | undefined
+  },
 ): WorkerNeed {
   const env = role.env ?? []
   const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
@@ -203,7 +213,8 @@ function needOf(
     ...named('secret', secrets),
     ...named('env', workerEnvironment([...config.env, ...env], config.dataDir)),
   }
-  return { role: name, executor: role.executor, secrets, env, detached, fixed }
+  const bound = detached && totalMs !== undefined ? { totalMs } : {}
+  return { role: name, executor: role.executor, secrets, env, detached, ...bound, fixed }
 }
 
 /** @throws GreenroomError `BAD_OPTIONS` when its worker would not find it */

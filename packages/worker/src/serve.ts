@@ -51,9 +51,8 @@ export async function serveWorker({ executors }: ServeOptions): Promise<void> {
   const orders = takeOrders()
   const provision = await provisioned(executors)
   try {
-    const { url, token, ca } = provision.bus
-    const bus = connectBus({ url, token, agent: 'greenroom-worker', ...(ca === undefined ? {} : { ca }) })
-    const worker = await startWorker({ bus, provision, executors, platform })
+    const bus = connectBus({ ...provision.bus, agent: 'greenroom-worker' })
+    const worker = await startWorker({ bus, provision, executors, platform, renew: (token) => bus.renew(token) })
     orders.to(worker, provision)
     const end = await worker.closed
     await bus.close()

@@ -142,9 +142,16 @@ export class WorkerLoop implements Worker {
         this.#at(decodeMessage(kind, payload), (attempt, { ack: after }) => attempt.link?.resume(after))
       if (kind === 'terminal-ack') this.#at(decodeMessage(kind, payload), (attempt) => attempt.acknowledge())
       if (kind === 'cancel') this.#cancel(decodeMessage(kind, payload))
+      if (kind === 'token') this.#renew(decodeMessage(kind, payload))
     } catch (error) {
       this.#log(`a live ${kind} was dropped: ${messageOf(error)}`)
     }
+  }
+
+  #renew({ token }: RunMessages['token']): void {
+    this.#options
+      .renew?.(token)
+      .catch((error: unknown) => this.#log(`a newer token was not taken: ${messageOf(error)}`))
   }
 
   /** The peer is back: what was lost on the way is sent again. */

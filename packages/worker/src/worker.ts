@@ -20,6 +20,8 @@ export interface WorkerOptions {
   readonly clock?: Clock
   /** Names what its runs ask for. = the system's */
   readonly random?: Random
+  /** Takes a newer token for the bus, when the runner sends one. = nobody does */
+  readonly renew?: (token: string) => Promise<void>
   /** Stops waiting for the bus. */
   readonly signal?: AbortSignal
 }

@@ -1,6 +1,7 @@
 /** What local placement is made of. */
 import type { BusAddress, Clock, Peer, Random } from '@greenroom/proto'
 import type { Launcher, Logger } from '../launcher.ts'
+import type { TokenIssuer } from './worker-token.ts'
 
 /** How long a worker that was told to leave may take, in milliseconds. */
 export const retireMs = 5_000
@@ -13,6 +14,8 @@ export interface LocalPlacementOptions {
   readonly peer: Peer
   /** Where workers find the bus. */
   readonly bus: BusAddress
+  /** Has a token of its own made for each worker; undefined: each gets that of `bus`. */
+  readonly issue: TokenIssuer | undefined
   /** A presence role that only this runner's workers have. */
   readonly presenceRole: string
   /** The environment for a worker that may have these variables too. */

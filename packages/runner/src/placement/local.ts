@@ -8,6 +8,7 @@
  * - *P3* A process that the bus gave up on (`partitionGraceMs` of silence) is ended by force.
  */
 import {
+  codeOf,
   encodePayload,
   GreenroomError,
   limits,
@@ -24,11 +25,14 @@ import { AdoptedWorker } from './adopted-worker.ts'
 import type { PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
 import { retireMs, type LocalPlacementOptions } from './local-options.ts'
 import { WorkerLog } from './worker-log.ts'
+import { WorkerToken } from './worker-token.ts'
 
 /** How long a worker keeps what was not acknowledged, in times of `partitionGraceMs`. */
 const lingerGraces = 10
 /** How long a detached worker waits for its run, in milliseconds. */
 const detachedIdleMs = 600_000
+/** As long as a token may be, in bytes. */
+const tokenBytes = 8_192
 /** How long what a dead worker wrote may take to arrive: its own children may hold the pipe open. */
 const outputMs = 200
 
@@ -92,7 +96,11 @@ class LocalWorker implements PlacedWorker {
   readonly #process: Launched
   readonly #seen = Promise.withResolvers<true>()
   readonly #output: string | undefined
+  readonly #token: WorkerToken | undefined
   #presence: Presence | undefined
+  #isSuspect = false
+  /** Why it got no token. */
+  #refused: WorkerEnd['error']
   #slots = 1
   #isLeft = false
 
@@ -101,7 +109,9 @@ class LocalWorker implements PlacedWorker {
     this.host = options.host
     this.address = `worker.${options.random.id()}`
     this.incarnation = options.random.id()
-    const document = this.#document(need)
+    const { bus, issue } = options
+    const document = this.#document(need, bus.token)
+    this.#token = issue && new WorkerToken({ ...options, issue, address: this.address, ...this.#tokenNeed(need) })
     this.#output = need.detached ? options.outputOf(this.address) : undefined
     this.#process = launch(options.launcher, {
       role: need.role,
@@ -120,7 +130,8 @@ class LocalWorker implements PlacedWorker {
     if (stdout !== undefined) new Capture(stdout, output)
     // A worker that ends before it has read: its exit tells.
     stdin.on('error', () => undefined)
-    stdin.end(document)
+    if (this.#token === undefined) stdin.end(document)
+    else void this.#provide(this.#token, need)
     this.gone = this.#end(new Capture(stderr, output))
     this.attached = Promise.race([this.#seen.promise, this.gone.then(() => this.#presence !== undefined)])
   }
@@ -134,7 +145,9 @@ class LocalWorker implements PlacedWorker {
   }
 
   /** The bus has seen it. */
-  seen(presence: Presence): void {
+  seen(presence: Presence, state: 'attached' | 'suspect'): void {
+    if (state === 'attached' && this.#isSuspect) this.#token?.attached()
+    this.#isSuspect = state === 'suspect'
     // While it is idle: from then on its free slots are fewer than it has.
     this.#slots = Math.max(this.#slots, presence.slots ?? 1)
     this.#presence = presence
@@ -148,6 +161,27 @@ class LocalWorker implements PlacedWorker {
 
   leave(): void {
     this.#isLeft = true
+    this.#token?.stop()
+  }
+
+  #tokenNeed({ detached, totalMs = Infinity }: WorkerNeed): {
+    readonly role: string
+    readonly detachedMs: number | undefined
+  } {
+    return { role: this.#options.presenceRole, detachedMs: detached ? detachedIdleMs + totalMs : undefined }
+  }
+
+  /** It waits for its document: a worker that gets no token is no worker. */
+  async #provide(token: WorkerToken, need: WorkerNeed): Promise<void> {
+    try {
+      this.#process.stdin.end(this.#document(need, await token.first))
+    } catch (error) {
+      this.#refused = {
+        code: codeOf(error) ?? 'INTERNAL',
+        message: `no token for the worker: ${asError(error).message}`,
+      }
+      this.kill()
+    }
   }
 
   /** P3; a detached one that has left the bus by itself is about to end. */
@@ -175,11 +209,11 @@ class LocalWorker implements PlacedWorker {
     }
   }
 
-  #document({ executor, secrets, detached }: WorkerNeed): Uint8Array {
+  #document({ executor, secrets, detached }: WorkerNeed, token: string): Uint8Array {
     const { bus, presenceRole, cancelGraceMs, partitionGraceMs } = this.#options
     const provision: Provision = {
       version: provisionVersion,
-      bus,
+      bus: { ...bus, token },
       address: this.address,
       incarnation: this.incarnation,
       role: presenceRole,
@@ -194,7 +228,7 @@ class LocalWorker implements PlacedWorker {
       ...(detached ? { required: ['detached'], detached, slots: 1 } : {}),
     }
     const bytes = encodePayload(provision)
-    if (bytes.length > limits.provisionBytes)
+    if (bytes.length > limits.provisionBytes - tokenBytes)
       throw new GreenroomError('SPEC_TOO_LARGE', `provisioning document of ${bytes.length} bytes`)
     return bytes
   }
@@ -207,12 +241,13 @@ class LocalWorker implements PlacedWorker {
       error: asError(error),
     }))
     const { peer, clock } = this.#options
+    this.#token?.stop()
     peer.fence({ address: this.address, incarnation: this.incarnation }).catch(() => undefined)
     const silence = Promise.withResolvers<void>()
     const timer = clock.timer(outputMs, silence.resolve, { background: true })
     await Promise.race([output.ended, silence.promise])
     timer.cancel()
-    const { error } = output
+    const error = this.#refused ?? output.error
     if (this.#output !== undefined && exit.code === 0) removeOutput(this.#output)
     return {
       attached: this.#presence !== undefined,

@@ -15,6 +15,8 @@ export interface WorkerNeed {
   readonly env: readonly string[]
   /** Whether it is to outlive this runner: then it has one run, and leaves after it. */
   readonly detached: boolean
+  /** How long its run may take, in milliseconds, if it is detached. = without a bound */
+  readonly totalMs?: number
   /** What it has to have been provisioned with, by field: workers that agree in it may be used for each other's runs. */
   readonly fixed: Readonly<Record<string, JsonValue>>
 }
