@@ -11,6 +11,8 @@ import { inFlags } from './flag-words.ts'
 import { parseListenAddress } from './listen-address.ts'
 import { readCertificate, type Certificate } from './platform/certificate.ts'
 import { readGivenFile } from './platform/given-file.ts'
+import { watchFiles } from './platform/watched-file.ts'
+import { readTokenKeys } from './token-keys.ts'
 
 /** What the command line says. */
 export interface BrokerCommand {
@@ -18,11 +20,13 @@ export interface BrokerCommand {
   readonly data: string
   /** See {@link parseListenAddress}. */
   readonly listen: string
-  /** A file that holds the bearer token, closed to other users. */
-  readonly tokenFile: string
+  /** A file that holds the clients' plain token, closed to other users. */
+  readonly tokenFile?: string
+  /** A file that holds keys of signed tokens, closed to other users; it is read again when it changes. */
+  readonly tokenKeyFile?: string
   /** A file that holds the operators' token, closed to other users. */
   readonly operatorTokenFile?: string
-  /** Files with certificate and key as PEM: serve `wss`. */
+  /** Files with certificate and key as PEM: serve `wss`; they are read again when they change. */
   readonly cert?: string
   readonly key?: string
   /** Listen off loopback without TLS all the same. */
@@ -45,6 +49,7 @@ export async function runBroker(command: BrokerCommand): Promise<void> {
     else void broker.close()
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)
+  using _watched = refresh(broker, command)
   const url = broker.url ?? ''
   process.stdout.write(
     command.json === true
@@ -54,6 +59,31 @@ export async function runBroker(command: BrokerCommand): Promise<void> {
   await broker.closed
   if (stopping === undefined) throw new GreenroomError('CLOSED', 'the broker ended by itself: its log says why')
   await stopping
+}
+
+/** Keys and certificate are what changes while a broker runs; whatever is wrong with the new ones, the old ones stay. */
+function refresh(broker: Broker, { tokenKeyFile, cert, key, json = false }: BrokerCommand): Disposable {
+  const logger = json ? logJson : logText
+  const carefully = (what: string, work: () => void): void => {
+    try {
+      work()
+      logger('info', `${what} read again`, {})
+    } catch (error) {
+      logger('warn', `${what} not taken`, { error: error instanceof Error ? error.message : String(error) })
+    }
+  }
+  const watching = new DisposableStack()
+  if (tokenKeyFile !== undefined)
+    watching.use(
+      watchFiles([tokenKeyFile], () =>
+        carefully('token keys', () => broker.useTokenKeys(readTokenKeys('--token-key-file', tokenKeyFile))),
+      ),
+    )
+  if (cert !== undefined && key !== undefined)
+    watching.use(
+      watchFiles([cert, key], () => carefully('certificate', () => broker.useCertificate(readCertificate(cert, key)))),
+    )
+  return watching
 }
 
 async function start(options: BrokerOptions): Promise<Broker> {
@@ -70,6 +100,7 @@ function optionsOf({
   data,
   listen,
   tokenFile,
+  tokenKeyFile,
   operatorTokenFile,
   cert,
   key,
@@ -79,11 +110,14 @@ function optionsOf({
   const address = parseListenAddress(listen)
   if ('socket' in address && (cert !== undefined || key !== undefined))
     throw new GreenroomError('BAD_OPTIONS', `--cert and --key are for a TCP port: --listen ${listen} needs none`)
+  if (tokenFile === undefined && tokenKeyFile === undefined)
+    throw new GreenroomError('BAD_OPTIONS', 'whom does it let in? Give --token-file, --token-key-file, or both')
   const tls = certificate(cert, key)
   return {
     dir: data,
     listen: 'socket' in address ? { socket: resolve(address.socket) } : { ...address, ...tls, insecure },
-    token: readToken('--token-file', tokenFile),
+    ...(tokenFile !== undefined && { token: readToken('--token-file', tokenFile) }),
+    ...(tokenKeyFile !== undefined && { tokenKeys: readTokenKeys('--token-key-file', tokenKeyFile) }),
     ...(operatorTokenFile !== undefined && { operatorToken: readToken('--operator-token-file', operatorTokenFile) }),
     logger: json ? logJson : logText,
   }

@@ -32,6 +32,7 @@ import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
 import { checkNeeded, Needed } from './needed-option.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
+import { inspectToken, makeToken, type TokenCommand } from './token-command.ts'
 import { readVersion } from './platform/version.ts'
 
 function program(): Command {
@@ -45,7 +46,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, token, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -54,9 +55,10 @@ function program(): Command {
     .description('Runs a broker until SIGTERM: the first drains it, another one closes it at once.')
     .addOption(new Needed('--data <dir>', 'the data folder; only one live broker may have it'))
     .addOption(new Needed('--listen <address>', 'HOST:PORT (port 0: any that is free), [IPv6]:PORT or unix:PATH'))
-    .addOption(new Needed('--token-file <file>', 'holds the bearer token that clients show; closed to other users'))
+    .option('--token-file <file>', 'holds a plain token that lets clients do everything; closed to other users')
+    .option('--token-key-file <file>', 'holds keys of signed tokens, one a line: see token; read again when it changes')
     .option('--operator-token-file <file>', 'holds another one, for operators: see mailboxes and dead-letters')
-    .option('--cert <file>', 'certificate as PEM: serve wss')
+    .option('--cert <file>', 'certificate as PEM: serve wss; read again when it changes, as its key is')
     .option('--key <file>', 'its key as PEM; closed to other users')
     .option('--insecure', 'listen off loopback without TLS all the same')
     .option('--json', 'write lines of JSON in place of text')
@@ -72,6 +74,7 @@ function program(): Command {
     .option('--json', 'write JSON in place of text')
     .action((options: GcCommand) => runGc(options))
   addApprovals(greenroom)
+  addTokens(greenroom)
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   addCare(greenroom)
@@ -112,6 +115,45 @@ function addApprovals(greenroom: Command): void {
     listGrants(access),
   )
   about('revoke <id>', 'Takes a grant back.').action((id: string, access: ApprovalAccess) => revokeGrant(id, access))
+}
+
+function addTokens(greenroom: Command): void {
+  const several = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+  const token = greenroom
+    .command('token')
+    .allowExcessArguments(false)
+    .description(
+      'Makes a signed token. A pattern is a name, or the beginning of names and a *; options with one may be given more than once.',
+    )
+    .option(
+      '--key-file <file>',
+      "holds the broker's keys (see: greenroom broker --token-key-file): the first one signs",
+    )
+    .option('--subject <name>', 'whose it is, for people and logs')
+    .option('--role <role>', 'what it is for: worker, runner or operator')
+    .option('--consume <pattern>', 'mailboxes to attach to', several)
+    .option(
+      '--send <pattern[:kinds]>',
+      'mailboxes to send to, and which kinds, with commas; all kinds when left out',
+      several,
+    )
+    .option('--present <pattern>', 'roles to be present as', several)
+    .option('--watch <pattern>', 'roles to watch', several)
+    .option('--approvals <pattern>', 'roles whose approvals may be answered', several)
+    .option('--expires <age>', 'for how long: 90s, 30m, 12h or 7d', '1h')
+    .action((options: Partial<TokenCommand>) => {
+      const { keyFile, subject, expires = '1h' } = options
+      if (keyFile === undefined || subject === undefined) return token.error('give --key-file and --subject')
+      return makeToken({ ...options, keyFile, subject, expires })
+    })
+  token
+    .command('inspect')
+    .allowExcessArguments(false)
+    .description('Shows what a token says; with the keys, whether it is worth anything.')
+    .addOption(new Needed('--token-file <file>', 'holds the token; closed to other users'))
+    .option('--key-file <file>', "holds the broker's keys")
+    .option('--json', 'write one document of JSON')
+    .action((_: object, command: Command) => inspectToken(command.optsWithGlobals()))
 }
 
 function addMailboxes(greenroom: Command): void {

@@ -5,6 +5,7 @@ import { codeOf, GreenroomError, type ErrorCode } from '@greenroom/proto'
 const flags: readonly (readonly [option: RegExp, flag: string])[] = [
   [/\boptions\.operatorToken\b/, 'the token in --operator-token-file'],
   [/\boptions\.token\b/, 'the token in --token-file'],
+  [/\boptions\.tokenKeys\b(?:\[\d+\])?/, 'a key in --token-key-file'],
   [/\boptions\.listen\.tls\b/, '--cert and --key'],
   [/\boptions\.listen\.(?:host|port|socket)\b/, '--listen'],
   [/\binsecure: true\b/, '--insecure'],

@@ -20,6 +20,8 @@ export interface OperatorAccess {
   readonly tokenFile?: string
   /** A file with the certificate authority to trust, as PEM. */
   readonly ca?: string
+  /** Use ws:// to another machine all the same. */
+  readonly insecure?: boolean
   /** The data folder of a broker that does not run, or of a runner. */
   readonly data?: string
   /** Write one document of JSON in place of text. */
@@ -33,6 +35,7 @@ export function withAccess(command: Command): Command {
     .option('--url <url>', 'a running broker: what it said when it was ready (ws://…, wss://…, ws+unix://…)')
     .option('--token-file <file>', "holds the operators' token (see: greenroom broker --operator-token-file)")
     .option('--ca <file>', 'certificate authority as PEM, to trust instead of the public ones')
+    .option('--insecure', 'use ws:// to another machine all the same: whoever is in between sees the token')
     .option('--data <dir>', "a runner's data folder, or that of a broker that does not run, in place of --url")
     .option('--json', 'write one document of JSON')
 }
@@ -73,13 +76,13 @@ export function folderOf({ url, data, tokenFile, ca }: OperatorAccess): string |
 
 async function overAddress<T>(
   url: string,
-  { tokenFile, ca }: OperatorAccess,
+  { tokenFile, ca, insecure = false }: OperatorAccess,
   work: (operator: Operator) => Promise<T>,
 ): Promise<T> {
   if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--url goes together with --token-file')
   const token = readGivenFile('--token-file', tokenFile, { secret: true }).trim()
   const trusted = ca === undefined ? {} : { ca: readGivenFile('--ca', ca, { secret: false }) }
-  const connecting = connectOperator({ url, token, ...trusted })
+  const connecting = connectOperator({ url, token, insecure, ...trusted })
   await using operator = await connecting.catch((error: unknown) => {
     throw notConnected(error, url)
   })

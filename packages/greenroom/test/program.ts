@@ -18,6 +18,8 @@ export interface Program extends AsyncDisposable {
   readonly stdout: string
   /** Waits for a line on standard output that matches. */
   line(pattern: RegExp): Promise<RegExpExecArray>
+  /** The same on standard error. */
+  error(pattern: RegExp): Promise<RegExpExecArray>
   /** Waits for its end. */
   readonly ended: Promise<Ended>
 }
@@ -42,20 +44,22 @@ export function start(file: string, args: readonly string[], options: { readonly
     resolve({ code, signal, ...heard })
     news.emit('news')
   })
+  const said = async (stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray> => {
+    for (;;) {
+      const match = pattern.exec(heard[stream])
+      if (match !== null) return match
+      if (isOver) throw new Error(`it ended without ${pattern}: ${heard.stdout}${heard.stderr}`)
+      await once(news, 'news')
+    }
+  }
   return {
     process: child,
     ended,
     get stdout() {
       return heard.stdout
     },
-    async line(pattern) {
-      for (;;) {
-        const match = pattern.exec(heard.stdout)
-        if (match !== null) return match
-        if (isOver) throw new Error(`it ended without ${pattern}: ${heard.stdout}${heard.stderr}`)
-        await once(news, 'news')
-      }
-    },
+    line: (pattern) => said('stdout', pattern),
+    error: (pattern) => said('stderr', pattern),
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await ended
