@@ -20,6 +20,7 @@ import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
 import { checkNeeded, Needed } from './needed-option.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
+import { runWorker, type WorkerCommand } from './worker-command.ts'
 import { readVersion } from './platform/version.ts'
 
 function program(): Command {
@@ -33,7 +34,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters, gc, backup, restore, doctor (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, worker, mailboxes, dead-letters, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -59,10 +60,31 @@ function program(): Command {
     .addOption(new Needed('--older-than <age>', 'how long ago they ended: 90s, 30m, 12h or 7d'))
     .option('--json', 'write JSON in place of text')
     .action((options: GcCommand) => runGc(options))
+  addWorker(greenroom)
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   addCare(greenroom)
   return greenroom
+}
+
+function addWorker(greenroom: Command): void {
+  const collect = (word: string, words: readonly string[]): string[] => [...words, word]
+  greenroom
+    .command('worker <file>')
+    .allowExcessArguments(false)
+    .description(
+      'Runs a worker file as a resident worker until SIGTERM: the first lets its runs end, another one ends them. It comes back after a lost connection or a crash.',
+    )
+    .option('--bus <url>', 'joins a pool on this bus: ws://, wss:// or ws+unix:// and a path')
+    .option('--role <name>', 'the pool that it joins')
+    .requiredOption('--token-file <file>', 'holds the bearer token of the bus; closed to other users')
+    .option('--ca <file>', 'the certificate authority to trust in place of the public ones, as PEM')
+    .option('--label <name=value>', 'what a role may choose it by; as often as wanted', collect, [])
+    .option('--slots <count>', 'runs at a time; never more than its executors allow')
+    .option('--secret <name=file>', 'a secret of its executors; the file is closed to other users', collect, [])
+    .option('--env <name>', 'an environment variable that it sees beside PATH, HOME, LANG, TZ, TMPDIR', collect, [])
+    .option('--json', 'write lines of JSON in place of text')
+    .action((file: string, command: WorkerCommand) => runWorker(file, command))
 }
 
 function addMailboxes(greenroom: Command): void {

@@ -20,6 +20,7 @@ import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
 import { type Launcher } from './launcher.ts'
 import { createLocalPlacement, type PlacedWorker, type Placement, type WorkerNeed } from './placement/index.ts'
+import { Places } from './places.ts'
 import { postureOf, standardNeed } from './plan.ts'
 import { patient, type PatientStore } from './persistence.ts'
 import { backUp } from './platform/backup.ts'
@@ -74,6 +75,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
   const detached = [...config.roles].find(([, role]) => role.detached === true)
   if (detached !== undefined && whyNotDetached !== undefined)
     throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
+  const places = new Places({ config, drive, pool })
   const admission = new Admission(config.admission)
   const parts = {
     config,
@@ -81,6 +83,7 @@ export async function assemble(config: Config, { bus, address, store }: Home): P
     drive,
     placement,
     pool,
+    places,
     admission,
     arbiter,
     isGone,
@@ -210,9 +213,10 @@ async function hasEnded(record: AttemptRecord, { launcher, clock }: Config): Pro
 
 /** Tells whether it has ended; undefined when nobody can. */
 function lookFor(
-  { address, pid, host, process: stamp }: AttemptRecord,
+  { address, pid, host, process: stamp, kind }: AttemptRecord,
   launcher: Launcher,
 ): (() => boolean | Promise<boolean>) | undefined {
+  if (kind !== undefined) return undefined
   if (launcher.hasEnded !== undefined) return () => launcher.hasEnded?.(address) ?? false
   return pid === undefined || host !== hostName ? undefined : () => !isSameProcess(pid, stamp)
 }

@@ -47,6 +47,7 @@ export type {
   ExecutorNames,
   NoRoleOption,
   OnlyRoleOptions,
+  PoolPlacement,
   RoleOptions,
   Roles,
   RunnerOptions,
@@ -54,6 +55,7 @@ export type {
   WarmPoolOptions,
   WorkerSource,
 } from './options.ts'
+export type { PlaceKind } from './placement/index.ts'
 export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifference } from './pool/index.ts'
 export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
 export type { LimitOptions } from './limits.ts'
@@ -71,6 +73,7 @@ export type {
 } from './run.ts'
 export type { AnyScheduler, Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
+export { entryLauncher } from './platform/process-launcher.ts'
 export { findOperatorDoor, type OperatorDoor } from './platform/operator-door.ts'
 export { pruneJournal, type Pruned } from './retention.ts'
 export { hasJournal } from './runner-schema.ts'

@@ -63,7 +63,8 @@ export async function settleLeftOver(
     at: config.clock.now(),
   }
   const usage = terminal?.usage ?? journal.entries.usageOf(ref)
-  return { ref, end, record: { ...record, end: over }, usage, ...(settling === undefined ? { isUnfenced: true } : {}) }
+  const isUnfenced = settling === undefined && record.kind === undefined
+  return { ref, end, record: { ...record, end: over }, usage, ...(isUnfenced ? { isUnfenced } : {}) }
 }
 
 /** S2 */
@@ -84,6 +85,7 @@ async function settled(
       worker: { address, incarnation, gone: () => isGone(record) },
       startedAt,
       isDetached: record.detached !== undefined,
+      isResident: record.kind !== undefined,
       lastSeq: () => journal.entries.last(ref),
       kept: () => journal.workers.keptTerminal(ref),
       signal: late.signal,

@@ -265,10 +265,11 @@ export class LiveRunner implements Runner {
   }
 
   async #close(): Promise<void> {
-    const { drive, placement, pool, config, arbiter } = this.#around
+    const { drive, placement, places, pool, config, arbiter } = this.#around
     using _alive = keepAlive()
     this.#cancelAll('the runner was closed')
     pool.close()
+    places.close()
     await placement.close()
     await this.#allEnded()
     const late = Promise.withResolvers<void>()

@@ -11,6 +11,7 @@ import {
   onCrash,
   onTermination,
   readInput,
+  sayReady,
   watchLifeline,
 } from './platform/entry.ts'
 import { systemPlatform } from './platform/system.ts'
@@ -55,6 +56,7 @@ export async function serveWorker({ executors }: ServeOptions): Promise<void> {
     const bus = connectBus({ url, token, agent: 'greenroom-worker', ...(ca === undefined ? {} : { ca }) })
     const worker = await startWorker({ bus, provision, executors, platform })
     orders.to(worker, provision)
+    if (provision.resident !== undefined) sayReady(provision)
     const end = await worker.closed
     await bus.close()
     leaveAfter(end)
