@@ -13,12 +13,20 @@ import { GreenroomError, systemClock, systemRandom, type Resident as Shown } fro
 import { entryLauncher } from '@greenroom/runner'
 import { readGivenFile } from './platform/given-file.ts'
 import { keepAlive, pickEnvironment } from './platform/surroundings.ts'
+import { openPost } from './resident-endpoint.ts'
+import type { Post } from './post.ts'
 import { Resident, type Life, type ResidentOptions } from './resident.ts'
 
 /** What the command line says. */
 export interface WorkerCommand {
   /** Where the bus is. */
   readonly bus?: string
+  /** Where its own endpoint is to be: see `resident-endpoint`. */
+  readonly listen?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly insecure?: boolean
+  readonly data?: string
   /** A file that holds the bearer token, closed to other users. */
   readonly tokenFile: string
   /** A file with the certificate authority to trust, as PEM. */
@@ -37,15 +45,6 @@ export interface WorkerCommand {
   readonly json?: boolean
 }
 
-/** Where a worker serves. */
-interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'fence'> {
-  readonly role: string
-  /** For people. */
-  readonly url: string
-  /** Rejects when the bus turns this program away for good. */
-  readonly lost: Promise<never>
-}
-
 /**
  * Runs a worker file until a signal stops it.
  *
@@ -58,7 +57,7 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   const provision = provisionOf(command)
   const file = pathToFileURL(resolve(entry))
   readGivenFile('the worker file', entry, { secret: false })
-  await using post = atBus(command)
+  await using post = await postOf(command)
   using _alive = keepAlive()
   const say = json ? sayJson : sayText
   let isFirst = true
@@ -89,9 +88,18 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   }
 }
 
+async function postOf(command: WorkerCommand): Promise<Post> {
+  const { bus, listen, role, ca } = command
+  if ((bus === undefined) === (listen === undefined))
+    throw new GreenroomError('BAD_OPTIONS', 'either --bus, to join a pool, or --listen, for an endpoint of its own')
+  if (listen === undefined) return atBus(bus ?? '', command)
+  if (role !== undefined || ca !== undefined)
+    throw new GreenroomError('BAD_OPTIONS', '--role and --ca go with --bus, not with --listen')
+  return openPost({ ...command, listen })
+}
+
 /** In a pool on a bus that is there. */
-function atBus({ bus: url, role, tokenFile, ca: caFile }: WorkerCommand): Post {
-  if (url === undefined) throw new GreenroomError('BAD_OPTIONS', '--bus must say where the bus is')
+function atBus(url: string, { role, tokenFile, ca: caFile }: WorkerCommand): Post {
   if (role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
   const ca = caFile === undefined ? {} : { ca: readGivenFile('--ca', caFile, { secret: false }) }
   const token = (): string => readGivenFile('--token-file', tokenFile, { secret: true }).trim()

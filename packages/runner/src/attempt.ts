@@ -183,7 +183,8 @@ function judged({ end, gone, outcome, record }: Tried, plan: Plan): Judged {
   const mayStillRun = end.how === 'failed' || (end.how === 'lost' && end.mayStillRun)
   const judgement = { outcome, idempotent: isIdempotent(plan, record), mayStillRun }
   if (end.how === 'unclaimed' && end.why === 'refused') return { ...judgement, claimed: false, blameless: 'refused' }
-  const isLost = end.how === 'unclaimed' && (gone === undefined || wasLost(gone))
+  // Of a remote there is no other one that could be asked.
+  const isLost = end.how === 'unclaimed' && record?.kind !== 'remote' && (gone === undefined || wasLost(gone))
   // What could not be followed to its end may have been claimed.
   const claimed = end.how !== 'unclaimed' && end.how !== 'unplaced'
   return { ...judgement, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
@@ -311,7 +312,7 @@ async function follow(
     signal,
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
     cancelGraceMs: config.cancelGraceMs,
-    settleMs: config.partitionGraceMs,
+    settleMs: lease.settleMs ?? config.partitionGraceMs,
     ...loop.hooks,
     onAccepted: () => {
       lease.accepted()

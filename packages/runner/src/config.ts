@@ -18,7 +18,7 @@ import { checkLimits, type LimitOptions } from './limits.ts'
 import type { AdmissionOptions, RoleOptions, RunnerOptions, SecretSource, WarmPoolOptions } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
-import { checkPlacement } from './place.ts'
+import { checkEndpoints, checkPlacement } from './place.ts'
 import type { SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 
@@ -308,6 +308,7 @@ function checkRoles(
       )
   }
   checkConcurrency(roles)
+  checkEndpoints(roles)
   return new Map(Object.entries(roles))
 }
 

@@ -48,6 +48,7 @@ export type {
   NoRoleOption,
   OnlyRoleOptions,
   PoolPlacement,
+  RemotePlacement,
   RoleOptions,
   Roles,
   RunnerOptions,

@@ -1,4 +1,5 @@
 /** What a runner may be told. Types only; `config` checks them. */
+import type { TokenSource } from '@greenroom/bus'
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
 import type { ApprovalOptions } from './approval/index.ts'
@@ -29,6 +30,19 @@ export interface PoolPlacement {
   readonly maxWaitMs?: number
 }
 
+/**
+ * A remote: a resident worker that hosts an endpoint of its own (`greenroom worker --listen …`). It is waited for as long as
+ * `limits.acceptWarmMs` says, also while it is busy; nothing is ever started here instead, and nobody else is asked.
+ */
+export interface RemotePlacement {
+  /** Its endpoint: `wss://HOST:PORT`; `ws://` and `ws+unix://` on this machine. */
+  readonly remote: string
+  /** The bearer token, or what gives the present one. */
+  readonly token: TokenSource
+  /** PEM of the certificate authority to trust instead of the public ones. */
+  readonly ca?: string
+}
+
 /** A role: which executor does its work, and with what. */
 export interface RoleOptions<Executor extends string = string> {
   /** Its name among the worker's executors. */
@@ -37,7 +51,7 @@ export interface RoleOptions<Executor extends string = string> {
    * Where its runs are executed. On a worker that was not started here secrets and environment are the worker's own, and
    * `workspace` is a path on its machine. = 'local'
    */
-  readonly placement?: 'local' | PoolPlacement
+  readonly placement?: 'local' | PoolPlacement | RemotePlacement
   /** The folder the work is about. = the runner's working directory */
   readonly workspace?: string
   /** The model that its executor is to use; a run may name another. = the executor's own */

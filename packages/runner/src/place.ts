@@ -1,7 +1,7 @@
 /** Where a run's worker is to be, and is. */
 import { GreenroomError, isName } from '@greenroom/proto'
 import { hostName } from './platform/surroundings.ts'
-import type { PoolPlacement, RoleOptions } from './options.ts'
+import type { PoolPlacement, RemotePlacement, RoleOptions } from './options.ts'
 import type { PlacedWorker } from './placement/index.ts'
 import type { PoolMiss } from './pool/index.ts'
 import type { RunStatus } from './run.ts'
@@ -16,8 +16,12 @@ export type Place =
       readonly version: string | undefined
       readonly maxWaitMs: number
     }
+  | ({ readonly kind: 'remote' } & RemotePlacement)
 
-const placementOptions: Readonly<Record<'pool' | 'labels' | 'version' | 'maxWaitMs', true>> = {
+const placementOptions: Readonly<Record<keyof RemotePlacement | keyof PoolPlacement, true>> = {
+  remote: true,
+  token: true,
+  ca: true,
   pool: true,
   labels: true,
   version: true,
@@ -31,6 +35,8 @@ const placementOptions: Readonly<Record<'pool' | 'labels' | 'version' | 'maxWait
  */
 export function placeOf({ placement = 'local' }: Pick<RoleOptions, 'placement'>): Place {
   if (placement === 'local') return { kind: 'local' }
+  // Where both are said the remote it is.
+  if ('remote' in placement) return { kind: 'remote', ...placement }
   const { pool, labels = {}, version, maxWaitMs = 0 } = placement
   return { kind: 'pool', pool, labels, version, maxWaitMs }
 }
@@ -46,7 +52,14 @@ export function stampOf(place: Place): NonNullable<RunStatus['placement']> {
       return { kind: 'local', host: hostName }
     case 'pool':
       return { kind: 'pool', host: place.pool }
+    case 'remote':
+      return { kind: 'remote', host: hostOf(place.remote) }
   }
+}
+
+/** Of an endpoint; a socket is on this machine. */
+function hostOf(url: string): string {
+  return URL.parse(url)?.hostname || hostName
 }
 
 /**
@@ -82,10 +95,37 @@ export function checkPlacement(field: string, role: RoleOptions, hasBus: boolean
   if (!isObject(placement)) throw bad(at, "'local' or an object")
   const unknown = Object.keys(placement).find((name) => !Object.hasOwn(placementOptions, name))
   if (unknown !== undefined) throw bad(`${at}: "${unknown}"`, `one of ${Object.keys(placementOptions).join(', ')}`)
-  checkPool(at, placement, hasBus)
+  if ('remote' in placement) checkRemote(at, placement)
+  else checkPool(at, placement, hasBus)
   for (const name of ['secrets', 'env', 'detached'] as const)
     if (role[name] !== undefined)
       throw bad(`${field}.${name}`, 'left out: its workers are not started here, and have their own')
+}
+
+/**
+ * Checks that roles at one endpoint agree: the runner has one connection to each.
+ *
+ * @param roles - by name, checked
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkEndpoints(roles: Readonly<Record<string, RoleOptions>>): void {
+  const known = new Map<string, RemotePlacement>()
+  for (const [name, { placement }] of Object.entries(roles)) {
+    if (typeof placement !== 'object' || !('remote' in placement)) continue
+    const { remote, token, ca } = known.get(placement.remote) ?? placement
+    known.set(remote, { remote, token, ...(ca === undefined ? {} : { ca }) })
+    const isText = typeof token === 'string' && typeof placement.token === 'string'
+    if ((isText && token !== placement.token) || ca !== placement.ca)
+      throw bad(`roles.${name}.placement`, `with the token and ca that other roles have for ${remote}`)
+  }
+}
+
+function checkRemote(at: string, { remote, token, ca }: RemotePlacement): void {
+  if (typeof remote !== 'string' || !/^(wss?|ws\+unix):/.test(remote))
+    throw bad(`${at}.remote`, 'a ws, wss or ws+unix URL')
+  if (typeof token !== 'function' && (typeof token !== 'string' || token === ''))
+    throw bad(`${at}.token`, 'a token, or a function that gives one')
+  if (ca !== undefined && typeof ca !== 'string') throw bad(`${at}.ca`, 'a certificate as PEM')
 }
 
 function checkPool(at: string, { pool, labels, version, maxWaitMs }: PoolPlacement, hasBus: boolean): void {

@@ -1,8 +1,11 @@
 /** The places of a runner: where each run's worker is found or made, and by which mailbox the runner reaches it. */
-import { GreenroomError, type ErrorCode } from '@greenroom/proto'
+import { GreenroomError, type ErrorCode, type Peer } from '@greenroom/proto'
+import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
-import { placeOf, type Place } from './place.ts'
+import { Endpoint, type EndpointParts } from './endpoint.ts'
+import type { AttemptRecord } from './journal.ts'
+import { placeOf, stampOf, type Place } from './place.ts'
 import { Residents, type Lack, type PlacedWorker, type ResidentLease, type WorkerNeed } from './placement/index.ts'
 import type { Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
@@ -11,9 +14,14 @@ import type { Lease, Pool } from './pool/index.ts'
 export interface WorkerLease extends Lease<PlacedWorker> {
   /** Follows what the worker says. */
   readonly drive: Drive
+  /** How long to look for what a worker that is gone left behind, in milliseconds. = `partitionGraceMs` */
+  readonly settleMs?: number
   /** The worker has accepted the run. */
   accepted(): void
 }
+
+/** What is needed of a plan. */
+export type Acquired = Pick<Plan, 'need' | 'place' | 'limits'>
 
 /** What differs between attempts. */
 export interface Acquiring {
@@ -24,13 +32,15 @@ export interface Acquiring {
 }
 
 /** What places are made of. */
-export interface PlacesParts {
-  readonly config: Pick<Config, 'roles' | 'clock' | 'random'>
+export interface PlacesParts extends Pick<EndpointParts, 'openDrive'> {
+  readonly config: Pick<Config, 'roles' | 'clock' | 'random' | 'partitionGraceMs'>
   /** The runner's mailbox on its own bus. */
   readonly drive: Drive
   /** Local workers. */
   readonly pool: Pool<WorkerNeed, PlacedWorker>
 }
+
+type Remote = Extract<Place, { kind: 'remote' }>
 
 const poolCodes: Readonly<Record<Lack, ErrorCode>> = { nobody: 'POOL_EMPTY', unfit: 'POOL_EMPTY', full: 'POOL_FULL' }
 
@@ -39,6 +49,11 @@ export class Places {
   readonly #parts: PlacesParts
   /** By their name. */
   readonly #pools = new Map<string, Residents>()
+  /** Those that are connected, or are being, by their URL: the runner has one mailbox at each. */
+  readonly #endpoints = new Map<string, Promise<Endpoint>>()
+  /** The same, once they are. */
+  readonly #open = new Set<Endpoint>()
+  #isClosed = false
 
   /** @param parts - see {@link PlacesParts} */
   constructor(parts: PlacesParts) {
@@ -55,15 +70,55 @@ export class Places {
    *
    * @param plan - the run's
    * @param acquiring - see {@link Acquiring}
-   * @throws GreenroomError `POOL_EMPTY`, `POOL_FULL`, what `Pool.acquire` throws; `ABORTED`, `CLOSED`
+   * @throws GreenroomError `POOL_EMPTY`, `POOL_FULL`; of a remote `CONNECT_FAILED`, `UNAUTHORIZED`, `UNKNOWN_EXECUTOR`, `BUSY`;
+   * what `Pool.acquire` throws; `ABORTED`, `CLOSED`
    */
-  acquire({ need, place }: Pick<Plan, 'need' | 'place'>, acquiring: Acquiring): Promise<WorkerLease> {
-    return place.kind === 'local' ? this.#local(need, acquiring) : this.#pooled(need, place, acquiring)
+  acquire({ need, place, limits }: Acquired, acquiring: Acquiring): Promise<WorkerLease> {
+    switch (place.kind) {
+      case 'local':
+        return this.#local(need, acquiring)
+      case 'pool':
+        return this.#pooled(need, place, acquiring)
+      case 'remote':
+        return this.#remote(need, place, limits.acceptWarmMs ?? Infinity, acquiring)
+    }
+  }
+
+  /** By whom a worker is reached. */
+  peerOf(address: string): Peer {
+    const endpoint = [...this.#open].find(({ residents }) => residents.has(address))
+    return (endpoint ?? this.#parts).drive.peer
+  }
+
+  /**
+   * The mailbox that reaches the worker of an attempt of an earlier life.
+   *
+   * @throws GreenroomError `CONNECT_FAILED`, what attaching rejects with
+   */
+  async reach({ kind }: Pick<AttemptRecord, 'kind'>, role: string): Promise<Drive> {
+    if (kind !== 'remote') return this.#parts.drive
+    const { config } = this.#parts
+    const place = placeOf(config.roles.get(role) ?? {})
+    if (place.kind !== 'remote') throw new GreenroomError('CONNECT_FAILED', `role "${role}" is not remote any more`)
+    return (await this.#endpointAt(place, config.partitionGraceMs)).drive
   }
 
   /** Chooses no resident any more. */
-  close(): void {
+  refuse(): void {
+    this.#isClosed = true
     for (const residents of this.#pools.values()) residents.close()
+    for (const { residents } of this.#open) residents.close()
+  }
+
+  /** Leaves every endpoint in order. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#open].map(({ drive }) => drive.drain()))
+  }
+
+  /** Disconnects from every endpoint. */
+  async close(): Promise<void> {
+    this.refuse()
+    await Promise.all([...this.#open].map((endpoint) => endpoint.close()))
   }
 
   async #local(need: WorkerNeed, { signal }: Acquiring): Promise<WorkerLease> {
@@ -78,6 +133,38 @@ export class Places {
   ): Promise<WorkerLease> {
     const need = { executor, labels, version, maxWaitMs, excluded }
     return leaseOf(await this.#poolOf(pool).acquire(need, signal), this.#parts.drive)
+  }
+
+  async #remote(
+    { executor }: WorkerNeed,
+    place: Remote,
+    withinMs: number,
+    { excluded, signal }: Acquiring,
+  ): Promise<WorkerLease> {
+    const { clock, partitionGraceMs } = this.#parts.config
+    const since = clock.monotonic()
+    const endpoint = await untilAbort(signal, this.#endpointAt(place, withinMs))
+    const maxWaitMs = Math.max(0, since + withinMs - clock.monotonic())
+    const need = { executor, labels: {}, version: undefined, maxWaitMs, excluded }
+    const lease = leaseOf(await endpoint.residents.acquire(need, signal), endpoint.drive)
+    return { ...lease, settleMs: partitionGraceMs / 2 }
+  }
+
+  #endpointAt(place: Remote, withinMs: number): Promise<Endpoint> {
+    const known = this.#endpoints.get(place.remote)
+    if (known !== undefined) return known
+    const opening = Endpoint.open(this.#parts, place, stampOf(place).host, withinMs)
+    this.#endpoints.set(place.remote, opening)
+    const forget = (): void => void this.#endpoints.delete(place.remote)
+    opening.then((endpoint) => {
+      if (this.#isClosed) return void endpoint.close()
+      this.#open.add(endpoint)
+      void endpoint.drive.closed.then(() => {
+        this.#open.delete(endpoint)
+        forget()
+      })
+    }, forget)
+    return opening
   }
 
   #poolOf(name: string): Residents {
@@ -95,6 +182,12 @@ export class Places {
 }
 
 /** Whoever gives it back in order before it was accepted was refused. */
-function leaseOf({ worker, accepted, release }: ResidentLease, drive: Drive): WorkerLease {
-  return { worker, warm: true, drive, accepted, release: (how) => release(how === 'retire') }
+function leaseOf(lease: ResidentLease, drive: Drive): WorkerLease {
+  return {
+    worker: lease.worker,
+    warm: true,
+    drive,
+    accepted: () => lease.accepted(),
+    release: (how) => lease.release(how === 'retire'),
+  }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Outcome } from '@greenroom/proto'
+import { encodeMessage, systemClock, type Outcome } from '@greenroom/proto'
+import { createDrive } from '../src/drive/index.ts'
 import { createRunner, type Run } from '../src/index.ts'
 import { PoolStage, refuse } from './fixtures/pool-stage.ts'
 import { keepingLogger, until, worker } from './fixtures/setup.ts'
@@ -9,7 +10,7 @@ const outputOf = (outcome: Outcome<unknown>): unknown =>
 const outputs = async (runs: readonly Run<unknown>[]): Promise<unknown[]> =>
   (await Promise.all(runs.map((run) => run.outcome))).map(outputOf)
 const counted = (values: readonly unknown[]): Record<string, number> =>
-  values.reduce<Record<string, number>>((sum, value) => ({ ...sum, [`${value}`]: (sum[`${value}`] ?? 0) + 1 }), {})
+  values.map(String).reduce<Record<string, number>>((sum, value) => ({ ...sum, [value]: (sum[value] ?? 0) + 1 }), {})
 
 describe('a run in a pool', () => {
   test('reaches every member in turn while all are equally busy', async () => {
@@ -67,6 +68,13 @@ describe('a run in a pool', () => {
     await until(() => waiting.status().phase === 'queued' && patient.stats().executing === 1)
     held?.end()
     expect(await outputs([first, waiting])).toEqual(['a', 'a'])
+  })
+
+  test('may ask for an approval', async () => {
+    await using stage = new PoolStage()
+    await stage.member('a')
+    const runner = await stage.runner({}, { approvals: { policy: () => ({ allow: true, reason: 'fine' }) } })
+    expect(outputOf(await runner.run({ role: 'ask' }).outcome)).toBe(true)
   })
 
   test('that waits has whoever joins; one that is cancelled meanwhile asks nobody', async () => {
@@ -205,6 +213,56 @@ describe('a member', () => {
     expect(member.freeSlots).toBe(1)
   })
 
+  test('that has a run of an earlier life is asked to stop, and not ended: its last word is the end', async () => {
+    await using stage = new PoolStage()
+    const ref = { runId: 'r1', epoch: 1 }
+    let isTelling = true
+    const claimed = Promise.withResolvers<void>()
+    const peer = await stage.impostor(
+      'old',
+      (run) => void run.claim().then(claimed.resolve),
+      ({ kind }, it) => {
+        if (kind !== 'cancel' || !isTelling) return
+        const payload = encodeMessage('terminal', { ...ref, status: 'cancelled', reason: 'stopped', lastSeq: 0 })
+        void it.send({ to: 'runner.1', id: 'terminal-r1-1', kind: 'terminal', control: true, payload })
+      },
+    )
+    const facts = { bus: stage.bus.client(), address: 'runner.1', clock: systemClock, onError: () => undefined }
+    const drive = await createDrive({ ...facts, incarnation: 'i1' })
+    const run = {
+      ...ref,
+      replyTo: 'runner.1',
+      role: 'who',
+      executor: 'who',
+      path: ['r1'],
+      depth: 0,
+      task: '',
+      workspace: '/',
+    }
+    await drive.peer.send({ to: peer.address, id: 'run-r1-1', kind: 'run', payload: encodeMessage('run', run) })
+    await claimed.promise
+    const settle = (signal: AbortSignal) =>
+      drive.settle({
+        ref,
+        worker: { ...peer, address: peer.address, incarnation: peer.incarnation, gone: () => Promise.resolve(false) },
+        startedAt: systemClock.now(),
+        isDetached: false,
+        isResident: true,
+        lastSeq: () => 0,
+        kept: () => undefined,
+        signal,
+        cancelled: new AbortController().signal,
+      })
+    expect(await settle(new AbortController().signal)).toMatchObject({
+      how: 'terminal',
+      terminal: { reason: 'stopped' },
+    })
+    isTelling = false
+    await expect(settle(AbortSignal.timeout(100))).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(peer.state).toBe('attached')
+    await drive.drain()
+  })
+
   test('gives up what it has from a runner that is gone', async () => {
     await using stage = new PoolStage()
     const member = await stage.member('a')
@@ -224,7 +282,11 @@ test.each([
   ['placement.pool', { placement: { pool: 'no name' } }, 'roles.r.placement.pool must be a name'],
   ['placement.labels', { placement: { pool: 'p', labels: { a: 1 } } }, 'roles.r.placement.labels must be an object'],
   ['placement.maxWaitMs', { placement: { pool: 'p', maxWaitMs: -1 } }, 'roles.r.placement.maxWaitMs must be a number'],
-  ['misspelt', { placement: { pool: 'p', lables: {} } }, 'roles.r.placement: "lables" must be one of pool'],
+  [
+    'misspelt',
+    { placement: { pool: 'p', lables: {} } },
+    'roles.r.placement: "lables" must be one of remote, token, ca, pool',
+  ],
   ['secrets', { placement: { pool: 'p' }, secrets: [] }, 'roles.r.secrets must be left out'],
   ['detached', { placement: { pool: 'p' }, detached: true }, 'roles.r.detached must be left out'],
 ])('a role whose place is wrong is refused by name: %s', async (_, role, message) => {

@@ -47,6 +47,12 @@ export class ResidentStage implements AsyncDisposable {
     return url
   }
 
+  /** Has its members and runners at a broker that is there. */
+  use(url: string): this {
+    this.#url = url
+    return this
+  }
+
   /** Starts a member of the pool `crew`. */
   member(...more: string[]): Program {
     return this.command('worker', file, '--bus', this.#url, '--role', 'crew', '--token-file', this.tokenFile, ...more)
