@@ -32,6 +32,7 @@ import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
 import { checkNeeded, Needed } from './needed-option.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
+import { runWorker, type WorkerCommand } from './worker-command.ts'
 import { readVersion } from './platform/version.ts'
 
 function program(): Command {
@@ -45,7 +46,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, worker, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -72,6 +73,7 @@ function program(): Command {
     .option('--json', 'write JSON in place of text')
     .action((options: GcCommand) => runGc(options))
   addApprovals(greenroom)
+  addWorker(greenroom)
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   addCare(greenroom)
@@ -112,6 +114,31 @@ function addApprovals(greenroom: Command): void {
     listGrants(access),
   )
   about('revoke <id>', 'Takes a grant back.').action((id: string, access: ApprovalAccess) => revokeGrant(id, access))
+}
+
+function addWorker(greenroom: Command): void {
+  const collect = (word: string, words: readonly string[]): string[] => [...words, word]
+  greenroom
+    .command('worker <file>')
+    .allowExcessArguments(false)
+    .description(
+      'Runs a worker file as a resident worker until SIGTERM: the first lets its runs end, another one ends them. It comes back after a lost connection or a crash.',
+    )
+    .option('--bus <url>', 'joins a pool on this bus: ws://, wss:// or ws+unix:// and a path')
+    .option('--role <name>', 'the pool that it joins')
+    .option('--listen <address>', 'serves at an endpoint of its own: HOST:PORT, [IPv6]:PORT or unix:PATH')
+    .option('--tls-cert <file>', 'certificate of the endpoint as PEM: serve wss')
+    .option('--tls-key <file>', 'its key as PEM; closed to other users')
+    .option('--insecure', 'listen off loopback without TLS all the same')
+    .option('--data <dir>', 'the data folder of the endpoint (default: .greenroom-worker)')
+    .requiredOption('--token-file <file>', 'holds the bearer token of the bus; closed to other users')
+    .option('--ca <file>', 'the certificate authority to trust in place of the public ones, as PEM')
+    .option('--label <name=value>', 'what a role may choose it by; as often as wanted', collect, [])
+    .option('--slots <count>', 'runs at a time; never more than its executors allow')
+    .option('--secret <name=file>', 'a secret of its executors; the file is closed to other users', collect, [])
+    .option('--env <name>', 'an environment variable that it sees beside PATH, HOME, LANG, TZ, TMPDIR', collect, [])
+    .option('--json', 'write lines of JSON in place of text')
+    .action((file: string, command: WorkerCommand) => runWorker(file, command))
 }
 
 function addMailboxes(greenroom: Command): void {

@@ -11,6 +11,12 @@ export const busAddress = looseObject({
   ca: z.string().exactOptional(),
 }) satisfies z.ZodType<provisioning.BusAddress>
 
+/** See {@link provisioning.Resident}. */
+const resident = looseObject({
+  labels: z.record(z.string(), z.string()).exactOptional(),
+  host: z.string().exactOptional(),
+}) satisfies z.ZodType<provisioning.Resident>
+
 /** See {@link provisioning.Provision}. */
 export const provision = looseObject({
   version: ordinal,
@@ -28,4 +34,5 @@ export const provision = looseObject({
   idleMs: ms.nullable().exactOptional(),
   lingerMs: ms.exactOptional(),
   detached: z.boolean().exactOptional(),
+  resident: resident.exactOptional(),
 }) satisfies z.ZodType<provisioning.Provision>
