@@ -66,8 +66,10 @@ test('a secret is in the one program that it was handed to, and nowhere else', a
   writeFileSync(at('given/canaries'), JSON.stringify(canaries), { mode: 0o600 })
   const written: string[] = []
   const env = { ...process.env, TMPDIR: at('tmp') }
+  await using stack = new AsyncDisposableStack()
   const start = (args: readonly string[], more: NodeJS.ProcessEnv = {}): ReturnType<typeof spawn> => {
     const child = spawn(process.execPath, [...sourceArgs, ...args], { env: { ...env, ...more }, cwd: folder })
+    stack.defer(() => void child.kill('SIGKILL'))
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding('utf8').on('data', (text: string) => void written.push(text))
     return child

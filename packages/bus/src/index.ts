@@ -9,6 +9,7 @@
  *
  * @packageDocumentation
  */
+export { openThreadedSocket } from './platform/threaded-socket.ts'
 export { Backoff, type BackoffOptions } from './backoff.ts'
 export { connectOperator, type ConnectedOperator, type ConnectOperatorOptions } from './connect-operator.ts'
 export { connectBus, type ConnectedBus, type ConnectOptions, type TokenSource } from './connect.ts'

@@ -33,6 +33,7 @@ import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
 import { checkNeeded, Needed } from './needed-option.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
 import { inspectToken, makeToken, type TokenCommand } from './token-command.ts'
+import { runWorker, type WorkerCommand } from './worker-command.ts'
 import { readVersion } from './platform/version.ts'
 
 function program(): Command {
@@ -46,7 +47,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, token, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, worker, token, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -75,6 +76,7 @@ function program(): Command {
     .action((options: GcCommand) => runGc(options))
   addApprovals(greenroom)
   addTokens(greenroom)
+  addWorker(greenroom)
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   addCare(greenroom)
@@ -154,6 +156,31 @@ function addTokens(greenroom: Command): void {
     .option('--key-file <file>', "holds the broker's keys")
     .option('--json', 'write one document of JSON')
     .action((_: object, command: Command) => inspectToken(command.optsWithGlobals()))
+}
+
+function addWorker(greenroom: Command): void {
+  const collect = (word: string, words: readonly string[]): string[] => [...words, word]
+  greenroom
+    .command('worker <file>')
+    .allowExcessArguments(false)
+    .description(
+      'Runs a worker file as a resident worker until SIGTERM: the first lets its runs end, another one ends them. It comes back after a lost connection or a crash.',
+    )
+    .option('--bus <url>', 'joins a pool on this bus: ws://, wss:// or ws+unix:// and a path')
+    .option('--role <name>', 'the pool that it joins')
+    .option('--listen <address>', 'serves at an endpoint of its own: HOST:PORT, [IPv6]:PORT or unix:PATH')
+    .option('--tls-cert <file>', 'certificate of the endpoint as PEM: serve wss')
+    .option('--tls-key <file>', 'its key as PEM; closed to other users')
+    .option('--insecure', 'listen off loopback without TLS all the same')
+    .option('--data <dir>', 'the data folder of the endpoint (default: .greenroom-worker)')
+    .requiredOption('--token-file <file>', 'holds the bearer token of the bus; closed to other users')
+    .option('--ca <file>', 'the certificate authority to trust in place of the public ones, as PEM')
+    .option('--label <name=value>', 'what a role may choose it by; as often as wanted', collect, [])
+    .option('--slots <count>', 'runs at a time; never more than its executors allow')
+    .option('--secret <name=file>', 'a secret of its executors; the file is closed to other users', collect, [])
+    .option('--env <name>', 'an environment variable that it sees beside PATH, HOME, LANG, TZ, TMPDIR', collect, [])
+    .option('--json', 'write lines of JSON in place of text')
+    .action((file: string, command: WorkerCommand) => runWorker(file, command))
 }
 
 function addMailboxes(greenroom: Command): void {

@@ -3,9 +3,9 @@ import { keyIdOf, readToken, signToken, verifyToken } from '@greenroom/broker'
 import {
   codeOf,
   GreenroomError,
+  residentGrants,
   runnerGrants,
   systemClock,
-  workerGrants,
   type Grants,
   type SendGrant,
   type TokenClaims,
@@ -47,7 +47,7 @@ export interface InspectCommand {
 const workersMs = 30 * 86_400_000
 
 const roles: Readonly<Record<string, Grants>> = {
-  worker: workerGrants({ address: 'worker.*', runner: 'runner.*', role: '*' }),
+  worker: residentGrants,
   runner: runnerGrants(workersMs),
   operator: { operator: true, approvals: ['*'] },
 }

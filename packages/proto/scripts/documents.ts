@@ -74,6 +74,7 @@ export const provision: Full<Provision> = {
   idleMs: 300_000,
   lingerMs: 30_000,
   detached: true,
+  resident: { labels: { gpu: 'none' }, host: 'machine-1' },
 }
 
 /** Events on their own, as the `events` message and the journal hold them. */

@@ -8,6 +8,7 @@ type Every<Header extends { t: string }> = { [T in Header['t']]: Full<Extract<He
 const presence: Full<Presence> = {
   role: 'tester',
   labels: { gpu: 'none', zone: 'a' },
+  host: 'machine-1',
   version: '1.0.0',
   slots: 2,
   load: 0.5,

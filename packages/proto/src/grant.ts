@@ -104,6 +104,17 @@ export function workerGrants({
 }
 
 /**
+ * What a resident worker and its supervisor need, in whichever pool: any worker's mailbox and presence, what workers say to any
+ * runner, to see whether that is still there, and to declare a worker gone whose process has ended.
+ */
+export const residentGrants: Grants = {
+  ...workerGrants({ address: 'worker.*', runner: 'runner.*', role: '*' }),
+  consume: ['worker.*', 'supervisor.*'],
+  watch: ['runner.*'],
+  fence: ['worker.*'],
+}
+
+/**
  * What a runner needs, whatever its id: runners' mailboxes, what runners say to workers, to see who is there and to end
  * them, and all that its workers need, so that it can have tokens issued for them.
  *
@@ -113,8 +124,13 @@ export function runnerGrants(issueMs: number): Grants {
   const worker = workerGrants({ address: 'worker.*', runner: 'runner.*', role: 'worker-of.*' })
   return {
     consume: ['runner.*', ...(worker.consume ?? [])],
-    send: [{ to: ['worker.*'], kinds: kindsFrom('runner') }, ...(worker.send ?? [])],
-    present: worker.present ?? [],
+    send: [
+      { to: ['worker.*'], kinds: kindsFrom('runner') },
+      // What it tells itself, to learn that all before it has come.
+      { to: ['runner.*'], kinds: ['marker'] },
+      ...(worker.send ?? []),
+    ],
+    present: ['runner.*', ...(worker.present ?? [])],
     watch: any,
     revoke: ['worker.*'],
     fence: ['worker.*'],

@@ -28,6 +28,7 @@ export {
   maySend,
   narrowed,
   runnerGrants,
+  residentGrants,
   workerGrants,
   type Grants,
   type IssuedToken,
@@ -64,8 +65,15 @@ export {
   runCapabilities,
 } from './parse.ts'
 export { systemClock, systemRandom } from './platform/system.ts'
-export type { LateBound, Presence, PresenceChange, PresenceState, ServedExecutor } from './presence.ts'
-export type { BusAddress, Provision } from './provision.ts'
+export {
+  residentRole,
+  type LateBound,
+  type Presence,
+  type PresenceChange,
+  type PresenceState,
+  type ServedExecutor,
+} from './presence.ts'
+export type { BusAddress, Provision, Resident } from './provision.ts'
 export { ageOf, momentOf, type Moment } from './age.ts'
 export { Stopwatch } from './stopwatch.ts'
 export { addUsage, exceededLimit, greaterUsage } from './usage.ts'

@@ -23,7 +23,7 @@ import { outcome } from './schemas/outcome.ts'
 import { provision } from './schemas/provision.ts'
 
 /** What this version of worker and runner can do: what a peer may put into `required`. */
-export const runCapabilities: readonly string[] = ['steer', 'history-parts', 'detached']
+export const runCapabilities: readonly string[] = ['steer', 'history-parts', 'detached', 'resident']
 
 /** The version of the provisioning document. */
 export const provisionVersion = 1

@@ -17,12 +17,17 @@ export interface ServedExecutor {
   readonly suspendable?: boolean
 }
 
+/** The presence role of a worker that hosts its own endpoint: there is no other at that one. */
+export const residentRole = 'resident'
+
 /** What a peer tells about itself. */
 export interface Presence {
   /** What it serves; watchers subscribe to a role. */
   readonly role: string
   /** What a placement may choose by. */
   readonly labels?: Readonly<Record<string, string>>
+  /** The machine it runs on, for people. */
+  readonly host?: string
   /** Its software's version. */
   readonly version?: string
   /** How many runs it could take now. */

@@ -13,6 +13,14 @@ export interface BusAddress {
   readonly insecure?: boolean
 }
 
+/** What a resident worker shows of itself. */
+export interface Resident {
+  /** What a placement may choose it by. = none */
+  readonly labels?: Readonly<Record<string, string>>
+  /** The machine it runs on, for people. */
+  readonly host?: string
+}
+
 /** What a spawner tells a fresh worker. */
 export interface Provision {
   /** Version of this document: 1. */
@@ -45,4 +53,9 @@ export interface Provision {
   readonly lingerMs?: number
   /** It has no owner that it ends with: it takes one run and leaves when that run's terminal is stored. = false */
   readonly detached?: boolean
+  /**
+   * It belongs to no runner: it serves all executors of its file for any runner (`executors` is empty), has no secrets but
+   * its own, keeps its connection in a thread, and gives up the runs of a runner that is gone. = undefined
+   */
+  readonly resident?: Resident
 }

@@ -1,7 +1,8 @@
 /** Puts a runner's parts together. */
-import { codeOf, GreenroomError, type Bus, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
+import { GreenroomError, type Bus, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
+import { attachWithin } from './attach-deadline.ts'
 import { Arbiter } from './approval/index.ts'
 import { type Config } from './config.ts'
 import { keepEvents, leftDetached } from './detached.ts'
@@ -12,6 +13,7 @@ import { type Home } from './home.ts'
 import { Journal, type AttemptRecord } from './journal.ts'
 import { type Launcher } from './launcher.ts'
 import { createLocalPlacement, type PlacedWorker, type Placement, type WorkerNeed } from './placement/index.ts'
+import { Places, type PlacesParts } from './places.ts'
 import { postureOf, standardNeed } from './plan.ts'
 import { patient, type PatientStore } from './persistence.ts'
 import { backUp } from './platform/backup.ts'
@@ -21,6 +23,9 @@ import { isSameProcess } from './platform/process-stamp.ts'
 import { hostName, workerEnvironment } from './platform/surroundings.ts'
 import { withDeadline } from './session-deadline.ts'
 import { StoreSessions } from './store-sessions.ts'
+
+/** What to look at when it is not reached. */
+const homeHint = 'does a broker run there (greenroom broker), and is bus.url right?'
 
 /**
  * Puts the parts together.
@@ -55,11 +60,12 @@ export async function assemble(config: Config, { bus, address, issue, store }: H
     return arbiter.request(request, { address, incarnation }, run)
   }
   const stray = { onStrayTerminal, onStrayEvents, onApproval }
-  const mailbox = { bus, address: `runner.${id}`, incarnation: random.id(), clock, onState, onError, ...stray }
-  const { promise: attached, resolve: onAttached } = Promise.withResolvers<Peer>()
-  const arbiter = arbiterOf(config, journal, attached)
-  const drive = await soon(config, (signal) => createDrive({ ...mailbox, signal }))
-  onAttached(drive.peer)
+  const mailbox = { address: `runner.${id}`, incarnation: random.id(), clock, onError, ...stray }
+  const { promise: reached, resolve: onReached } = Promise.withResolvers<Places>()
+  const arbiter = arbiterOf(config, journal, reached)
+  const drive = await attachWithin(clock, config.partitionGraceMs, homeHint, (signal) =>
+    createDrive({ ...mailbox, bus, onState, signal }),
+  )
   fenceLeft(journal, drive.peer)
   const placement = placementOf(config, drive.peer, { address, issue }, id)
   const pool = poolOf(config, placement)
@@ -68,6 +74,9 @@ export async function assemble(config: Config, { bus, address, issue, store }: H
   const detached = [...config.roles].find(([, role]) => role.detached === true)
   if (detached !== undefined && whyNotDetached !== undefined)
     throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
+  const openDrive: PlacesParts['openDrive'] = (options) => createDrive({ ...mailbox, ...options })
+  const places = new Places({ config, drive, pool, openDrive })
+  onReached(places)
   const admission = new Admission(config.admission)
   const parts = {
     config,
@@ -75,6 +84,7 @@ export async function assemble(config: Config, { bus, address, issue, store }: H
     drive,
     placement,
     pool,
+    places,
     admission,
     arbiter,
     isGone,
@@ -171,11 +181,11 @@ function fenceLeft(journal: Journal, peer: Peer): void {
 }
 
 /** It is there before its mailbox is: what waits there comes at once. */
-function arbiterOf(config: Config, journal: Journal, attached: Promise<Peer>): Arbiter {
+function arbiterOf(config: Config, journal: Journal, reached: Promise<Places>): Arbiter {
   const { clock, random, logger } = config
   const arbiter = new Arbiter({
     journal: journal.approvals,
-    send: async (message, signal) => sendWhenRoom(await attached, message, clock, { signal }),
+    send: async (message, signal) => sendWhenRoom((await reached).peerOf(message.to), message, clock, { signal }),
     clock,
     random,
     options: config.approvals,
@@ -210,25 +220,10 @@ async function hasEnded(record: AttemptRecord, { launcher, clock }: Config): Pro
 
 /** Tells whether it has ended; undefined when nobody can. */
 function lookFor(
-  { address, pid, host, process: stamp }: AttemptRecord,
+  { address, pid, host, process: stamp, kind }: AttemptRecord,
   launcher: Launcher,
 ): (() => boolean | Promise<boolean>) | undefined {
+  if (kind !== undefined) return undefined
   if (launcher.hasEnded !== undefined) return () => launcher.hasEnded?.(address) ?? false
   return pid === undefined || host !== hostName ? undefined : () => !isSameProcess(pid, stamp)
-}
-
-/** Attaching waits for a broker for ever; whoever creates a runner wants to know that there is none. */
-async function soon<T>({ clock, partitionGraceMs }: Config, attach: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const late = new AbortController()
-  const timer = clock.timer(partitionGraceMs, () => late.abort())
-  try {
-    return await attach(late.signal)
-  } catch (cause) {
-    if (!late.signal.aborted || !(cause instanceof Error)) throw cause
-    const last = codeOf(cause.cause) === undefined || !(cause.cause instanceof Error) ? cause : cause.cause
-    const todo = 'does a broker run there (greenroom broker), and is bus.url right?'
-    throw new GreenroomError('CONNECT_FAILED', `${last.message}; tried for ${partitionGraceMs} ms: ${todo}`, { cause })
-  } finally {
-    timer.cancel()
-  }
 }

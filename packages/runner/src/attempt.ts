@@ -14,14 +14,15 @@ import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
-import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Drive, Spent } from './drive/index.ts'
+import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Spent } from './drive/index.ts'
 import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { outcomeOfLeftOver, type LeftOver } from './left-over.ts'
 import { Account } from './limits.ts'
-import type { PlacedWorker, WorkerEnd, WorkerNeed } from './placement/index.ts'
+import type { WorkerEnd } from './placement/index.ts'
+import type { Places, WorkerLease } from './places.ts'
 import type { Plan } from './plan.ts'
-import type { Lease, Pool, Release } from './pool/index.ts'
+import type { Release } from './pool/index.ts'
 import { Retry, type Tried as Judged } from './retry.ts'
 import type { RunPhase } from './run.ts'
 
@@ -31,8 +32,7 @@ type AttemptEnd = DrivenEnd | { readonly how: 'unplaced'; readonly error: unknow
 /** What an attempt loop works with. */
 export interface AttemptLoop {
   readonly plan: Plan
-  readonly pool: Pool<WorkerNeed, PlacedWorker>
-  readonly drive: Drive
+  readonly places: Places
   readonly journal: Journal
   readonly config: Pick<Config, 'cancelGraceMs' | 'partitionGraceMs' | 'clock' | 'random'>
   readonly admission: Admission
@@ -49,7 +49,7 @@ export interface AttemptLoop {
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'queued'>) => void
   /** Called when it got its permit. */
   readonly onAdmitted: () => void
-  readonly onLease: (lease: Lease<PlacedWorker>, epoch: number) => void
+  readonly onLease: (lease: WorkerLease, epoch: number) => void
   /** Called with the last attempt, when it has ended, and what its record is to be now. */
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
   /** Called when the attempt may be acknowledged, steered and watched. */
@@ -81,7 +81,7 @@ export interface LoopEnd {
 interface Tried {
   readonly ref: RunRef
   /** Undefined when there was no worker to be had. */
-  readonly lease: Lease<PlacedWorker> | undefined
+  readonly lease: WorkerLease | undefined
   readonly end: AttemptEnd
   /** How its worker ended, where the attempt ended with it. */
   readonly gone: WorkerEnd | undefined
@@ -105,13 +105,14 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   let epoch = (before?.epoch ?? 0) + 1
   const ended = loop.earlier.filter(({ end }) => end !== undefined)
   const retry = new Retry(plan.retry, config.random, ended.length)
+  const excluded = new Set<string>()
   try {
     for (const attempt of ended)
       account.add(spentBy(attempt), loop.journal.entries.usageOf({ runId, epoch: attempt.epoch }))
     if (before === undefined) await pause(loop, plan.delayMs)
     for (;;) {
       if (leftOver === undefined) {
-        last = await tryOnce(loop, { runId, epoch }, account)
+        last = await tryOnce(loop, { runId, epoch }, account, excluded)
         epoch += 1
       } else {
         // How long it executed before its runner ended nobody knows.
@@ -121,6 +122,8 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
       }
       const afterMs = signal.aborted ? undefined : retry.after(judged(last, plan))
       if (afterMs === undefined) return lastOf(loop, last, account)
+      if (last.end.how === 'unclaimed' && last.end.why === 'silent' && last.record !== undefined)
+        excluded.add(last.record.incarnation)
       await giveUp(loop, last)
       last = { ...neverTried, ref: last.ref }
       await pause(loop, afterMs)
@@ -171,7 +174,7 @@ function isIdempotent({ idempotent }: Plan, record: AttemptRecord | undefined): 
 }
 
 /** L5, where the role does not decide it. */
-function told({ worker }: Lease<PlacedWorker>, { need, idempotent }: Plan): Pick<AttemptRecord, 'idempotent'> {
+function told({ worker }: WorkerLease, { need, idempotent }: Plan): Pick<AttemptRecord, 'idempotent'> {
   const served = worker.serves?.find(({ name }) => name === need.executor)
   return idempotent === undefined && served?.idempotent === true ? { idempotent: true } : {}
 }
@@ -180,7 +183,8 @@ function judged({ end, gone, outcome, record }: Tried, plan: Plan): Judged {
   const mayStillRun = end.how === 'failed' || (end.how === 'lost' && end.mayStillRun)
   const judgement = { outcome, idempotent: isIdempotent(plan, record), mayStillRun }
   if (end.how === 'unclaimed' && end.why === 'refused') return { ...judgement, claimed: false, blameless: 'refused' }
-  const isLost = end.how === 'unclaimed' && (gone === undefined || wasLost(gone))
+  // Of a remote there is no other one that could be asked.
+  const isLost = end.how === 'unclaimed' && record?.kind !== 'remote' && (gone === undefined || wasLost(gone))
   // What could not be followed to its end may have been claimed.
   const claimed = end.how !== 'unclaimed' && end.how !== 'unplaced'
   return { ...judgement, claimed, ...(isLost ? { blameless: 'lost' } : {}) }
@@ -211,14 +215,19 @@ async function giveUp({ journal, signal }: AttemptLoop, { ref, lease, end, recor
 }
 
 /** One attempt, from its admission to its end: so long it holds its permit. */
-async function tryOnce(loop: AttemptLoop, ref: RunRef, account: Account): Promise<Tried> {
+async function tryOnce(
+  loop: AttemptLoop,
+  ref: RunRef,
+  account: Account,
+  excluded: ReadonlySet<string>,
+): Promise<Tried> {
   const { plan, admission, signal } = loop
   loop.onPhase('queued')
   using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
   loop.onAdmitted()
-  let lease: Lease<PlacedWorker>
+  let lease: WorkerLease
   try {
-    lease = await loop.pool.acquire(plan.need, signal)
+    lease = await loop.places.acquire(plan, { excluded, signal })
   } catch (error) {
     const end = { how: 'unplaced', error } as const
     return {
@@ -233,7 +242,7 @@ async function tryOnce(loop: AttemptLoop, ref: RunRef, account: Account): Promis
   return await use(loop, ref, lease, account)
 }
 
-async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, account: Account): Promise<Tried> {
+async function use(loop: AttemptLoop, ref: RunRef, lease: WorkerLease, account: Account): Promise<Tried> {
   const { clock } = loop.config
   const { worker, warm } = lease
   loop.onLease(lease, ref.epoch)
@@ -242,6 +251,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: Lease<PlacedWorker>, a
     incarnation: worker.incarnation,
     host: worker.host,
     warm,
+    ...(worker.kind === 'local' ? {} : { kind: worker.kind }),
     ...told(lease, loop.plan),
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
@@ -283,9 +293,9 @@ function releaseAfter(end: AttemptEnd): Release | undefined {
 
 /** From the record of an attempt to its end. */
 async function follow(
-  { plan, drive, journal, config, signal, ...loop }: AttemptLoop,
+  { plan, journal, config, signal, ...loop }: AttemptLoop,
   ref: RunRef,
-  lease: Lease<PlacedWorker>,
+  lease: WorkerLease,
   record: AttemptRecord,
   account: Account,
 ): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
@@ -296,14 +306,18 @@ async function follow(
   } catch (error) {
     return { end: { how: 'unplaced', error }, lastSeq: 0 }
   }
-  const attempt = drive.start({
+  const attempt = lease.drive.start({
     run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
     worker,
     signal,
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
     cancelGraceMs: config.cancelGraceMs,
-    settleMs: config.partitionGraceMs,
+    settleMs: lease.settleMs ?? config.partitionGraceMs,
     ...loop.hooks,
+    onAccepted: () => {
+      lease.accepted()
+      loop.hooks.onAccepted?.()
+    },
     record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
   loop.onAttempt(attempt)
@@ -349,6 +363,8 @@ function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: Ab
   if (end.how === 'failed') return failedBy(end.error)
   if (signal.aborted) return { ...cancelledBy(signal), ...lost }
   if (end.how === 'unclaimed' && end.why === 'silent') return { status: 'timeout', which: 'accept' }
+  if (end.how === 'unclaimed' && end.why === 'refused')
+    return failed('BUSY', 'each worker that was asked was busy, or takes no more runs')
   const mayStillRun = end.how === 'lost' && end.mayStillRun
   if (worker === undefined) return failed('WORKER_LOST', 'the worker did not take the run', { mayStillRun })
   // What was claimed had a worker, also where the runner could not see it attach.

@@ -24,6 +24,7 @@ import type {
 } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
+import { checkEndpoints, checkPlacement } from './place.ts'
 import type { SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 
@@ -75,6 +76,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
 }
 const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
   executor: true,
+  placement: true,
   workspace: true,
   model: true,
   disabledTools: true,
@@ -179,7 +181,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   const logger = options.logger ?? standardErrorLogger
   return {
     launcher: checkWorker(options),
-    roles: checkRoles(options.roles, secrets),
+    roles: checkRoles(options, secrets),
     bus: checkBus(options),
     dataDir,
     openStore: options.openStore,
@@ -256,7 +258,9 @@ function checkPool(pool: WarmPoolOptions, roles: RunnerOptions['roles']): Requir
   checkNames('pool.prewarm', prewarm, roles)
   for (const [role, count] of Object.entries(prewarm)) {
     check(`pool.prewarm.${role}`, count, isCount, 'a number of workers')
-    if (roles[role]?.detached === true) throw bad(`pool.prewarm.${role}`, 'left out: its runs are detached')
+    const { detached, placement = 'local' } = roles[role] ?? {}
+    if (detached === true) throw bad(`pool.prewarm.${role}`, 'left out: its runs are detached')
+    if (placement !== 'local') throw bad(`pool.prewarm.${role}`, 'left out: its workers are not started here')
   }
   return { maxIdle, maxIdlePerKey, idleMs, maxAgeMs, maxUses, prewarm }
 }
@@ -292,7 +296,7 @@ function checkSecrets(secrets: NonNullable<RunnerOptions['secrets']>): ReadonlyM
 }
 
 function checkRoles(
-  roles: RunnerOptions['roles'],
+  { roles, bus }: RunnerOptions,
   secrets: ReadonlyMap<string, SecretSource>,
 ): ReadonlyMap<string, RoleOptions> {
   if (!isObject(roles)) throw bad('roles', 'an object of roles by name')
@@ -301,6 +305,7 @@ function checkRoles(
     if (!isValid) throw bad(`roles: "${name}"`, 'a name: letters, digits, ".", "_", "-"')
     if (!isObject(role)) throw bad(`roles.${name}`, 'an object')
     checkRole(`roles.${name}`, role)
+    checkPlacement(`roles.${name}`, role, bus !== undefined)
     const missing = role.secrets?.find((secret) => !secrets.has(secret))
     if (missing !== undefined)
       throw bad(
@@ -309,6 +314,7 @@ function checkRoles(
       )
   }
   checkConcurrency(roles)
+  checkEndpoints(roles)
   return new Map(Object.entries(roles))
 }
 
@@ -361,15 +367,24 @@ function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {
   return has(worker, 'launch')
 }
 
-function isCommand(worker: RunnerOptions['worker']): worker is CommandEntry {
+function isCommand(worker: NonNullable<RunnerOptions['worker']>): worker is CommandEntry {
   return 'command' in worker
 }
 
-function isEntry(worker: RunnerOptions['worker']): worker is WorkerEntry {
+function isEntry(worker: NonNullable<RunnerOptions['worker']>): worker is WorkerEntry {
   return 'url' in worker && worker.url instanceof URL
 }
 
-function checkWorker({ worker, inspect }: RunnerOptions): Launcher {
+/** Of a runner all of whose roles are elsewhere: nothing ever asks it. */
+const noLauncher: Launcher = {
+  launch() {
+    throw new GreenroomError('BAD_OPTIONS', 'worker must be given: it starts what a local role needs')
+  },
+}
+
+function checkWorker({ worker, inspect, roles }: RunnerOptions): Launcher {
+  const isLocal = ({ placement = 'local' }: RoleOptions): boolean => placement === 'local'
+  if (worker === undefined && isObject(roles) && !Object.values(roles).some(isLocal)) return noLauncher
   if (!isObject(worker))
     throw bad('worker', "a file as new URL('./worker.ts', import.meta.url), { command: […] }, or a launcher")
   if (isLauncher(worker)) return worker
@@ -388,7 +403,7 @@ function checkBus({ bus, worker }: RunnerOptions): BusChoice | undefined {
   if (bus === undefined) return undefined
   if (!isObject(bus)) throw bad('bus', 'a bus, or { url, token }')
   if (isBus(bus)) {
-    if (!isLauncher(worker))
+    if (worker !== undefined && !isLauncher(worker))
       throw bad('bus', '{ url, token } unless worker is a launcher of your own: a process cannot reach an object')
     return bus
   }

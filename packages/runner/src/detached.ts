@@ -19,6 +19,7 @@ import type { Attempt, AttemptEnd, Drive } from './drive/index.ts'
 import { entryOperation } from './entry-journal.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { settleLeftOver, type LeftOver } from './left-over.ts'
+import type { Places } from './places.ts'
 import type { PlacedWorker, Placement } from './placement/index.ts'
 import type { RoleOptions } from './options.ts'
 import type { Pool } from './pool/index.ts'
@@ -71,6 +72,7 @@ export interface TakeOverParts {
   readonly drive: Drive
   readonly journal: Journal
   readonly placement: Placement
+  readonly places: Pick<Places, 'reach'>
   readonly admission: Admission
   readonly config: Pick<Config, 'clock' | 'cancelGraceMs' | 'partitionGraceMs' | 'roles'>
   readonly pool: Pick<Pool<never, never>, 'noteRoom'>

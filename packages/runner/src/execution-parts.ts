@@ -7,6 +7,7 @@ import type { Drive } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import type { AttemptRecord, Journal, OpenRun, StartKey } from './journal.ts'
 import type { PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
+import type { Places } from './places.ts'
 import type { Pool } from './pool/index.ts'
 import type { RunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
@@ -22,6 +23,7 @@ export interface Surroundings {
   readonly drive: Drive
   readonly placement: Placement
   readonly pool: Pool<WorkerNeed, PlacedWorker>
+  readonly places: Places
   readonly admission: Admission
   readonly arbiter: Arbiter
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */

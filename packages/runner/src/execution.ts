@@ -21,9 +21,9 @@ import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
 import type { OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
-import type { Lease } from './pool/index.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
-import { placeOf } from './place.ts'
+import { stampOf, standOf } from './place.ts'
+import type { WorkerLease } from './places.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
@@ -60,7 +60,9 @@ export class Execution implements Run {
   #adopted: PlacedWorker | undefined
   /** Whether {@link Execution.#attempt} has not ended. */
   #isFollowing = false
-  #lease: Lease<PlacedWorker> | undefined
+  /** Where it is to go, once that is known. */
+  #stamp: RunStatus['placement']
+  #lease: WorkerLease | undefined
   #log: LogPart | undefined
   #attempt: Attempt | undefined
   #attempts: number
@@ -196,7 +198,8 @@ export class Execution implements Run {
       ms: this.#ms ?? this.#elapsed(),
       ...(this.#status === undefined ? {} : { status: this.#status }),
       ...(approvals === 0 ? {} : { approvals }),
-      ...(worker === undefined ? {} : placeOf(worker, warm, miss)),
+      ...(this.#stamp === undefined ? {} : { placement: this.#stamp }),
+      ...(worker === undefined ? {} : standOf(worker, warm, miss)),
     }
   }
 
@@ -364,6 +367,7 @@ export class Execution implements Run {
   }
 
   async #tryAll(plan: Plan, leftOver: LeftOver | undefined): Promise<LoopEnd> {
+    if (plan.place.kind !== 'local') this.#stamp = stampOf(plan.place)
     const over = new AbortController()
     const signal = AbortSignal.any([this.#abort.signal, over.signal])
     const begun = this.#begin(plan, signal)
@@ -380,11 +384,10 @@ export class Execution implements Run {
   }
 
   #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
-    const { config, journal, drive, pool, admission } = this.#around
+    const { config, journal, places, admission } = this.#around
     return runAttempts({
       plan,
-      pool,
-      drive,
+      places,
       journal,
       config,
       admission,

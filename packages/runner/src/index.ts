@@ -48,6 +48,8 @@ export type {
   ExecutorNames,
   NoRoleOption,
   OnlyRoleOptions,
+  PoolPlacement,
+  RemotePlacement,
   RoleOptions,
   Roles,
   RunnerOptions,
@@ -55,6 +57,7 @@ export type {
   WarmPoolOptions,
   WorkerSource,
 } from './options.ts'
+export type { PlaceKind } from './placement/index.ts'
 export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifference } from './pool/index.ts'
 export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
 export type { LimitOptions } from './limits.ts'
@@ -72,6 +75,7 @@ export type {
 } from './run.ts'
 export type { AnyScheduler, Completion, Scheduler, SchedulerOptions } from './scheduler.ts'
 export type { ChildEvent, ChildRun } from './parent-stream.ts'
+export { entryLauncher } from './platform/process-launcher.ts'
 export { findOperatorDoor, type OperatorDoor } from './platform/operator-door.ts'
 export { pruneJournal, type Pruned } from './retention.ts'
 export { hasJournal } from './runner-schema.ts'

@@ -35,6 +35,7 @@ import { CompletionJournal } from './completion-journal.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { epochKey } from './journal-key.ts'
 import type { LimitOptions } from './limits.ts'
+import type { PlaceKind } from './placement/index.ts'
 import { briefly, type Patience, type PatientStore } from './persistence.ts'
 import { damagedRecord, unlessDamaged, type OnDamaged } from './store-error.ts'
 import { TextJournal, type PlacedText } from './text-journal.ts'
@@ -106,6 +107,8 @@ export type AttemptRecord = {
   /** Tells that process from later ones with the same id, where the system says. */
   readonly process?: string
   readonly warm: boolean
+  /** What kind of place it was in, if nobody here could end it. = local */
+  readonly kind?: Exclude<PlaceKind, 'local'>
   /** Whether its executor says that a run may have its effects twice; not there while nobody knows. */
   readonly idempotent?: boolean
   readonly startedAt: number

@@ -7,15 +7,17 @@
  *   attempt follows says how.
  */
 import type { Outcome, RunRef, Usage } from '@greenroom/proto'
+import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
-import type { AttemptEnd, Drive, UntrippedEnd } from './drive/index.ts'
+import type { AttemptEnd, UntrippedEnd } from './drive/index.ts'
 import { failed, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
+import type { Places } from './places.ts'
 import { mayHelp } from './retry.ts'
 
 /** What a left-over attempt is settled with. */
 export interface LeftOverParts {
-  readonly drive: Drive
+  readonly places: Pick<Places, 'reach'>
   readonly journal: Journal
   readonly config: Pick<Config, 'clock' | 'partitionGraceMs'>
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */
@@ -54,7 +56,7 @@ export async function settleLeftOver(
   const { journal, config } = parts
   const { epoch, lastSeq: _lastSeq, ...record } = last
   const ref = { runId: run.runId, epoch }
-  const settling = await settled(parts, ref, record)
+  const settling = await settled(parts, ref, record, run.role)
   const end = settling ?? unsettled
   const terminal = end.how === 'terminal' ? end.terminal : undefined
   const over = {
@@ -63,7 +65,8 @@ export async function settleLeftOver(
     at: config.clock.now(),
   }
   const usage = terminal?.usage ?? journal.entries.usageOf(ref)
-  return { ref, end, record: { ...record, end: over }, usage, ...(settling === undefined ? { isUnfenced: true } : {}) }
+  const isUnfenced = settling === undefined && record.kind === undefined
+  return { ref, end, record: { ...record, end: over }, usage, ...(isUnfenced ? { isUnfenced } : {}) }
 }
 
 /** S2 */
@@ -71,19 +74,22 @@ const unsettled: UntrippedEnd = { how: 'lost', mayStillRun: true }
 
 /** Undefined when nobody could find out in time. */
 async function settled(
-  { drive, journal, config, isGone, signal }: LeftOverParts,
+  { places, journal, config, isGone, signal }: LeftOverParts,
   ref: RunRef,
   record: AttemptRecord,
+  role: string,
 ): Promise<UntrippedEnd | undefined> {
   const { address, incarnation, startedAt } = record
   const late = new AbortController()
   const timer = config.clock.timer(config.partitionGraceMs, () => late.abort())
   try {
+    const drive = await untilAbort(late.signal, places.reach(record, role))
     return await drive.settle({
       ref,
       worker: { address, incarnation, gone: () => isGone(record) },
       startedAt,
       isDetached: record.detached !== undefined,
+      isResident: record.kind !== undefined,
       lastSeq: () => journal.entries.last(ref),
       kept: () => journal.workers.keptTerminal(ref),
       signal: late.signal,

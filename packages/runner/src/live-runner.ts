@@ -265,16 +265,18 @@ export class LiveRunner implements Runner {
   }
 
   async #close(): Promise<void> {
-    const { drive, placement, pool, config, arbiter } = this.#around
+    const { drive, placement, places, pool, config, arbiter } = this.#around
     using _alive = keepAlive()
     this.#cancelAll('the runner was closed')
     pool.close()
+    places.refuse()
     await placement.close()
     await this.#allEnded()
     const late = Promise.withResolvers<void>()
     const timer = config.clock.timer(leaveMs, late.resolve)
-    await Promise.race([this.#allSettled().then(() => drive.drain()), late.promise])
+    await Promise.race([this.#allSettled().then(() => Promise.all([drive.drain(), places.drain()])), late.promise])
     timer.cancel()
+    await places.close()
     arbiter.close()
     for (const scheduler of this.#schedulers) scheduler.end()
     await this.#home.disposeAsync()

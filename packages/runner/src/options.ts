@@ -1,6 +1,6 @@
 /** What a runner may be told. Types only; `config` checks them. */
-import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { TokenSource } from '@greenroom/bus'
+import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
 import type { ApprovalOptions } from './approval/index.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
@@ -12,10 +12,46 @@ import type { SessionStore } from './session-store.ts'
 /** The names of the executors that a worker entry serves. */
 export type ExecutorNames<Executors> = keyof Executors & string
 
+/**
+ * A pool: resident workers (`greenroom worker --bus … --role NAME`) on the runner's bus. One with a free slot gets the run;
+ * nothing is ever started here instead.
+ */
+export interface PoolPlacement {
+  /** Its name: the role that they were started with. */
+  readonly pool: string
+  /** Labels that the worker has to have, each with this value. = none */
+  readonly labels?: Readonly<Record<string, string>>
+  /** The version of the executor that the worker has to serve. = any */
+  readonly version?: string
+  /**
+   * How long a run waits, with its permit, when there is none (else `POOL_EMPTY`) or all are busy (else `POOL_FULL`), in
+   * milliseconds; each of its attempts anew. = 0
+   */
+  readonly maxWaitMs?: number
+}
+
+/**
+ * A remote: a resident worker that hosts an endpoint of its own (`greenroom worker --listen …`). It is waited for as long as
+ * `limits.acceptWarmMs` says, also while it is busy; nothing is ever started here instead, and nobody else is asked.
+ */
+export interface RemotePlacement {
+  /** Its endpoint: `wss://HOST:PORT`; `ws://` and `ws+unix://` on this machine. */
+  readonly remote: string
+  /** The bearer token, or what gives the present one. */
+  readonly token: TokenSource
+  /** PEM of the certificate authority to trust instead of the public ones. */
+  readonly ca?: string
+}
+
 /** A role: which executor does its work, and with what. */
 export interface RoleOptions<Executor extends string = string> {
   /** Its name among the worker's executors. */
   readonly executor: Executor
+  /**
+   * Where its runs are executed. On a worker that was not started here secrets and environment are the worker's own, and
+   * `workspace` is a path on its machine. = 'local'
+   */
+  readonly placement?: 'local' | PoolPlacement | RemotePlacement
   /** The folder the work is about. = the runner's working directory */
   readonly workspace?: string
   /** The model that its executor is to use; a run may name another. = the executor's own */
@@ -122,8 +158,8 @@ export interface RunnerOptions<
   Executors = Readonly<Record<string, unknown>>,
   R extends Roles<Executors> = Roles<Executors>,
 > {
-  /** How worker processes are started. */
-  readonly worker: WorkerSource<Executors>
+  /** How worker processes are started; not needed when no role is local. */
+  readonly worker?: WorkerSource<Executors>
   /** What there is to run, by name: letters, digits, `.`, `_` and `-`. */
   readonly roles: R & OnlyRoleOptions<R>
   /** = an embedded broker on a private socket */

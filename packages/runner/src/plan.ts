@@ -19,6 +19,7 @@ import { checkNames, type Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { RunRecord } from './journal.ts'
 import { checkLimits, limitsOfSession, resolveLimits } from './limits.ts'
+import { placeOf, type Place } from './place.ts'
 import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
 import type { RunSpec } from './run.ts'
@@ -55,6 +56,7 @@ const orderFields: Readonly<Record<keyof PlanRequest['spec'], true>> = {
 export interface Plan {
   readonly record: RunRecord
   readonly need: WorkerNeed
+  readonly place: Place
   /** What the worker is sent, but for what differs between attempts. */
   readonly assignment: Omit<Assignment, 'epoch' | 'limits'>
   readonly limits: Limits
@@ -120,6 +122,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const limitsOfRun = resolveLimits(config.limits, role.limits, limitsOfSession(known), spec.limits, bounds)
   return {
     record: { runId, role: spec.role, session, startedAt, ...what, ...orderOf(spec) },
+    place: placeOf(role),
     need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), {
       ...what,
       detached,
@@ -188,7 +191,9 @@ function needOf(
   },
 ): WorkerNeed {
   const env = role.env ?? []
-  const { program = '', bundle = '' } = config.launcher.identify?.() ?? {}
+  // What is not started here may be anything, and need not even be readable.
+  const identity = placeOf(role).kind === 'local' ? config.launcher.identify?.() : undefined
+  const { program = '', bundle = '' } = identity ?? {}
   const { nesting, bypass, enforce, unattended, readOnly } = postureOf(config, name)
   const named = (kind: string, values: Readonly<Record<string, string>>): Record<string, JsonValue> =>
     Object.fromEntries(Object.entries(values).map(([field, value]) => [`${kind}:${field}`, value]))
@@ -228,6 +233,8 @@ function workspaceOf({ spec, config }: PlanRequest, role: RoleOptions): string {
 function detachedOf({ spec, whyNotDetached }: PlanRequest, role: RoleOptions): boolean {
   const { detached = role.detached ?? false } = spec
   if (typeof detached !== 'boolean') throw new GreenroomError('BAD_OPTIONS', 'detached must be true or false')
+  if (detached && placeOf(role).kind !== 'local')
+    throw new GreenroomError('MISSING_FEATURE', 'only a run in a local role can be detached')
   if (detached && whyNotDetached !== undefined) throw new GreenroomError('MISSING_FEATURE', whyNotDetached)
   return detached
 }

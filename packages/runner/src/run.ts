@@ -1,4 +1,5 @@
 /** A run as its caller holds it. */
+import type { PlaceKind } from './placement/index.ts'
 import type { PoolMiss } from './pool/index.ts'
 import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
 import type { LimitOptions } from './limits.ts'
@@ -94,8 +95,8 @@ export interface RunStatus {
   /** Where its worker runs; set before anything is connected. */
   readonly placement?: {
     /** Which kind of place. */
-    readonly kind: 'local'
-    /** The machine's name. */
+    readonly kind: PlaceKind
+    /** The machine's name; that of the pool, as long as no worker of it is chosen, or when that does not say where it is. */
     readonly host: string
   }
   /** Its worker, while it has one; after its end the last. */

@@ -11,6 +11,8 @@ import type { Executors } from './executor.ts'
  */
 export function readProvision(text: string, executors: Executors): Provision {
   const provision = parseProvision(parse(text))
+  // Whoever starts a resident knows its file only, not what is in it.
+  if (provision.resident !== undefined) return { ...provision, executors: Object.keys(executors) }
   const unknown = provision.executors.find((name) => !Object.hasOwn(executors, name))
   if (unknown === undefined) return provision
   const known = Object.keys(executors).join(', ')

@@ -1,5 +1,5 @@
 /** The worker process: from its standard input to its exit code (PROTOCOL.md §8). */
-import { connectBus } from '@greenroom/bus'
+import { connectBus, openThreadedSocket } from '@greenroom/bus'
 import { codeOf, limits, type Provision } from '@greenroom/proto'
 import { messageOf, traceOf } from './ending.ts'
 import type { Executors } from './executor.ts'
@@ -11,6 +11,7 @@ import {
   onCrash,
   onTermination,
   readInput,
+  sayReady,
   watchLifeline,
 } from './platform/entry.ts'
 import { systemPlatform } from './platform/system.ts'
@@ -51,9 +52,12 @@ export async function serveWorker({ executors }: ServeOptions): Promise<void> {
   const orders = takeOrders()
   const provision = await provisioned(executors)
   try {
-    const bus = connectBus({ ...provision.bus, agent: 'greenroom-worker' })
+    // Its spawner cannot see a local worker's thread, and sees its process: only a resident is judged by its connection.
+    const socket = provision.resident === undefined ? {} : { socket: openThreadedSocket }
+    const bus = connectBus({ ...provision.bus, agent: 'greenroom-worker', ...socket })
     const worker = await startWorker({ bus, provision, executors, platform, renew: (token) => bus.renew(token) })
     orders.to(worker, provision)
+    if (provision.resident !== undefined) sayReady(provision)
     const end = await worker.closed
     await bus.close()
     leaveAfter(end)

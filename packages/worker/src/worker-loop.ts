@@ -13,6 +13,7 @@
  *   parts of a history as long and a partition grace more, so that their run can follow.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
  * - *W6* One that is `detached` has no owner to end with: it leaves after its run, when the broker has its last word.
+ * - *W7* A resident has no owner whose end would be its own: it cancels what it has from a life of a runner that is gone.
  */
 import { createDetachedSender, createLinkSender, type LinkSender } from '@greenroom/bus'
 import {
@@ -46,7 +47,7 @@ const closeLingerMs = 500
 
 const keyOf = ({ runId, epoch }: RunRef): string => `${runId} ${epoch}`
 
-/** See W1 to W6. */
+/** See W1 to W7. */
 export class WorkerLoop implements Worker {
   readonly closed: Promise<WorkerEnd>
   readonly #options: WorkerOptions
@@ -195,8 +196,20 @@ export class WorkerLoop implements Worker {
     const cancelled = this.#ledger.cancelled(attempt.ref)
     if (cancelled !== undefined) attempt.cancel(cancelled)
     this.#changed()
+    const unwatch = this.#watchRunner(attempt, delivery)
     await this.#perform(attempt, order, delivery)
+    unwatch()
     this.#attempts.delete(keyOf(attempt.ref))
+  }
+
+  /** W7 */
+  #watchRunner(attempt: Attempt, { from, fromIncarnation }: Delivery): () => void {
+    if (this.#options.provision.resident === undefined) return () => undefined
+    return this.#peer.watch(from, ({ address, incarnation, state }) => {
+      // One that another life has replaced is gone, too.
+      const isOver = incarnation === fromIncarnation ? state === 'gone' : state === 'attached'
+      if (address === from && isOver) attempt.cancel('its runner is gone')
+    })
   }
 
   #refusal({ error }: Order): 'BUSY' | 'DRAINING' | undefined {

@@ -20,8 +20,11 @@ export function slotsOf({ provision, executors }: WorkerOptions): number {
  */
 export function presenceOf(options: WorkerOptions, slots: number): Presence {
   const { provision, platform, executors } = options
+  const { labels, host } = provision.resident ?? {}
   return {
     role: provision.role,
+    ...(labels === undefined ? {} : { labels }),
+    ...(host === undefined ? {} : { host }),
     ...(platform.version === undefined ? {} : { version: platform.version }),
     slots,
     load: slots === 0 ? 1 : 1 - slots / slotsOf(options),

@@ -14,19 +14,24 @@ export interface Certificate {
  *
  * @param cert - the certificate's file
  * @param key - the key's file, closed to other users
+ * @param flags - what the names of the two flags begin with. = `--`
  * @throws GreenroomError `BAD_OPTIONS` naming flags and files
  */
-export function readCertificate(cert: string, key: string): Certificate {
+export function readCertificate(cert: string, key: string, flags = '--'): Certificate {
   const pem = {
-    cert: readGivenFile('--cert', cert, { secret: false }),
-    key: readGivenFile('--key', key, { secret: true }),
+    cert: readGivenFile(`${flags}cert`, cert, { secret: false }),
+    key: readGivenFile(`${flags}key`, key, { secret: true }),
   }
   try {
     createSecureContext(pem)
     return pem
   } catch (cause) {
-    throw new GreenroomError('BAD_OPTIONS', `--cert ${cert} and --key ${key} are no certificate with its key`, {
-      cause,
-    })
+    throw new GreenroomError(
+      'BAD_OPTIONS',
+      `${flags}cert ${cert} and ${flags}key ${key} are no certificate with its key`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -16,6 +16,7 @@ const servedExecutor = looseObject({
 export const presence = looseObject({
   role: name,
   labels: z.record(z.string(), z.string()).exactOptional(),
+  host: z.string().exactOptional(),
   version: z.string().exactOptional(),
   slots: count.exactOptional(),
   load: z.number().exactOptional(),

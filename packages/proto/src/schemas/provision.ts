@@ -12,6 +12,12 @@ export const busAddress = looseObject({
   insecure: z.boolean().exactOptional(),
 }) satisfies z.ZodType<provisioning.BusAddress>
 
+/** See {@link provisioning.Resident}. */
+const resident = looseObject({
+  labels: z.record(z.string(), z.string()).exactOptional(),
+  host: z.string().exactOptional(),
+}) satisfies z.ZodType<provisioning.Resident>
+
 /** See {@link provisioning.Provision}. */
 export const provision = looseObject({
   version: ordinal,
@@ -29,4 +35,5 @@ export const provision = looseObject({
   idleMs: ms.nullable().exactOptional(),
   lingerMs: ms.exactOptional(),
   detached: z.boolean().exactOptional(),
+  resident: resident.exactOptional(),
 }) satisfies z.ZodType<provisioning.Provision>

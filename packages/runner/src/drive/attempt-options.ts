@@ -10,6 +10,8 @@ export interface DrivenWorker {
   readonly incarnation: string
   /** Its process id, where it has one on this machine. */
   readonly pid?: number | undefined
+  /** Whether it is shared: `kill` gives it up, and what it had claimed then may still run. = false */
+  readonly isResident?: boolean
   /** Resolves when it cannot do anything any more and was declared gone on the bus. Never rejects. */
   readonly gone: Promise<unknown>
   /** Ends it by force. */

@@ -14,6 +14,7 @@
  * - *A3* A worker that does not end within the cancel grace and a second is ended by force, whatever it waits for.
  * - *A4* Of a detached run the bus stores each entry (R10): all that were stored are here when a message has come that the
  *   runner sent to itself afterwards, on the lane of data.
+ * - *A5* A resident worker is never ended from here: it is given up, and what it had claimed may still run.
  */
 import {
   GreenroomError,
@@ -323,7 +324,7 @@ export class Attempt {
     await this.#options.flushed()
     // Also one that came while the last entries were being stored.
     if (this.#reports.held !== undefined) return this.#complete()
-    return { how: 'lost', mayStillRun: false, ...this.#reports.missing() }
+    return { how: 'lost', mayStillRun: this.#options.worker.isResident === true, ...this.#reports.missing() }
   }
 
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */

@@ -235,6 +235,8 @@ export async function createDrive(options: DriveOptions): Promise<Drive> {
     address: options.address,
     incarnation: options.incarnation,
     lifetime: 'named',
+    // A resident worker gives up what it has from a life that is gone.
+    presence: { role: options.address },
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onMessage: dispatch.onMessage,
     onLive: dispatch.onLive,

@@ -14,8 +14,10 @@
  * - *O3* A last word that is at hand is believed, whatever else fails.
  * - *O4* Its worker is fenced also when the waiting ended before, as soon as the bus is there, in this life or a later one:
  *   nobody wants it to go on, and an assignment that nobody withdraws would stay in its mailbox.
+ * - *O5* A resident worker has others' runs too, and is never fenced: it is asked to cancel, and its last word waited for.
  */
 import {
+  codeOf,
   limits,
   parseMessage,
   type Clock,
@@ -30,6 +32,7 @@ import { untilAbort } from '../abort.ts'
 import { runMessageId } from './assignment.ts'
 import type { UntrippedEnd } from './attempt-end.ts'
 import { Markers, type Lane } from './markers.ts'
+import { WorkerLine } from './worker-line.ts'
 
 /** A worker of an earlier life. */
 export interface OrphanWorker {
@@ -61,6 +64,8 @@ export interface OrphanOptions {
   readonly worker: OrphanWorker
   /** When it was started, in milliseconds since the epoch. */
   readonly startedAt: number
+  /** Whether it is a resident worker's (O5). = false */
+  readonly isResident?: boolean
   /** Whether its entries are in the runner's mailbox, where they are not stored yet. */
   readonly isDetached: boolean
   /** The last of its events that is stored. */
@@ -84,7 +89,7 @@ export interface OrphanSeams {
   readonly quiet: () => Promise<void>
 }
 
-/** See O1 to O4. */
+/** See O1 to O5. */
 export class Orphan {
   readonly ref: RunRef
   readonly #peer: Peer
@@ -92,6 +97,7 @@ export class Orphan {
   readonly #quiet: () => Promise<void>
   readonly #options: OrphanOptions
   readonly #markers: Markers
+  readonly #told = Promise.withResolvers<void>()
   #held: Terminal | undefined
   #acknowledge: () => void = () => undefined
 
@@ -113,6 +119,7 @@ export class Orphan {
   /** Its worker's terminal. */
   durable(delivery: Delivery, content: unknown): void {
     this.#held ??= parseMessage('terminal', content)
+    this.#told.resolve()
     this.#acknowledge = () => void delivery.ack().catch(() => undefined)
   }
 
@@ -127,11 +134,12 @@ export class Orphan {
    * @throws GreenroomError `ABORTED`; what the bus rejects with
    */
   async settle(): Promise<UntrippedEnd> {
-    const { worker, signal, cancelled, isDetached } = this.#options
+    const { worker, signal, cancelled, isDetached, isResident = false } = this.#options
     const { address, incarnation } = worker
     try {
       const revoked = await this.#peer.revoke({ to: address, id: runMessageId(this.ref) }, { signal })
       if (revoked !== 'claimed' && !this.#mayHaveRun()) return { how: 'unclaimed', why: 'gone' }
+      if (isResident) return await this.#askToStop()
       const isGone = await untilAbort(signal, worker.gone())
       await untilAbort(signal, this.#peer.fence({ address, incarnation }))
       await this.#markers.pass('control', signal)
@@ -140,12 +148,31 @@ export class Orphan {
       const word = this.#word()
       return word === undefined ? { how: 'lost', mayStillRun: !isGone } : this.#ended(word)
     } catch (error) {
-      // O4
-      this.#peer.fence({ address, incarnation }).catch(() => undefined)
+      // O4, O5
+      if (!isResident) this.#peer.fence({ address, incarnation }).catch(() => undefined)
       const word = this.#word()
       if (word === undefined) throw error
       return this.#ended(word)
     }
+  }
+
+  /** O5 */
+  async #askToStop(): Promise<UntrippedEnd> {
+    const { worker, signal } = this.#options
+    const { runId, epoch } = this.ref
+    if (this.#word() === undefined) {
+      const line = new WorkerLine(this.#peer, worker.address, this.#clock)
+      // A mailbox that is closed has nobody who could say anything any more: what was stored before is on its way.
+      const asked = line
+        .send('cancel', `orphan-cancel-${runId}-${epoch}`, { ...this.ref, reason: 'its runner ended' })
+        .catch((error: unknown) => {
+          if (codeOf(error) !== 'MAILBOX_CLOSED') throw error
+          void this.#markers.pass('control', signal).then(this.#told.resolve, () => undefined)
+        })
+      await untilAbort(signal, Promise.all([asked, this.#told.promise]))
+    }
+    const word = this.#word()
+    return word === undefined ? { how: 'lost', mayStillRun: true } : this.#ended(word)
   }
 
   #word(): Terminal | undefined {

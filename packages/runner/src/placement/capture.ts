@@ -1,4 +1,5 @@
 /** What a worker writes: its last 64 KiB are kept, whole lines are passed on. Bounded, whatever it writes. */
+import type { WorkerEnd } from './placement.ts'
 import type { Readable } from 'node:stream'
 
 const keepChars = 64 * 1024
@@ -39,7 +40,7 @@ export class Capture {
   }
 
   /** What the worker said about its end (PROTOCOL.md §8), if it did. */
-  get error(): { readonly code: string; readonly message: string } | undefined {
+  get error(): WorkerEnd['error'] {
     const line = this.#kept.split('\n').findLast((text) => errorLine.test(text))
     return line === undefined ? undefined : parseErrorLine(line)
   }

@@ -3,8 +3,11 @@
  *
  * @packageDocumentation
  */
+export { Capture } from './capture.ts'
 export { createLocalPlacement } from './local.ts'
 export type { LocalPlacementOptions } from './local-options.ts'
 export type { LogPart, WorkerLog } from './worker-log.ts'
+export type { LeftWorker, PlacedWorker, PlaceKind, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
 export type { TokenIssuer } from './worker-token.ts'
-export type { LeftWorker, PlacedWorker, Placement, WorkerEnd, WorkerNeed } from './placement.ts'
+export { Residents, type Lack, type ResidentLease, type ResidentNeed, type ResidentsOptions } from './residents.ts'
+export type { ResidentParts, ResidentWorker } from './resident.ts'

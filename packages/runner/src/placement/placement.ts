@@ -21,6 +21,9 @@ export interface WorkerNeed {
   readonly fixed: Readonly<Record<string, JsonValue>>
 }
 
+/** Where a worker may be: started here, at an endpoint of its own, in a pool on the runner's bus. */
+export type PlaceKind = 'local' | 'remote' | 'pool'
+
 /** How a worker ended. */
 export interface WorkerEnd {
   /** Whether it ever attached to the bus. */
@@ -41,7 +44,9 @@ export interface WorkerEnd {
 /** A worker that a run may use. */
 export interface PlacedWorker {
   /** What kind of place it is in. */
-  readonly kind: 'local'
+  readonly kind: PlaceKind
+  /** Whether it is shared with others: it cannot be ended from here, and what it is not asked back may still run. = false */
+  readonly isResident?: boolean
   /** The machine it runs on. */
   readonly host: string
   /** Its mailbox on the bus. */

@@ -1,5 +1,5 @@
 /**
- * A worker's own token: for its mailbox, what workers say to this runner, its presence, and nothing else (PROTOCOL.md, R11).
+ * A worker's own token: for its mailbox, what workers say to this runner, its presence, and nothing else (PROTOCOL.md, R12).
  *
  * - *N1* It is renewed at each third of its time, over the live lane, so that it is on no disk; two may be lost.
  * - *N2* One that nobody may be there to renew lasts as long as its run may take and what it tells is kept.

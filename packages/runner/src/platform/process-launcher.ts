@@ -46,10 +46,20 @@ export function programLauncher(entry: CommandEntry): Launcher {
 }
 
 /**
- * Starts a worker's entry file in Node, with the module options of this process.
+ * The launcher that a worker's entry file stands for: starts it in Node, with the module options of this process.
  *
  * @param url - a `file:` URL
  * @param options - `inspect`: with a debugger on a free port of this machine
+ *
+ * @example
+ * ```ts
+ * import { createRunner, entryLauncher, type Launcher } from '@greenroom/runner'
+ *
+ * const plain = entryLauncher(new URL('./worker.ts', import.meta.url))
+ * const worker: Launcher = { ...plain, launch: (spec) => (console.log('starting', spec.role), plain.launch(spec)) }
+ * await using runner = await createRunner({ worker, roles: { tester: { executor: 'test' } } })
+ * console.log(runner.roles)
+ * ```
  */
 export function entryLauncher(url: URL, { inspect = false }: { readonly inspect?: boolean } = {}): Launcher {
   const file = fileURLToPath(url)

@@ -4,7 +4,7 @@
 import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
-import { GreenroomError } from '@greenroom/proto'
+import { GreenroomError, type Provision } from '@greenroom/proto'
 import { writeLine } from './system.ts'
 
 /** The fixed last argument by which a spawner says: this process is a worker. */
@@ -88,6 +88,15 @@ export function onTermination(onSignal: (count: number) => void): void {
  */
 export function onCrash(onError: (error: unknown) => void): void {
   process.on('uncaughtException', onError)
+}
+
+/**
+ * Tells the supervisor of a resident worker that it is attached: one line on standard error.
+ *
+ * @param provision - who it is
+ */
+export function sayReady({ address, incarnation }: Pick<Provision, 'address' | 'incarnation'>): void {
+  writeLine(`greenroom-ready ${JSON.stringify({ address, incarnation })}`)
 }
 
 /**

@@ -1,0 +1,12 @@
+/** Where a resident worker serves. Types only. */
+import type { ResidentOptions } from './resident.ts'
+
+/** In a pool, or at an endpoint of its own. */
+export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'fence'> {
+  /** The presence role that it has there. */
+  readonly role: string
+  /** For people. */
+  readonly url: string
+  /** Rejects when its bus turns this program away for good, or ends. */
+  readonly lost: Promise<never>
+}

@@ -1,0 +1,2 @@
+/** A file that serves nothing. */
+process.stderr.write('nothing to serve here\n')

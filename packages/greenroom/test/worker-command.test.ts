@@ -1,0 +1,156 @@
+import { describe, expect, test } from 'vitest'
+import type { Run } from '../src/index.ts'
+import { createBroker } from '@greenroom/broker'
+import { file, ready, ResidentStage, token } from './resident/stage.ts'
+
+/** In which process a run of `work` or `spin` is. */
+async function pidOf(run: Run<unknown>): Promise<number> {
+  for await (const event of run) if (event.type === 'data') return Number(event.data)
+  throw new Error(`it ended without a pid: ${JSON.stringify(await run.outcome)}`)
+}
+
+describe('greenroom worker --bus', { timeout: 60_000 }, () => {
+  test('two members share the runs of a runner that could start nothing itself', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const members = [stage.member(), stage.member('--label', 'gpu=big')]
+    const addresses = await Promise.all(members.map(ready))
+    await using runner = await stage.runner()
+    const runs = [runner.run({ role: 'work', task: '500' }), runner.run({ role: 'work', task: '500' })]
+    const pids = new Set(await Promise.all(runs.map(pidOf)))
+    expect(pids.size).toBe(2)
+    expect(new Set(runs.map((run) => run.status().worker?.address))).toEqual(new Set(addresses))
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({
+      status: 'failed',
+      code: 'POOL_FULL',
+      retry: 'later',
+    })
+    for (const run of runs) expect((await run.outcome).status).toBe('completed')
+    await using choosy = await stage.runner({ labels: { gpu: 'big' } })
+    const chosen = choosy.run({ role: 'who' })
+    expect((await chosen.outcome).status).toBe('completed')
+    expect(chosen.status()).toMatchObject({ placement: { kind: 'pool' }, worker: { address: addresses[1] } })
+    expect(runner.stats().processes).toBe(0)
+  })
+
+  test('a process that is killed is gone at once, and another one takes its place', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const member = stage.member()
+    const before = await ready(member)
+    await using runner = await stage.runner({ maxWaitMs: 30_000 })
+    const run = runner.run({ role: 'work', task: '60000' })
+    const pid = await pidOf(run)
+    process.kill(pid, 'SIGKILL')
+    const killedAt = performance.now()
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: true })
+    expect(performance.now() - killedAt).toBeLessThan(10_000)
+    const next = runner.run({ role: 'who' })
+    expect(await next.outcome).toMatchObject({ status: 'completed' })
+    expect(next.status().worker?.address).not.toBe(before)
+  })
+
+  test('the first SIGTERM lets its run end and takes no other, then it leaves with 0', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const member = stage.member()
+    await ready(member)
+    await using runner = await stage.runner()
+    const run = runner.run({ role: 'work', task: '1500' })
+    await pidOf(run)
+    member.process.kill('SIGTERM')
+    expect(await run.outcome).toMatchObject({ status: 'completed' })
+    expect(await member.ended).toMatchObject({ code: 0 })
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+  })
+
+  test('a token of a word is enough for a member, and another one for a runner', async () => {
+    await using stage = new ResidentStage()
+    const keys = stage.file('keys', 'a key of this test, of thirty-two bytes at least')
+    const [made, given] = await Promise.all(
+      ['worker', 'runner'].map(async (role) => {
+        const words = ['--key-file', keys, '--subject', 'test', '--role', role]
+        const { stdout } = await stage.command('token', ...words).ended
+        return stdout.trim()
+      }),
+    )
+    if (made === undefined || given === undefined) throw new Error('two')
+    const at = ['--data', `${stage.path}/signed`, '--listen', '127.0.0.1:0', '--token-key-file', keys]
+    const [, url = ''] = await stage.command('broker', ...at).line(/ready at (\S+)\n/)
+    const held = stage.file('held', made)
+    const member = stage.command('worker', file, '--bus', url, '--role', 'crew', '--token-file', held)
+    await ready(member)
+    await using runner = await stage.use(url, given).runner({ maxWaitMs: 30_000 })
+    const run = runner.run({ role: 'work', task: '60000' })
+    // The supervisor may say that its worker is gone, and nobody else's.
+    process.kill(await pidOf(run), 'SIGKILL')
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
+  })
+
+  test('it has its own secrets and variables, and slots only as its executors allow', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const secret = stage.file('key', 'hidden')
+    const member = stage.member('--secret', `KEY=${secret}`, '--env', 'GIVEN', '--slots', '4')
+    await ready(member)
+    await using runner = await stage.runner()
+    expect(await runner.run({ role: 'knows' }).outcome).toMatchObject({ output: ['hidden', null, null] })
+    const run = runner.run({ role: 'work', task: '500' })
+    await pidOf(run)
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_FULL' })
+  })
+
+  test('a main loop that is busy for longer than a lost connection may last is not taken for a death', async () => {
+    await using stage = new ResidentStage()
+    const broker = await createBroker({
+      listen: { port: 0 },
+      token,
+      partitionGraceMs: 1_000,
+      limits: { pingMs: 200 },
+    })
+    await using _broker = broker
+    await using watcher = await broker.bus.attach({ address: 'watcher', incarnation: 'w1', lifetime: 'named' })
+    const states: string[] = []
+    watcher.watch('crew', ({ state }) => states.push(state))
+    await using runner = await stage.use(broker.url ?? '').runner({ maxWaitMs: 10_000 })
+    await ready(stage.member())
+    const run = runner.run({ role: 'spin', task: '5000' })
+    const pid = await pidOf(run)
+    expect(await run.outcome).toMatchObject({ status: 'completed', output: pid })
+    expect(new Set(states)).toEqual(new Set(['attached']))
+    expect(run.status().attempts).toBe(1)
+  })
+
+  test('what keeps it from ever being ready ends it with 1, and says why; bad flags with 2', async () => {
+    await using stage = new ResidentStage()
+    const url = await stage.broker()
+    const wrong = stage.file('wrong', 'another-token-of-length')
+    const nothing = file.replace('worker.ts', 'nothing.ts')
+    const at = ['--bus', url, '--role', 'crew', '--token-file']
+    const said = async (...args: string[]) => {
+      const { code, stderr } = await stage.command('worker', ...args).ended
+      return { code, stderr }
+    }
+    expect(await said(file, ...at, wrong)).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/does not know this token/),
+    })
+    expect(await said(nothing, ...at, stage.tokenFile)).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/does its file call serveWorker\? nothing to serve here/),
+    })
+    expect(await said('missing.ts', ...at, stage.tokenFile)).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/the worker file: cannot read missing\.ts: ENOENT/),
+    })
+    expect(await said(file, '--bus', url, '--token-file', stage.tokenFile)).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--role must name the pool/),
+    })
+    expect(await said(file, ...at, stage.tokenFile, '--label', 'gpu')).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--label is NAME=VALUE, not "gpu"/),
+    })
+  })
+})

@@ -1,0 +1,246 @@
+/**
+ * Residents: the workers of one presence role, which others started and share.
+ *
+ * - *M1* Only one that is attached, serves the executor in the wanted version, has the labels and shows a free slot is chosen.
+ * - *M2* What this runner sent to one that has not accepted it yet counts as taken there.
+ * - *M3* One that refused is left alone until it shows something new, or for a moment: its slot was taken by somebody else.
+ * - *M4* Where a run of this runner has just ended the slot is about to be shown: that is waited for, whoever may not wait.
+ * - *M5* At an endpoint of a worker's own there is one at a time: when another one is there, the last one is over.
+ * - *M6* None is ever ended from here: see {@link ResidentWorker}.
+ */
+import {
+  GreenroomError,
+  type Clock,
+  type Peer,
+  type Presence,
+  type PresenceChange,
+  type Random,
+} from '@greenroom/proto'
+import { untilAbort } from '../abort.ts'
+import { choose } from './choice.ts'
+import type { PlaceKind } from './placement.ts'
+import { ResidentWorker } from './resident.ts'
+
+/** Which worker is wanted. */
+export interface ResidentNeed {
+  /** The executor that it has to serve. */
+  readonly executor: string
+  /** The version of that executor. = any */
+  readonly version?: string | undefined
+  /** Labels that it has to have. */
+  readonly labels: Readonly<Record<string, string>>
+  /** How long to wait for one with a free slot, in milliseconds. */
+  readonly maxWaitMs: number
+  /** Lives that are not asked again. */
+  readonly excluded: ReadonlySet<string>
+}
+
+/** Why there is none: nobody is there, nobody fits, or those who fit have no free slot. */
+export type Lack = 'nobody' | 'unfit' | 'full'
+
+/** What residents are found with. */
+export interface ResidentsOptions {
+  /** Sees them. */
+  readonly peer: Peer
+  /** The presence role that they have. */
+  readonly role: string
+  /** What kind of place it is. */
+  readonly kind: PlaceKind
+  /** For people: the pool, or the machine; those that say where they run are shown as there. */
+  readonly host: string
+  /** Says that there is none: why, and that in words. */
+  readonly lacking: (lack: Lack, words: string) => GreenroomError
+  /** Measures the waiting. */
+  readonly clock: Clock
+  /** Draws. */
+  readonly random: Random
+}
+
+/** The right to use one; see `Lease` of the pool. */
+export interface ResidentLease {
+  /** Who has it. */
+  readonly worker: ResidentWorker
+  /** It has accepted the run. */
+  accepted(): void
+  /** Its run is over; before it was accepted that means a refusal when `refused`. Only the first call counts. */
+  release(refused: boolean): void
+}
+
+interface Member {
+  readonly address: string
+  readonly incarnation: string
+  presence: Presence
+  isAttached: boolean
+  /** M2 */
+  pending: number
+  /** M3, by the monotonic clock. */
+  restsUntil: number
+  /** M4, by the monotonic clock. */
+  showsUntil: number
+  chosen: number
+  readonly leases: Set<ResidentWorker>
+}
+
+/** Until it is known who is there, in milliseconds: nobody says that somebody is not. */
+const lookMs = 1_000
+/** M4, in milliseconds: more than a trip through the broker. */
+const showMs = 1_000
+/** M3, in milliseconds. */
+const restMs = 100
+
+/** See M1 to M6. */
+export class Residents {
+  readonly #options: ResidentsOptions
+  readonly #members = new Map<string, Member>()
+  readonly #unwatch: () => void
+  readonly #since: number
+  #chosen = 0
+  #closed = false
+  #change = Promise.withResolvers<void>()
+
+  /** @param options - see {@link ResidentsOptions} */
+  constructor(options: ResidentsOptions) {
+    this.#options = options
+    this.#since = options.clock.monotonic()
+    this.#unwatch = options.peer.watch(options.role, (change) => this.#seen(change))
+  }
+
+  /** Whether somebody with this mailbox is among them. */
+  has(address: string): boolean {
+    return [...this.#members.values()].some((member) => member.address === address)
+  }
+
+  /** Nobody of them is reached any more: all are as good as gone. */
+  loseAll(): void {
+    for (const { address, incarnation, presence } of this.#members.values())
+      this.#seen({ address, incarnation, presence, state: 'gone' })
+  }
+
+  /**
+   * Gets one, or waits for it.
+   *
+   * @param need - which
+   * @param signal - ends the waiting
+   * @throws GreenroomError what `lacking` says; `ABORTED`, `CLOSED`
+   */
+  async acquire(need: ResidentNeed, signal: AbortSignal): Promise<ResidentLease> {
+    const { clock, random } = this.#options
+    const until = clock.monotonic() + need.maxWaitMs
+    for (;;) {
+      if (signal.aborted) throw new GreenroomError('ABORTED')
+      if (this.#closed) throw new GreenroomError('CLOSED', 'the runner was closed')
+      const now = clock.monotonic()
+      const fitting = this.#fitting(need)
+      const free = fitting.filter((member) => freeOf(member) > 0)
+      const chosen = choose(
+        free.filter(({ restsUntil }) => restsUntil <= now).map((member) => ({ member, ...standingOf(member) })),
+        random,
+      )
+      if (chosen !== undefined) return this.#lease(chosen.member)
+      const untilKnown = this.#members.size === 0 ? this.#since + lookMs : now
+      const leftMs = Math.max(until, untilKnown, ...fitting.map(({ showsUntil }) => showsUntil)) - now
+      if (leftMs <= 0) throw this.#lacking(need, fitting.length > 0)
+      const rests = free.map(({ restsUntil }) => restsUntil - now)
+      await this.#wait(signal, Math.min(leftMs, ...rests))
+    }
+  }
+
+  /** Chooses nobody any more; who waits is refused. */
+  close(): void {
+    this.#closed = true
+    this.#unwatch()
+    this.#changed()
+  }
+
+  #fitting({ executor, version, labels, excluded }: ResidentNeed): Member[] {
+    return [...this.#members.values()].filter(({ incarnation, isAttached, presence }) => {
+      const served = presence.serves?.find(({ name }) => name === executor)
+      if (!isAttached || served === undefined || excluded.has(incarnation)) return false
+      if (version !== undefined && served.version !== version) return false
+      return Object.entries(labels).every(([name, value]) => presence.labels?.[name] === value)
+    })
+  }
+
+  #lacking({ executor, version, labels, excluded }: ResidentNeed, isFull: boolean): GreenroomError {
+    const { lacking } = this.#options
+    const wanted = [
+      `serves "${executor}"${version === undefined ? '' : ` in version ${version}`}`,
+      ...Object.entries(labels).map(([name, value]) => `has ${name}=${value}`),
+    ].join(' and ')
+    if (isFull) return lacking('full', `whoever ${wanted} is busy`)
+    const there = [...this.#members.values()].filter(({ isAttached }) => isAttached)
+    if (there.length === 0) return lacking('nobody', 'no worker is there')
+    const silent = there.filter(({ incarnation }) => excluded.has(incarnation)).length
+    const but = silent === 0 ? '' : `, but for ${silent} that did not answer`
+    return lacking('unfit', `of ${there.length} that are there none ${wanted}${but}`)
+  }
+
+  #lease(member: Member): ResidentLease {
+    const { kind, host } = this.#options
+    const { address, incarnation, presence } = member
+    const worker = new ResidentWorker({ kind, host: presence.host ?? host, address, incarnation, presence })
+    member.leases.add(worker)
+    member.pending += 1
+    this.#chosen += 1
+    member.chosen = this.#chosen
+    let isPending = true
+    const settle = (): void => {
+      if (!isPending) return
+      isPending = false
+      member.pending -= 1
+      this.#changed()
+    }
+    const release = (refused: boolean): void => {
+      if (!member.leases.delete(worker)) return
+      const now = this.#options.clock.monotonic()
+      if (!isPending && freeOf(member) <= 0) member.showsUntil = now + showMs
+      if (isPending && refused) member.restsUntil = now + restMs
+      settle()
+    }
+    return { worker, accepted: settle, release }
+  }
+
+  #seen({ address, incarnation, state, presence }: PresenceChange): void {
+    const known = this.#members.get(incarnation)
+    const isAttached = state === 'attached'
+    if (state === 'gone') {
+      this.#members.delete(incarnation)
+      for (const worker of known?.leases ?? []) worker.lost()
+    } else if (known === undefined) {
+      // M5
+      if (this.#options.kind === 'remote' && isAttached) this.loseAll()
+      const fresh = { pending: 0, restsUntil: 0, showsUntil: 0, chosen: 0, leases: new Set<ResidentWorker>() }
+      this.#members.set(incarnation, { address, incarnation, presence, isAttached, ...fresh })
+    } else {
+      Object.assign(known, { presence, isAttached, restsUntil: 0 })
+      if ((presence.slots ?? 1) > 0) known.showsUntil = 0
+    }
+    this.#changed()
+  }
+
+  /** Until something changed, the time is over, or the signal aborts. */
+  async #wait(signal: AbortSignal, ms: number): Promise<void> {
+    const over = Promise.withResolvers<void>()
+    const timer = ms === Infinity ? undefined : this.#options.clock.timer(ms, over.resolve, { background: true })
+    try {
+      await untilAbort(signal, Promise.race([over.promise, this.#change.promise]))
+    } finally {
+      timer?.cancel()
+    }
+  }
+
+  #changed(): void {
+    this.#change.resolve()
+    this.#change = Promise.withResolvers()
+  }
+}
+
+function freeOf({ presence, pending }: Member): number {
+  return (presence.slots ?? 1) - pending
+}
+
+function standingOf({ presence, pending, chosen }: Member): { readonly load: number; readonly chosen: number } {
+  const { slots = 1, load = 0 } = presence
+  const all = load < 1 ? slots / (1 - load) : slots
+  return { load: load + pending / all, chosen }
+}
