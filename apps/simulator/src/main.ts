@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** `npm run simulate -- --seeds N [--seed S --trace] [--mutations]`: schedules drawn from seeds, and what went against the rules. */
 import { Command, Option } from 'commander'
-import { mutations, type Mutation } from './mutations.ts'
+import { mutations, placeOf, type Mutation } from './mutations.ts'
 import { runSchedule } from './schedule.ts'
 import { latest, type Generation } from './world.ts'
 
@@ -82,8 +82,10 @@ async function simulate(): Promise<boolean> {
 
 /** Whether it was noticed. */
 async function mutate(mutation: Mutation): Promise<boolean> {
+  const isSaid = options.aim !== undefined || program.getOptionValueSource('generation') !== 'default'
+  const place = isSaid ? {} : placeOf(mutation)
   for (let seed = first; seed < first + count; seed += 1) {
-    const { violations } = await runSchedule(seed, { mutation, ...how })
+    const { violations } = await runSchedule(seed, { mutation, ...how, ...place })
     if (violations.length === 0) continue
     print(`${mutation.name} (${mutation.says}): noticed at seed ${seed}: ${violations[0]}`)
     return true

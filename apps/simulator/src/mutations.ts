@@ -14,6 +14,7 @@ import {
 import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
 import type { QueueBounds } from './queues.ts'
+import type { Generation } from './world.ts'
 
 /** Whose a client of the broker is. */
 export type Who = 'runner' | 'worker' | 'detached' | 'queue'
@@ -23,12 +24,22 @@ export interface Mutation {
   readonly name: string
   /** What is broken. */
   readonly says: string
+  /** Only who asks for approvals can notice it. */
+  readonly isOfApprovals?: true
   /** `life`: which one of the runner. */
   readonly bus?: (bus: Bus, who: Who, life: number) => Bus
   readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
   /** What the broker is told in place of what it should be. */
   readonly broker?: Partial<QueueBounds>
   readonly launched?: (launched: InProcessLaunched) => InProcessLaunched
+}
+
+/**
+ * The schedules in which a mutation is looked for: without approvals, unless it is about them, since who waits for people is
+ * seldom just then at what is broken.
+ */
+export function placeOf({ isOfApprovals }: Mutation): { readonly generation?: Generation; readonly aim?: 'approvals' } {
+  return isOfApprovals === true ? { aim: 'approvals' } : { generation: 5 }
 }
 
 const puts =
@@ -97,11 +108,13 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'early-question',
     says: 'the runner shows an approval before it is registered',
+    isOfApprovals: true,
     store: (store, whose) => (whose === 'runner' ? early(store, puts('approval')) : store),
   },
   {
     name: 'early-decision',
     says: 'the runner delivers a decision before its record is committed',
+    isOfApprovals: true,
     store: (store, whose) => (whose === 'runner' ? early(store, puts('decision')) : store),
   },
   {

@@ -1,6 +1,6 @@
 /** That the simulator notices what is broken on purpose. */
 import { describe, expect, test } from 'vitest'
-import { mutations } from '../src/mutations.ts'
+import { mutations, placeOf } from '../src/mutations.ts'
 import { runSchedule } from '../src/schedule.ts'
 
 const seedsPerTest = 100
@@ -13,7 +13,7 @@ describe('what is broken on purpose is noticed', () => {
   test.for(mutations.filter(({ name }) => !slow.includes(name)))('$name: $says', { timeout }, async (mutation) => {
     let violations: readonly string[] = []
     for (let seed = 1; seed <= seedsPerTest && violations.length === 0; seed += 1)
-      ({ violations } = await runSchedule(seed, { mutation }))
+      ({ violations } = await runSchedule(seed, { mutation, ...placeOf(mutation) }))
     expect(violations).not.toEqual([])
   })
 })
