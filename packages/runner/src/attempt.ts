@@ -14,7 +14,7 @@ import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
-import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, Spent } from './drive/index.ts'
+import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, DrivenWorker, Spent } from './drive/index.ts'
 import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { outcomeOfLeftOver, type LeftOver } from './left-over.ts'
@@ -274,6 +274,12 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: WorkerLease, account: 
   return { ref, lease, end, gone, outcome, record: end.how === 'left' ? undefined : record }
 }
 
+/** Only as long as the lease is held: what an attempt waits for ends with it. */
+function drivenBy({ worker, gone }: WorkerLease): DrivenWorker {
+  const { address, incarnation, pid, isResident = false } = worker
+  return { address, incarnation, pid, isResident, gone, kill: () => worker.kill() }
+}
+
 /** L3, but for what is decided later: who ended in order is retired once that is recorded. */
 function releaseAfter(end: AttemptEnd): Release | undefined {
   if (end.how === 'terminal' || end.how === 'left') return undefined
@@ -308,7 +314,7 @@ async function follow(
   }
   const attempt = lease.drive.start({
     run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
-    worker,
+    worker: drivenBy(lease),
     signal,
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
     cancelGraceMs: config.cancelGraceMs,

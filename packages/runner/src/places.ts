@@ -185,6 +185,7 @@ export class Places {
 function leaseOf(lease: ResidentLease, drive: Drive): WorkerLease {
   return {
     worker: lease.worker,
+    gone: lease.worker.gone,
     warm: true,
     drive,
     accepted: () => lease.accepted(),

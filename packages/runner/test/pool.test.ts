@@ -2,6 +2,8 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Outcome } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import {
@@ -38,6 +40,24 @@ test('fifty equal runs, four at a time, use four processes', { timeout: 60_000 }
   expect(outcomes.every(({ status }) => status === 'completed')).toBe(true)
   expect(new Set(runs.map(pidOf)).size).toBe(4)
   expect(runner.stats()).toMatchObject({ processes: 4, pool: { idle: 4, hits: 46, misses: { differs: 0 } } })
+})
+
+test('a warm worker keeps nothing of the runs that it is through with', { timeout: 60_000 }, async () => {
+  await using runner = await testRunner({ admission: { maxExecuting: 1 } })
+  const through: WeakRef<Run<unknown>>[] = []
+  for (let n = 0; n < 20; n += 1) {
+    const run = runner.run({ role: 'where' })
+    await run.outcome
+    through.push(new WeakRef(run))
+  }
+  expect(runner.stats()).toMatchObject({ processes: 1, pool: { hits: 19 } })
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  await until(() => {
+    if (typeof collect === 'function') collect()
+    // Of the last one something may still be on its way.
+    return through.filter((run) => run.deref() !== undefined).length <= 2
+  })
 })
 
 test(

@@ -1,7 +1,7 @@
 /** A pool of workers: what one is made of, and does. */
 import type { Clock, Random } from '@greenroom/proto'
 import type { PoolMiss } from './miss.ts'
-import type { PoolNeed, PoolWorker } from './worker.ts'
+import type { PoolNeed, PoolWorker, PoolWorkerEnd } from './worker.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 /** How many workers there are, and how long they stay idle. */
@@ -46,6 +46,8 @@ export interface Lease<Worker> {
   readonly warm: boolean
   /** Why it was not. */
   readonly miss?: PoolMiss
+  /** As the worker's own, while this is held: what waited for that one would be kept as long as a warm worker lives. */
+  readonly gone: Promise<PoolWorkerEnd>
   /** Gives it back. Only the first call counts. */
   release(how: Release): void
 }

@@ -41,7 +41,8 @@ interface Entry<Worker> {
   keptFor: string | undefined
   /** From its attach on. */
   fingerprint: Fingerprint | undefined
-  leases: number
+  /** What learns of its end, by lease. */
+  readonly leases: Set<(end: PoolWorkerEnd) => void>
   uses: number
   trusted: boolean
   /** Until it is ended; while it is idle. */
@@ -125,8 +126,8 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
   stats(): PoolStats {
     const entries = [...this.#entries]
     return {
-      idle: entries.filter((entry) => entry.leases === 0).length,
-      busy: entries.filter((entry) => entry.leases > 0).length,
+      idle: entries.filter((entry) => entry.leases.size === 0).length,
+      busy: entries.filter((entry) => entry.leases.size > 0).length,
       hits: this.#hits,
       misses: { ...this.#misses },
       ended: { ...this.#ended },
@@ -138,7 +139,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     this.#reserves.clear()
     for (const entry of this.#entries) {
       entry.trusted = false
-      if (entry.leases === 0) this.#end(entry, 'closed')
+      if (entry.leases.size === 0) this.#end(entry, 'closed')
     }
     this.#changed()
   }
@@ -148,12 +149,12 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
   /** B1: the one that became idle last, else one that has a slot left. */
   #fitting(wanted: Fingerprint): Entry<Worker> | undefined {
     const fitting = [...this.#entries].filter((entry) => this.#isFree(entry) && isEqual(entry, wanted))
-    return fitting.findLast(({ leases }) => leases === 0) ?? fitting.at(-1)
+    return fitting.findLast(({ leases }) => leases.size === 0) ?? fitting.at(-1)
   }
 
   #isFree({ worker, trusted, fingerprint, leases, uses, bornAt }: Entry<Worker>): boolean {
     const { limits, clock } = this.#options
-    if (!trusted || fingerprint === undefined || leases >= worker.slots) return false
+    if (!trusted || fingerprint === undefined || leases.size >= worker.slots) return false
     return uses < limits.maxUses && clock.monotonic() - bornAt < limits.maxAgeMs
   }
 
@@ -189,7 +190,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     const { limits, processes } = this.#options
     if (processes() < limits.maxProcesses) return true
     if (this.#entries.size < limits.maxProcesses) return false
-    const unused = [...this.#entries].filter(({ leases }) => leases === 0)
+    const unused = [...this.#entries].filter(({ leases }) => leases.size === 0)
     const idle = unused.find((entry) => entry.fingerprint !== undefined) ?? unused.find((entry) => entry.key !== key)
     if (idle !== undefined) this.#end(idle, 'evicted')
     return false
@@ -212,7 +213,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
       bornAt: this.#options.clock.monotonic(),
       keptFor,
       fingerprint: undefined,
-      leases: 0,
+      leases: new Set(),
       uses: 0,
       trusted: true,
       timer: undefined,
@@ -246,13 +247,15 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     this.#changed()
   }
 
-  #gone(entry: Entry<Worker>, { message, error }: PoolWorkerEnd): void {
+  #gone(entry: Entry<Worker>, end: PoolWorkerEnd): void {
+    const { message, error } = end
     entry.timer?.cancel()
+    for (const learn of entry.leases) learn(end)
     if (refusals.has(error?.code ?? '')) entry.start.undecided()
     else entry.start.failed(message)
     if (this.#entries.delete(entry)) {
       this.#ended.gone += 1
-      if (entry.leases === 0) this.#goneUnused(entry, message)
+      if (entry.leases.size === 0) this.#goneUnused(entry, message)
     }
     this.#changed()
   }
@@ -268,28 +271,25 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
 
   #lease(entry: Entry<Worker>, warm: boolean, miss?: PoolMiss): Lease<Worker> {
     entry.timer?.cancel()
-    entry.leases += 1
     entry.uses += 1
     if (entry.keptFor !== undefined) this.#reserves.used(entry.keptFor)
     entry.keptFor = undefined
-    let held = true
+    const gone = Promise.withResolvers<PoolWorkerEnd>()
+    entry.leases.add(gone.resolve)
     const release = (how: Release): void => {
-      if (!held) return
-      held = false
-      this.#release(entry, how)
+      if (entry.leases.delete(gone.resolve)) this.#release(entry, how)
     }
     this.#changed()
-    return { worker: entry.worker, warm, ...(miss === undefined ? {} : { miss }), release }
+    return { worker: entry.worker, warm, ...(miss === undefined ? {} : { miss }), gone: gone.promise, release }
   }
 
   #release(entry: Entry<Worker>, how: Release): void {
     const isWell = how === 'park' || (how === 'unused' && entry.fingerprint !== undefined)
-    entry.leases -= 1
     if (how === 'unused') entry.uses -= 1
     if (!isWell) entry.trusted = false
     if (how === 'hung') entry.start.failed('it did not answer in time')
     else entry.start.undecided()
-    if (entry.leases === 0) {
+    if (entry.leases.size === 0) {
       if (!isWell && how !== 'retire') entry.worker.kill()
       this.#idle(entry)
     }
@@ -314,7 +314,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
 
   #keepWithinCaps(latest: Entry<Worker>): void {
     const { maxIdle, maxIdlePerKey } = this.#options.limits
-    const idle = [...this.#entries].filter(({ leases, keptFor }) => leases === 0 && keptFor === undefined)
+    const idle = [...this.#entries].filter(({ leases, keptFor }) => leases.size === 0 && keptFor === undefined)
     const equal = idle.filter((entry) => latest.fingerprint !== undefined && isEqual(entry, latest.fingerprint))
     const [oldestEqual] = equal
     if (equal.length > maxIdlePerKey && oldestEqual !== undefined) return this.#end(oldestEqual, 'full')
@@ -347,8 +347,8 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     const timer = clock.timer(startMs, giveUp, { background: true })
     const attached = await entry.worker.attached
     timer.cancel()
-    if (attached && entry.leases === 0) this.#idle(entry)
-    return attached && (entry.trusted || entry.leases > 0)
+    if (attached && entry.leases.size === 0) this.#idle(entry)
+    return attached && (entry.trusted || entry.leases.size > 0)
   }
 
   // ─── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
