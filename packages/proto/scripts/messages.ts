@@ -1,5 +1,5 @@
 /** One value of every run-protocol message with every field, and the vectors made of them. */
-import type { ChildOutcome, Failure, RunKind, RunMessages } from '../src/index.ts'
+import type { ChildOutcome, ChildrenCall, Failure, RunKind, RunMessages } from '../src/index.ts'
 import { events, limits, outcomes } from './documents.ts'
 import type { Full } from './full.ts'
 import { messageVector, type FrameVector } from './vector.ts'
@@ -66,7 +66,8 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
   'children-result': {
     ...ref,
     requestId: 'k1',
-    result: { runId: 'run2', key: 'first' },
+    childId: 'run2',
+    status: 'queued',
     children: [child],
     error: failure,
   },
@@ -90,7 +91,12 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     input: { args: [] },
     scope: 'run',
   },
-  'children-request': { ...ref, requestId: 'k1', op: 'spawn', args: { role: 'tester', task: 'test it', key: 'first' } },
+  'children-request': {
+    ...ref,
+    requestId: 'k1',
+    op: 'spawn',
+    args: { role: 'tester', task: 'test it', input: { deep: true }, key: 'first' },
+  },
   heartbeat: { ...ref, lastSentSeq: 12, progressSeq: 9, loopLagMs: 1.25, rssMb: 71.5, waiting: 3 },
   terminal: {
     ...ref,
@@ -163,6 +169,13 @@ function fromRunner(): FrameVector[] {
   ]
 }
 
+const childrenCalls: readonly ChildrenCall[] = [
+  { op: 'wait', args: { runIds: ['run2'], mode: 'any' } },
+  { op: 'unwait', args: { requestId: 'k1' } },
+  { op: 'send', args: { runId: 'run2', text: 'Only on Linux', mode: 'queue' } },
+  { op: 'cancel', args: { runId: 'run2' } },
+]
+
 function fromWorker(): FrameVector[] {
   return [
     messageVector('refused: leaving', 'refused', { ...ref, code: 'DRAINING' }),
@@ -172,8 +185,8 @@ function fromWorker(): FrameVector[] {
     messageVector('steer-receipt: too late', 'steer-receipt', { ...ref, steerId: 's1', status: 'not-live' }),
     messageVector('ask-reply: required fields only', 'ask-reply', { ...ref, askId: 'a1' }),
     messageVector('approval-answer: hands on', 'approval-answer', { ...ref, requestId: 'q1', answer: 'pass' }),
-    ...(['wait', 'send', 'cancel', 'ask'] as const).map((op) =>
-      messageVector(`children-request: ${op}`, 'children-request', { ...ref, requestId: 'k2', op, args: {} }),
+    ...childrenCalls.map((call) =>
+      messageVector(`children-request: ${call.op}`, 'children-request', { ...ref, requestId: 'k2', ...call }),
     ),
     messageVector('terminal: completed with nothing', 'terminal', { ...ref, status: 'completed', lastSeq: 0 }),
     messageVector('terminal: cancelled', 'terminal', {

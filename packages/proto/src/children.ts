@@ -1,7 +1,6 @@
 /** Child runs: the same interface for a parent program (`runner.children`) and for an executor (`ctx.children`). */
 import type { JsonValue } from './json.ts'
-import type { SteerMode } from './message.ts'
-import type { Outcome } from './outcome.ts'
+import type { ChildOutcome, SteerMode } from './message.ts'
 
 /** A child to start. */
 export interface ChildSpec {
@@ -11,7 +10,7 @@ export interface ChildSpec {
   readonly task?: string
   /** What to do, typed: checked by the executor's schema. */
   readonly input?: JsonValue
-  /** Idempotent per parent: the same key again is the same child. */
+  /** Names the child for its parent: the same key again is the same child, in whichever attempt. = another child each time */
   readonly key?: string
 }
 
@@ -23,41 +22,51 @@ export interface ChildRef {
   readonly key: string
 }
 
-/** Starts, awaits, steers and ends child runs. */
+/** What names a child: its {@link ChildRef}, or a part of it. */
+export type ChildId = Pick<ChildRef, 'runId'>
+
+/** Until when to wait: for `all` of the children, for `any` one, or for the `first-error`, else all. */
+export type WaitMode = 'all' | 'any' | 'first-error'
+
+/**
+ * Starts, awaits, steers and ends child runs. A child goes on when its parent has completed; a parent that ends otherwise
+ * takes its children with it.
+ */
 export interface Children {
   /**
    * Starts a child; resolves when its run is stored.
    *
-   * @throws GreenroomError `UNKNOWN_ROLE`, `DEPTH_EXCEEDED`, `QUEUE_FULL`, `LIMIT_BUDGET`, `INPUT_INVALID`
+   * @throws GreenroomError `UNKNOWN_ROLE`, `BAD_OPTIONS`, `INPUT_INVALID`, `SPEC_TOO_LARGE`; `DEPTH_EXCEEDED`; `ID_CONFLICT` when the key
+   * named another order; `STORAGE_FULL`; `DRAINING`, `CLOSED`
    */
   spawn(spec: ChildSpec): Promise<ChildRef>
   /**
-   * Waits for children: for `all` of them, for `any` one, or until the `first-error` (else all). A child that failed is an
-   * outcome, not an exception.
+   * Waits for children. A child that failed is an outcome, not an exception. Meanwhile the parent counts as not executing:
+   * it needs no permit, and its times stand still. One that waits more than once at a time does so until the last has returned.
    *
-   * @returns the outcomes of those that ended, in the order of `refs`
-   * @throws GreenroomError `UNKNOWN_RUN`, `ABORTED`
+   * @param refs - which
+   * @param options - `mode`: until when. = `all`. `signal`: ends the waiting
+   * @returns those that ended, in the order of `refs`
+   * @throws GreenroomError `UNKNOWN_RUN` for one that is not a child of this parent, `ABORTED`
    */
   wait(
-    refs: readonly ChildRef[],
-    options?: { readonly mode?: 'all' | 'any' | 'first-error'; readonly signal?: AbortSignal },
-  ): Promise<readonly Outcome[]>
-  /** Steers a child; see {@link SteerMode}. Says what became of the text. */
+    refs: readonly ChildId[],
+    options?: { readonly mode?: WaitMode; readonly signal?: AbortSignal },
+  ): Promise<readonly ChildOutcome[]>
+  /**
+   * Steers a child; see {@link SteerMode}. Says what became of the text.
+   *
+   * @throws GreenroomError `UNKNOWN_RUN`
+   */
   send(
-    ref: ChildRef,
+    ref: ChildId,
     text: string,
     options?: { readonly mode?: SteerMode },
   ): Promise<'delivered' | 'queued' | 'not-live'>
-  /** Cancels a child. Resolves when that is recorded; {@link Children.wait} tells how it ended. */
-  cancel(ref: ChildRef, reason?: string): Promise<void>
   /**
-   * Puts a question to a child and waits for its answer, without a trace in its transcript.
+   * Cancels a child, and with it its own; {@link Children.wait} tells how it ended.
    *
-   * @throws GreenroomError `UNKNOWN_RUN`, `TIMEOUT` after `deadlineMs`, `ABORTED`
+   * @throws GreenroomError `UNKNOWN_RUN`
    */
-  ask(
-    ref: ChildRef,
-    question: string,
-    options?: { readonly deadlineMs?: number; readonly signal?: AbortSignal },
-  ): Promise<string>
+  cancel(ref: ChildId, reason?: string): Promise<void>
 }

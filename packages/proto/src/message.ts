@@ -4,6 +4,7 @@
  * The kind of a message stands in the frame's header only; the payload is its JSON. Every message but `token` names its run
  * and epoch; whoever receives one of an older epoch drops it.
  */
+import type { ChildSpec, WaitMode } from './children.ts'
 import type { ErrorCode, Retry } from './error.ts'
 import type { Message, WireEvent } from './event.ts'
 import type { JsonValue } from './json.ts'
@@ -208,9 +209,11 @@ export interface ApprovalAsk extends RunRef {
 export interface ChildrenResult extends RunRef {
   /** The {@link ChildrenRequest} that it answers. */
   readonly requestId: string
-  /** What the operation gave: for `spawn` a {@link ChildRef}, for `send` a receipt, for `ask` the answer. */
-  readonly result?: JsonValue
-  /** For `wait`: the outcomes. */
+  /** `spawn`: the child's run. */
+  readonly childId?: string
+  /** `send`: what became of the text. */
+  readonly status?: SteerReceipt['status']
+  /** `wait`: those that ended. */
   readonly children?: readonly ChildOutcome[]
   /** Why it was refused. */
   readonly error?: Failure
@@ -330,15 +333,82 @@ export interface ApprovalAnswer extends RunRef {
   readonly scope?: ApprovalScope
 }
 
+/** `spawn`: what to start. Its key is the worker's, where its executor names none. */
+export interface SpawnArgs extends ChildSpec {
+  /** Names the child for its parent. */
+  readonly key: string
+}
+
+/** `wait`: for which children, and until when. */
+export interface WaitArgs {
+  /** The children's runs. */
+  readonly runIds: readonly string[]
+  /** Until when. */
+  readonly mode: WaitMode
+}
+
+/** `unwait`: which `wait` is given up; that is answered with `ABORTED`. */
+export interface UnwaitArgs {
+  /** Its {@link ChildrenRequest}. */
+  readonly requestId: string
+}
+
+/** `send`: what to say to whom. */
+export interface SendArgs {
+  /** The child's run. */
+  readonly runId: string
+  /** The text. */
+  readonly text: string
+  /** When it is to be taken up. */
+  readonly mode: SteerMode
+}
+
+/** `cancel`: whom, and why. */
+export interface CancelArgs {
+  /** The child's run. */
+  readonly runId: string
+  /** Why, for people. */
+  readonly reason?: string
+}
+
+/** A method of {@link Children}, and what it is called with. */
+export type ChildrenCall =
+  | {
+      /** Starts a child. */
+      readonly op: 'spawn'
+      /** Which. */
+      readonly args: SpawnArgs
+    }
+  | {
+      /** Waits for children. */
+      readonly op: 'wait'
+      /** For which. */
+      readonly args: WaitArgs
+    }
+  | {
+      /** Gives a `wait` up. */
+      readonly op: 'unwait'
+      /** Which. */
+      readonly args: UnwaitArgs
+    }
+  | {
+      /** Steers a child. */
+      readonly op: 'send'
+      /** With what. */
+      readonly args: SendArgs
+    }
+  | {
+      /** Cancels a child. */
+      readonly op: 'cancel'
+      /** Which. */
+      readonly args: CancelArgs
+    }
+
 /** What `ctx.children` asks of the runner. */
-export interface ChildrenRequest extends RunRef {
+export type ChildrenRequest = RunRef & {
   /** The same again is the same request. */
   readonly requestId: string
-  /** Which method of {@link Children}. */
-  readonly op: 'spawn' | 'wait' | 'send' | 'cancel' | 'ask'
-  /** The method's arguments, as a JSON object. */
-  readonly args: JsonValue
-}
+} & ChildrenCall
 
 /** Alive, and this far; also shows the runner a gap. */
 export interface Heartbeat extends RunRef {

@@ -36,7 +36,10 @@ function fieldsOf(shape: string): string[] {
 
 /** The same of a schema. */
 function schemaFields(schema: Parameters<typeof inlineSchema>[0], without: readonly string[] = []): string[] {
-  const { properties = {}, required = [] } = inlineSchema(schema)
+  const inlined = inlineSchema(schema)
+  // All members of a union have the same fields: one of them tells what the others may hold.
+  const [member = inlined] = inlined.oneOf ?? []
+  const { properties = {}, required = [] } = typeof member === 'object' ? member : inlined
   return Object.keys(properties)
     .filter((name) => !without.includes(name))
     .map((name) => (required.includes(name) ? name : `${name}?`))

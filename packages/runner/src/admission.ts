@@ -2,8 +2,8 @@
  * Admission: the one door that every attempt of a runner passes before it gets a worker.
  *
  * - *M1* At most `maxExecuting` permits are out at any time.
- * - *M2* Who waits is let in by depth (deeper first: a parent waits for its children), then by priority, then in the order
- *   of arrival.
+ * - *M2* Who waits is let in in this order: who comes back from waiting for children; then by depth (deeper first: a parent
+ *   waits for its children), then by priority, then in the order of arrival.
  * - *M3* Whose concurrency key is used up is passed over and keeps its place.
  * - *M4* Waiting ends with the signal of whoever waits. A permit that was given is given back exactly once.
  * - *M5* At most `queue` wait: one more is refused with `QUEUE_FULL`. Those that somebody else bounds do not count.
@@ -31,6 +31,8 @@ export interface Ticket {
   readonly concurrency?: Concurrency | undefined
   /** M5 does not hold for it: it was let in before and tries again, or its scheduler bounds how many wait. */
   readonly exempt?: boolean
+  /** It was let in before, and goes on. */
+  readonly returns?: boolean
 }
 
 /** The right to execute. */
@@ -141,6 +143,7 @@ export class Admission {
 function comesBefore(one: Waiter, other: Waiter): boolean {
   const a = one.ticket
   const b = other.ticket
+  if (a.returns !== b.returns) return a.returns === true
   if (a.depth !== b.depth) return a.depth > b.depth
   if (a.priority !== b.priority) return a.priority > b.priority
   return one.place < other.place

@@ -20,6 +20,7 @@ import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { outcomeOfLeftOver, type LeftOver } from './left-over.ts'
 import { Account } from './limits.ts'
 import type { WorkerEnd } from './placement/index.ts'
+import { PermitHolder } from './permit-holder.ts'
 import type { Places, WorkerLease } from './places.ts'
 import type { Plan } from './plan.ts'
 import type { Release } from './pool/index.ts'
@@ -53,12 +54,15 @@ export interface AttemptLoop {
   /** Called with the last attempt, when it has ended, and what its record is to be now. */
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
   /** Called when the attempt may be acknowledged, steered and watched. */
-  readonly onAttempt: (attempt: Attempt) => void
+  readonly onAttempt: (attempt: Attempt, permit: PermitHolder) => void
   readonly hooks: AttemptHooks
 }
 
 /** What takes an attempt's events, and learns of its progress. */
-export type AttemptHooks = Pick<AttemptOptions, 'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt'> & {
+export type AttemptHooks = Pick<
+  AttemptOptions,
+  'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt' | 'onChildren'
+> & {
   /** Takes events of an attempt, in order, each once; `first` is the first one's number. */
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
 }
@@ -223,7 +227,8 @@ async function tryOnce(
 ): Promise<Tried> {
   const { plan, admission, signal } = loop
   loop.onPhase('queued')
-  using _permit = await admission.enter({ ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
+  using permit = new PermitHolder(admission, { ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
+  await permit.enter()
   loop.onAdmitted()
   let lease: WorkerLease
   try {
@@ -239,10 +244,17 @@ async function tryOnce(
       record: undefined,
     }
   }
-  return await use(loop, ref, lease, account)
+  return await use(loop, ref, { lease, permit }, account)
 }
 
-async function use(loop: AttemptLoop, ref: RunRef, lease: WorkerLease, account: Account): Promise<Tried> {
+/** What an attempt holds. */
+interface Held {
+  readonly lease: WorkerLease
+  readonly permit: PermitHolder
+}
+
+async function use(loop: AttemptLoop, ref: RunRef, held: Held, account: Account): Promise<Tried> {
+  const { lease } = held
   const { clock } = loop.config
   const { worker, warm } = lease
   loop.onLease(lease, ref.epoch)
@@ -258,7 +270,7 @@ async function use(loop: AttemptLoop, ref: RunRef, lease: WorkerLease, account: 
     ...(worker.process === undefined ? {} : { process: worker.process }),
     ...(loop.plan.detached ? { detached: { limits: account.left } } : {}),
   }
-  const { end, lastSeq } = await follow(loop, ref, lease, started, account)
+  const { end, lastSeq } = await follow(loop, ref, held, started, account)
   // It may still run, and nobody looks after it any more: whoever else uses the worker loses it too.
   if (end.how === 'failed') worker.kill()
   const release = releaseAfter(end)
@@ -301,7 +313,7 @@ function releaseAfter(end: AttemptEnd): Release | undefined {
 async function follow(
   { plan, journal, config, signal, ...loop }: AttemptLoop,
   ref: RunRef,
-  lease: WorkerLease,
+  { lease, permit }: Held,
   record: AttemptRecord,
   account: Account,
 ): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
@@ -326,7 +338,7 @@ async function follow(
     },
     record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
-  loop.onAttempt(attempt)
+  loop.onAttempt(attempt, permit)
   const over = new AbortController()
   void worker.attached.then(() => {
     const more = told(lease, plan)
@@ -337,6 +349,17 @@ async function follow(
   over.abort()
   account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
   return { end, lastSeq: attempt.received }
+}
+
+/**
+ * The end of a run that has no worker which would have to know.
+ *
+ * @param ref - the last of its attempts, or the first that there might have been
+ * @param outcome - how it ended
+ */
+export function endedAlone(ref: RunRef, outcome: Outcome): LoopEnd {
+  const nothing = (): void => undefined
+  return { ref, outcome, confirm: nothing, retire: nothing, acknowledge: nothing }
 }
 
 /** Whether it was well and was killed, or else it could not even start. */

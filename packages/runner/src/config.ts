@@ -228,12 +228,13 @@ function checkApprovals(approvals: ApprovalOptions): ApprovalOptions {
 
 function checkAdmission(admission: AdmissionOptions): Required<AdmissionOptions> {
   if (!isObject(admission)) throw bad('admission', 'an object')
-  checkNames('admission', admission, { maxExecuting: true, maxProcesses: true, queue: true })
-  const { maxExecuting = 8, maxProcesses = 32, queue = 128 } = admission
+  checkNames('admission', admission, { maxExecuting: true, maxProcesses: true, queue: true, maxDepth: true })
+  const { maxExecuting = 8, maxProcesses = 32, queue = 128, maxDepth = limits.depth } = admission
   check('admission.maxProcesses', maxProcesses, isSome, 'a number of processes, at least 1')
   check('admission.maxExecuting', maxExecuting, isSome, 'a number of runs, at least 1')
   check('admission.queue', queue, isCount, 'a number of runs')
-  return { maxExecuting, maxProcesses, queue }
+  check('admission.maxDepth', maxDepth, isCount, 'a number of generations')
+  return { maxExecuting, maxProcesses, queue, maxDepth }
 }
 
 const poolOptions: Readonly<Record<keyof WarmPoolOptions, true>> = {

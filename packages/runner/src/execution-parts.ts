@@ -1,11 +1,11 @@
 /** What an execution is made of. Types only. */
-import type { BackupReceipt, GreenroomError, JsonValue } from '@greenroom/proto'
+import type { BackupReceipt, Children, GreenroomError, JsonValue } from '@greenroom/proto'
 import type { Admission } from './admission.ts'
 import type { Arbiter } from './approval/index.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
 import type { Duty } from './duty.ts'
-import type { AttemptRecord, Journal, OpenRun, StartKey } from './journal.ts'
+import type { AttemptRecord, Journal, Kin, OpenRun, StartKey } from './journal.ts'
 import type { PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import type { Places } from './places.ts'
 import type { Pool } from './pool/index.ts'
@@ -47,4 +47,16 @@ export interface ExecutionOptions {
   readonly earlier?: OpenRun
   /** By which it is found when it is started again. */
   readonly start?: StartKey
+  /** Whose child it is. */
+  readonly kin?: Kin | undefined
+  /** What it may have of children of its own. = none */
+  readonly family?: Family
+}
+
+/** What a run may have of children of its own. */
+export interface Family {
+  /** Those of a parent, who is the last of the lineage. */
+  readonly childrenOf: (lineage: readonly string[]) => Children
+  /** Cancels the children of a parent that was cancelled, or ended without having completed. */
+  readonly endChildren: (parent: string, why: string) => void
 }

@@ -9,18 +9,20 @@
  *   database; a session store of the caller's own gets them at the end.
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
  * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
+ * - *X6* Its children end with it, unless it has completed.
  */
 import { GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
 import { followSignal, untilAbort } from './abort.ts'
-import { cancelledBy, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
+import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
+import { openDesk, type ChildrenDesk } from './children-desk.ts'
 import { leftDetached, takeOver } from './detached.ts'
 import type { Attempt } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import { failedBy, withUsage } from './ending.ts'
-import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
-import type { OpenRun } from './journal.ts'
+import type { ExecutionOptions, Family, Spec, Surroundings } from './execution-parts.ts'
+import type { Kin, OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
-import { planRun, type Plan } from './plan.ts'
+import { planRun, whyNoChildren, type Plan } from './plan.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
 import { stampOf, standOf } from './place.ts'
 import type { WorkerLease } from './places.ts'
@@ -30,7 +32,7 @@ import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
 import { RunJournal } from './run-journal.ts'
 import { settleLate, Steering } from './steering.ts'
 
-/** See X1 to X5. */
+/** See X1 to X6. */
 export class Execution implements Run {
   readonly id: string
   readonly outcome: Promise<Outcome>
@@ -44,6 +46,8 @@ export class Execution implements Run {
   readonly #session: string
   readonly #feed: Feed
   readonly #journal: RunJournal
+  readonly #kin: Kin | undefined
+  readonly #family: Family | undefined
   readonly #recorder: Recorder
   readonly #abort = new AbortController()
   readonly #startedAt: number
@@ -65,6 +69,7 @@ export class Execution implements Run {
   #lease: WorkerLease | undefined
   #log: LogPart | undefined
   #attempt: Attempt | undefined
+  #desk: ChildrenDesk | undefined
   #attempts: number
   #ms: number | undefined
   #status: Outcome['status'] | undefined
@@ -78,6 +83,8 @@ export class Execution implements Run {
     this.#duty = more.duty
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.#earlier = earlier
+    this.#kin = more.kin
+    this.#family = more.family
     this.id = earlier?.record.runId ?? random.id()
     this.#session = this.#spec.session ?? this.id
     this.#startedAt = earlier?.record.startedAt ?? clock.now()
@@ -110,6 +117,11 @@ export class Execution implements Run {
     this.settled = lived.then((end) => this.#settle(end))
   }
 
+  /** Whose child it is; undefined for one of the program. */
+  get parent(): string | undefined {
+    return this.#kin?.lineage.at(-1)
+  }
+
   /** See {@link RunJournal.isOpen}. */
   get isOpen(): boolean {
     return this.#journal.isOpen
@@ -137,6 +149,7 @@ export class Execution implements Run {
     if (!this.#abort.signal.aborted) {
       if (!this.#isOver) this.#phase = 'cancelling'
       this.#abort.abort(reason)
+      this.#family?.endChildren(this.id, `its parent was cancelled: ${reason}`)
     }
     return this.outcome
   }
@@ -218,6 +231,8 @@ export class Execution implements Run {
     const recorded = await this.#record(end)
     this.#journal.ended(recorded)
     this.#close(end.outcome)
+    if (end.outcome.status !== 'completed')
+      this.#family?.endChildren(this.id, `its parent ended as ${end.outcome.status}`)
     return { ...end, recorded }
   }
 
@@ -268,7 +283,9 @@ export class Execution implements Run {
   /** What an earlier life left is settled first: a plan is needed only for what follows. */
   async #goOn(earlier: OpenRun): Promise<LoopEnd> {
     const isTakenOver = this.#isTakingOver
-    const leftOver = isTakenOver ? await this.#takeOver(earlier) : await this.#settleLeftOver(earlier)
+    const leftOver = await (isTakenOver
+      ? this.#takeOver(earlier)
+      : settleLeftOver({ ...this.#around, signal: this.#abort.signal }, earlier))
     if (isTakenOver && leftOver === undefined) return { ...this.#over(leftOutcome), left: true }
     if (leftOver !== undefined) this.#settled(leftOver)
     this.#recall()
@@ -294,10 +311,6 @@ export class Execution implements Run {
     this.#adopted?.leave()
     this.#attempt?.leave()
     return { ...this.#over(failedBy(error)), left: true }
-  }
-
-  #settleLeftOver(earlier: OpenRun): Promise<LeftOver | undefined> {
-    return settleLeftOver({ ...this.#around, signal: this.#abort.signal }, earlier)
   }
 
   /** What the bus still has of it is stored by then. */
@@ -342,11 +355,8 @@ export class Execution implements Run {
     return leftOver.end.how === 'terminal' ? { ...end, acknowledge: leftOver.end.acknowledge } : end
   }
 
-  /** It ended without a worker that would have to know. */
   #over(outcome: Outcome): LoopEnd {
-    const ref = { runId: this.id, epoch: Math.max(this.#attempts, 1) }
-    const nothing = (): void => undefined
-    return { ref, outcome, confirm: nothing, retire: nothing, acknowledge: nothing }
+    return endedAlone({ runId: this.id, epoch: Math.max(this.#attempts, 1) }, outcome)
   }
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
@@ -362,6 +372,7 @@ export class Execution implements Run {
       sessions,
       replyTo: drive.peer.address,
       whyNotDetached: this.#around.whyNotDetached,
+      kin: this.#kin,
     })
     return untilAbort(this.#abort.signal, planned)
   }
@@ -410,7 +421,11 @@ export class Execution implements Run {
         this.#attempts = epoch
       },
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
-      onAttempt: (attempt) => this.#follow(attempt, 0),
+      onAttempt: (attempt, permit) => {
+        const children = this.#family?.childrenOf(plan.assignment.path)
+        this.#desk = openDesk(children, whyNoChildren(plan.assignment), attempt, permit)
+        this.#follow(attempt, 0)
+      },
       hooks: this.#hooks(),
     })
   }
@@ -420,7 +435,7 @@ export class Execution implements Run {
     this.#attempt = attempt
     this.#isFollowing = true
     const { arbiter } = this.#around
-    arbiter.follow(attempt.ref, () => attempt.waits())
+    arbiter.follow(attempt.ref, () => attempt.waits('approval'))
     void attempt.ended.then(({ how }) => {
       this.#isFollowing = false
       if (how === 'left') (this.#lease?.worker ?? this.#adopted)?.leave()
@@ -442,6 +457,7 @@ export class Execution implements Run {
       },
       onTerminal: () => this.#feed.hurry('attempt'),
       onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
+      onChildren: (request) => this.#desk?.take(request),
     }
   }
 

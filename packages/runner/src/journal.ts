@@ -75,8 +75,18 @@ export type RunRecord = {
   readonly detached?: boolean
   /** The parent that is told of its end. */
   readonly parent?: string
+  /** Whose child it is. */
+  readonly kin?: Kin
   /** The digest of the idempotency key that started it. */
   readonly startKey?: string
+}
+
+/** Whose child a run is. A type, not an interface: it is JSON. */
+export type Kin = {
+  /** The run ids from the root to its parent; empty for a child of the program. */
+  readonly lineage: readonly string[]
+  /** What its parent calls it by. */
+  readonly childKey: string
 }
 
 /** An idempotency key: a start with the same one and the same content is the same start. */

@@ -6,21 +6,23 @@ import {
   GreenroomError,
   isJson,
   type BackupReceipt,
+  type Children,
   type JsonValue,
 } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
 import { checkNames, checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
-import type { ExecutionOptions, Surroundings } from './execution-parts.ts'
+import type { ExecutionOptions, Family, Surroundings } from './execution-parts.ts'
 import { Execution } from './execution.ts'
-import type { OpenRun, StartKey } from './journal.ts'
+import type { Kin, OpenRun, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import { keepAlive } from './platform/surroundings.ts'
 import { pastRun, runFrom } from './past-run.ts'
+import { RunChildren } from './run-children.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, StartOptions, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
-import { fromStore, type OnDamaged } from './store-error.ts'
+import { fromStore, unlessDamaged, type OnDamaged } from './store-error.ts'
 import type { Runner, RunnerStats } from './runner.ts'
 
 /** How long leaving may take when the broker, or a completion handler, does not answer. */
@@ -47,6 +49,12 @@ export class LiveRunner implements Runner {
   #closing: Promise<void> | undefined
   readonly #closed = Promise.withResolvers<void>()
   #started = 0
+  readonly #family: Family = {
+    childrenOf: (lineage) => this.#childrenOf(lineage),
+    endChildren: (parent, why) => {
+      for (const run of this.#runs) if (run.parent === parent) void run.cancel(why)
+    },
+  }
   /** While there are runs. */
   #alive: Disposable | undefined
 
@@ -78,6 +86,25 @@ export class LiveRunner implements Runner {
     return this.#around.arbiter
   }
 
+  #childrenOf(lineage: readonly string[]): Children {
+    const { config, journal } = this.#around
+    return new RunChildren({
+      lineage,
+      freshKey: () => config.random.id(),
+      start: (spec, start, kin) => {
+        this.#checkOpen()
+        if (!config.roles.has(spec.role)) throw new GreenroomError('UNKNOWN_ROLE', `no role "${spec.role}"`)
+        return this.#startOnce(spec, start, kin.childKey, kin)
+      },
+      attach: (runId) => this.attach(runId),
+      kinOf: (runId) => journal.run(runId)?.kin,
+    })
+  }
+
+  get children(): Children {
+    return this.#childrenOf([])
+  }
+
   run(spec: TypedRunSpec<string, JsonValue | undefined>): Execution {
     return this.#start(spec)
   }
@@ -105,18 +132,27 @@ export class LiveRunner implements Runner {
     if (idempotencyKey === undefined) return durable(this.#start(spec))
     if (typeof idempotencyKey !== 'string' || idempotencyKey === '')
       throw new GreenroomError('BAD_OPTIONS', 'idempotencyKey must be a text')
-    const start = startKey(idempotencyKey, spec)
+    return this.#startOnce(spec, startKey(idempotencyKey, spec), idempotencyKey)
+  }
+
+  /** What was started by this key before is not started again. */
+  async #startOnce(
+    spec: TypedRunSpec<string, JsonValue | undefined>,
+    start: StartKey,
+    name: string,
+    kin?: Kin,
+  ): Promise<Run> {
     const starting = this.#starts.get(start.key)
     const known = starting ?? this.#around.journal.started(start.key)
     if (known === undefined) {
-      const run = this.#start(spec, { start })
+      const run = this.#start(spec, { start, kin })
       const recorded = durable(run).finally(() => this.#starts.delete(start.key))
       // Until then it is known here only.
       this.#starts.set(start.key, { runId: run.id, digest: start.digest, recorded })
       return recorded
     }
     if (known.digest !== start.digest)
-      throw new GreenroomError('ID_CONFLICT', `"${idempotencyKey}" started another order: run ${known.runId}`)
+      throw new GreenroomError('ID_CONFLICT', `"${name}" started another order: run ${known.runId}`)
     return starting?.recorded ?? this.attach(known.runId)
   }
 
@@ -174,12 +210,23 @@ export class LiveRunner implements Runner {
 
   /** Goes on with a run of an earlier life; its parent, if it has one, is told by its scheduler, now or later. */
   #resume(earlier: OpenRun, duty?: Duty): Execution {
-    const { runId: _runId, startedAt, delayMs = 0, parent, ...spec } = earlier.record
+    const { runId: _runId, startedAt, delayMs = 0, parent, kin, ...spec } = earlier.record
     const leftMs = Math.max(0, startedAt + delayMs - this.#around.config.clock.now())
     const told = duty ?? (parent === undefined ? undefined : this.#dutyTo(parent, earlier))
-    const run = this.#start({ ...spec, delayMs: leftMs }, { earlier, duty: told })
+    const run = this.#start({ ...spec, delayMs: leftMs }, { earlier, duty: told, kin })
+    if (kin !== undefined) this.#endOrphan(run, kin)
     if (duty === undefined && parent !== undefined) this.#orphaned.set(run, parent)
     return run
+  }
+
+  /** Its parent may have ended in an earlier life, and could not take it with it any more. */
+  #endOrphan(run: Execution, { lineage }: Kin): void {
+    const [ended] = unlessDamaged(
+      lineage.at(-1) ?? '',
+      () => [this.#around.journal.outcome(lineage.at(-1) ?? '') ?? []].flat(),
+      () => undefined,
+    )
+    if (ended !== undefined && ended.status !== 'completed') void run.cancel(`its parent ended as ${ended.status}`)
   }
 
   #dutyTo(parent: string, { record }: OpenRun): Duty {
@@ -204,7 +251,7 @@ export class LiveRunner implements Runner {
 
   #start(spec: TypedRunSpec<string, JsonValue | undefined>, more: ExecutionOptions = {}): Execution {
     const refusal = this.#refusal === undefined ? undefined : new GreenroomError(this.#refusal)
-    const run = new Execution(this.#around, spec, { ...more, refusal })
+    const run = new Execution(this.#around, spec, { ...more, refusal, family: this.#family })
     this.#started += 1
     this.#runs.add(run)
     this.#alive ??= keepAlive()

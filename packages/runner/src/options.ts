@@ -96,6 +96,8 @@ export interface AdmissionOptions {
   readonly maxProcesses?: number
   /** How many more may wait; one more ends as `QUEUE_FULL`. = 128 */
   readonly queue?: number
+  /** How deep children may be nested: a run without a parent has depth 0. 0: no children. = 4 */
+  readonly maxDepth?: number
 }
 
 /** How many workers stay warm between runs, and how long. */

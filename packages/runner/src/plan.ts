@@ -3,7 +3,6 @@ import {
   encodePayload,
   GreenroomError,
   jsonFlaw,
-  limits,
   parseEvent,
   provisionVersion,
   textOf,
@@ -17,7 +16,7 @@ import {
 import type { Ticket } from './admission.ts'
 import { checkNames, type Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
-import type { RunRecord } from './journal.ts'
+import type { Kin, RunRecord } from './journal.ts'
 import { checkLimits, limitsOfSession, resolveLimits } from './limits.ts'
 import { placeOf, type Place } from './place.ts'
 import type { WorkerNeed } from './placement/index.ts'
@@ -86,6 +85,8 @@ export interface PlanRequest {
   readonly replyTo: string
   /** Why no run can be detached; undefined when it can. */
   readonly whyNotDetached: string | undefined
+  /** Whose child it is. */
+  readonly kin: Kin | undefined
 }
 
 /**
@@ -95,7 +96,9 @@ export interface PlanRequest {
  * @throws GreenroomError `UNKNOWN_ROLE`, `BAD_OPTIONS`, `INPUT_INVALID`, `SECRET_MISSING`, `MISSING_FEATURE`
  */
 export async function planRun(request: PlanRequest): Promise<Plan> {
-  const { runId, session, spec, config, startedAt } = request
+  const { runId, session, spec, config, startedAt, kin } = request
+  const { lineage } = kin ?? { lineage: [] }
+  const depth = lineage.length
   // An earlier life may have recorded more than it was given.
   if (!request.isResumed) checkNames('run', spec, orderFields)
   const role = roleOf(request)
@@ -121,11 +124,12 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
   const bounds = config.inspect ? patient : {}
   const limitsOfRun = resolveLimits(config.limits, role.limits, limitsOfSession(known), spec.limits, bounds)
   return {
-    record: { runId, role: spec.role, session, startedAt, ...what, ...orderOf(spec) },
+    record: { runId, role: spec.role, session, startedAt, ...what, ...orderOf(spec), ...(kin && { kin }) },
     place: placeOf(role),
     need: needOf(config, spec.role, role, await secretsOf(config, spec.role, role), {
       ...what,
       detached,
+      depth,
       totalMs: limitsOfRun.totalMs,
     }),
     assignment: {
@@ -133,18 +137,18 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       replyTo: request.replyTo,
       role: spec.role,
       executor: role.executor,
-      path: [runId],
-      depth: 0,
+      path: [...lineage, runId],
+      depth,
       ...what,
       messages: [...earlier, ...added],
-      posture: postureOf(config, spec.role),
+      posture: postureAt(config, spec.role, depth),
       cancelGraceMs: config.cancelGraceMs,
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
       ...(detached ? { detached, required: ['detached'] } : {}),
     },
     detached,
-    ticket: ticketOf(role, spec),
+    ticket: ticketOf(role, spec, depth),
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
     idempotent: role.idempotent,
@@ -167,6 +171,7 @@ export async function standardNeed(config: Config, name: string): Promise<Worker
   const workspace = resolve(workingDirectory(), role.workspace ?? '.')
   return needOf(config, name, role, await secretsOf(config, name, role), {
     workspace,
+    depth: 0,
     detached: false,
     ...(model === undefined ? {} : { model }),
   })
@@ -182,11 +187,13 @@ function needOf(
     workspace,
     model,
     detached,
+    depth,
     totalMs,
   }: {
     readonly workspace: string
     readonly model?: string
     readonly detached: boolean
+    readonly depth: number
     readonly totalMs?: number | undefined
   },
 ): WorkerNeed {
@@ -194,7 +201,7 @@ function needOf(
   // What is not started here may be anything, and need not even be readable.
   const identity = placeOf(role).kind === 'local' ? config.launcher.identify?.() : undefined
   const { program = '', bundle = '' } = identity ?? {}
-  const { nesting, bypass, enforce, unattended, readOnly } = postureOf(config, name)
+  const { nesting, bypass, enforce, unattended, readOnly } = postureAt(config, name, depth)
   const named = (kind: string, values: Readonly<Record<string, string>>): Record<string, JsonValue> =>
     Object.fromEntries(Object.entries(values).map(([field, value]) => [`${kind}:${field}`, value]))
   const fixed = {
@@ -207,8 +214,8 @@ function needOf(
     model: model ?? null,
     tools: [...(role.disabledTools ?? [])].toSorted(),
     mcpServers: JSON.stringify(role.mcpServers ?? []),
-    depth: 0,
-    maxDepth: limits.depth,
+    depth,
+    maxDepth: config.admission.maxDepth,
     nesting: nesting === true,
     bypass: bypass === true,
     enforce: enforce === true,
@@ -249,6 +256,24 @@ export function postureOf({ roles, approvals }: Pick<Config, 'roles' | 'approval
   return { unattended: approvals.person === undefined || !roles.has(role), ...roles.get(role)?.posture }
 }
 
+/**
+ * Why a run may have no children; undefined when it may.
+ *
+ * @param assignment - the run's
+ */
+export function whyNoChildren({ depth, posture, detached }: Plan['assignment']): GreenroomError | undefined {
+  if (detached === true)
+    return new GreenroomError('MISSING_FEATURE', 'a detached run has no children: its runner may be away')
+  if (posture?.nesting !== false) return undefined
+  return new GreenroomError('DEPTH_EXCEEDED', `a run of depth ${depth} in this role has no children`)
+}
+
+/** The same at some depth: who is as deep as may be has no children. */
+function postureAt(config: Config, role: string, depth: number): Posture {
+  const posture = postureOf(config, role)
+  return { ...posture, nesting: posture.nesting !== false && depth < config.admission.maxDepth }
+}
+
 function roleOf({ spec, config }: PlanRequest): RoleOptions {
   const role = config.roles.get(spec.role)
   if (role !== undefined) return role
@@ -266,10 +291,10 @@ function orderOf(spec: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limit
   }
 }
 
-function ticketOf(role: RoleOptions, spec: RunSpec): Ticket {
+function ticketOf(role: RoleOptions, spec: RunSpec, depth: number): Ticket {
   const { concurrency } = role
   return {
-    depth: 0,
+    depth,
     priority: spec.priority ?? role.priority ?? 0,
     ...(concurrency === undefined
       ? {}

@@ -1,5 +1,5 @@
 /** The runner: the single owner of its runs, its journal and the processes it starts. */
-import { codeOf, GreenroomError, type BackupReceipt } from '@greenroom/proto'
+import { codeOf, GreenroomError, type BackupReceipt, type Children } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
 import { assemble } from './assembly.ts'
 import { checkOptions, type Config } from './config.ts'
@@ -104,6 +104,11 @@ export interface Runner<
    * @throws GreenroomError `BAD_OPTIONS` naming the field
    */
   scheduler(options: SchedulerOptions): Scheduler<Executors, R>
+  /**
+   * Starts, awaits, steers and ends runs as an executor does with its children. A run that it started and that is kept in
+   * `dataDir` is found again by its key in another life of the runner.
+   */
+  readonly children: Children
   /** The names of its roles. */
   readonly roles: readonly string[]
   /** Whether this is a run for it: the role is one of its own. `composeRunners` goes by it. */

@@ -22,6 +22,7 @@ import {
 } from '@greenroom/proto'
 import { createHash } from 'node:crypto'
 import { messageOf } from './ending.ts'
+import { untilEnd } from './pause.ts'
 import { hasShapeOf } from './same-shape.ts'
 
 /** What is to be done. */
@@ -158,15 +159,4 @@ function checkCall(call: ApprovalCall): void {
     throw bad('deadlineMs', 'a number of milliseconds, or null for none')
   const flaw = jsonFlaw(call.input, 'input')
   if (flaw !== undefined) throw new GreenroomError('BAD_OPTIONS', `approve: ${flaw}`)
-}
-
-async function untilEnd<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  const { promise: ended, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, ended])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

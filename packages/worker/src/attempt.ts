@@ -14,6 +14,7 @@ import {
   jsonFlaw,
   parseEvent,
   type ApprovalRequest,
+  type ChildrenRequest,
   type Clock,
   type Message,
   type Random,
@@ -24,6 +25,7 @@ import {
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
 import { Approvals } from './approval.ts'
+import { RunChildren } from './children.ts'
 import type { RunContext } from './context.ts'
 import { completed, endingOf, failed, RunFailure, traceOf, withUsage, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
@@ -50,6 +52,8 @@ export interface AttemptOptions {
   readonly platform: WorkerPlatform
   /** Stores a request for an approval in the runner's mailbox. */
   readonly askApproval: (request: ApprovalRequest, signal: AbortSignal) => Promise<unknown>
+  /** The same with one about children. */
+  readonly askChildren: (request: ChildrenRequest, signal: AbortSignal) => Promise<unknown>
 }
 
 /** See T1 to T4. */
@@ -59,6 +63,7 @@ export class Attempt {
   readonly replyTo: string
   readonly inbox: SteeringInbox
   readonly approvals: Approvals
+  readonly children: RunChildren
   /** Resolves when the executor itself is done, be it long after the attempt has ended. */
   readonly settled: Promise<void>
   readonly #options: AttemptOptions
@@ -101,6 +106,13 @@ export class Attempt {
       signal: this.#stopped,
       lastSeq: () => this.#link?.lastSeq ?? 0,
       send: options.askApproval,
+    })
+    this.children = new RunChildren({
+      ref: this.ref,
+      random: options.random,
+      signal: this.#stopped,
+      pause: () => this.#meter.pause(),
+      send: options.askChildren,
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.settled = promise
@@ -230,6 +242,7 @@ export class Attempt {
       spend: (usage) => emit({ type: 'usage', usage }),
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
+      children: this.children,
       secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {

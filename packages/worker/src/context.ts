@@ -1,5 +1,15 @@
 /** What an executor may do while it runs. */
-import type { Clock, JsonObject, JsonValue, Message, Retry, RunEvent, SteerMode, Usage } from '@greenroom/proto'
+import type {
+  Children,
+  Clock,
+  JsonObject,
+  JsonValue,
+  Message,
+  Retry,
+  RunEvent,
+  SteerMode,
+  Usage,
+} from '@greenroom/proto'
 import type { ApprovalAnswer, ApprovalCall } from './approval.ts'
 import type { Program, ProgramOptions } from './program.ts'
 
@@ -73,6 +83,24 @@ export interface RunContext {
    * ```
    */
   readonly approve: <Input extends JsonValue>(call: ApprovalCall<Input>) => Promise<ApprovalAnswer<Input>>
+  /**
+   * The run's children: runs of the runner's other roles, with workers of their own.
+   *
+   * @example
+   * ```ts
+   * import { defineExecutor } from '@greenroom/worker'
+   *
+   * export const review = defineExecutor({
+   *   version: '1',
+   *   async run({ task }, ctx) {
+   *     const refs = await Promise.all(['style', 'safety'].map((key) => ctx.children.spawn({ role: 'critic', task, key })))
+   *     const ended = await ctx.children.wait(refs)
+   *     return { text: ended.map(({ outcome }) => (outcome.status === 'completed' ? outcome.text : outcome.status)).join('\n') }
+   *   },
+   * })
+   * ```
+   */
+  readonly children: Children
   /**
    * A declared secret's value.
    *

@@ -2,8 +2,8 @@
  * The meter of one attempt: what it uses, against what it may.
  *
  * - *M1* What exceeds a limit is told once; the first limit decides how the run ends.
- * - *M2* Time is the time in which this process ran. A call's time stands still while an event waits for room: then the
- *   reader is slow, not the tool.
+ * - *M2* Time is the time in which this process ran and the run did not wait for its children. A call's time stands still
+ *   while an event waits for room, too: then the reader is slow, not the tool.
  * - *M3* What would exceed the output is not sent. What was used is told in any case, also when it was too much.
  */
 import {
@@ -48,9 +48,11 @@ export class Meter {
   readonly #calls = new Map<string, number>()
   #used: Usage = {}
   #bytes = 0
-  /** What the stopwatch said last, and how much of it a call could use (M2). */
+  /** What the stopwatch said last, how much of it the run executed, and how much of that a call could use (M2). */
   #seen = 0
+  #ran = 0
   #watched = 0
+  #pauses = 0
   #timer: Timer | undefined
   #state: 'idle' | 'running' | 'over' = 'idle'
 
@@ -72,6 +74,16 @@ export class Meter {
     this.#state = 'running'
     this.#watch.read()
     this.#look()
+  }
+
+  /** The run waits for its children; returns what says that it does not any more. */
+  pause(): () => void {
+    this.#elapse()
+    this.#pauses += 1
+    return () => {
+      this.#elapse()
+      this.#pauses -= 1
+    }
   }
 
   /** Looks at nothing any more. */
@@ -153,7 +165,9 @@ export class Meter {
   /** How much time a call could use so far. */
   #elapse(): number {
     const now = this.#watch.read()
-    if (!this.#options.isWaiting()) this.#watched += now - this.#seen
+    const passed = this.#pauses > 0 ? 0 : now - this.#seen
+    this.#ran += passed
+    if (!this.#options.isWaiting()) this.#watched += passed
     this.#seen = now
     return this.#watched
   }
@@ -163,7 +177,7 @@ export class Meter {
     const { limits, clock, rssMb } = this.#options
     const { totalMs = Infinity, toolMs = Infinity, memoryMb = Infinity } = limits
     const toolLeft = toolMs + Math.min(...this.#calls.values()) - this.#elapse()
-    const totalLeft = totalMs - this.#seen
+    const totalLeft = totalMs - this.#ran
     if (totalLeft <= 0) return this.#timeOut('total', totalMs)
     if (toolLeft <= 0) return this.#timeOut('tool', toolMs)
     const rss = memoryMb === Infinity ? 0 : (rssMb?.() ?? 0)

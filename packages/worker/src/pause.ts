@@ -38,3 +38,21 @@ export async function within(clock: Clock, withinMs: number, event: Promise<void
   timer.cancel()
   return hasCome
 }
+
+/**
+ * Waits for a promise, but no longer than until a signal aborts.
+ *
+ * @param signal - ends the waiting
+ * @param promise - what is waited for
+ * @throws the signal's reason; what the promise rejects with
+ */
+export async function untilEnd<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  const { promise: ended, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, ended])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

@@ -6,6 +6,7 @@ import {
   isErrorCode,
   kinds,
   type ApprovalRequest,
+  type ChildrenRequest,
   type Clock,
   type Delivery,
   type Peer,
@@ -75,6 +76,18 @@ export class RunnerLine {
   async ask(to: string, request: ApprovalRequest, signal: AbortSignal): Promise<void> {
     const payload = encodeMessage('approval-request', request)
     const message = { to, id: `approval-${request.requestId}`, kind: 'approval-request', control: true, payload }
+    await this.#options.peer.send(message, { signal })
+  }
+
+  /**
+   * Sends a request about children.
+   *
+   * @param signal - ends the sending
+   * @throws GreenroomError as `Peer.send`
+   */
+  async askChildren(to: string, request: ChildrenRequest, signal: AbortSignal): Promise<void> {
+    const payload = encodeMessage('children-request', request)
+    const message = { to, id: `children-${request.requestId}`, kind: 'children-request', control: true, payload }
     await this.#options.peer.send(message, { signal })
   }
 

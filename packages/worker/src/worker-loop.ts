@@ -126,6 +126,7 @@ export class WorkerLoop implements Worker {
       if (delivery.kind === 'run') return void this.#take(delivery)
       if (delivery.kind === 'steer') return this.#steer(delivery)
       if (delivery.kind === 'approval-decision') this.#decided(delivery)
+      if (delivery.kind === 'children-result') this.#answered(delivery)
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
       if (delivery.kind === 'cancel') this.#cancel(decodeMessage('cancel', delivery.payload))
     } catch (error) {
@@ -227,9 +228,21 @@ export class WorkerLoop implements Worker {
       return failed('UNKNOWN_EXECUTOR', `no executor "${run.executor}"; there are: ${provision.executors.join(', ')}`)
     const cancelGraceMs = run.cancelGraceMs ?? provision.cancelGraceMs ?? 5_000
     const askApproval: AttemptOptions['askApproval'] = (request, signal) => this.#line.ask(run.replyTo, request, signal)
+    const askChildren: AttemptOptions['askChildren'] = (request, signal) =>
+      this.#line.askChildren(run.replyTo, request, signal)
     const secrets = provision.secrets ?? {}
     const { random = systemRandom } = this.#options
-    return new Attempt({ run, executor, secrets, cancelGraceMs, clock: this.#clock, random, platform, askApproval })
+    return new Attempt({
+      run,
+      executor,
+      secrets,
+      cancelGraceMs,
+      clock: this.#clock,
+      random,
+      platform,
+      askApproval,
+      askChildren,
+    })
   }
 
   async #perform(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {
@@ -302,6 +315,12 @@ export class WorkerLoop implements Worker {
   #decided({ from, payload }: Delivery): void {
     this.#at(decodeMessage('approval-decision', payload), (attempt, decision) => {
       if (from === attempt.replyTo) attempt.approvals.decided(decision)
+    })
+  }
+
+  #answered({ from, payload }: Delivery): void {
+    this.#at(decodeMessage('children-result', payload), (attempt, result) => {
+      if (from === attempt.replyTo) attempt.children.answered(result)
     })
   }
 

@@ -121,11 +121,10 @@ export async function createTestRunner(
     attach: (runId, attachOptions) => runner.attach(runId, attachOptions),
     resume: () => runner.resume(),
     scheduler: (schedulerOptions) => runner.scheduler(schedulerOptions),
+    children: runner.children,
     roles: runner.roles,
     shouldHandle: (spec) => runner.shouldHandle(spec),
-    get sessions() {
-      return runner.sessions
-    },
+    sessions: runner.sessions,
     approvals: runner.approvals,
     stats: () => runner.stats(),
     backup: (path) => runner.backup(path),

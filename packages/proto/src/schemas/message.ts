@@ -90,12 +90,15 @@ export const run = looseObject({
   resumed: z.array(childOutcome).exactOptional(),
 }) satisfies z.ZodType<messages.Run>
 
+const steerMode = z.enum(['now', 'queue'])
+const receiptStatus = z.enum(['delivered', 'queued', 'not-live'])
+
 /** See {@link messages.Steer}. */
 export const steer = looseObject({
   ...ref,
   steerId: id,
   text: z.string(),
-  mode: z.enum(['now', 'queue']),
+  mode: steerMode,
 }) satisfies z.ZodType<messages.Steer>
 
 /** See {@link messages.Ask}. */
@@ -137,7 +140,8 @@ export const approvalAsk = looseObject({
 export const childrenResult = looseObject({
   ...ref,
   requestId: id,
-  result: json.exactOptional(),
+  childId: id.exactOptional(),
+  status: receiptStatus.exactOptional(),
   children: z.array(childOutcome).exactOptional(),
   error: failure.exactOptional(),
 }) satisfies z.ZodType<messages.ChildrenResult>
@@ -177,7 +181,7 @@ export const events = looseObject({
 export const steerReceipt = looseObject({
   ...ref,
   steerId: id,
-  status: z.enum(['delivered', 'queued', 'not-live']),
+  status: receiptStatus,
 }) satisfies z.ZodType<messages.SteerReceipt>
 
 /** See {@link messages.AskReply}. */
@@ -209,13 +213,37 @@ export const approvalAnswer = looseObject({
   scope: scope.exactOptional(),
 }) satisfies z.ZodType<messages.ApprovalAnswer>
 
+const request = { ...ref, requestId: id }
+
 /** See {@link messages.ChildrenRequest}. */
-export const childrenRequest = looseObject({
-  ...ref,
-  requestId: id,
-  op: z.enum(['spawn', 'wait', 'send', 'cancel', 'ask']),
-  args: json,
-}) satisfies z.ZodType<messages.ChildrenRequest>
+export const childrenRequest = z.discriminatedUnion('op', [
+  looseObject({
+    ...request,
+    op: z.literal('spawn'),
+    args: looseObject({
+      role: z.string(),
+      task: z.string().exactOptional(),
+      input: json.exactOptional(),
+      key: z.string(),
+    }),
+  }),
+  looseObject({
+    ...request,
+    op: z.literal('wait'),
+    args: looseObject({ runIds: z.array(z.string()), mode: z.enum(['all', 'any', 'first-error']) }),
+  }),
+  looseObject({ ...request, op: z.literal('unwait'), args: looseObject({ requestId: z.string() }) }),
+  looseObject({
+    ...request,
+    op: z.literal('send'),
+    args: looseObject({ runId: z.string(), text: z.string(), mode: steerMode }),
+  }),
+  looseObject({
+    ...request,
+    op: z.literal('cancel'),
+    args: looseObject({ runId: z.string(), reason: z.string().exactOptional() }),
+  }),
+]) satisfies z.ZodType<messages.ChildrenRequest>
 
 /** See {@link messages.Heartbeat}. */
 export const heartbeat = looseObject({

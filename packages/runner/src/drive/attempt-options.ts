@@ -1,5 +1,5 @@
 /** What an attempt is made of. Types only. */
-import type { Limits, Run, RunEvent, RunRef, SteerReceipt, WireEvent } from '@greenroom/proto'
+import type { ChildrenRequest, Limits, Run, RunEvent, RunRef, SteerReceipt, WireEvent } from '@greenroom/proto'
 import type { KeptTerminal } from './orphan.ts'
 
 /** The worker of an attempt, as far as an attempt needs it. */
@@ -56,4 +56,6 @@ export interface AttemptOptions {
   readonly onTerminal?: () => void
   /** Called with what the worker did with a text of {@link Attempt.steer}. */
   readonly onSteerReceipt?: (receipt: SteerReceipt) => void
+  /** Called with what the run asks about its children; to be answered by {@link Attempt.answer}. = not answered */
+  readonly onChildren?: (request: ChildrenRequest) => void
 }

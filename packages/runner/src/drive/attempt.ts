@@ -19,6 +19,8 @@
 import {
   GreenroomError,
   codeOf,
+  encodeMessage,
+  type ChildrenResult,
   type Delivery,
   type LiveMessage,
   type Outgoing,
@@ -64,8 +66,8 @@ export class Attempt {
   readonly #silent = Promise.withResolvers<void>()
   /** They follow A4, and what a worker that died had stored. */
   readonly #markers: Markers
-  /** For how many decisions its worker waits. */
-  #waiting = 0
+  /** For how many decisions its worker waits, and how often for its run's children. */
+  readonly #waiting = { approval: 0, children: 0 }
   #isLeft = false
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
@@ -150,14 +152,23 @@ export class Attempt {
     this.#reports.durable(delivery, content)
   }
 
-  /** Its worker waits for a decision; returns what says that it does not any more. */
-  waits(): () => void {
-    this.#waiting += 1
-    this.#limiter.hold('approval')
+  /** Its worker waits for a decision, or for its run's children; returns what says that it does not any more. */
+  waits(what: 'approval' | 'children'): () => void {
+    this.#waiting[what] += 1
+    this.#limiter.hold(what)
     return () => {
-      this.#waiting -= 1
-      if (this.#waiting === 0) this.#limiter.release('approval')
+      this.#waiting[what] -= 1
+      if (this.#waiting[what] === 0) this.#limiter.release(what)
     }
+  }
+
+  /** Answers a request of {@link AttemptOptions.onChildren}. */
+  answer(result: Omit<ChildrenResult, keyof RunRef>): void {
+    const message = { ...result, ...this.ref }
+    const payload = encodeMessage('children-result', message)
+    const id = `children-result-${result.requestId}`
+    const outgoing = { to: this.#options.worker.address, id, kind: 'children-result', control: true, payload }
+    sendWhenRoom(this.#peer, outgoing, this.#seams.clock, { signal: this.#signal }).catch(() => undefined)
   }
 
   /** A message that it sent to the runner's own mailbox came back. */

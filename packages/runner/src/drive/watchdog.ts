@@ -8,7 +8,7 @@
  *
  * - *D1* The first that trips decides, and trips once; *total* is looked at before the others.
  * - *D2* Time is that in which this process ran. All but *total* stand still while anything holds them: then the silence
- *   is not the worker's.
+ *   is not the worker's. *Total* stands still while the run waits for its children: then it does not execute.
  * - *D3* A deadline trips only after the inbox was drained once since it passed: what waits there may be what is waited for.
  * - *D4* Any event is progress; a heartbeat is none. No progress is counted through a tool's silence too.
  */
@@ -23,9 +23,9 @@ export type WatchdogName = 'accept' | 'first-event' | 'no-progress' | 'tool' | '
 
 /**
  * Why watchdogs stand still: the runner is not attached to the bus; what arrived waits for a slow reader or storage; the worker
- * waits for a decision.
+ * waits for a decision; its run waits for its children.
  */
-export type Hold = 'detached' | 'window' | 'approval'
+export type Hold = 'detached' | 'window' | 'approval' | 'children'
 
 /** What a watchdog needs. */
 export interface WatchdogOptions {
@@ -52,7 +52,8 @@ export class Watchdog {
   #phase: 'idle' | 'sent' | 'accepted' | 'over' = 'idle'
   #stepMs = longestStepMs
   #stopwatch: Stopwatch
-  /** What this phase has taken, and how much of that while nothing held it. */
+  /** What the stopwatch said last; how much of that the run executed, and how much while nothing held it. */
+  #seen = 0
   #ran = 0
   #watched = 0
   /** By {@link Watchdog.#watched}: the last event, and the beginning of each call that is open. */
@@ -124,6 +125,7 @@ export class Watchdog {
     const smallest = Math.min(...limits.map((limit) => limit ?? Infinity))
     this.#stepMs = Math.max(shortestStepMs, Math.min(longestStepMs, smallest / 4))
     this.#stopwatch = new Stopwatch(this.#options.clock, this.#stepMs)
+    this.#seen = 0
     this.#ran = 0
     this.#watched = 0
     this.#look()
@@ -131,8 +133,10 @@ export class Watchdog {
 
   #elapse(): void {
     const now = this.#stopwatch.read()
-    if (this.#holds.size === 0) this.#watched += now - this.#ran
-    this.#ran = now
+    const passed = now - this.#seen
+    if (this.#holds.size === 0) this.#watched += passed
+    if (!this.#holds.has('children')) this.#ran += passed
+    this.#seen = now
   }
 
   #deadlines(): readonly Deadline[] {
@@ -144,7 +148,7 @@ export class Watchdog {
     })
     if (this.#phase === 'sent') return [left('accept', acceptMs)]
     return [
-      { which: 'total', leftMs: totalMs - this.#ran },
+      { which: 'total', leftMs: this.#holds.has('children') ? Infinity : totalMs - this.#ran },
       ...(this.#lastEvent === undefined ? [left('first-event', firstEventMs)] : []),
       left('no-progress', noProgressMs, this.#lastEvent),
       left('tool', toolMs, Math.min(...this.#calls.values())),

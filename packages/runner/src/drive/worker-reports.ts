@@ -43,7 +43,7 @@ export interface WorkerReportsOptions {
   readonly onBroken: (error: unknown) => void
   readonly attempt: Pick<
     AttemptOptions,
-    'run' | 'worker' | 'record' | 'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt'
+    'run' | 'worker' | 'record' | 'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt' | 'onChildren'
   >
 }
 
@@ -172,6 +172,8 @@ export class WorkerReports {
       return this.over({ terminal: parseMessage('terminal', content), acknowledge: () => acknowledge(delivery) })
     if (delivery.kind === 'events') return this.#keep(delivery, parseMessage('events', content))
     if (delivery.kind === 'refused') this.#refused.resolve()
+    if (delivery.kind === 'children-request')
+      this.#options.attempt.onChildren?.(parseMessage('children-request', content))
     if (delivery.kind === 'steer-receipt') {
       const receipt = parseMessage('steer-receipt', content)
       this.#steers.delete(receipt.steerId)

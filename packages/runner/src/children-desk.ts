@@ -1,0 +1,137 @@
+/**
+ * What one attempt asks about its run's children, and is answered.
+ *
+ * - *D1* Each request is dealt with once, however often it comes, and answered whatever becomes of it.
+ * - *D2* While it waits for children its run does not execute: it gives its permit back, and has it again before it is
+ *   answered. One that waits several times at once does so until the last of them is answered.
+ */
+import {
+  codeOf,
+  errors,
+  GreenroomError,
+  isErrorCode,
+  type Children,
+  type ChildrenCall,
+  type ChildrenRequest,
+  type ChildrenResult,
+  type Failure,
+  type WaitArgs,
+} from '@greenroom/proto'
+import type { Attempt } from './drive/index.ts'
+import type { PermitHolder } from './permit-holder.ts'
+
+/** What a desk is made of. */
+export interface ChildrenDeskOptions {
+  /** Undefined: none. */
+  readonly children: Children | undefined
+  /** Why there are none to be; undefined when there may be. */
+  readonly whyNone: GreenroomError | undefined
+  /** Its run stops executing; returns what has it go on, which resolves when it may. */
+  readonly pause: () => () => Promise<void>
+  /** Sends an answer. */
+  readonly answer: (result: Omit<ChildrenResult, 'runId' | 'epoch'>) => void
+}
+
+type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children'>
+
+/**
+ * Opens the desk of an attempt, until that ends.
+ *
+ * @param children - its run's; undefined: none
+ * @param whyNone - why there are none to be; undefined when there may be
+ * @param attempt - asks
+ * @param permit - what it executes by
+ */
+export function openDesk(
+  children: Children | undefined,
+  whyNone: GreenroomError | undefined,
+  attempt: Pick<Attempt, 'waits' | 'answer' | 'ended'>,
+  permit: Pick<PermitHolder, 'pause'>,
+): ChildrenDesk {
+  const desk = new ChildrenDesk({
+    children,
+    whyNone,
+    pause() {
+      const [waited, goOn] = [attempt.waits('children'), permit.pause()]
+      return () => goOn().finally(waited)
+    },
+    answer: (result) => attempt.answer(result),
+  })
+  void attempt.ended.then(() => desk.close())
+  return desk
+}
+
+/** See D1 and D2. */
+export class ChildrenDesk {
+  readonly #options: ChildrenDeskOptions
+  readonly #known = new Set<string>()
+  /** What gives a wait up, by its request. */
+  readonly #waits = new Map<string, AbortController>()
+
+  /** @param options - see {@link ChildrenDeskOptions} */
+  constructor(options: ChildrenDeskOptions) {
+    this.#options = options
+  }
+
+  /** Deals with a request. */
+  take(request: ChildrenRequest): void {
+    const { requestId } = request
+    if (this.#known.has(requestId)) return
+    this.#known.add(requestId)
+    this.#deal(requestId, request).then(
+      (given) => this.#options.answer({ requestId, ...given }),
+      (error: unknown) => this.#options.answer({ requestId, error: failureOf(error) }),
+    )
+  }
+
+  /** Its attempt has ended: nobody waits any more. */
+  close(): void {
+    for (const abort of this.#waits.values()) abort.abort()
+  }
+
+  async #deal(requestId: string, { op, args }: ChildrenCall): Promise<Answer> {
+    const { children, whyNone } = this.#options
+    if (whyNone !== undefined || children === undefined) throw whyNone ?? new GreenroomError('CLOSED')
+    switch (op) {
+      case 'spawn':
+        return { childId: (await children.spawn(args)).runId }
+      case 'wait':
+        return { children: await this.#wait(children, requestId, args) }
+      case 'unwait':
+        this.#waits.get(args.requestId)?.abort()
+        return {}
+      case 'send':
+        return { status: await children.send(args, args.text, args) }
+      case 'cancel':
+        await children.cancel(args, args.reason)
+        return {}
+    }
+  }
+
+  /** D2 */
+  async #wait(
+    children: Children,
+    requestId: string,
+    { runIds, mode }: WaitArgs,
+  ): Promise<NonNullable<Answer['children']>> {
+    const { pause } = this.#options
+    const abort = new AbortController()
+    this.#waits.set(requestId, abort)
+    const goOn = pause()
+    try {
+      return await children.wait(
+        runIds.map((runId) => ({ runId })),
+        { mode, signal: abort.signal },
+      )
+    } finally {
+      this.#waits.delete(requestId)
+      await goOn()
+    }
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  const code = codeOf(error) ?? 'INTERNAL'
+  const message = error instanceof Error ? error.message : String(error)
+  return { code, message, ...(isErrorCode(code) ? { retry: errors[code].retry } : {}) }
+}

@@ -1,0 +1,74 @@
+/**
+ * The permit of one attempt: given back while its run waits for children.
+ *
+ * - *P1* Of several waits at a time the first gives it back, and only the last has to have it again.
+ * - *P2* What it still asks for when the attempt has ended it asks for no more.
+ */
+import type { Admission, Permit, Ticket } from './admission.ts'
+
+/** See P1 and P2. */
+export class PermitHolder implements Disposable {
+  readonly #admission: Admission
+  readonly #ticket: Ticket
+  readonly #over = new AbortController()
+  readonly #signal: AbortSignal
+  #permit: Permit | undefined
+  #entering: Promise<void> | undefined
+  #pauses = 0
+
+  /**
+   * @param admission - gives permits
+   * @param ticket - for whom
+   * @param signal - ends the waiting for one
+   */
+  constructor(admission: Admission, ticket: Ticket, signal: AbortSignal) {
+    this.#admission = admission
+    this.#ticket = ticket
+    this.#signal = AbortSignal.any([signal, this.#over.signal])
+  }
+
+  /**
+   * Gets it.
+   *
+   * @throws GreenroomError `QUEUE_FULL`, `ABORTED`
+   */
+  async enter(): Promise<void> {
+    this.#permit = await this.#admission.enter(this.#ticket, this.#signal)
+  }
+
+  /**
+   * Gives it back for a while.
+   *
+   * @returns gets it again: resolves when it may go on, or will not any more
+   */
+  pause(): () => Promise<void> {
+    this.#pauses += 1
+    this.#release()
+    return async () => {
+      this.#pauses -= 1
+      // P1
+      if (this.#pauses > 0 || this.#permit !== undefined) return
+      this.#entering ??= this.#enterAgain().finally(() => (this.#entering = undefined))
+      await this.#entering
+    }
+  }
+
+  /** Gives it back for good. */
+  [Symbol.dispose](): void {
+    this.#over.abort()
+    this.#release()
+  }
+
+  async #enterAgain(): Promise<void> {
+    this.#permit = await this.#admission
+      .enter({ ...this.#ticket, returns: true, exempt: true }, this.#signal)
+      .catch(() => undefined)
+    // It waits again already, or is over.
+    if (this.#pauses > 0 || this.#over.signal.aborted) this.#release()
+  }
+
+  #release(): void {
+    this.#permit?.release()
+    this.#permit = undefined
+  }
+}

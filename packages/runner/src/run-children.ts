@@ -1,0 +1,104 @@
+/**
+ * The children of one parent: of a run, or of the program that owns the runner.
+ *
+ * - *K1* A key names one child for good: what is spawned again by it, in whichever attempt or life, is that child.
+ * - *K2* Only a parent's own children answer to it; of others it learns as much as of none.
+ */
+import {
+  GreenroomError,
+  isJson,
+  jsonFlaw,
+  type ChildId,
+  type ChildOutcome,
+  type ChildRef,
+  type Children,
+  type ChildSpec,
+  type SteerMode,
+  type WaitMode,
+} from '@greenroom/proto'
+import { untilAbort } from './abort.ts'
+import { checkNames } from './config.ts'
+import type { Kin, StartKey } from './journal.ts'
+import { digestOf } from './pool/fingerprint.ts'
+import type { Run, RunSpec, SteerStatus } from './run.ts'
+
+/** Where children come from. */
+export interface RunChildrenOptions {
+  /** The run ids from the root to the parent; empty for a program. */
+  readonly lineage: readonly string[]
+  /** A key of nobody's. */
+  readonly freshKey: () => string
+  /** Starts a run once; resolves when it is recorded. */
+  readonly start: (spec: RunSpec, start: StartKey, kin: Kin) => Promise<Run>
+  /** Finds a run of this life or an earlier one. */
+  readonly attach: (runId: string) => Promise<Run>
+  /** Whose child a run is; undefined for one that is not there, or has no parent. */
+  readonly kinOf: (runId: string) => Kin | undefined
+}
+
+const keyDomain = 'greenroom child'
+
+/** See K1 and K2. */
+export class RunChildren implements Children {
+  readonly #options: RunChildrenOptions
+
+  /** @param options - see {@link RunChildrenOptions} */
+  constructor(options: RunChildrenOptions) {
+    this.#options = options
+  }
+
+  async spawn(spec: ChildSpec): Promise<ChildRef> {
+    const { lineage, freshKey, start } = this.#options
+    checkNames('spec', spec, { role: true, task: true, input: true, key: true })
+    const { key = freshKey(), ...order } = spec
+    if (typeof key !== 'string' || key === '') throw new GreenroomError('BAD_OPTIONS', 'key must be a text')
+    const flaw = jsonFlaw(order, 'spec')
+    if (flaw !== undefined || !isJson(order)) throw new GreenroomError('INPUT_INVALID', flaw ?? 'spec is not JSON')
+    const startKey = { key: digestOf([...lineage, key], keyDomain), digest: digestOf(order, keyDomain) }
+    const run = await start(order, startKey, { lineage, childKey: key })
+    return { runId: run.id, key }
+  }
+
+  async wait(
+    refs: readonly ChildId[],
+    { mode = 'all', signal }: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
+  ): Promise<readonly ChildOutcome[]> {
+    const ended = new Map<string, ChildOutcome>()
+    const children = await Promise.all([...new Set(refs.map(({ runId }) => runId))].map((runId) => this.#find(runId)))
+    const enough = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (isEnough(mode, [...ended.values()], children.length)) enough.resolve()
+    }
+    look()
+    for (const { run, key } of children)
+      void run.outcome.then((outcome) => {
+        ended.set(run.id, { runId: run.id, key, outcome })
+        look()
+      })
+    await (signal === undefined ? enough.promise : untilAbort(signal, enough.promise))
+    return refs.flatMap(({ runId }) => ended.get(runId) ?? [])
+  }
+
+  async send({ runId }: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
+    return (await this.#find(runId)).run.send(text, options)
+  }
+
+  async cancel({ runId }: ChildId, reason = 'cancelled by its parent'): Promise<void> {
+    void (await this.#find(runId)).run.cancel(reason)
+  }
+
+  /** K2 */
+  async #find(runId: string): Promise<{ readonly run: Run; readonly key: string }> {
+    const { lineage, kinOf, attach } = this.#options
+    const kin = kinOf(runId)
+    if (kin === undefined || kin.lineage.length !== lineage.length || kin.lineage.at(-1) !== lineage.at(-1))
+      throw new GreenroomError('UNKNOWN_RUN', `no child ${runId}`)
+    return { run: await attach(runId), key: kin.childKey }
+  }
+}
+
+function isEnough(mode: WaitMode, ended: readonly ChildOutcome[], all: number): boolean {
+  if (ended.length === all) return true
+  if (mode === 'any') return ended.length > 0
+  return mode === 'first-error' && ended.some(({ outcome }) => outcome.status !== 'completed')
+}

@@ -1,0 +1,233 @@
+/** Children of runs, in real processes. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { JsonValue, Outcome } from '@greenroom/proto'
+import { expect, test } from 'vitest'
+import { createRunner, workerEntry, type Run, type Runner, type RunnerOptions } from '../src/index.ts'
+import { firstData, isAlive, temporaryFolder, until } from './fixtures/setup.ts'
+import type { executors, Step } from './fixtures/family.ts'
+
+type Family = typeof executors
+
+const roles = {
+  tree: { executor: 'tree' },
+  severally: { executor: 'severally' },
+  say: { executor: 'say' },
+  child: { executor: 'child' },
+  parent: { executor: 'parent' },
+  childless: { executor: 'parent', posture: { nesting: false } },
+  steady: { executor: 'parent', idempotent: true, retry: { attempts: 2, backoffMs: 1 } },
+} as const
+
+function family(options: Partial<RunnerOptions<Family, typeof roles>> = {}): Promise<Runner<Family, typeof roles>> {
+  const worker = workerEntry<Family>(new URL('fixtures/family.ts', import.meta.url))
+  return createRunner({ worker, roles, dataDir: null, quiet: true, ...options })
+}
+
+const spawn = (name: string, input: JsonValue, more: { readonly key?: string; readonly role?: string } = {}): Step => ({
+  do: 'spawn',
+  name,
+  role: 'child',
+  input,
+  ...more,
+})
+const wait = (names: string[], more: { mode?: 'any' | 'first-error'; withinMs?: number } = {}): Step => ({
+  do: 'wait',
+  names,
+  ...more,
+})
+const linger: Step = { do: 'linger' }
+
+async function output<T>(run: Run<T>): Promise<T> {
+  const outcome = await run.outcome
+  if (outcome.status !== 'completed') throw new Error(JSON.stringify(outcome))
+  return outcome.output
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+/** The greatest number of runs that executed at a time. */
+function most(ledger: string): number {
+  let now = 0
+  return Math.max(
+    ...readFileSync(ledger, 'utf8')
+      .split('')
+      .map((mark) => (now += mark === '+' ? 1 : -1)),
+  )
+}
+
+test('with one permit a tree four deep completes', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await family({ admission: { maxExecuting: 1 } })
+  expect(await output(runner.run({ role: 'tree', input: { widths: [1, 1, 1, 1], ledger } }))).toBe(5)
+  expect(most(ledger)).toBe(1)
+})
+
+test('of forty nested runs never more execute than there are permits', { timeout: 120_000 }, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await family({ admission: { maxExecuting: 4 } })
+  expect(await output(runner.run({ role: 'tree', input: { widths: [3, 3, 3], ledger } }))).toBe(40)
+  expect(most(ledger)).toBeGreaterThan(1)
+  expect(most(ledger)).toBeLessThanOrEqual(4)
+  expect(runner.stats()).toMatchObject({ executing: 0, queued: 0, started: 40, ended: 40 })
+})
+
+test(
+  'one that waits for several children by themselves needs no more than one permit',
+  { timeout: 60_000 },
+  async () => {
+    await using runner = await family({ admission: { maxExecuting: 1 } })
+    expect(await output(runner.run({ role: 'severally' }))).toEqual(['a', 'b', 'c'])
+  },
+)
+
+test('who is as deep as may be, or may have no children, is refused by name', { timeout: 60_000 }, async () => {
+  await using runner = await family({ admission: { maxDepth: 1 } })
+  const inner: Step[] = [spawn('x', { do: 'say' })]
+  const nested: Step[] = [spawn('a', inner, { role: 'parent' }), wait(['a'])]
+  const run = runner.run({ role: 'parent', input: nested })
+  const [runId] = await output(run)
+  expect(await output(await runner.attach(text(runId)))).toEqual(['DEPTH_EXCEEDED'])
+  expect(await output(runner.run({ role: 'childless', input: inner }))).toEqual(['DEPTH_EXCEEDED'])
+})
+
+test('a key names one child, and only its own parent can tell', { timeout: 60_000 }, async () => {
+  await using runner = await family()
+  const say = { do: 'say' }
+  const run = runner.run({
+    role: 'parent',
+    input: [
+      spawn('a', say, { key: 'k' }),
+      spawn('b', say, { key: 'k' }),
+      spawn('c', { do: 'fail' }, { key: 'k' }),
+      spawn('d', say),
+      wait(['a', 'b', 'd']),
+    ],
+  })
+  const [first, b, c, d, ended] = await output(run)
+  const a = text(first)
+  expect(b).toBe(a)
+  expect(c).toBe('ID_CONFLICT')
+  expect(d).not.toBe(a)
+  expect(ended).toEqual(['completed', 'completed', 'completed'])
+
+  const stranger: Step[] = [
+    spawn('mine', say, { key: 'k' }),
+    wait([a]),
+    { do: 'send', name: a, text: 'hello' },
+    { do: 'cancel', name: 'nobody' },
+    spawn('x', null, { role: 'no such role' }),
+  ]
+  const [mine, ...others] = await output(runner.run({ role: 'parent', input: stranger }))
+  expect(mine).not.toBe(a)
+  expect(others).toEqual(['UNKNOWN_RUN', 'UNKNOWN_RUN', 'UNKNOWN_RUN', 'UNKNOWN_ROLE'])
+})
+
+test(
+  'waiting ends with any of them, with the first that did not complete, or with its signal',
+  { timeout: 60_000 },
+  async () => {
+    await using runner = await family()
+    const run = runner.run({
+      role: 'parent',
+      input: [
+        spawn('slow', { do: 'linger' }),
+        spawn('quick', { do: 'say' }),
+        wait(['slow', 'quick'], { mode: 'any' }),
+        spawn('bad', { do: 'fail' }),
+        wait(['quick', 'bad', 'slow'], { mode: 'first-error' }),
+        wait(['slow'], { withinMs: 50 }),
+        wait([]),
+        { do: 'send', name: 'slow', text: 'enough' },
+        wait(['slow', 'bad']),
+        spawn('last', { do: 'linger' }),
+        { do: 'cancel', name: 'last' },
+        wait(['last']),
+      ],
+    })
+    const said = await output(run)
+    expect(said[2]).toEqual(['completed'])
+    expect(said[4]).toEqual(['completed', 'failed'])
+    expect(said[5]).toBe('ABORTED')
+    expect(said[6]).toEqual([])
+    expect(said[7]).toMatch(/delivered|queued/)
+    expect(said[8]).toEqual(['completed', 'failed'])
+    expect(said[11]).toEqual(['cancelled'])
+  },
+)
+
+test('a cancel reaches the children of children', { timeout: 60_000 }, async () => {
+  await using runner = await family()
+  const inner: Step[] = [spawn('leaf', { do: 'linger' }), linger]
+  const run = runner.run({
+    role: 'parent',
+    input: [spawn('mid', inner, { role: 'parent' }), linger],
+  })
+  const middle = await runner.attach(String(await firstData(run, 'child')))
+  const leaf = await runner.attach(String(await firstData(middle, 'child')))
+  const pid = Number(await firstData(leaf, 'pid'))
+  expect(await run.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
+  expect(await middle.outcome).toMatchObject({ status: 'cancelled' })
+  expect(await leaf.outcome).toMatchObject({ status: 'cancelled' })
+  await until(() => !isAlive(pid))
+})
+
+test('a parent that fails takes its children with it, one that completed does not', { timeout: 60_000 }, async () => {
+  await using runner = await family()
+  const failing = runner.run({ role: 'parent', input: [spawn('a', { do: 'linger' }), { do: 'fail' }] })
+  const lost = await runner.attach(String(await firstData(failing, 'child')))
+  expect(await failing.outcome).toMatchObject({ code: 'ENOUGH' })
+  expect(await lost.outcome).toEqual({ status: 'cancelled', reason: 'its parent ended as failed' })
+
+  const leaving = runner.run({ role: 'parent', input: [spawn('a', { do: 'linger' })] })
+  const kept = await runner.attach(String(await firstData(leaving, 'child')))
+  expect(await leaving.outcome).toMatchObject({ status: 'completed' })
+  await firstData(kept, 'pid')
+  await kept.send('still there?')
+  expect(await kept.outcome).toMatchObject({ status: 'completed', text: 'still there?' })
+})
+
+test('the times of a parent stand still while it waits', { timeout: 60_000 }, async () => {
+  await using runner = await family()
+  const run = runner.run({
+    role: 'parent',
+    limits: { totalMs: 1_500, noProgressMs: 1_000 },
+    input: [spawn('slow', { do: 'say', afterMs: 3_000 }), wait(['slow'])],
+  })
+  expect(await output(run)).toMatchObject([expect.any(String), ['completed']])
+})
+
+test('a parent that is tried again finds its children by their keys', { timeout: 60_000 }, async () => {
+  await using runner = await family()
+  const run = runner.run({
+    role: 'steady',
+    input: [spawn('a', { do: 'linger' }, { key: 'the one' }), wait(['a'])],
+  })
+  const child = await runner.attach(String(await firstData(run, 'child')))
+  await firstData(child, 'pid')
+  process.kill(run.status().worker?.pid ?? 0, 'SIGKILL')
+  await until(() => run.status().attempts === 2 && run.status().phase === 'running')
+  await child.send('go on')
+  expect(await output(run)).toEqual([child.id, ['completed']])
+  expect(runner.stats().started).toBe(2)
+})
+
+test('a program has children as a run has, by their keys in each of its lives', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder()
+  const order = { role: 'child', input: { do: 'say' }, key: 'job 7' } as const
+  const lives: (readonly [string, Outcome | undefined])[] = []
+  for (let life = 0; life < 2; life += 1) {
+    await using runner = await family({ dataDir: folder.path })
+    const ref = await runner.children.spawn(order)
+    const [child] = await runner.children.wait([ref])
+    lives.push([ref.runId, child?.outcome])
+    await expect(runner.children.wait([{ runId: 'nobody' }])).rejects.toMatchObject({ code: 'UNKNOWN_RUN' })
+    expect(runner.stats().started).toBe(1 - life)
+  }
+  expect(lives[1]).toEqual(lives[0])
+  expect(lives[0]?.[1]).toMatchObject({ status: 'completed', text: 'said' })
+})

@@ -1,0 +1,133 @@
+/**
+ * The children of one run: each call is a request to its runner, who owns every run, and waits for the answer.
+ *
+ * - *C1* A request is stored at the bus before it is waited for; it ends with its run.
+ * - *C2* A wait that is given up has ended for the runner, too, before its caller goes on.
+ */
+import {
+  GreenroomError,
+  isErrorCode,
+  jsonFlaw,
+  type ChildId,
+  type ChildOutcome,
+  type ChildRef,
+  type Children,
+  type ChildrenCall,
+  type ChildrenRequest,
+  type ChildrenResult,
+  type ChildSpec,
+  type Random,
+  type RunRef,
+  type SteerMode,
+  type SteerReceipt,
+  type WaitMode,
+} from '@greenroom/proto'
+import { untilEnd } from './pause.ts'
+
+/** What the children of a run need of it. */
+export interface RunChildrenOptions {
+  readonly ref: RunRef
+  /** Names requests, and children that have no key. */
+  readonly random: Random
+  /** Aborts at the run's end or cancel. */
+  readonly signal: AbortSignal
+  /** Called when it waits for children, and with what is to be called when it does so no more. */
+  readonly pause: () => () => void
+  /** Stores a request in the runner's mailbox. */
+  readonly send: (request: ChildrenRequest, signal: AbortSignal) => Promise<unknown>
+}
+
+/** See C1 and C2. */
+export class RunChildren implements Children {
+  readonly #options: RunChildrenOptions
+  readonly #open = new Map<string, (result: ChildrenResult) => void>()
+
+  /** @param options - see {@link RunChildrenOptions} */
+  constructor(options: RunChildrenOptions) {
+    this.#options = options
+  }
+
+  async spawn(spec: ChildSpec): Promise<ChildRef> {
+    const { random } = this.#options
+    if (typeof spec !== 'object' || spec === null) throw bad('spawn: its argument must be an object')
+    const { role, task, input, key = random.id() } = spec
+    for (const [name, value] of Object.entries({ role, task, key }))
+      if (value !== undefined && typeof value !== 'string') throw bad(`spawn: ${name} must be a text`)
+    if (role === undefined) throw bad('spawn: role must be a text')
+    const flaw = input === undefined ? undefined : jsonFlaw(input, 'input')
+    if (flaw !== undefined) throw new GreenroomError('INPUT_INVALID', flaw)
+    const order = { role, key, ...(task === undefined ? {} : { task }), ...(input === undefined ? {} : { input }) }
+    const { childId } = await this.#request(random.id(), { op: 'spawn', args: order })
+    if (childId === undefined) throw new GreenroomError('INTERNAL', 'the runner named no child')
+    return { runId: childId, key }
+  }
+
+  async wait(
+    refs: readonly ChildId[],
+    { mode = 'all', signal }: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
+  ): Promise<readonly ChildOutcome[]> {
+    if (!Array.isArray(refs)) throw bad('wait: its argument must be a list of children')
+    if (!['all', 'any', 'first-error'].includes(mode)) throw bad("wait: mode must be 'all', 'any' or 'first-error'")
+    if (signal?.aborted === true) throw new GreenroomError('ABORTED')
+    const requestId = this.#options.random.id()
+    const giveUp = (): void =>
+      void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
+    signal?.addEventListener('abort', giveUp, { once: true })
+    const goOn = this.#options.pause()
+    try {
+      const { children = [] } = await this.#request(requestId, { op: 'wait', args: { runIds: refs.map(idOf), mode } })
+      return children
+    } finally {
+      goOn()
+      signal?.removeEventListener('abort', giveUp)
+    }
+  }
+
+  async send(
+    ref: ChildId,
+    text: string,
+    { mode = 'now' }: { readonly mode?: SteerMode } = {},
+  ): Promise<SteerReceipt['status']> {
+    if (typeof text !== 'string') throw bad('send: text must be a text')
+    if (mode !== 'now' && mode !== 'queue') throw bad("send: mode must be 'now' or 'queue'")
+    const { status } = await this.#request(this.#options.random.id(), {
+      op: 'send',
+      args: { runId: idOf(ref), text, mode },
+    })
+    return status ?? 'not-live'
+  }
+
+  async cancel(ref: ChildId, reason?: string): Promise<void> {
+    const args = { runId: idOf(ref), ...(reason === undefined ? {} : { reason: String(reason) }) }
+    await this.#request(this.#options.random.id(), { op: 'cancel', args })
+  }
+
+  /** An answer came. One that nobody waits for is dropped. */
+  answered(result: ChildrenResult): void {
+    this.#open.get(result.requestId)?.(result)
+  }
+
+  async #request(requestId: string, call: ChildrenCall): Promise<ChildrenResult> {
+    const { ref, signal, send } = this.#options
+    signal.throwIfAborted()
+    const { promise, resolve } = Promise.withResolvers<ChildrenResult>()
+    this.#open.set(requestId, resolve)
+    try {
+      await untilEnd(signal, send({ ...ref, requestId, ...call }, signal))
+      const result = await untilEnd(signal, promise)
+      if (result.error === undefined) return result
+      const { code, message } = result.error
+      throw new GreenroomError(isErrorCode(code) ? code : 'INTERNAL', message)
+    } finally {
+      this.#open.delete(requestId)
+    }
+  }
+}
+
+const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `children.${message}`)
+
+/** @throws GreenroomError `BAD_OPTIONS` */
+function idOf(ref: ChildId): string {
+  if (typeof ref?.runId !== 'string') throw bad('…: a child is what spawn gave')
+  return ref.runId
+}
