@@ -106,6 +106,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     text: 'tagged v1',
     usage: outcomes.completed.usage,
     reason: 'a reason',
+    waitsFor: { runIds: ['run2'], mode: 'all' },
     error: failure,
     which: 'total',
     lost: { first: 5, last: 9 },

@@ -448,6 +448,8 @@ export interface Terminal extends RunRef {
   readonly usage?: Usage
   /** `cancelled` and `suspended`: why. */
   readonly reason?: string
+  /** `suspended`: the children that it waits for. = none: it goes on at once */
+  readonly waitsFor?: WaitArgs
   /** `failed`: what happened. */
   readonly error?: Failure
   /** `timeout`: the watchdog that ended it. */

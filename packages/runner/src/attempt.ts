@@ -10,7 +10,7 @@
  * - *L5* That its executor is idempotent is in an attempt's record as soon as its worker says so: another life of the runner
  *   cannot ask it any more.
  */
-import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
+import type { ChildOutcome, Message, Outcome, RunEvent, RunRef, WaitArgs, WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
@@ -26,6 +26,7 @@ import type { Plan } from './plan.ts'
 import type { Release } from './pool/index.ts'
 import { Retry, type Tried as Judged } from './retry.ts'
 import type { RunPhase } from './run.ts'
+import { Suspensions, waitOf } from './suspension.ts'
 
 /** As the drive tells it, or why no worker was ever asked. */
 type AttemptEnd = DrivenEnd | { readonly how: 'unplaced'; readonly error: unknown }
@@ -47,7 +48,9 @@ export interface AttemptLoop {
   readonly earlier: OpenRun['attempts']
   /** The last of them, when it was left without an end. */
   readonly leftOver: LeftOver | undefined
-  readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'queued'>) => void
+  readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'suspended' | 'queued'>) => void
+  /** Waits for children of the run. */
+  readonly waitFor: (wait: WaitArgs) => Promise<readonly ChildOutcome[]>
   /** Called when it got its permit. */
   readonly onAdmitted: () => void
   readonly onLease: (lease: WorkerLease, epoch: number) => void
@@ -108,7 +111,9 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   let { leftOver } = loop
   let epoch = (before?.epoch ?? 0) + 1
   const ended = loop.earlier.filter(({ end }) => end !== undefined)
-  const retry = new Retry(plan.retry, config.random, ended.length)
+  const retry = new Retry(plan.retry, config.random, ended.filter(({ end }) => end?.waitsFor === undefined).length)
+  const suspensions = new Suspensions(runId, loop.journal)
+  let waitsFor = loop.earlier.findLast(({ end }) => end?.waitsFor !== undefined)?.end?.waitsFor
   const excluded = new Set<string>()
   try {
     for (const attempt of ended)
@@ -116,13 +121,23 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
     if (before === undefined) await pause(loop, plan.delayMs)
     for (;;) {
       if (leftOver === undefined) {
-        last = await tryOnce(loop, { runId, epoch }, account, excluded)
+        const resumed = waitsFor && (await suspended(loop, waitsFor))
+        const next = { ...loop, plan: continued(plan, resumed, suspensions.messages) }
+        last = await tryOnce(next, { runId, epoch }, account, excluded)
+        if (waitOf(last.end) !== undefined) suspensions.add(last.ref)
         epoch += 1
       } else {
         // How long it executed before its runner ended nobody knows.
         account.add({ ms: 0, usage: {}, outputBytes: 0 }, leftOver.usage)
         last = triedBefore(leftOver, plan, signal)
         leftOver = undefined
+      }
+      const wait = signal.aborted ? undefined : waitOf(last.end)
+      if (wait !== undefined) {
+        waitsFor = wait
+        await giveUp(loop, last)
+        last = { ...neverTried, ref: last.ref }
+        continue
       }
       const afterMs = signal.aborted ? undefined : retry.after(judged(last, plan))
       if (afterMs === undefined) return lastOf(loop, last, account)
@@ -141,7 +156,7 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
 
 /** What is known of an attempt of an earlier life: no more time than that can have passed. */
 function spentBy({ startedAt, end }: AttemptRecord): Spent {
-  return { ms: Math.max(0, (end?.at ?? startedAt) - startedAt), usage: {}, outputBytes: 0 }
+  return { ms: end?.ms ?? Math.max(0, (end?.at ?? startedAt) - startedAt), usage: {}, outputBytes: 0 }
 }
 
 /** An attempt that an earlier life of the runner left without an end. */
@@ -159,6 +174,20 @@ const neverTried = {
   outcome: failed('INTERNAL', 'never tried'),
   record: undefined,
 } as const
+
+/** The same plan, for whoever comes back from waiting: what it said meanwhile, and whom it waited for. */
+function continued(plan: Plan, resumed: readonly ChildOutcome[] | undefined, said: readonly Message[]): Plan {
+  if (resumed === undefined) return plan
+  const { assignment, ticket } = plan
+  const messages = [...(assignment.messages ?? []), ...said]
+  return { ...plan, assignment: { ...assignment, messages, resumed }, ticket: { ...ticket, returns: true } }
+}
+
+/** Neither worker nor permit meanwhile. */
+function suspended(loop: AttemptLoop, wait: WaitArgs): Promise<readonly ChildOutcome[]> {
+  loop.onPhase('suspended')
+  return untilAbort(loop.signal, loop.waitFor(wait))
+}
 
 async function pause({ config, signal, onPhase }: AttemptLoop, ms: number): Promise<void> {
   if (ms <= 0) return
@@ -270,7 +299,7 @@ async function use(loop: AttemptLoop, ref: RunRef, held: Held, account: Account)
     ...(worker.process === undefined ? {} : { process: worker.process }),
     ...(loop.plan.detached ? { detached: { limits: account.left } } : {}),
   }
-  const { end, lastSeq } = await follow(loop, ref, held, started, account)
+  const { end, lastSeq, ms } = await follow(loop, ref, held, started, account)
   // It may still run, and nobody looks after it any more: whoever else uses the worker loses it too.
   if (end.how === 'failed') worker.kill()
   const release = releaseAfter(end)
@@ -279,10 +308,13 @@ async function use(loop: AttemptLoop, ref: RunRef, held: Held, account: Account)
   const gone = isGone ? await worker.gone : undefined
   const untold = end.how === 'unplaced' ? 'unclaimed' : end.how
   const how = end.how === 'terminal' ? end.terminal.status : untold
-  const record: AttemptRecord = { ...started, ...told(lease, loop.plan), end: { how, lastSeq, at: clock.now() } }
+  const waitsFor = waitOf(end)
+  const ended = { how, lastSeq, at: clock.now(), ms, ...(waitsFor && { waitsFor }) }
+  const record: AttemptRecord = { ...started, ...told(lease, loop.plan), end: ended }
   const outcome = outcomeAfter(end, gone, loop.signal)
   // L1: before the permit is given back, so that the next run finds it. A detached one is leaving.
-  if (outcome.status === 'completed' && !loop.plan.detached) lease.release('park')
+  const isWell = outcome.status === 'completed' || waitsFor !== undefined
+  if (isWell && !loop.plan.detached) lease.release('park')
   return { ref, lease, end, gone, outcome, record: end.how === 'left' ? undefined : record }
 }
 
@@ -316,13 +348,13 @@ async function follow(
   { lease, permit }: Held,
   record: AttemptRecord,
   account: Account,
-): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number }> {
+): Promise<{ readonly end: AttemptEnd; readonly lastSeq: number; readonly ms: number }> {
   const { worker, warm } = lease
   try {
     const withinMs = account.left.totalMs ?? Infinity
     await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record, { signal, withinMs })]))
   } catch (error) {
-    return { end: { how: 'unplaced', error }, lastSeq: 0 }
+    return { end: { how: 'unplaced', error }, lastSeq: 0, ms: 0 }
   }
   const attempt = lease.drive.start({
     run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
@@ -348,7 +380,7 @@ async function follow(
   const end = await attempt.ended
   over.abort()
   account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
-  return { end, lastSeq: attempt.received }
+  return { end, lastSeq: attempt.received, ms: attempt.spent.ms }
 }
 
 /**
@@ -387,7 +419,8 @@ function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: Ab
   const never = end.how === 'terminal' || end.how === 'lost' ? end.eventsLost : undefined
   const eventsLost = never ?? (end.how === 'terminal' ? end.terminal.lost : undefined)
   if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)
-  if (end.how === 'terminal') return outcomeOf(end.terminal, eventsLost)
+  if (end.how === 'terminal' && !(signal.aborted && end.terminal.status === 'suspended'))
+    return outcomeOf(end.terminal, eventsLost)
   const lost = eventsLost === undefined ? {} : { eventsLost }
   if (end.how === 'failed') return failedBy(end.error)
   if (signal.aborted) return { ...cancelledBy(signal), ...lost }

@@ -9,6 +9,7 @@ import {
   codeOf,
   errors,
   GreenroomError,
+  type ChildOutcome,
   isErrorCode,
   type Children,
   type ChildrenCall,
@@ -59,6 +60,27 @@ export function openDesk(
   })
   void attempt.ended.then(() => desk.close())
   return desk
+}
+
+/**
+ * Waits for children of a suspended run.
+ *
+ * @param children - its run's; undefined: none
+ * @param wait - for which, and until when
+ * @param signal - ends the waiting
+ * @throws GreenroomError as {@link Children.wait}
+ */
+export function waitForChildren(
+  children: Children | undefined,
+  { runIds, mode }: WaitArgs,
+  signal: AbortSignal,
+): Promise<readonly ChildOutcome[]> {
+  return (
+    children?.wait(
+      runIds.map((runId) => ({ runId })),
+      { mode, signal },
+    ) ?? Promise.resolve([])
+  )
 }
 
 /** See D1 and D2. */

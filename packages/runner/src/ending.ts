@@ -86,7 +86,8 @@ export function outcomeOf(terminal: Terminal, eventsLost?: EventRange): Outcome 
     case 'timeout':
       return { status: 'timeout', which: terminal.which ?? 'total', ...base }
     case 'suspended':
-      return { ...failed('NOT_SUPPORTED', 'the executor suspended the run'), ...base }
+      // Whoever goes on with it does not ask.
+      return { ...failed('INTERNAL', 'the run was suspended'), ...base }
     case 'failed': {
       const { code, message, retry } = terminal.error ?? {
         code: 'EXECUTOR_ERROR',

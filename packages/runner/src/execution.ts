@@ -11,16 +11,15 @@
  * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
  * - *X6* Its children end with it, unless it has completed.
  */
-import { GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
+import { GreenroomError, type Children, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
 import { followSignal, untilAbort } from './abort.ts'
 import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
-import { openDesk, type ChildrenDesk } from './children-desk.ts'
+import { openDesk, waitForChildren, type ChildrenDesk } from './children-desk.ts'
 import { leftDetached, takeOver } from './detached.ts'
 import type { Attempt } from './drive/index.ts'
-import type { Duty } from './duty.ts'
 import { failedBy, withUsage } from './ending.ts'
-import type { ExecutionOptions, Family, Spec, Surroundings } from './execution-parts.ts'
-import type { Kin, OpenRun } from './journal.ts'
+import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
+import type { OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, whyNoChildren, type Plan } from './plan.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
@@ -40,14 +39,11 @@ export class Execution implements Run {
   readonly settled: Promise<void>
   readonly #around: Surroundings
   readonly #spec: Spec
-  readonly #refusal: GreenroomError | undefined
-  readonly #duty: Duty | undefined
-  readonly #earlier: OpenRun | undefined
+  readonly #more: ExecutionOptions
   readonly #session: string
   readonly #feed: Feed
   readonly #journal: RunJournal
-  readonly #kin: Kin | undefined
-  readonly #family: Family | undefined
+  readonly #children: Children | undefined
   readonly #recorder: Recorder
   readonly #abort = new AbortController()
   readonly #startedAt: number
@@ -79,13 +75,10 @@ export class Execution implements Run {
     const { clock, random } = around.config
     const { earlier } = more
     this.#around = around
-    this.#refusal = more.refusal
-    this.#duty = more.duty
+    this.#more = more
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
-    this.#earlier = earlier
-    this.#kin = more.kin
-    this.#family = more.family
     this.id = earlier?.record.runId ?? random.id()
+    this.#children = more.family?.childrenOf([...(more.kin?.lineage ?? []), this.id])
     this.#session = this.#spec.session ?? this.id
     this.#startedAt = earlier?.record.startedAt ?? clock.now()
     this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
@@ -119,7 +112,7 @@ export class Execution implements Run {
 
   /** Whose child it is; undefined for one of the program. */
   get parent(): string | undefined {
-    return this.#kin?.lineage.at(-1)
+    return this.#more.kin?.lineage.at(-1)
   }
 
   /** See {@link RunJournal.isOpen}. */
@@ -149,7 +142,7 @@ export class Execution implements Run {
     if (!this.#abort.signal.aborted) {
       if (!this.#isOver) this.#phase = 'cancelling'
       this.#abort.abort(reason)
-      this.#family?.endChildren(this.id, `its parent was cancelled: ${reason}`)
+      this.#more.family?.endChildren(this.id, `its parent was cancelled: ${reason}`)
     }
     return this.outcome
   }
@@ -232,7 +225,7 @@ export class Execution implements Run {
     this.#journal.ended(recorded)
     this.#close(end.outcome)
     if (end.outcome.status !== 'completed')
-      this.#family?.endChildren(this.id, `its parent ended as ${end.outcome.status}`)
+      this.#more.family?.endChildren(this.id, `its parent ended as ${end.outcome.status}`)
     return { ...end, recorded }
   }
 
@@ -254,25 +247,26 @@ export class Execution implements Run {
 
   async #settle(end: LoopEnd & { readonly recorded: boolean }): Promise<void> {
     const { outcome, recorded, confirm, retire, acknowledge } = end
-    if (this.#left.signal.aborted) return this.#duty?.admitted()
+    if (this.#left.signal.aborted) return this.#more.duty?.admitted()
     // Before it is delivered: whoever is told may wait for another run, which needs this one's place.
     if (recorded) confirm()
     retire()
-    this.#duty?.admitted()
+    this.#more.duty?.admitted()
     // Also what could not be recorded: nobody else would ever tell.
-    await this.#duty?.deliver(this.id, outcome)
+    await this.#more.duty?.deliver(this.id, outcome)
     if (recorded) acknowledge()
     await this.#around.arbiter.runEnded(this.id)
   }
 
   async #run(): Promise<LoopEnd> {
     const { signal } = this.#abort
-    if (this.#earlier !== undefined) return this.#goOn(this.#earlier).catch((error: unknown) => this.#setAside(error))
+    if (this.#more.earlier !== undefined)
+      return this.#goOn(this.#more.earlier).catch((error: unknown) => this.#setAside(error))
     try {
       using _following = followSignal(this.#spec.signal, (reason) => void this.cancel(reason))
-      if (this.#refusal !== undefined) throw this.#refusal
+      if (this.#more.refusal !== undefined) throw this.#more.refusal
       if (signal.aborted) throw new GreenroomError('ABORTED')
-      const why = await untilAbort(signal, this.#duty?.skip() ?? Promise.resolve(undefined))
+      const why = await untilAbort(signal, this.#more.duty?.skip() ?? Promise.resolve(undefined))
       if (why !== undefined) return this.#over({ status: 'skipped', why })
       return await this.#tryAll(await this.#plan(), undefined)
     } catch (error) {
@@ -367,12 +361,12 @@ export class Execution implements Run {
       session: this.#session,
       spec: this.#spec,
       startedAt: this.#startedAt,
-      isResumed: this.#earlier !== undefined,
+      isResumed: this.#more.earlier !== undefined,
       config,
       sessions,
       replyTo: drive.peer.address,
       whyNotDetached: this.#around.whyNotDetached,
-      kin: this.#kin,
+      kin: this.#more.kin,
     })
     return untilAbort(this.#abort.signal, planned)
   }
@@ -404,15 +398,15 @@ export class Execution implements Run {
       admission,
       signal,
       begun,
-      earlier: this.#earlier?.attempts ?? [],
+      earlier: this.#more.earlier?.attempts ?? [],
       leftOver,
       // It was let in before its runner ended.
-      exempt: this.#earlier !== undefined || (this.#duty?.exempt ?? false),
+      exempt: this.#more.earlier !== undefined || (this.#more.duty?.exempt ?? false),
       onPhase: (phase) => {
         this.#lease = undefined
         this.#enter(phase)
       },
-      onAdmitted: () => this.#duty?.admitted(),
+      onAdmitted: () => this.#more.duty?.admitted(),
       onLease: (lease, epoch) => {
         this.#enter('starting')
         this.#lease = lease
@@ -420,10 +414,10 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
+      waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit) => {
-        const children = this.#family?.childrenOf(plan.assignment.path)
-        this.#desk = openDesk(children, whyNoChildren(plan.assignment), attempt, permit)
+        this.#desk = openDesk(this.#children, whyNoChildren(plan.assignment), attempt, permit)
         this.#follow(attempt, 0)
       },
       hooks: this.#hooks(),
@@ -466,8 +460,8 @@ export class Execution implements Run {
   }
 
   async #begin({ record, sessionEntries, limits }: Plan, signal: AbortSignal): Promise<void> {
-    if (this.#earlier !== undefined) return
-    const parent = this.#duty?.parent
+    if (this.#more.earlier !== undefined) return
+    const parent = this.#more.duty?.parent
     const all = parent === undefined ? record : { ...record, parent }
     await this.#journal.begin(all, sessionEntries, { signal, withinMs: limits.totalMs ?? Infinity })
   }
@@ -477,7 +471,7 @@ export class Execution implements Run {
     const late = this.#steering.close()
     const end = { ref, outcome, attempts: this.#attempts }
     const recorded =
-      this.#refusal === undefined && (await this.#journal.finish(end, late, this.#duty?.operations(this.id)))
+      this.#more.refusal === undefined && (await this.#journal.finish(end, late, this.#more.duty?.operations(this.id)))
     settleLate(late, (id, text) => (recorded ? Promise.resolve('not-live') : this.#journal.appendLate(id, text)))
     return recorded
   }

@@ -28,6 +28,7 @@ import {
   type Limits,
   type Outcome,
   type RunRef,
+  type WaitArgs,
 } from '@greenroom/proto'
 import type { BackupMark, Operation } from '@greenroom/store'
 import { ApprovalJournal, approvalCollections } from './approval/index.ts'
@@ -124,7 +125,15 @@ export type AttemptRecord = {
   readonly startedAt: number
   /** Its worker goes on without its runner: what it may use. */
   readonly detached?: { readonly limits: { readonly [Limit in keyof Limits]: Limits[Limit] } }
-  readonly end?: { readonly how: string; readonly lastSeq: number; readonly at: number }
+  readonly end?: {
+    readonly how: string
+    readonly lastSeq: number
+    readonly at: number
+    /** How long it executed, in milliseconds, as far as is known. */
+    readonly ms?: number
+    /** It was suspended until then. */
+    readonly waitsFor?: { readonly [Field in keyof WaitArgs]: WaitArgs[Field] }
+  }
 }
 
 /** What else speaks of a run that has ended. */

@@ -6,7 +6,7 @@
  * - *S3* What a backup brought back may have been tried again since, and have ended: only a last word after which no other
  *   attempt follows says how.
  */
-import type { Outcome, RunRef, Usage } from '@greenroom/proto'
+import type { Outcome, RunRef, Terminal, Usage } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
 import type { AttemptEnd, UntrippedEnd } from './drive/index.ts'
@@ -14,6 +14,7 @@ import { failed, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import type { Places } from './places.ts'
 import { mayHelp } from './retry.ts'
+import { waitIn } from './suspension.ts'
 
 /** What a left-over attempt is settled with. */
 export interface LeftOverParts {
@@ -63,10 +64,16 @@ export async function settleLeftOver(
     how: terminal?.status ?? end.how,
     lastSeq: terminal?.lastSeq ?? journal.entries.last(ref),
     at: config.clock.now(),
+    ...suspended(terminal),
   }
   const usage = terminal?.usage ?? journal.entries.usageOf(ref)
   const isUnfenced = settling === undefined && record.kind === undefined
   return { ref, end, record: { ...record, end: over }, usage, ...(isUnfenced ? { isUnfenced } : {}) }
+}
+
+function suspended(terminal: Terminal | undefined): Pick<NonNullable<AttemptRecord['end']>, 'waitsFor'> {
+  const waitsFor = terminal && waitIn(terminal)
+  return waitsFor === undefined ? {} : { waitsFor }
 }
 
 /** S2 */
@@ -142,7 +149,8 @@ export function outcomeOfRestored(leftOver: LeftOver | undefined): Outcome {
   if (leftOver?.end.how === 'terminal') {
     const { terminal, eventsLost } = leftOver.end
     const outcome = withUsage(outcomeOf(terminal, eventsLost), leftOver.usage)
-    if (outcome.status !== 'cancelled' && !mayHelp(outcome)) return outcome
+    const isLast = terminal.status !== 'suspended' && outcome.status !== 'cancelled'
+    if (isLast && !mayHelp(outcome)) return outcome
   }
   // Nor does anybody know who had it last.
   return failed('OUTCOME_UNKNOWN', 'it was open in the backup that its runner was restored from', { mayStillRun: true })

@@ -76,11 +76,21 @@ export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 /**
  * Where a run stands: `planning` (nothing is started; of one that an earlier life left: it is found out how far it came),
  * `delayed` (until its time comes, or before it is tried again),
+ * `suspended` (it waits for its children, without a worker),
  * `queued` (as many as may execute do, or as many processes as may are there), `starting` (it has a worker, which comes
  * up), `running` (accepted), `cancelling`, `ending`
  * (its outcome is being stored), `ended`.
  */
-export type RunPhase = 'planning' | 'delayed' | 'queued' | 'starting' | 'running' | 'cancelling' | 'ending' | 'ended'
+export type RunPhase =
+  | 'planning'
+  | 'delayed'
+  | 'suspended'
+  | 'queued'
+  | 'starting'
+  | 'running'
+  | 'cancelling'
+  | 'ending'
+  | 'ended'
 
 /** A run's state at one moment: for a live view or a report. */
 export interface RunStatus {

@@ -3,25 +3,15 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JsonValue, Outcome } from '@greenroom/proto'
 import { expect, test } from 'vitest'
-import { createRunner, workerEntry, type Run, type Runner, type RunnerOptions } from '../src/index.ts'
+import { createRunner, type Run, type Runner, type RunnerOptions } from '../src/index.ts'
 import { firstData, isAlive, temporaryFolder, until } from './fixtures/setup.ts'
-import type { executors, Step } from './fixtures/family.ts'
+import { familyRoles, familyWorker, type Family } from './fixtures/family-roles.ts'
+import type { Step } from './fixtures/family.ts'
 
-type Family = typeof executors
-
-const roles = {
-  tree: { executor: 'tree' },
-  severally: { executor: 'severally' },
-  say: { executor: 'say' },
-  child: { executor: 'child' },
-  parent: { executor: 'parent' },
-  childless: { executor: 'parent', posture: { nesting: false } },
-  steady: { executor: 'parent', idempotent: true, retry: { attempts: 2, backoffMs: 1 } },
-} as const
-
-function family(options: Partial<RunnerOptions<Family, typeof roles>> = {}): Promise<Runner<Family, typeof roles>> {
-  const worker = workerEntry<Family>(new URL('fixtures/family.ts', import.meta.url))
-  return createRunner({ worker, roles, dataDir: null, quiet: true, ...options })
+function family(
+  options: Partial<RunnerOptions<Family, typeof familyRoles>> = {},
+): Promise<Runner<Family, typeof familyRoles>> {
+  return createRunner({ worker: familyWorker, roles: familyRoles, dataDir: null, quiet: true, ...options })
 }
 
 const spawn = (name: string, input: JsonValue, more: { readonly key?: string; readonly role?: string } = {}): Step => ({
@@ -231,3 +221,45 @@ test('a program has children as a run has, by their keys in each of its lives', 
   expect(lives[1]).toEqual(lives[0])
   expect(lives[0]?.[1]).toMatchObject({ status: 'completed', text: 'said' })
 })
+
+test(
+  'a parent that suspends itself frees worker and permit, and goes on with what its children came to',
+  { timeout: 60_000 },
+  async () => {
+    await using runner = await family({ admission: { maxExecuting: 1, maxProcesses: 1 } })
+    const run = runner.run({
+      role: 'patient',
+      task: 'Try',
+      input: { rounds: 2, children: [{ do: 'say' }, { do: 'fail' }, { do: 'say', afterMs: 300 }] },
+    })
+    await until(() => run.status().phase === 'suspended')
+    expect(await run.outcome).toMatchObject({
+      status: 'completed',
+      text: '3',
+      output: ['Try', 'asking in round 1', 'round 2: 1.0 completed, 1.1 failed, 1.2 completed', 'asking in round 2'],
+    })
+    expect(runner.stats()).toMatchObject({ started: 7, ended: 7, executing: 0 })
+  },
+)
+
+test(
+  'a suspended parent is cancelled with its children, keeps what it is told, and needs not wait for all',
+  { timeout: 60_000 },
+  async () => {
+    await using runner = await family()
+    const lingering = { children: [{ do: 'linger' }] }
+    const cancelled = runner.run({ role: 'patient', input: lingering })
+    const child = await runner.attach(String(await firstData(cancelled, 'child')))
+    await until(() => cancelled.status().phase === 'suspended')
+    expect(await cancelled.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
+    expect(await child.outcome).toMatchObject({ status: 'cancelled' })
+
+    const early = runner.run({
+      role: 'patient',
+      input: { ...lingering, children: [{ do: 'linger' }, { do: 'say' }], mode: 'any' },
+    })
+    expect(await early.outcome).toMatchObject({ status: 'completed', text: '2' })
+    expect(early.status().attempts).toBe(2)
+    await runner.close()
+  },
+)

@@ -124,6 +124,11 @@ export class Approvals {
     }
   }
 
+  /** Whether it waits for a decision. */
+  get isAsking(): boolean {
+    return this.#open.size > 0
+  }
+
   /** A decision came. One that nobody waits for is dropped. */
   decided(decision: ApprovalDecision): void {
     this.#open.get(decision.requestId)?.(decision)

@@ -25,9 +25,9 @@ import {
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
 import { Approvals } from './approval.ts'
-import { RunChildren } from './children.ts'
+import { RunChildren, waitArgs } from './children.ts'
 import type { RunContext } from './context.ts'
-import { completed, endingOf, failed, RunFailure, traceOf, withUsage, type Ending } from './ending.ts'
+import { completed, endingOf, failed, RunFailure, Suspended, traceOf, withUsage, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
 import { asSent } from './json.ts'
 import { Meter } from './meter.ts'
@@ -109,6 +109,7 @@ export class Attempt {
     })
     this.children = new RunChildren({
       ref: this.ref,
+      resumed: options.run.resumed,
       random: options.random,
       signal: this.#stopped,
       pause: () => this.#meter.pause(),
@@ -243,6 +244,11 @@ export class Attempt {
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
       children: this.children,
+      resumed: run.resumed,
+      suspend: (refs = this.children.known, { mode = 'all' } = {}) => {
+        if (this.approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
+        throw new Suspended(waitArgs('suspend', refs, mode))
+      },
       secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {

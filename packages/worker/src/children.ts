@@ -20,6 +20,7 @@ import {
   type RunRef,
   type SteerMode,
   type SteerReceipt,
+  type WaitArgs,
   type WaitMode,
 } from '@greenroom/proto'
 import { untilEnd } from './pause.ts'
@@ -27,6 +28,8 @@ import { untilEnd } from './pause.ts'
 /** What the children of a run need of it. */
 export interface RunChildrenOptions {
   readonly ref: RunRef
+  /** Those that it waited for when it was suspended. */
+  readonly resumed: readonly ChildOutcome[] | undefined
   /** Names requests, and children that have no key. */
   readonly random: Random
   /** Aborts at the run's end or cancel. */
@@ -41,10 +44,18 @@ export interface RunChildrenOptions {
 export class RunChildren implements Children {
   readonly #options: RunChildrenOptions
   readonly #open = new Map<string, (result: ChildrenResult) => void>()
+  /** In the order in which it learned of them. */
+  readonly #known = new Set<string>()
 
   /** @param options - see {@link RunChildrenOptions} */
   constructor(options: RunChildrenOptions) {
     this.#options = options
+    for (const { runId } of options.resumed ?? []) this.#known.add(runId)
+  }
+
+  /** Those that this attempt knows. */
+  get known(): readonly ChildId[] {
+    return [...this.#known].map((runId) => ({ runId }))
   }
 
   async spawn(spec: ChildSpec): Promise<ChildRef> {
@@ -59,6 +70,7 @@ export class RunChildren implements Children {
     const order = { role, key, ...(task === undefined ? {} : { task }), ...(input === undefined ? {} : { input }) }
     const { childId } = await this.#request(random.id(), { op: 'spawn', args: order })
     if (childId === undefined) throw new GreenroomError('INTERNAL', 'the runner named no child')
+    this.#known.add(childId)
     return { runId: childId, key }
   }
 
@@ -66,16 +78,15 @@ export class RunChildren implements Children {
     refs: readonly ChildId[],
     { mode = 'all', signal }: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
   ): Promise<readonly ChildOutcome[]> {
-    if (!Array.isArray(refs)) throw bad('wait: its argument must be a list of children')
-    if (!['all', 'any', 'first-error'].includes(mode)) throw bad("wait: mode must be 'all', 'any' or 'first-error'")
     if (signal?.aborted === true) throw new GreenroomError('ABORTED')
+    const args = waitArgs('children.wait', refs, mode)
     const requestId = this.#options.random.id()
     const giveUp = (): void =>
       void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
     signal?.addEventListener('abort', giveUp, { once: true })
     const goOn = this.#options.pause()
     try {
-      const { children = [] } = await this.#request(requestId, { op: 'wait', args: { runIds: refs.map(idOf), mode } })
+      const { children = [] } = await this.#request(requestId, { op: 'wait', args })
       return children
     } finally {
       goOn()
@@ -122,6 +133,21 @@ export class RunChildren implements Children {
       this.#open.delete(requestId)
     }
   }
+}
+
+/**
+ * What to wait for, as it is sent.
+ *
+ * @param name - who is asked, for people
+ * @param refs - the children
+ * @param mode - until when
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function waitArgs(name: string, refs: readonly ChildId[], mode: WaitMode): WaitArgs {
+  if (!Array.isArray(refs)) throw new GreenroomError('BAD_OPTIONS', `${name}: its argument must be a list of children`)
+  if (!['all', 'any', 'first-error'].includes(mode))
+    throw new GreenroomError('BAD_OPTIONS', `${name}: mode must be 'all', 'any' or 'first-error'`)
+  return { runIds: refs.map(idOf), mode }
 }
 
 const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `children.${message}`)

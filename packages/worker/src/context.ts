@@ -1,5 +1,7 @@
 /** What an executor may do while it runs. */
 import type {
+  ChildId,
+  ChildOutcome,
   Children,
   Clock,
   JsonObject,
@@ -9,6 +11,7 @@ import type {
   RunEvent,
   SteerMode,
   Usage,
+  WaitMode,
 } from '@greenroom/proto'
 import type { ApprovalAnswer, ApprovalCall } from './approval.ts'
 import type { Program, ProgramOptions } from './program.ts'
@@ -101,6 +104,35 @@ export interface RunContext {
    * ```
    */
   readonly children: Children
+  /**
+   * Ends this attempt so that the run waits for its children without a worker: throws, and so never returns. When they have
+   * ended the executor is called again, with {@link RunContext.resumed}, an `attempt` that is one more, and what it said in
+   * `messages`. What it has beside that is gone: names of children (keys) and what has been done must follow from these.
+   * What was sent to the run meanwhile arrives then.
+   *
+   * @param refs - the children. = all that this attempt spawned or was resumed with
+   * @param options - `mode`: until when to wait. = `all`
+   * @throws GreenroomError `APPROVAL_PENDING` while it waits for a decision, `BAD_OPTIONS`
+   *
+   * @example
+   * ```ts
+   * import { defineExecutor } from '@greenroom/worker'
+   *
+   * export const plan = defineExecutor({
+   *   version: '1',
+   *   async run({ task }, ctx) {
+   *     if (ctx.resumed === undefined) {
+   *       for (const key of ['build', 'test']) await ctx.children.spawn({ role: 'doer', task: `${key}: ${task}`, key })
+   *       return ctx.suspend()
+   *     }
+   *     return { text: ctx.resumed.map(({ key, outcome }) => `${key} ${outcome.status}`).join(', ') }
+   *   },
+   * })
+   * ```
+   */
+  readonly suspend: (refs?: readonly ChildId[], options?: { readonly mode?: WaitMode }) => never
+  /** How the children ended that this run was suspended for; undefined when it was not. */
+  readonly resumed: readonly ChildOutcome[] | undefined
   /**
    * A declared secret's value.
    *

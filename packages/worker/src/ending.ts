@@ -13,6 +13,7 @@ import {
   type Retry,
   type RunRef,
   type Usage,
+  type WaitArgs,
 } from '@greenroom/proto'
 import { usage } from '@greenroom/proto/schemas'
 import * as z from 'zod'
@@ -24,6 +25,7 @@ export type Ending = (
   | { readonly status: 'cancelled'; readonly reason: string }
   | { readonly status: 'failed'; readonly error: Failure }
   | { readonly status: 'timeout'; readonly which: 'tool' | 'total' }
+  | { readonly status: 'suspended'; readonly waitsFor: WaitArgs }
 ) & { readonly usage?: Usage }
 
 /** Thrown by `ctx.fail`: a failure with a code of the executor's own. */
@@ -44,6 +46,18 @@ export class RunFailure extends Error {
   }
 }
 
+/** Thrown by `ctx.suspend`: ends the attempt, not the run. */
+export class Suspended extends Error {
+  override readonly name = 'Suspended'
+  readonly waitsFor: WaitArgs
+
+  /** @param waitsFor - the children that the run waits for */
+  constructor(waitsFor: WaitArgs) {
+    super('the run is suspended')
+    this.waitsFor = waitsFor
+  }
+}
+
 /**
  * What an executor's throw means.
  *
@@ -53,6 +67,7 @@ export class RunFailure extends Error {
  */
 export function endingOf(error: unknown, signal: AbortSignal): Ending {
   if (error instanceof RunFailure) return failed(error.code, error.message, error.retry)
+  if (error instanceof Suspended && !signal.aborted) return { status: 'suspended', waitsFor: error.waitsFor }
   if (signal.aborted) return { status: 'cancelled', reason: messageOf(signal.reason) }
   return failed(tableCode(error) ?? 'EXECUTOR_ERROR', messageOf(error))
 }

@@ -213,6 +213,8 @@ export const approvalAnswer = looseObject({
   scope: scope.exactOptional(),
 }) satisfies z.ZodType<messages.ApprovalAnswer>
 
+const waitArgs = looseObject({ runIds: z.array(z.string()), mode: z.enum(['all', 'any', 'first-error']) })
+
 const request = { ...ref, requestId: id }
 
 /** See {@link messages.ChildrenRequest}. */
@@ -230,7 +232,7 @@ export const childrenRequest = z.discriminatedUnion('op', [
   looseObject({
     ...request,
     op: z.literal('wait'),
-    args: looseObject({ runIds: z.array(z.string()), mode: z.enum(['all', 'any', 'first-error']) }),
+    args: waitArgs,
   }),
   looseObject({ ...request, op: z.literal('unwait'), args: looseObject({ requestId: z.string() }) }),
   looseObject({
@@ -264,6 +266,7 @@ export const terminal = looseObject({
   text: z.string().exactOptional(),
   usage: usage.exactOptional(),
   reason: z.string().exactOptional(),
+  waitsFor: waitArgs.exactOptional(),
   error: failure.exactOptional(),
   which: z.enum(['tool', 'total', 'first-event', 'no-progress']).exactOptional(),
   lost: eventRange.exactOptional(),
