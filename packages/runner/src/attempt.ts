@@ -49,6 +49,8 @@ export interface AttemptLoop {
   /** The last of them, when it was left without an end. */
   readonly leftOver: LeftOver | undefined
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'suspended' | 'queued'>) => void
+  /** Called whenever there is no room where it is to go: see `Acquiring`. */
+  readonly onFull: (slots: number) => void
   /** Waits for children of the run. */
   readonly waitFor: (wait: WaitArgs) => Promise<readonly ChildOutcome[]>
   /** Called when it got its permit. */
@@ -261,7 +263,7 @@ async function tryOnce(
   loop.onAdmitted()
   let lease: WorkerLease
   try {
-    lease = await loop.places.acquire(plan, { excluded, signal })
+    lease = await loop.places.acquire(plan, { excluded, signal, onFull: loop.onFull })
   } catch (error) {
     const end = { how: 'unplaced', error } as const
     return {

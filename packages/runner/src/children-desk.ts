@@ -20,9 +20,23 @@ import {
 } from '@greenroom/proto'
 import type { Attempt } from './drive/index.ts'
 import type { PermitHolder } from './permit-holder.ts'
+import { placeKey } from './place.ts'
+import type { PlacedWorker } from './placement/index.ts'
+import { whyNoChildren, type Plan } from './plan.ts'
+import type { Occupant } from './room-maker.ts'
 
 /** What a desk is made of. */
 export interface ChildrenDeskOptions {
+  /** The run. */
+  readonly id: string
+  /** Where its worker is. */
+  readonly where: string
+  /** Whether its executor can be suspended. */
+  readonly isSuspendable: () => boolean
+  /** Called when it begins to wait: its place may be wanted. */
+  readonly onWait: () => void
+  /** Asks its worker to suspend it. */
+  readonly onLeave: () => void
   /** Undefined: none. */
   readonly children: Children | undefined
   /** Why there are none to be; undefined when there may be. */
@@ -35,28 +49,40 @@ export interface ChildrenDeskOptions {
 
 type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children'>
 
+/** What the desk of an attempt is made of. */
+export interface AttemptDeskOptions {
+  /** Its run's; undefined: none. */
+  readonly children: Children | undefined
+  readonly plan: Pick<Plan, 'assignment' | 'place'>
+  readonly worker: Pick<PlacedWorker, 'serves'> | undefined
+  /** Asks. */
+  readonly attempt: Pick<Attempt, 'ref' | 'waits' | 'answer' | 'suspend' | 'ended'>
+  /** What it executes by. */
+  readonly permit: Pick<PermitHolder, 'pause'>
+  /** Called when it begins to wait: its place may be wanted. */
+  readonly onWait: () => void
+}
+
 /**
  * Opens the desk of an attempt, until that ends.
  *
- * @param children - its run's; undefined: none
- * @param whyNone - why there are none to be; undefined when there may be
- * @param attempt - asks
- * @param permit - what it executes by
+ * @param options - see {@link AttemptDeskOptions}
  */
-export function openDesk(
-  children: Children | undefined,
-  whyNone: GreenroomError | undefined,
-  attempt: Pick<Attempt, 'waits' | 'answer' | 'ended'>,
-  permit: Pick<PermitHolder, 'pause'>,
-): ChildrenDesk {
+export function openDesk({ children, plan, worker, attempt, permit, onWait }: AttemptDeskOptions): ChildrenDesk {
+  const { assignment, place } = plan
   const desk = new ChildrenDesk({
+    id: attempt.ref.runId,
     children,
-    whyNone,
+    whyNone: whyNoChildren(assignment),
+    where: placeKey(place),
+    isSuspendable: () => worker?.serves?.find(({ name }) => name === assignment.executor)?.suspendable === true,
     pause() {
       const [waited, goOn] = [attempt.waits('children'), permit.pause()]
       return () => goOn().finally(waited)
     },
     answer: (result) => attempt.answer(result),
+    onWait,
+    onLeave: () => attempt.suspend('its worker is needed for another run'),
   })
   void attempt.ended.then(() => desk.close())
   return desk
@@ -84,11 +110,12 @@ export function waitForChildren(
 }
 
 /** See D1 and D2. */
-export class ChildrenDesk {
+export class ChildrenDesk implements Occupant {
   readonly #options: ChildrenDeskOptions
   readonly #known = new Set<string>()
   /** What gives a wait up, by its request. */
   readonly #waits = new Map<string, AbortController>()
+  #isLeaving = false
 
   /** @param options - see {@link ChildrenDeskOptions} */
   constructor(options: ChildrenDeskOptions) {
@@ -104,6 +131,28 @@ export class ChildrenDesk {
       (given) => this.#options.answer({ requestId, ...given }),
       (error: unknown) => this.#options.answer({ requestId, error: failureOf(error) }),
     )
+  }
+
+  get id(): string {
+    return this.#options.id
+  }
+
+  get where(): string {
+    return this.#options.where
+  }
+
+  get waits(): boolean | 'leaving' {
+    if (this.#waits.size === 0) return false
+    return this.#isLeaving ? 'leaving' : true
+  }
+
+  get isSuspendable(): boolean {
+    return this.#options.isSuspendable()
+  }
+
+  suspend(): void {
+    this.#isLeaving = true
+    this.#options.onLeave()
   }
 
   /** Its attempt has ended: nobody waits any more. */
@@ -136,10 +185,11 @@ export class ChildrenDesk {
     requestId: string,
     { runIds, mode }: WaitArgs,
   ): Promise<NonNullable<Answer['children']>> {
-    const { pause } = this.#options
+    const { pause, onWait } = this.#options
     const abort = new AbortController()
     this.#waits.set(requestId, abort)
     const goOn = pause()
+    onWait()
     try {
       return await children.wait(
         runIds.map((runId) => ({ runId })),

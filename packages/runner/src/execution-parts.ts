@@ -59,4 +59,6 @@ export interface Family {
   readonly childrenOf: (lineage: readonly string[]) => Children
   /** Cancels the children of a parent that was cancelled, or ended without having completed. */
   readonly endChildren: (parent: string, why: string) => void
+  /** See {@link makeRoom}. */
+  readonly makeRoom: (lineage: readonly string[], where: string, slots: number) => void
 }

@@ -21,13 +21,14 @@ import { failedBy, withUsage } from './ending.ts'
 import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
 import type { OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
-import { planRun, whyNoChildren, type Plan } from './plan.ts'
+import { planRun, type Plan } from './plan.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
-import { stampOf, standOf } from './place.ts'
+import { placeKey, stampOf, standOf } from './place.ts'
 import type { WorkerLease } from './places.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
 import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
+import type { Occupant } from './room-maker.ts'
 import { RunJournal } from './run-journal.ts'
 import { settleLate, Steering } from './steering.ts'
 
@@ -113,6 +114,11 @@ export class Execution implements Run {
   /** Whose child it is; undefined for one of the program. */
   get parent(): string | undefined {
     return this.#more.kin?.lineage.at(-1)
+  }
+
+  /** What others may want of it. */
+  get occupant(): Occupant | undefined {
+    return this.#desk
   }
 
   /** See {@link RunJournal.isOpen}. */
@@ -389,7 +395,7 @@ export class Execution implements Run {
   }
 
   #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
-    const { config, journal, places, admission } = this.#around
+    const { config, journal, places, admission, pool } = this.#around
     return runAttempts({
       plan,
       places,
@@ -414,10 +420,12 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
+      onFull: (slots) => this.#more.family?.makeRoom(this.#more.kin?.lineage ?? [], placeKey(plan.place), slots),
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit) => {
-        this.#desk = openDesk(this.#children, whyNoChildren(plan.assignment), attempt, permit)
+        const [children, worker] = [this.#children, this.#lease?.worker]
+        this.#desk = openDesk({ children, plan, worker, attempt, permit, onWait: () => pool.noteRoom() })
         this.#follow(attempt, 0)
       },
       hooks: this.#hooks(),

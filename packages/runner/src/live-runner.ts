@@ -18,6 +18,7 @@ import type { Kin, OpenRun, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import { keepAlive } from './platform/surroundings.ts'
 import { pastRun, runFrom } from './past-run.ts'
+import { makeRoom } from './room-maker.ts'
 import { RunChildren } from './run-children.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, StartOptions, TypedRunSpec } from './run.ts'
@@ -54,6 +55,13 @@ export class LiveRunner implements Runner {
     endChildren: (parent, why) => {
       for (const run of this.#runs) if (run.parent === parent) void run.cancel(why)
     },
+    makeRoom: (lineage, where, slots) =>
+      makeRoom(
+        [...this.#runs].flatMap(({ occupant }) => occupant ?? []),
+        lineage,
+        where,
+        slots,
+      ),
   }
   /** While there are runs. */
   #alive: Disposable | undefined

@@ -57,6 +57,16 @@ export function stampOf(place: Place): NonNullable<RunStatus['placement']> {
   }
 }
 
+/**
+ * Tells places apart.
+ *
+ * @param place - one
+ */
+export function placeKey(place: Place): string {
+  if (place.kind === 'local') return 'local'
+  return place.kind === 'pool' ? `pool ${place.pool}` : `remote ${place.remote}`
+}
+
 /** Of an endpoint; a socket is on this machine. */
 function hostOf(url: string): string {
   return URL.parse(url)?.hostname || hostName

@@ -29,6 +29,8 @@ export interface Acquiring {
   readonly excluded: ReadonlySet<string>
   /** Ends the waiting. */
   readonly signal: AbortSignal
+  /** Called whenever there is no room, with how many may be there at a time; what it throws ends the waiting. */
+  readonly onFull: (slots: number) => void
 }
 
 /** What places are made of. */
@@ -121,9 +123,9 @@ export class Places {
     await Promise.all([...this.#open].map((endpoint) => endpoint.close()))
   }
 
-  async #local(need: WorkerNeed, { signal }: Acquiring): Promise<WorkerLease> {
+  async #local(need: WorkerNeed, { signal, onFull }: Acquiring): Promise<WorkerLease> {
     const { pool, drive } = this.#parts
-    return { ...(await pool.acquire(need, signal)), drive, accepted: () => undefined }
+    return { ...(await pool.acquire(need, signal, onFull)), drive, accepted: () => undefined }
   }
 
   async #pooled(

@@ -263,3 +263,19 @@ test(
     await runner.close()
   },
 )
+
+test('with one process waiting parents that can are suspended', { timeout: 60_000 }, async () => {
+  await using runner = await family({ admission: { maxExecuting: 4, maxProcesses: 1 } })
+  const run = runner.run({ role: 'pliant', input: { below: 3 } })
+  expect(await output(run)).toBe(4)
+  expect(run.status().attempts).toBe(2)
+  expect(runner.stats()).toMatchObject({ executing: 0, queued: 0, started: 4, ended: 4 })
+})
+
+test('with one process a parent that cannot is told that its child has no place', { timeout: 60_000 }, async () => {
+  await using runner = await family({ admission: { maxProcesses: 1 } })
+  const run = runner.run({ role: 'parent', input: [spawn('a', { do: 'say' }), wait(['a'])] })
+  const [runId, ended] = await output(run)
+  expect(ended).toEqual(['failed'])
+  expect(await (await runner.attach(text(runId))).outcome).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })
+})

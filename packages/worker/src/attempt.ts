@@ -158,6 +158,14 @@ export class Attempt {
     this.#grace = { deadline, timer }
   }
 
+  /** Its runner needs its worker: it is suspended where its executor can be, and does nothing but wait for children. */
+  suspend(reason: string): void {
+    const { waitsFor } = this.children
+    if (!this.#options.executor.suspendable || waitsFor === undefined || this.approvals.isAsking) return
+    this.#graceOver.resolve({ status: 'suspended', waitsFor })
+    this.#abort(new DOMException(reason, 'AbortError'))
+  }
+
   /**
    * Does the work, after the claim.
    *

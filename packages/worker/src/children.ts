@@ -44,6 +44,8 @@ export interface RunChildrenOptions {
 export class RunChildren implements Children {
   readonly #options: RunChildrenOptions
   readonly #open = new Map<string, (result: ChildrenResult) => void>()
+  /** For whom it waits, by request. */
+  readonly #waits = new Map<string, WaitArgs>()
   /** In the order in which it learned of them. */
   readonly #known = new Set<string>()
 
@@ -51,6 +53,15 @@ export class RunChildren implements Children {
   constructor(options: RunChildrenOptions) {
     this.#options = options
     for (const { runId } of options.resumed ?? []) this.#known.add(runId)
+  }
+
+  /** What it waits for; undefined when for nothing, or when that is not one thing that can be said. */
+  get waitsFor(): WaitArgs | undefined {
+    const waits = [...this.#waits.values()]
+    const [first] = waits
+    if (waits.length < 2) return first
+    if (waits.some(({ mode }) => mode !== 'all')) return undefined
+    return { runIds: [...new Set(waits.flatMap(({ runIds }) => runIds))], mode: 'all' }
   }
 
   /** Those that this attempt knows. */
@@ -85,11 +96,13 @@ export class RunChildren implements Children {
       void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
     signal?.addEventListener('abort', giveUp, { once: true })
     const goOn = this.#options.pause()
+    this.#waits.set(requestId, args)
     try {
       const { children = [] } = await this.#request(requestId, { op: 'wait', args })
       return children
     } finally {
       goOn()
+      this.#waits.delete(requestId)
       signal?.removeEventListener('abort', giveUp)
     }
   }

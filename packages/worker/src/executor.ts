@@ -77,7 +77,10 @@ export interface ExecutorDefinition<In extends Schema = Schema, Out extends Sche
   readonly slots?: number
   /** Whether a run may be repeated after its worker was lost. = false */
   readonly idempotent?: boolean
-  /** Whether an attempt may be ended while it waits for children. = false */
+  /**
+   * Whether an attempt may be ended while it waits in `ctx.children.wait()`, because its process is needed for another run:
+   * then `run` is called again, with the children's ends in `ctx.resumed`. Spawn by keys, and look there first. = false
+   */
   readonly suspendable?: boolean
   /**
    * Does the work. Throwing ends the run as `failed EXECUTOR_ERROR`, or as `cancelled` once `ctx.signal` has aborted;

@@ -127,6 +127,8 @@ export class WorkerLoop implements Worker {
       if (delivery.kind === 'steer') return this.#steer(delivery)
       if (delivery.kind === 'approval-decision') this.#decided(delivery)
       if (delivery.kind === 'children-result') this.#answered(delivery)
+      if (delivery.kind === 'suspend')
+        this.#at(decodeMessage('suspend', delivery.payload), (attempt, { reason }) => attempt.suspend(reason))
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
       if (delivery.kind === 'cancel') this.#cancel(decodeMessage('cancel', delivery.payload))
     } catch (error) {

@@ -162,6 +162,12 @@ export class Attempt {
     }
   }
 
+  /** Its worker is wanted: an executor that can be suspended, and waits for children, is. */
+  suspend(reason: string): void {
+    const { runId, epoch } = this.ref
+    this.#line.send('suspend', `suspend-${runId}-${epoch}`, { ...this.ref, reason }).catch(() => undefined)
+  }
+
   /** Answers a request of {@link AttemptOptions.onChildren}. */
   answer(result: Omit<ChildrenResult, keyof RunRef>): void {
     const message = { ...result, ...this.ref }

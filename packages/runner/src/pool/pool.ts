@@ -84,9 +84,10 @@ export interface Pool<Need extends PoolNeed, Worker extends PoolWorker> {
   /**
    * Gets a worker: one that fits, else a fresh one, when there is room for it.
    *
+   * @param onFull - called whenever there is no room, with how many processes there may be; what it throws ends the waiting
    * @throws GreenroomError `WORKER_SPAWN_FAILED` while its circuit is open; what `spawn` throws; `ABORTED`, `CLOSED`
    */
-  acquire(need: Need, signal: AbortSignal): Promise<Lease<Worker>>
+  acquire(need: Need, signal: AbortSignal, onFull?: (slots: number) => void): Promise<Lease<Worker>>
   /** Keeps so many workers for a need ready, in the background; what is asked for again replaces what was. */
   keepReady(name: string, count: number, need: () => Promise<Need>): void
   /** A process that is none of its own has ended: there may be room now. */

@@ -83,7 +83,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     })
   }
 
-  async acquire(need: Need, signal: AbortSignal): Promise<Lease<Worker>> {
+  async acquire(need: Need, signal: AbortSignal, onFull?: (slots: number) => void): Promise<Lease<Worker>> {
     const key = this.#keyOf(need)
     let wantsRoom = false
     try {
@@ -102,7 +102,9 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
           wantsRoom = true
           this.#wanting += 1
         }
-        await this.#wait(signal, delayMs === 0 ? Infinity : delayMs)
+        const changed = this.#wait(signal, delayMs === 0 ? Infinity : delayMs)
+        if (delayMs === 0 && this.#isHeld) onFull?.(this.#options.limits.maxProcesses)
+        await changed
       }
     } finally {
       if (wantsRoom) {
@@ -194,6 +196,12 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     const idle = unused.find((entry) => entry.fingerprint !== undefined) ?? unused.find((entry) => entry.key !== key)
     if (idle !== undefined) this.#end(idle, 'evicted')
     return false
+  }
+
+  /** Whether every process that there may be is in somebody's use. */
+  get #isHeld(): boolean {
+    const used = [...this.#entries].filter(({ leases }) => leases.size > 0).length
+    return used >= this.#options.limits.maxProcesses
   }
 
   #fresh(need: Need, key: string, wanted: Fingerprint): Lease<Worker> {
