@@ -3,7 +3,7 @@ import { describeMiss, type RunStatus } from 'greenroom'
 import { visible } from './file-name.ts'
 import { historyReport, historySection, type HistoryReport } from './history-report.ts'
 import { code, list, number, SHOWN, table, text } from './markdown.ts'
-import { pidOf, type Child, type Surveyed } from './survey.ts'
+import { failureOf, pidOf, type Child, type Surveyed } from './survey.ts'
 import { merge, TODOS, totalOf, type Finding, type Sum } from './tally.ts'
 import type { Tree } from './tree.ts'
 
@@ -180,7 +180,9 @@ function childRow(child: Child): string[] {
 
 function historianRow(historian: Surveyed['historian']): string[] {
   const { worker, status, ms } = historyReport(historian)
-  return ['historian', '–', String(worker.pid ?? '–'), whereOf(historian.status), 'its own', status, '–', number(ms)]
+  // Not being allowed is an answer.
+  const end = status === 'failed' && failureOf(historian) === undefined ? 'denied' : status
+  return ['historian', '–', String(worker.pid ?? '–'), whereOf(historian.status), 'its own', end, '–', number(ms)]
 }
 
 /** What kind of place, and on which machine. */

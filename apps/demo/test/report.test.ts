@@ -245,6 +245,7 @@ describe('the report says who decided on the historian’s call', () => {
     const so: Historian = { ...historian, outcome: denied, asked: [asked(false, decider, reason)] }
     const whole = { children: [child(1, found)], historian: so }
     expect(markdown('/x', tree, whole)).toContain(`## History\n\nNo history: ${says}\n\n`)
+    expect(markdown('/x', tree, whole)).toMatch(/\| historian .*\| denied +\|/)
     expect(reportOf(whole).history).toMatchObject({
       status: 'failed',
       told: null,
