@@ -10,7 +10,7 @@
  * - *L5* That its executor is idempotent is in an attempt's record as soon as its worker says so: another life of the runner
  *   cannot ask it any more.
  */
-import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
+import { codeOf, type Outcome, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
@@ -344,6 +344,11 @@ function wasLost({ attached, exit }: WorkerEnd): boolean {
   return attached || exit.signal !== null
 }
 
+/** Whether there is nothing that could be started. */
+function isNowhere({ exit }: WorkerEnd): boolean {
+  return codeOf(exit.error) === 'COMMAND_NOT_FOUND'
+}
+
 /** What those are told who wait for a detached run when its runner closes. */
 export const leftOutcome: Outcome = failed('CLOSED', 'its runner was closed, and the run goes on: attach to it later', {
   mayStillRun: true,
@@ -376,6 +381,6 @@ function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: Ab
   // What was claimed had a worker, also where the runner could not see it attach.
   if (end.how === 'lost' || wasLost(worker)) return failed('WORKER_LOST', worker.message, { mayStillRun, ...lost })
   return worker.error === undefined
-    ? failed('WORKER_SPAWN_FAILED', worker.message)
+    ? failed('WORKER_SPAWN_FAILED', worker.message, isNowhere(worker) ? { retry: 'never' } : {})
     : failed(worker.error.code, worker.error.message)
 }
