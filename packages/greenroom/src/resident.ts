@@ -14,6 +14,7 @@ import {
   provisionVersion,
   type BusAddress,
   type Clock,
+  type FenceTarget,
   type Provision,
   type Random,
 } from '@greenroom/proto'
@@ -34,7 +35,7 @@ export interface ResidentOptions {
   /** What else it is told. */
   readonly provision: Pick<Provision, 'role' | 'slots' | 'secrets' | 'resident'>
   /** Declares a life gone on the bus. */
-  readonly fence: (life: Life) => Promise<void>
+  readonly fence: (life: FenceTarget) => Promise<void>
   /** Called whenever it is attached. */
   readonly onReady: (life: Life) => void
   /** Takes what its process writes, in lines. */
@@ -118,7 +119,7 @@ export class Resident {
     const output = new Capture(stderr, (line) => (readyLine.test(line) ? this.#ready(life) : onLine(line)))
     const { code, signal, error } = await exited
     this.#process = undefined
-    void fence(life).catch(() => undefined)
+    void fence({ ...life, seenDead: true }).catch(() => undefined)
     // What left its group may hold the pipe open for ever.
     await this.#pause(outputMs, output.ended)
     const told = output.error

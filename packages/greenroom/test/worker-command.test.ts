@@ -43,11 +43,30 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     const pid = await pidOf(run)
     process.kill(pid, 'SIGKILL')
     const killedAt = performance.now()
-    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: true })
+    // Its supervisor saw it end, and says so.
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: false })
     expect(performance.now() - killedAt).toBeLessThan(10_000)
     const next = runner.run({ role: 'who' })
     expect(await next.outcome).toMatchObject({ status: 'completed' })
     expect(next.status().worker?.address).not.toBe(before)
+  })
+
+  test('an idempotent run whose process is killed is done by another member', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const members = [stage.member(), stage.member()]
+    await Promise.all(members.map(ready))
+    const retry = { attempts: 2, backoffMs: 1 }
+    await using runner = await stage.runner({ maxWaitMs: 30_000 }, { idempotent: true, retry })
+    const run = runner.run({ role: 'work', task: '3000' })
+    const pids: number[] = []
+    for await (const event of run) {
+      if (event.type !== 'data') continue
+      if (pids.push(Number(event.data)) === 1) process.kill(Number(event.data), 'SIGKILL')
+    }
+    expect(await run.outcome).toMatchObject({ status: 'completed', output: pids[1] })
+    expect(run.status().attempts).toBe(2)
+    expect(new Set(pids).size).toBe(2)
   })
 
   test('the first SIGTERM lets its run end and takes no other, then it leaves with 0', async () => {

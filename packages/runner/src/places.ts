@@ -6,12 +6,21 @@ import type { Drive } from './drive/index.ts'
 import { Endpoint, type EndpointParts } from './endpoint.ts'
 import type { AttemptRecord } from './journal.ts'
 import { placeOf, stampOf, type Place } from './place.ts'
-import { Residents, type Lack, type PlacedWorker, type ResidentLease, type WorkerNeed } from './placement/index.ts'
+import {
+  Residents,
+  type Lack,
+  type PlacedWorker,
+  type ResidentLease,
+  type WorkerEnd,
+  type WorkerNeed,
+} from './placement/index.ts'
 import type { Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
 
 /** The right to use a worker, and the mailbox that reaches it. */
 export interface WorkerLease extends Lease<PlacedWorker> {
+  /** Resolves when the worker is gone; of a resident it says whether that was seen dead. */
+  readonly gone: Promise<Pick<WorkerEnd, 'message' | 'seenDead'>>
   /** Follows what the worker says. */
   readonly drive: Drive
   /** How long to look for what a worker that is gone left behind, in milliseconds. = `partitionGraceMs` */
