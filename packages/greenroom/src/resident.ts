@@ -32,6 +32,8 @@ export interface ResidentOptions {
   readonly env: Readonly<Record<string, string>>
   /** Where it finds its bus; asked for each process. */
   readonly bus: () => BusAddress
+  /** How the names of its mailboxes begin. */
+  readonly names: string
   /** What else it is told. */
   readonly provision: Pick<Provision, 'role' | 'slots' | 'secrets' | 'resident'>
   /** Declares a life gone on the bus. */
@@ -99,8 +101,8 @@ export class Resident {
 
   /** One process, from its start to its end; says how that came. */
   async #once(): Promise<string> {
-    const { launcher, env, bus, provision, random, fence, onLine } = this.#options
-    const life: Life = { address: `worker.${random.id()}`, incarnation: random.id() }
+    const { launcher, env, bus, names, provision, random, fence, onLine } = this.#options
+    const life: Life = { address: `${names}${random.id()}`, incarnation: random.id() }
     const document: Provision = {
       version: provisionVersion,
       required: ['resident'],

@@ -42,7 +42,7 @@ test('a token of a word lets in, is shown, and a key is exchanged without a rest
   expect(JSON.parse(shown.stdout)).toMatchObject({
     sub: 'w',
     verified: true,
-    grants: { consume: ['worker.*', 'supervisor.*', 'inbox'], present: ['*'] },
+    grants: { consume: ['resident.w.*', 'supervisor.w.*', 'inbox'], present: ['pool.*'] },
   })
   const plain = await greenroom('token', 'inspect', '--token-file', held)
   expect(plain.stdout).toMatch(/subject: w\n[^]*not verified/)

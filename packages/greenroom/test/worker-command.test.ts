@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../src/index.ts'
-import { createBroker } from '@greenroom/broker'
+import { createBroker, signToken } from '@greenroom/broker'
+import { residentGrants } from '@greenroom/proto'
 import { file, ready, ResidentStage, token } from './resident/stage.ts'
 
 /** In which process a run of `work` or `spin` is. */
@@ -107,6 +109,43 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
   })
 
+  test('a token that expires is renewed by its file; one that is not is warned of, and then named', async () => {
+    await using stage = new ResidentStage()
+    const key = 'a key of this test, of thirty-two bytes at least'
+    // Whoever has no valid token is cut within half a second.
+    const listening = { listen: { port: 0 }, token, tokenKeys: [key], limits: { pingMs: 500 } }
+    await using broker = await createBroker(listening)
+    const renew = async (): Promise<string> => {
+      const content = { subject: 'crew', grants: residentGrants('crew'), expiresAt: Date.now() + 3_000 }
+      return stage.file('short', await signToken(key, content))
+    }
+    const at = ['--bus', broker.url ?? '', '--role', 'crew', '--token-file', await renew()]
+    const member = stage.command('worker', file, ...at)
+    const address = await ready(member)
+    expect(address).toMatch(/^resident\.crew\./)
+    await using runner = await stage.use(broker.url ?? '').runner({ maxWaitMs: 30_000 })
+    const began = Date.now()
+    const run = runner.run({ role: 'work', task: '12000' })
+    let isOver = false
+    void run.outcome.then(() => (isOver = true))
+    // The first one holds for 3 s, and 5 s are forgiven.
+    while (!isOver) {
+      await renew()
+      await sleep(500)
+    }
+    expect(await run.outcome).toMatchObject({ status: 'completed' })
+    expect(Date.now() - began).toBeGreaterThan(11_000)
+    expect(run.status()).toMatchObject({ attempts: 1, worker: { address } })
+    expect(member.stdout.split('\n')).toHaveLength(2)
+    const { code, stderr } = await member.ended
+    expect(code).toBe(1)
+    const said = (verb: string): RegExp =>
+      new RegExp(`greenroom: .*the token of --token-file \\S+short ${verb} at \\S+, and no newer one is there`)
+    expect(stderr).toMatch(said('expires'))
+    expect(stderr).toMatch(/^greenroom: UNAUTHORIZED: /m)
+    expect(stderr).toMatch(said('expired'))
+  })
+
   test('it has its own secrets and variables, and slots only as its executors allow', async () => {
     await using stage = new ResidentStage()
     await stage.broker()
@@ -131,7 +170,7 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     await using _broker = broker
     await using watcher = await broker.bus.attach({ address: 'watcher', incarnation: 'w1', lifetime: 'named' })
     const states: string[] = []
-    watcher.watch('crew', ({ state }) => states.push(state))
+    watcher.watch('pool.crew', ({ state }) => states.push(state))
     await using runner = await stage.use(broker.url ?? '').runner({ maxWaitMs: 10_000 })
     await ready(stage.member())
     const run = runner.run({ role: 'spin', task: '5000' })

@@ -313,7 +313,8 @@ async function follow(
     return { end: { how: 'unplaced', error }, lastSeq: 0 }
   }
   const attempt = lease.drive.start({
-    run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
+    // Where its worker is, the runner may have another name.
+    run: { ...plan.assignment, replyTo: lease.drive.peer.address, limits: account.left, epoch: ref.epoch },
     worker: drivenBy(lease),
     signal,
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,

@@ -354,7 +354,7 @@ export class Execution implements Run {
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
   async #plan(): Promise<Plan> {
-    const { config, sessions, drive } = this.#around
+    const { config, sessions } = this.#around
     const planned = planRun({
       runId: this.id,
       session: this.#session,
@@ -363,7 +363,6 @@ export class Execution implements Run {
       isResumed: this.#earlier !== undefined,
       config,
       sessions,
-      replyTo: drive.peer.address,
       whyNotDetached: this.#around.whyNotDetached,
     })
     return untilAbort(this.#abort.signal, planned)

@@ -1,5 +1,5 @@
 /** The places of a runner: where each run's worker is found or made, and by which mailbox the runner reaches it. */
-import { GreenroomError, type ErrorCode, type Peer } from '@greenroom/proto'
+import { GreenroomError, poolRole, type ErrorCode, type Peer } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
@@ -183,7 +183,15 @@ export class Places {
     const lacking = (lack: Lack, words: string): GreenroomError =>
       new GreenroomError(poolCodes[lack], `pool "${name}": ${words}`)
     const { clock, random } = config
-    const options = { peer: drive.peer, role: name, kind: 'pool', host: name, lacking, clock, random } as const
+    const options = {
+      peer: drive.peer,
+      role: poolRole(name),
+      kind: 'pool',
+      host: name,
+      lacking,
+      clock,
+      random,
+    } as const
     const residents = new Residents(options)
     this.#pools.set(name, residents)
     return residents

@@ -305,7 +305,7 @@ test.each([
   [
     'misspelt',
     { placement: { pool: 'p', lables: {} } },
-    'roles.r.placement: "lables" must be one of remote, token, ca, pool',
+    'roles.r.placement: "lables" must be one of remote, token, ca, insecure, pool',
   ],
   ['secrets', { placement: { pool: 'p' }, secrets: [] }, 'roles.r.secrets must be left out'],
   ['detached', { placement: { pool: 'p' }, detached: true }, 'roles.r.detached must be left out'],
