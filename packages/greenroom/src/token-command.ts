@@ -73,7 +73,7 @@ function grantsOf({ subject, role, consume, send, present, watch, approvals }: T
   if (role !== undefined && role !== 'operator' && !/^[\w-]{1,64}$/.test(subject))
     throw new GreenroomError(
       'BAD_OPTIONS',
-      `--subject of a ${role} is 1 to 64 of A-Z a-z 0-9 _ -: its names begin with it`,
+      `--subject: of a ${role} it is 1 to 64 of A-Z a-z 0-9 _ -, since names begin with it`,
     )
   const base = role === undefined ? {} : roles[role]?.(subject)
   if (base === undefined)

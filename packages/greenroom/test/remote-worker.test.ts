@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, connect, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -8,18 +7,9 @@ import { connectBus } from '@greenroom/bus'
 import { codeOf } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { createRunner, type AnyRunner, type RemotePlacement, type Run, type RunnerOptions } from '../src/index.ts'
+import { makeCertificate } from './certificate.ts'
 import type { Program } from './program.ts'
 import { file, ResidentStage, token, unusable } from './resident/stage.ts'
-
-/** Makes a certificate for this machine. */
-function certificate(stage: ResidentStage, name: string): { readonly cert: string; readonly key: string } {
-  const [cert, key] = [join(stage.path, `${name}.pem`), join(stage.path, `${name}.key`)]
-  const what = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1']
-  const who = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
-  execFileSync('openssl', ['req', '-x509', ...what, ...who, '-keyout', key, '-out', cert], { stdio: 'ignore' })
-  chmodSync(key, 0o600)
-  return { cert, key }
-}
 
 const listen = (stage: ResidentStage, address: string, ...more: string[]): Program =>
   stage.command('worker', file, '--listen', address, '--token-file', stage.tokenFile, ...more)
@@ -80,7 +70,7 @@ async function wire(port: number) {
 describe('greenroom worker --listen', { timeout: 90_000 }, () => {
   test('over wss with a pinned authority it has the runs of a runner that could start nothing itself', async () => {
     await using stage = new ResidentStage()
-    const { cert, key } = certificate(stage, 'own')
+    const { cert, key } = makeCertificate(stage.path, 'own')
     const remote = await urlOf(listen(stage, '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key))
     expect(remote).toMatch(/^wss:\/\//)
     const ca = readFileSync(cert, 'utf8')
@@ -90,7 +80,7 @@ describe('greenroom worker --listen', { timeout: 90_000 }, () => {
     expect(run.status()).toMatchObject({ placement: { kind: 'remote', host: hostname() }, worker: { warm: true } })
     expect(await runner.run({ role: 'other' }).outcome).toMatchObject({ code: 'UNKNOWN_EXECUTOR', retry: 'never' })
     await using strange = await runnerAt(
-      { remote, token, ca: readFileSync(certificate(stage, 'other').cert, 'utf8') },
+      { remote, token, ca: readFileSync(makeCertificate(stage.path, 'other').cert, 'utf8') },
       { limits: { acceptWarmMs: 2_000 } },
     )
     expect(await strange.run({ role: 'who' }).outcome).toMatchObject({
@@ -103,7 +93,7 @@ describe('greenroom worker --listen', { timeout: 90_000 }, () => {
 
   test('its certificate is exchanged without a restart: what stands goes on, what comes sees the new one', async () => {
     await using stage = new ResidentStage()
-    const [own, next] = [certificate(stage, 'own'), certificate(stage, 'next')]
+    const [own, next] = [makeCertificate(stage.path, 'own'), makeCertificate(stage.path, 'next')]
     const program = listen(stage, '127.0.0.1:0', '--tls-cert', own.cert, '--tls-key', own.key)
     const remote = await urlOf(program)
     const ca = readFileSync(own.cert, 'utf8')

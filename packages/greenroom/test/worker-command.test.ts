@@ -146,6 +146,16 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(stderr).toMatch(said('expired'))
   })
 
+  test('plain ws to what may be another machine takes --insecure, for its supervisor and its worker', async () => {
+    await using stage = new ResidentStage()
+    const { port } = new URL(await stage.broker('0.0.0.0:0', '--insecure'))
+    // It leads here, but does not say so.
+    const at = ['--bus', `ws://0.0.0.0:${port}`, '--role', 'crew', '--token-file', stage.tokenFile]
+    const refused = await stage.command('worker', file, ...at).ended
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/would show the token to the network/) })
+    await ready(stage.command('worker', file, ...at, '--insecure'))
+  })
+
   test('it has its own secrets and variables, and slots only as its executors allow', async () => {
     await using stage = new ResidentStage()
     await stage.broker()
@@ -205,6 +215,14 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(await said(file, '--bus', url, '--token-file', stage.tokenFile)).toEqual({
       code: 2,
       stderr: expect.stringMatching(/--role must name the pool/),
+    })
+    expect(await said(file, '--listen', 'unix:/nowhere/bus', '--role', 'crew', '--token-file', wrong)).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--role goes with --bus, not with --listen/),
+    })
+    expect(await said(file, ...at, wrong, '--token-key-file', wrong)).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--token-key-file goes with --listen, not with --bus/),
     })
     expect(await said(file, ...at, stage.tokenFile, '--label', 'gpu')).toEqual({
       code: 2,

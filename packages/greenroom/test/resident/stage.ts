@@ -41,8 +41,8 @@ export class ResidentStage implements AsyncDisposable {
   }
 
   /** Starts the broker. */
-  async broker(): Promise<string> {
-    const args = ['--data', join(this.path, 'data'), '--listen', '127.0.0.1:0', '--token-file', this.tokenFile]
+  async broker(listen = '127.0.0.1:0', ...more: string[]): Promise<string> {
+    const args = ['--data', join(this.path, 'data'), '--listen', listen, '--token-file', this.tokenFile, ...more]
     const [, url = ''] = await this.command('broker', ...args).line(/ready at (\S+)\n/)
     this.#url = url
     return url
