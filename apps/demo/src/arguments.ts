@@ -15,6 +15,8 @@ export interface Arguments {
   readonly repeat: number
   /** Where the JSON goes, absolute. */
   readonly json: string | undefined
+  /** Whether questions are answered with yes. */
+  readonly yes: boolean
 }
 
 /** What one line explains; the exit code is 2. */
@@ -39,12 +41,18 @@ export function readArguments(argv: readonly string[], base: string, standard: s
     if (error instanceof CommanderError && error.exitCode === 0) return undefined
     throw error instanceof Error ? new BadInput(error.message.replace(/^error: /, '')) : error
   }
-  const { children, repeat, json } = program.opts<{ children: number; repeat: number; json?: string }>()
+  const { children, repeat, json, yes } = program.opts<{
+    children: number
+    repeat: number
+    json?: string
+    yes?: boolean
+  }>()
   return {
     root: folder(program.args[0] ?? standard, base),
     children,
     repeat,
     json: json === undefined ? undefined : writable(json, base),
+    yes: yes === true,
   }
 }
 
@@ -55,7 +63,7 @@ function command(): Command {
     .option('--children <n>', 'how many surveyors work at a time, 1 to 64', wholeNumber(64), defaultChildren())
     .option('--repeat <n>', 'how many times, 1 to 100: from the second on workers are warm', wholeNumber(100), 1)
     .option('--json <file>', 'write the report there as JSON, too')
-    .option('--yes', 'answer questions with yes; there are none yet')
+    .option('--yes', 'answer questions with yes: git log may be run')
     .showSuggestionAfterError(false)
     .configureOutput({ writeErr: () => {} })
     .exitOverride()

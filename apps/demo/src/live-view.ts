@@ -4,7 +4,7 @@
  */
 import { createLogUpdate } from 'log-update'
 import { visible } from './file-name.ts'
-import type { Child } from './survey.ts'
+import { pidOf, type Child } from './survey.ts'
 import { totalOf } from './tally.ts'
 
 /** How often rows are drawn, in milliseconds. */
@@ -18,6 +18,8 @@ export interface LiveView {
   readonly update: (child: Child) => void
   /** A line that stays. */
   readonly say: (line: string) => void
+  /** Leaves the stream to somebody else until it is disposed of: lines wait meanwhile. */
+  readonly pause: () => Disposable
   /** Ends the view; a terminal is as it was before. Idempotent. */
   readonly close: () => void
 }
@@ -31,6 +33,31 @@ export function openLiveView(stream: NodeJS.WriteStream): LiveView {
   return sizeOf(stream) > 0 ? rows(stream) : lines(stream)
 }
 
+/** Lines that wait while the view is paused. */
+class Patience {
+  #held: string[] | undefined
+
+  get isPaused(): boolean {
+    return this.#held !== undefined
+  }
+
+  /** Whether a line has to wait; it is kept then. */
+  keeps(line: string): boolean {
+    return this.#held?.push(line) !== undefined
+  }
+
+  pause(resume: (held: readonly string[]) => void): Disposable {
+    this.#held ??= []
+    return {
+      [Symbol.dispose]: () => {
+        const held = this.#held ?? []
+        this.#held = undefined
+        resume(held)
+      },
+    }
+  }
+}
+
 /** How many characters fit on the terminal; 0 when it is none, or does not say (it then says 0 itself). */
 const sizeOf = ({ isTTY, columns, rows: height }: NodeJS.WriteStream): number => (isTTY ? columns * height : 0)
 
@@ -41,9 +68,13 @@ const INVITATION = 'Isolated processes: `kill -9` one of these pids and watch.'
 function rows(stream: NodeJS.WriteStream): LiveView {
   const log = createLogUpdate(stream)
   const children = new Map<number, Child>()
+  const patience = new Patience()
   let isOpen = true
-  const draw = (): void => log(frame([...children.values()], stream.columns, stream.rows))
+  const draw = (): void => {
+    if (!patience.isPaused) log(frame([...children.values()], stream.columns, stream.rows))
+  }
   const say = (line: string): void => {
+    if (patience.keeps(line)) return
     if (isOpen) log.persist(visible(line))
     else stream.write(`${visible(line)}\n`)
     if (isOpen && children.size > 0) draw()
@@ -56,6 +87,12 @@ function rows(stream: NodeJS.WriteStream): LiveView {
       if (children.size === 0) say(INVITATION)
       children.set(child.number, child)
       if (child.problem !== undefined) say(farewell(child))
+    },
+    pause() {
+      // The cursor comes back, too.
+      log.clear()
+      log.done()
+      return patience.pause((held) => held.forEach(say))
     },
     close() {
       if (!isOpen) return
@@ -79,11 +116,12 @@ function frame(children: readonly Child[], columns: number, height: number): str
 }
 
 function row(child: Child): string {
-  const { worker, events, ms } = child.status()
+  const { placement, events, ms } = child.status()
   const cells = [
     `#${child.number}`.padStart(3),
     stateOf(child).padEnd(9),
-    `pid ${worker?.pid ?? '–'}`.padEnd(11),
+    `pid ${pidOf(child) ?? '–'}`.padEnd(11),
+    (placement?.kind ?? '').padEnd(6),
     `${(ms / 1000).toFixed(1)} s`.padStart(6),
     `${events} events`.padStart(10),
     `${child.done}/${child.listed} files`,
@@ -95,24 +133,27 @@ function row(child: Child): string {
 
 function lines(stream: NodeJS.WritableStream): LiveView {
   const said = new Map<number, string>()
+  const patience = new Patience()
   let isInvited = false
-  const say = (line: string): void => void stream.write(`${visible(line)}\n`)
+  const say = (line: string): void => {
+    if (!patience.keeps(line)) stream.write(`${visible(line)}\n`)
+  }
   return {
     say,
     update(child) {
       if (!isInvited) say(INVITATION)
       isInvited = true
-      const { worker, ms, phase } = child.status()
+      const { ms, phase } = child.status()
       if (phase === 'planning' || phase === 'queued' || phase === 'starting') return
+      // It has not said yet which one it is in.
+      if (pidOf(child) === undefined && !hasEnded(child)) return
       const state = stateOf(child)
       const end = hasEnded(child) ? `, ${child.done} of ${child.listed} files in ${Math.round(ms)} ms` : ''
-      const line =
-        child.problem === undefined
-          ? `surveyor ${child.number} (pid ${worker?.pid ?? '–'}): ${state}${end}`
-          : farewell(child)
+      const line = child.problem === undefined ? `${nameOf(child)}: ${state}${end}` : farewell(child)
       if (said.get(child.number) !== line) say(line)
       said.set(child.number, line)
     },
+    pause: () => patience.pause((held) => held.forEach(say)),
     close() {},
   }
 }
@@ -126,9 +167,16 @@ function stateOf(child: Child): string {
   return status ?? phase
 }
 
+/** Which one it is, in which process, and where that is unless it is the usual. */
+function nameOf(child: Child): string {
+  const { placement } = child.status()
+  const where = placement === undefined || placement.kind === 'local' ? '' : `, ${placement.kind}`
+  return `surveyor ${child.number} (pid ${pidOf(child) ?? '–'}${where})`
+}
+
 function farewell(child: Child): string {
-  const { worker, status } = child.status()
+  const { status } = child.status()
   const others = status === 'cancelled' ? '' : ', the others go on'
   const counted = `${totalOf(child.finding).files} of its ${child.listed} files are counted${others}`
-  return `surveyor ${child.number} (pid ${worker?.pid ?? '–'}) did not complete: ${child.problem ?? ''} (${counted})`
+  return `${nameOf(child)} did not complete: ${child.problem ?? ''} (${counted})`
 }

@@ -1,12 +1,11 @@
 /** The report: what a survey found, as Markdown for people and as JSON for programs. */
-import { describeMiss } from 'greenroom'
+import { describeMiss, type RunStatus } from 'greenroom'
 import { visible } from './file-name.ts'
-import type { Child } from './survey.ts'
+import { historyReport, historySection, type HistoryReport } from './history-report.ts'
+import { code, list, number, SHOWN, table, text } from './markdown.ts'
+import { failureOf, pidOf, type Child, type Surveyed } from './survey.ts'
 import { merge, TODOS, totalOf, type Finding, type Sum } from './tally.ts'
 import type { Tree } from './tree.ts'
-
-/** How many entries of a list people are shown. */
-const SHOWN = 20
 
 /** The JSON of a survey. Names that are not valid UTF-8 are escaped as `file-name.ts` says. */
 export interface Report {
@@ -18,13 +17,18 @@ export interface Report {
   /** Lines that say TODO or FIXME, by path: the first 10,000, of one file the first 1,000. */
   readonly todos: Finding['todos']
   readonly children: readonly ChildReport[]
+  /** What the historian told, and who let it. */
+  readonly history: HistoryReport
 }
 
 /** One surveyor's run, as the report has it. */
 interface ChildReport {
   readonly runId: string
   readonly role: string
+  /** `local`, `pool` or `remote`. */
   readonly placement: string
+  /** The machine. */
+  readonly host: string
   /** `warm` when the process was there before the run; `pid` null when it never was. */
   readonly worker: {
     readonly pid: number | null
@@ -52,10 +56,17 @@ function lastPass(children: readonly Child[]): Child[] {
 }
 
 /** Adds the surveyors' findings up. */
-export function reportOf(children: readonly Child[]): Report {
+export function reportOf({ children, historian }: Surveyed): Report {
   const found = foundBy(children)
   const { languages, longest, todos } = found
-  return { totals: totalOf(found), languages, longest, todos, children: children.map(childReport) }
+  return {
+    totals: totalOf(found),
+    languages,
+    longest,
+    todos,
+    children: children.map(childReport),
+    history: historyReport(historian),
+  }
 }
 
 function childReport(child: Child): ChildReport {
@@ -64,8 +75,9 @@ function childReport(child: Child): ChildReport {
     runId,
     role,
     placement: placement?.kind ?? 'local',
+    host: placement?.host ?? '',
     worker: {
-      pid: worker?.pid ?? null,
+      pid: pidOf(child) ?? null,
       warm: worker?.warm ?? false,
       ...(worker?.miss === undefined ? {} : { miss: describeMiss(worker.miss) }),
     },
@@ -78,7 +90,7 @@ function childReport(child: Child): ChildReport {
 }
 
 /** Writes a survey as Markdown. */
-export function markdown(root: string, tree: Tree, children: readonly Child[]): string {
+export function markdown(root: string, tree: Tree, { children, historian }: Surveyed): string {
   const found = foundBy(children)
   const total = totalOf(found)
   const sections = [
@@ -107,8 +119,12 @@ export function markdown(root: string, tree: Tree, children: readonly Child[]): 
     ),
     ...list('Not accessible: not counted', tree.hidden.length, tree.hidden.map(code)),
     ...list('Gone before they were read: not counted', found.vanished.length, found.vanished.map(code)),
+    ...historySection(historian),
     '## Children',
-    table(['Child', '>Pass', '>Pid', 'Worker', 'Status', '>Files', '>ms'], children.map(childRow)),
+    table(
+      ['Child', '>Pass', '>Pid', 'Where', 'Worker', 'Status', '>Files', '>ms'],
+      [...children.map(childRow), historianRow(historian)],
+    ),
     ...warmth(children),
   ]
   return `${sections.join('\n\n')}\n`
@@ -149,18 +165,28 @@ function todoSection({ todos, todoCount }: Finding): string[] {
 }
 
 function childRow(child: Child): string[] {
-  const { worker, placement, status, ms, files } = childReport(child)
-  const place = `${placement}, ${worker.warm ? 'warm' : `cold: ${worker.miss ?? 'no worker'}`}`
+  const { worker, status, ms, files } = childReport(child)
   return [
     `surveyor ${child.number}`,
     String(child.pass),
     String(worker.pid ?? '–'),
-    place,
+    whereOf(child.status()),
+    worker.warm ? 'warm' : `cold: ${worker.miss ?? 'no worker'}`,
     status,
     number(files),
     number(ms),
   ]
 }
+
+function historianRow(historian: Surveyed['historian']): string[] {
+  const { worker, status, ms } = historyReport(historian)
+  // Not being allowed is an answer.
+  const end = status === 'failed' && failureOf(historian) === undefined ? 'denied' : status
+  return ['historian', '–', String(worker.pid ?? '–'), whereOf(historian.status), 'its own', end, '–', number(ms)]
+}
+
+/** What kind of place, and on which machine. */
+const whereOf = ({ placement }: RunStatus): string => visible(`${placement?.kind ?? '–'}, ${placement?.host ?? '–'}`)
 
 /** What warm workers save: by runs that completed, over files that were counted both ways. */
 function warmth(children: readonly Child[]): string[] {
@@ -184,37 +210,3 @@ function median(values: readonly number[]): number {
   const [low = 0, high = low] = sorted.slice(Math.ceil(sorted.length / 2) - 1, Math.floor(sorted.length / 2) + 1)
   return Math.round((low + high) / 2)
 }
-
-// --- Markdown ---------------------------------------------------------------------------------------------
-
-const number = (value: number): string => value.toLocaleString('en-US')
-
-/** A section with a list, which ends with how many more there are; nothing when it is empty. */
-function list(title: string, count: number, rows: readonly string[]): string[] {
-  if (count === 0) return []
-  const shown = rows.slice(0, SHOWN)
-  const more = count > shown.length ? [`- … and ${number(count - shown.length)} more`] : []
-  return [`## ${title}`, [...shown.map((row) => `- ${row}`), ...more].join('\n')]
-}
-
-/** A table; a `>` in front of a title aligns its column to the right. Padded, so that it reads well unrendered, too. */
-function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
-  const heads = titles.map((title) => title.replace('>', ''))
-  const widths = heads.map((head, at) => Math.max(3, head.length, ...rows.map((row) => row[at]?.length ?? 0)))
-  const isRight = titles.map((title) => title.startsWith('>'))
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, at) => (isRight[at] === true ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0))).join(' | ')} |`
-  const rule = widths.map((width, at) => (isRight[at] === true ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)))
-  return [line(heads), line(rule), ...rows.map(line)].join('\n')
-}
-
-/** Text out of a file or a name: shown as it is, neither obeyed by the terminal nor read as Markdown. */
-function code(raw: string): string {
-  const shown = visible(raw)
-  const longest = Math.max(0, ...[...shown.matchAll(/`+/g)].map(([run]) => run.length))
-  const fence = '`'.repeat(longest + 1)
-  return longest === 0 ? `\`${shown}\`` : `${fence} ${shown} ${fence}`
-}
-
-/** A message of ours, which may quote something foreign. */
-const text = (raw: string): string => visible(raw).replaceAll(/[\\`*_<>[\]|#]/g, '\\$&')

@@ -1,24 +1,18 @@
 /**
- * The survey: deals the files out to surveyors, follows them while they count, and adds up what they found.
+ * The survey: deals the files out to surveyors, follows them while they count, and adds up what they found. Beside them a
+ * historian tells the folder's past, when somebody allows it.
  *
- * A surveyor that fails has streamed a part of its findings: they stay in the result, which is partial then.
+ * - *V1* A surveyor that fails has streamed a part of its findings: they stay in the result, which is partial then.
+ * - *V2* A place that cannot be opened is said to be so, and its surveyor works here.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { extname, join } from 'node:path'
-import {
-  createRunner,
-  workerEntry,
-  type Logger,
-  type Outcome,
-  type ReadEvent,
-  type Run,
-  type RunStatus,
-} from 'greenroom'
+import type { ApprovalOptions, ApprovalRecord, Logger, Outcome, ReadEvent, Run, RunStatus } from 'greenroom'
+import { z } from 'zod'
+import type { History } from './history.ts'
+import { ownFolder } from './own-folder.ts'
+import { placeOf, Places, type StartSurveyor } from './places.ts'
 import { shareOut } from './share.ts'
 import { finding, merge, nothing, totalOf, type Finding, type Sum } from './tally.ts'
 import type { Tree } from './tree.ts'
-import type { executors } from './worker.ts'
 
 /** One surveyor's run. */
 export interface Child {
@@ -34,10 +28,26 @@ export interface Child {
   done: number
   /** What it found so far. */
   finding: Finding
+  /** The process that it works in, as far as it is known. */
+  pid?: number
   /** Where it stands. */
   status(): RunStatus
   /** Why its findings are not complete, once it has ended so. */
   problem?: string
+}
+
+/** The historian's run, once it has ended. */
+export interface Historian {
+  readonly status: RunStatus
+  readonly outcome: Outcome<History>
+  /** What it wanted to do, and what was decided. */
+  readonly asked: readonly ApprovalRecord[]
+}
+
+/** What a survey came to. */
+export interface Surveyed {
+  readonly children: readonly Child[]
+  readonly historian: Historian
 }
 
 /** What a survey is told. */
@@ -48,41 +58,48 @@ export interface SurveyOptions {
   readonly children: number
   /** How many times the tree is surveyed. */
   readonly repeat: number
-  /** Cancels the surveyors. */
+  /** Who decides on what the historian asks for. */
+  readonly approvals: ApprovalOptions
+  /** Cancels all of it. */
   readonly signal: AbortSignal
   readonly logger: Logger
   /** Called when a surveyor starts, tells something, or has ended. */
   readonly onChange: (child: Child) => void
+  /** Called when the historian has ended. */
+  readonly onHistory: (historian: Historian) => void
 }
-
-type Surveyor = Run<Sum>
 
 /**
  * Surveys a tree, as often as asked for. From the second pass on the surveyors find their workers warm.
  *
- * @returns the surveyors' runs with what each found
- * @throws GreenroomError what {@link createRunner} throws
+ * @returns the surveyors' runs with what each found, and the historian's
+ * @throws GreenroomError what `createRunner` and `createBroker` throw
  */
-export async function survey({ root, tree, children, repeat, signal, ...hooks }: SurveyOptions): Promise<Child[]> {
-  await using stack = new AsyncDisposableStack()
-  const dataDir = stack.use(temporaryFolder()).path
-  const runner = await createRunner({
-    // `.ts` from the sources, `.js` when built.
-    worker: workerEntry<typeof executors>(new URL(`./worker${extname(import.meta.filename)}`, import.meta.url)),
-    roles: { surveyor: { executor: 'surveyor', workspace: root } },
-    dataDir,
-    logger: hooks.logger,
-    admission: { maxExecuting: children, maxProcesses: 2 * children },
-    pool: { maxIdle: children, maxIdlePerKey: children },
-  })
-  stack.use(runner)
+export async function survey(options: SurveyOptions): Promise<Surveyed> {
+  using folder = ownFolder()
+  await using places = await Places.open({ ...options, folder: folder.path })
+  const [historian, children] = await Promise.all([tellHistory(places, options), surveyAll(places, options)])
+  return { children, historian }
+}
 
-  const shares = shareOut(tree.files, children)
+async function tellHistory(places: Places, { onHistory }: SurveyOptions): Promise<Historian> {
+  const run = places.startHistorian()
+  const outcome = await run.outcome
+  const historian = { status: run.status(), outcome, asked: places.asked(run.id) }
+  onHistory(historian)
+  return historian
+}
+
+async function surveyAll(places: Places, options: SurveyOptions): Promise<Child[]> {
+  const { tree, children, repeat, signal, onChange } = options
+  const shares = [...shareOut(tree.files, children).entries()]
   const all: Child[] = []
-  const work = async (pass: number, waiting: Iterable<[number, (typeof shares)[number]]>): Promise<void> => {
-    for (const [at, files] of waiting) {
+  /** One after the other: the share of its own, which it has in every pass, and of those that are nobody's. */
+  const work = async (pass: number, own: number, others: Iterable<Share>): Promise<void> => {
+    const start = await starter(places, own, options)
+    for (const [at, files] of inTurn(shares[own], others)) {
       if (signal.aborted) return
-      const run = runner.run({ role: 'surveyor', task: 'Count these files', input: { root, files }, signal })
+      const run = start(files)
       const child: Child = {
         number: all.length + 1,
         pass,
@@ -93,35 +110,42 @@ export async function survey({ root, tree, children, repeat, signal, ...hooks }:
         status: () => run.status(),
       }
       all.push(child)
-      await follow(child, run, hooks.onChange)
+      await follow(child, run, onChange)
     }
   }
   for (let pass = 1; pass <= repeat; pass += 1) {
-    const waiting = shares.entries()
-    await Promise.all(Array.from({ length: children }, () => work(pass, waiting)))
+    const others = shares.slice(children).values()
+    const surveyors = Math.min(children, shares.length)
+    await Promise.all(Array.from({ length: surveyors }, (_, own) => work(pass, own, others)))
   }
   return all
 }
 
-/**
- * A folder for the survey's own data, which goes with it, also when the program is told not to wait. Made after the tree
- * was listed, and outside of it as a rule: a survey never counts its own data.
- */
-function temporaryFolder(): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), 'greenroom-survey-'))
-  const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 3 })
-  process.once('exit', remove)
-  return {
-    path,
-    [Symbol.dispose]() {
-      process.off('exit', remove)
-      remove()
-    },
+/** Which one, and its files. */
+type Share = readonly [at: number, files: readonly string[]]
+
+function* inTurn(own: Share | undefined, others: Iterable<Share>): Generator<Share> {
+  if (own !== undefined) yield own
+  yield* others
+}
+
+/** V2 */
+async function starter(places: Places, at: number, { signal, logger }: SurveyOptions): Promise<StartSurveyor> {
+  const place = placeOf(at)
+  try {
+    return await places.at(place)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    if (!signal.aborted) logger.warn(`no ${place} worker, its files are counted here: ${why}`)
+    return places.at('local')
   }
 }
 
+/** The process that a surveyor is in: of its own worker the runner knows, of any other the surveyor says it. */
+export const pidOf = (child: Child): number | undefined => child.status().worker?.pid ?? child.pid
+
 /** Reads a run to its end. */
-async function follow(child: Child, run: Surveyor, onChange: (child: Child) => void): Promise<void> {
+async function follow(child: Child, run: Run<Sum>, onChange: (child: Child) => void): Promise<void> {
   onChange(child)
   let epoch = 0
   for await (const event of run) {
@@ -138,20 +162,31 @@ async function follow(child: Child, run: Surveyor, onChange: (child: Child) => v
   onChange(child)
 }
 
+const itsProcess = z.object({ pid: z.int() })
+
 function note(child: Child, event: ReadEvent): void {
   if (event.type === 'progress') child.done = event.done
-  if (event.type !== 'data' || event.name !== 'finding') return
-  const parsed = finding.safeParse(event.data)
-  if (parsed.success) child.finding = merge([child.finding, parsed.data])
+  if (event.type !== 'data') return
+  const [found, place] = [finding.safeParse(event.data), itsProcess.safeParse(event.data)]
+  if (event.name === 'process' && place.success) child.pid = place.data.pid
+  if (event.name === 'finding' && found.success) child.finding = merge([child.finding, found.data])
 }
 
 /** Why a surveyor's findings are not complete; undefined when they are. */
 function problemOf(outcome: Outcome<Sum>, found: Finding): string | undefined {
+  if (outcome.status !== 'completed') return endOf(outcome)
+  const [was, is] = [JSON.stringify(outcome.output), JSON.stringify(totalOf(found))]
+  return was === is ? undefined : `it counted ${was}, but ${is} arrived`
+}
+
+/** Why the historian told nothing; undefined when it did, or was not allowed to. */
+export function failureOf({ outcome }: Historian): string | undefined {
+  const isDenied = outcome.status === 'failed' && outcome.code === 'DENIED'
+  return outcome.status === 'completed' || isDenied ? undefined : endOf(outcome)
+}
+
+function endOf(outcome: Exclude<Outcome<unknown>, { status: 'completed' }>): string {
   switch (outcome.status) {
-    case 'completed': {
-      const [was, is] = [JSON.stringify(outcome.output), JSON.stringify(totalOf(found))]
-      return was === is ? undefined : `it counted ${was}, but ${is} arrived`
-    }
     case 'failed':
       return `${outcome.code}: ${outcome.message}`
     case 'cancelled':

@@ -4,6 +4,7 @@
  * - *S1* Every file's finding is emitted once, in `data` entries named `finding`: they outlive the surveyor. Its output is
  *   only the sum, by which the parent sees that nothing got lost on the way.
  * - *S2* An entry stays small, whatever the files are like.
+ * - *S3* It says first in which process it is: of a worker that was not started there, a runner does not know.
  */
 import { defineExecutor } from 'greenroom/worker'
 import { z } from 'zod'
@@ -27,6 +28,7 @@ export const surveyor = defineExecutor({
       for (const data of findings.take()) await ctx.emit({ type: 'data', name: 'finding', data })
       await ctx.emit({ type: 'progress', done, total: input.files.length })
     }
+    await ctx.emit({ type: 'data', name: 'process', data: { pid: process.pid } })
     await emit(0)
     for (const [index, path] of input.files.entries()) {
       findings.add(path, await countFile(locate(input.root, path), buffer, ctx.signal))

@@ -35,9 +35,13 @@ export function startDemo(args: readonly string[], surroundings: Surroundings = 
 }
 
 /** Starts the demo on a terminal of this size: all that it writes comes as standard output. */
-export function startOnTerminal(args: readonly string[], { columns, rows }: { columns: number; rows: number }): Demo {
+export function startOnTerminal(
+  args: readonly string[],
+  { columns, rows }: { columns: number; rows: number },
+  surroundings: Surroundings = {},
+): Demo {
   const command = [...node, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
-  return watch(['script', '-qec', `stty cols ${columns} rows ${rows}; exec ${command}`, '/dev/null'], [], {})
+  return watch(['script', '-qec', `stty cols ${columns} rows ${rows}; exec ${command}`, '/dev/null'], [], surroundings)
 }
 
 function watch(words: readonly string[], args: readonly string[], { cwd, env = {} }: Surroundings): Demo {

@@ -1,6 +1,6 @@
 /** A folder of everything that is hard to count right; gone with its scope. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -29,6 +29,14 @@ export function emptyTree(): MadeTree {
     },
     [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }),
   }
+}
+
+/** A tree that takes seconds to survey: one big file under many names. */
+export function slowTree(): MadeTree {
+  const tree = emptyTree()
+  tree.write('0.txt', 'a line that is neither short nor long\n'.repeat(1_000_000))
+  for (let n = 1; n < 20; n++) linkSync(join(tree.root, '0.txt'), join(tree.root, `${n}.txt`))
+  return tree
 }
 
 /** Text, then a NUL byte at this offset, then more text. */

@@ -15,7 +15,8 @@ let before: Promise<unknown> = Promise.resolve()
 /**
  * A person for `approvals.person`: shows on standard error what a run wants to do, and reads the answer from standard input.
  * Questions come one after the other; one that is decided meanwhile (its time is over, its run has ended, somebody answered
- * elsewhere) is taken back. What a run wrote is shown with all control characters spelled out.
+ * elsewhere) is taken back. What a run wrote is shown with all control characters spelled out. Ctrl-C is the program's SIGINT, and
+ * denies where the program goes on.
  *
  * @param approval - what is asked
  * @param options - `signal`: takes the question back
@@ -47,6 +48,11 @@ async function ask(approval: Approval, signal: AbortSignal): Promise<Verdict> {
   const closed = Promise.withResolvers<never>()
   closed.promise.catch(() => undefined)
   terminal.once('close', () => closed.reject(new GreenroomError('CLOSED', 'the terminal was closed')))
+  // Reading a line, the terminal makes no signal of Ctrl-C.
+  terminal.once('SIGINT', () => {
+    terminal.close()
+    process.kill(process.pid, 'SIGINT')
+  })
   const taken = (): void => void process.stderr.write('\ndecided elsewhere\n')
   signal.addEventListener('abort', taken, { once: true })
   try {

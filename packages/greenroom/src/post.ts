@@ -2,7 +2,7 @@
 import type { ResidentOptions } from './resident.ts'
 
 /** In a pool, or at an endpoint of its own. */
-export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'fence'> {
+export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'names' | 'fence' | 'onReady'> {
   /** The presence role that it has there. */
   readonly role: string
   /** For people. */

@@ -5,28 +5,35 @@
  * - *H2* Whoever served there in an earlier life of this program is over: they are declared gone before anybody connects again.
  */
 import { createBroker, type Broker } from '@greenroom/broker'
-import { GreenroomError, residentRole, systemRandom } from '@greenroom/proto'
+import { GreenroomError, ownNames, residentRole, systemRandom } from '@greenroom/proto'
 import { resolve } from 'node:path'
+import { followBrokerFiles } from './broker-files.ts'
+import { brokerLogger } from './broker-log.ts'
 import { inFlags } from './flag-words.ts'
 import { parseListenAddress } from './listen-address.ts'
 import { readCertificate } from './platform/certificate.ts'
 import { readGivenFile } from './platform/given-file.ts'
 import { openSideDoor } from './platform/side-door.ts'
 import type { Post } from './post.ts'
+import { readTokenKeys } from './token-keys.ts'
 
 /** What the command line says of it. */
 export interface EndpointCommand {
   /** See {@link parseListenAddress}. */
   readonly listen: string
-  /** A file that holds the bearer token which runners show, closed to other users. */
-  readonly tokenFile: string
-  /** Files with certificate and key as PEM: serve `wss`. */
+  /** A file that holds the plain token which runners show, closed to other users. */
+  readonly tokenFile?: string
+  /** A file that holds keys of the signed tokens which they show, closed to other users; it is read again when it changes. */
+  readonly tokenKeyFile?: string
+  /** Files with certificate and key as PEM: serve `wss`; they are read again when they change. */
   readonly tlsCert?: string
   readonly tlsKey?: string
   /** Listen off loopback without TLS all the same. */
   readonly insecure?: boolean
   /** The data folder. = `.greenroom-worker` in the working directory */
   readonly data?: string
+  /** Write lines of JSON in place of text. */
+  readonly json?: boolean
 }
 
 /**
@@ -36,18 +43,23 @@ export interface EndpointCommand {
  * @throws GreenroomError `BAD_OPTIONS`, and what keeps a broker from starting
  */
 export async function openPost(command: EndpointCommand): Promise<Post> {
-  const { listen, tokenFile, data = '.greenroom-worker', tlsCert, tlsKey, insecure = false } = command
+  const { listen, data = '.greenroom-worker', tlsCert, tlsKey, insecure = false, tokenKeyFile, json = false } = command
   const address = parseListenAddress(listen)
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     throw new GreenroomError('BAD_OPTIONS', '--tls-cert and --tls-key go together')
   const tls = tlsCert === undefined || tlsKey === undefined ? undefined : readCertificate(tlsCert, tlsKey, '--tls-')
-  const token = readGivenFile('--token-file', tokenFile, { secret: true }).trim()
+  const token = tokenOf(command)
+  const keys = tokenKeyFile === undefined ? {} : { tokenKeys: readTokenKeys('--token-key-file', tokenKeyFile) }
   const place =
     'socket' in address ? { socket: resolve(address.socket) } : { ...address, insecure, ...(tls && { tls }) }
   await using opening = new AsyncDisposableStack()
   const broker = opening.use(
-    await createBroker({ dir: data, listen: place, token }).catch((error: unknown) => Promise.reject(inFlags(error))),
+    await createBroker({ dir: data, listen: place, token, ...keys }).catch((error: unknown) =>
+      Promise.reject(inFlags(error)),
+    ),
   )
+  const files = { tokenKeyFile, cert: tlsCert, key: tlsKey }
+  opening.use(followBrokerFiles(broker, files, { flags: '--tls-', logger: brokerLogger(json) }))
   const url = broker.url ?? ''
   const id = systemRandom.id()
   const peer = await broker.bus.attach({ address: `supervisor.${id}`, incarnation: id, lifetime: 'incarnation' })
@@ -58,6 +70,8 @@ export async function openPost(command: EndpointCommand): Promise<Post> {
   return {
     role: residentRole,
     url,
+    names: ownNames('resident', undefined),
+    onReady: () => undefined,
     lost: broker.closed.then(() => {
       throw new GreenroomError('CLOSED', 'the endpoint ended by itself')
     }),
@@ -67,11 +81,18 @@ export async function openPost(command: EndpointCommand): Promise<Post> {
   }
 }
 
+/** Who serves there shows it, too: where runners show signed ones, nobody else knows it. */
+function tokenOf({ tokenFile, tokenKeyFile }: EndpointCommand): string {
+  if (tokenFile !== undefined) return readGivenFile('--token-file', tokenFile, { secret: true }).trim()
+  if (tokenKeyFile !== undefined) return systemRandom.id() + systemRandom.id()
+  throw new GreenroomError('BAD_OPTIONS', 'whom does it let in? Give --token-file, --token-key-file, or both')
+}
+
 /** H2 */
 async function earlierLives({ operator }: Broker): Promise<{ address: string; incarnation: string }[]> {
   const mailboxes = await operator.mailboxes()
   return mailboxes.flatMap(({ address, incarnation, lifetime }) =>
-    lifetime === 'incarnation' && incarnation !== undefined && address.startsWith('worker.')
+    lifetime === 'incarnation' && incarnation !== undefined && address.startsWith(ownNames('resident', undefined))
       ? [{ address, incarnation }]
       : [],
   )

@@ -9,13 +9,25 @@ import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, systemClock, systemRandom, type Resident as Shown } from '@greenroom/proto'
+import {
+  codeOf,
+  encodeMessage,
+  GreenroomError,
+  ownNames,
+  poolRole,
+  systemClock,
+  systemRandom,
+  type ErrorCode,
+  type Peer,
+  type Resident as Shown,
+} from '@greenroom/proto'
 import { entryLauncher } from '@greenroom/runner'
 import { readGivenFile } from './platform/given-file.ts'
 import { keepAlive, pickEnvironment } from './platform/surroundings.ts'
 import { openPost } from './resident-endpoint.ts'
 import type { Post } from './post.ts'
-import { Resident, type Life, type ResidentOptions } from './resident.ts'
+import { Resident, type ResidentOptions } from './resident.ts'
+import { TokenFile } from './token-file.ts'
 
 /** What the command line says. */
 export interface WorkerCommand {
@@ -27,8 +39,10 @@ export interface WorkerCommand {
   readonly tlsKey?: string
   readonly insecure?: boolean
   readonly data?: string
-  /** A file that holds the bearer token, closed to other users. */
-  readonly tokenFile: string
+  /** A file that holds the bearer token, closed to other users; it is read again before that expires. */
+  readonly tokenFile?: string
+  /** A file that holds keys of signed tokens, closed to other users; it is read again when it changes. */
+  readonly tokenKeyFile?: string
   /** A file with the certificate authority to trust, as PEM. */
   readonly ca?: string
   /** The pool. */
@@ -57,18 +71,21 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   const provision = provisionOf(command)
   const file = pathToFileURL(resolve(entry))
   readGivenFile('the worker file', entry, { secret: false })
-  await using post = await postOf(command)
-  using _alive = keepAlive()
   const say = json ? sayJson : sayText
+  await using post = await postOf(command, say)
+  using _alive = keepAlive()
   let isFirst = true
   const resident = new Resident({
     launcher: entryLauncher(file),
     env: pickEnvironment(['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', ...command.env]),
     bus: post.bus,
+    names: post.names,
     fence: post.fence,
     provision: { ...provision, role: post.role },
-    onReady({ address }) {
-      say(isFirst ? 'stdout' : 'stderr', 'ready', { role: post.role, url: post.url, address })
+    onReady(life) {
+      post.onReady(life)
+      const { role = post.role } = command
+      say(isFirst ? 'stdout' : 'stderr', 'ready', { role, url: post.url, address: life.address })
       isFirst = false
     },
     onLine: (line) => void process.stderr.write(`${line}\n`),
@@ -88,36 +105,74 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   }
 }
 
-async function postOf(command: WorkerCommand): Promise<Post> {
-  const { bus, listen, role, ca } = command
+/** Which options go with only one of the two. */
+const only = {
+  bus: ['role', 'ca'],
+  listen: ['tlsCert', 'tlsKey', 'tokenKeyFile', 'data'],
+} as const
+
+async function postOf(command: WorkerCommand, say: Say): Promise<Post> {
+  const { bus, listen } = command
   if ((bus === undefined) === (listen === undefined))
     throw new GreenroomError('BAD_OPTIONS', 'either --bus, to join a pool, or --listen, for an endpoint of its own')
-  if (listen === undefined) return atBus(bus ?? '', command)
-  if (role !== undefined || ca !== undefined)
-    throw new GreenroomError('BAD_OPTIONS', '--role and --ca go with --bus, not with --listen')
-  return openPost({ ...command, listen })
+  const [own, other] = bus === undefined ? (['listen', 'bus'] as const) : (['bus', 'listen'] as const)
+  const stray = only[other].find((name) => command[name] !== undefined)
+  if (stray !== undefined) {
+    const flag = stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    throw new GreenroomError('BAD_OPTIONS', `--${flag} goes with --${other}, not with --${own}`)
+  }
+  return bus === undefined ? openPost({ ...command, listen: listen ?? '' }) : atBus(bus, command, say)
 }
 
 /** In a pool on a bus that is there. */
-function atBus(url: string, { role, tokenFile, ca: caFile }: WorkerCommand): Post {
+function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: WorkerCommand, say: Say): Post {
   if (role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+  if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--bus goes together with --token-file')
   const ca = caFile === undefined ? {} : { ca: readGivenFile('--ca', caFile, { secret: false }) }
-  const token = (): string => readGivenFile('--token-file', tokenFile, { secret: true }).trim()
-  token()
-  const bus = connectBus({ url, token, ...ca, agent: 'greenroom-supervisor', background: true })
+  const place = { url, ...ca, ...(insecure && { insecure }) }
+  const warn = (text: string): void => say('stderr', 'token', { text })
+  let worker: string | undefined
+  const file = new TokenFile(tokenFile, {
+    clock: systemClock,
+    warn,
+    onLook(token, isNewer) {
+      if (isNewer)
+        bus
+          .renew(token.token)
+          .catch((error: unknown) => warn(`--token-file: the newer token is refused: ${String(error)}`))
+      const to = worker
+      if (to === undefined) return
+      const payload = encodeMessage('token', token)
+      peer.then((it) => it.publish({ to, kind: 'token', payload })).catch(() => undefined)
+    },
+  })
+  const bus = connectBus({ ...place, token: file.source, agent: 'greenroom-supervisor', background: true })
   const id = systemRandom.id()
-  const peer = bus.attach({ address: `supervisor.${id}`, incarnation: id, lifetime: 'incarnation' })
+  const address = `${ownNames('supervisor', file.subject)}${id}`
+  const peer = bus.attach({ address, incarnation: id, lifetime: 'incarnation' })
   return {
-    role,
+    role: poolRole(role),
     url,
-    lost: peer.then(async ({ closed }) => {
-      const { code, message } = await closed
-      throw new GreenroomError(code, message)
-    }),
-    bus: () => ({ url, token: token(), ...ca }),
-    fence: async (life: Life) => (await peer).fence(life),
-    [Symbol.asyncDispose]: () => bus.close(),
+    names: ownNames('resident', file.subject),
+    lost: endOf(peer, file),
+    bus: () => ({ ...place, token: file.token }),
+    onReady: ({ address: of }) => void (worker = of),
+    fence: async (life) => (await peer).fence(life),
+    async [Symbol.asyncDispose]() {
+      file[Symbol.dispose]()
+      await bus.close()
+    },
   }
+}
+
+async function endOf(peer: Promise<Peer>, file: TokenFile): Promise<never> {
+  let end: { readonly code: ErrorCode; readonly message: string }
+  try {
+    end = await (await peer).closed
+  } catch (error) {
+    end = { code: codeOf(error) ?? 'INTERNAL', message: error instanceof Error ? error.message : String(error) }
+  }
+  throw file.explain(end.code, end.message)
 }
 
 function provisionOf({ label, slots, secret }: WorkerCommand): Pick<
@@ -149,17 +204,18 @@ function pairs(flag: string, words: readonly string[]): Record<string, string> {
 
 type Say = (
   stream: 'stdout' | 'stderr',
-  event: 'ready' | 'ended',
+  event: 'ready' | 'ended' | 'token',
   facts: Readonly<Record<string, string | number>>,
 ) => void
 
 const sayJson: Say = (stream, event, facts) =>
   void process[stream].write(`${JSON.stringify({ level: event === 'ready' ? 'info' : 'warn', event, ...facts })}\n`)
 
-const sayText: Say = (stream, event, { role = '', url = '', address = '', how = '', afterMs = 0 }) => {
-  const text =
-    event === 'ready'
-      ? `greenroom worker ready at ${url} in ${role} as ${address}`
-      : `greenroom: the worker ended (${how}), again in ${afterMs} ms`
-  process[stream].write(`${text}\n`)
+const sayText: Say = (stream, event, { role = '', url = '', address = '', how = '', afterMs = 0, text = '' }) => {
+  const said = {
+    ready: `greenroom worker ready at ${url} in ${role} as ${address}`,
+    ended: `greenroom: the worker ended (${how}), again in ${afterMs} ms`,
+    token: `greenroom: ${text}`,
+  }
+  process[stream].write(`${said[event]}\n`)
 }

@@ -38,6 +38,12 @@ test('a question that is decided meanwhile is taken back, and the next one asked
   expect(seen).toContain('answer 1: {"allow":true,"scope":"once"}')
 })
 
+test('Ctrl-C at a question is what it is elsewhere', async () => {
+  const { seen, code } = await inTerminal(`${node} '[{}]'`, ['\u0003'])
+  expect(code).toBe(130)
+  expect(seen).not.toContain('done')
+})
+
 test('a terminal that is closed, or none, denies', async () => {
   expect(await terminal([{}], [null])).toMatch(/answer 0: "GreenroomError: .*the terminal was closed/)
   const child = spawn('sh', ['-c', `${node} '[{}]'`], { stdio: ['ignore', 'pipe', 'ignore'] })

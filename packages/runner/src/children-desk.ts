@@ -21,8 +21,9 @@ import {
 import type { Attempt } from './drive/index.ts'
 import type { PermitHolder } from './permit-holder.ts'
 import { placeKey } from './place.ts'
-import type { PlacedWorker } from './placement/index.ts'
+import type { PlacedWorker, WorkerNeed } from './placement/index.ts'
 import { whyNoChildren, type Plan } from './plan.ts'
+import type { Pool } from './pool/index.ts'
 import type { Occupant } from './room-maker.ts'
 
 /** What a desk is made of. */
@@ -59,8 +60,8 @@ export interface AttemptDeskOptions {
   readonly attempt: Pick<Attempt, 'ref' | 'waits' | 'answer' | 'suspend' | 'ended'>
   /** What it executes by. */
   readonly permit: Pick<PermitHolder, 'pause'>
-  /** Called when it begins to wait: its place may be wanted. */
-  readonly onWait: () => void
+  /** When it begins to wait, whoever finds no room looks again: its place may be to be had. */
+  readonly pool: Pick<Pool<WorkerNeed, PlacedWorker>, 'noteRoom'>
 }
 
 /**
@@ -68,7 +69,7 @@ export interface AttemptDeskOptions {
  *
  * @param options - see {@link AttemptDeskOptions}
  */
-export function openDesk({ children, plan, worker, attempt, permit, onWait }: AttemptDeskOptions): ChildrenDesk {
+export function openDesk({ children, plan, worker, attempt, permit, pool }: AttemptDeskOptions): ChildrenDesk {
   const { assignment, place } = plan
   const desk = new ChildrenDesk({
     id: attempt.ref.runId,
@@ -81,7 +82,7 @@ export function openDesk({ children, plan, worker, attempt, permit, onWait }: At
       return () => goOn().finally(waited)
     },
     answer: (result) => attempt.answer(result),
-    onWait,
+    onWait: () => pool.noteRoom(),
     onLeave: () => attempt.suspend('its worker is needed for another run'),
   })
   void attempt.ended.then(() => desk.close())

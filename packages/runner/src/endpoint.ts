@@ -17,7 +17,12 @@ import { Residents, type Lack } from './placement/index.ts'
 export interface EndpointParts {
   readonly config: Pick<Config, 'clock' | 'random' | 'partitionGraceMs'>
   /** Attaches the runner's mailbox to a bus. */
-  readonly openDrive: (options: Pick<DriveOptions, 'bus' | 'onState' | 'signal'>) => Promise<Drive>
+  readonly openDrive: (
+    options: Pick<DriveOptions, 'bus' | 'onState' | 'signal'> & {
+      /** Whose token the runner shows there; undefined of a plain one. */
+      readonly subject: string | undefined
+    },
+  ) => Promise<Drive>
 }
 
 const codes: Readonly<Record<Lack, ErrorCode>> = { nobody: 'CONNECT_FAILED', unfit: 'UNKNOWN_EXECUTOR', full: 'BUSY' }
@@ -47,12 +52,12 @@ export class Endpoint {
    */
   static async open(
     { config, openDrive }: EndpointParts,
-    { remote, token, ca }: RemotePlacement,
+    { remote, token, ca, insecure = false }: RemotePlacement,
     host: string,
     withinMs: number,
   ): Promise<Endpoint> {
     const { clock, random, partitionGraceMs } = config
-    const options = { url: remote, token, agent: 'greenroom-runner', background: true, clock, random }
+    const options = { url: remote, token, insecure, agent: 'greenroom-runner', background: true, clock, random }
     const bus = connectBus({ ...options, ...(ca === undefined ? {} : { ca }) })
     let residents: Residents | undefined
     let missing: Timer | undefined
@@ -62,7 +67,9 @@ export class Endpoint {
         missing = clock.timer(partitionGraceMs / 2, () => residents?.loseAll(), { background: true })
     }
     try {
-      const drive = await attachWithin(clock, withinMs, hint, (signal) => openDrive({ bus, onState, signal }))
+      const drive = await attachWithin(clock, withinMs, hint, async (signal) =>
+        openDrive({ subject: await bus.subject(), bus, onState, signal }),
+      )
       const lacking = (lack: Lack, words: string): GreenroomError =>
         new GreenroomError(codes[lack], `${remote}: ${words}`)
       residents = new Residents({ peer: drive.peer, role: residentRole, kind: 'remote', host, lacking, clock, random })

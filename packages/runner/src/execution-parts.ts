@@ -1,5 +1,5 @@
 /** What an execution is made of. Types only. */
-import type { BackupReceipt, Children, GreenroomError, JsonValue } from '@greenroom/proto'
+import type { BackupReceipt, Children, GreenroomError, JsonValue, Outcome } from '@greenroom/proto'
 import type { Admission } from './admission.ts'
 import type { Arbiter } from './approval/index.ts'
 import type { Config } from './config.ts'
@@ -58,7 +58,7 @@ export interface Family {
   /** Those of a parent, who is the last of the lineage. */
   readonly childrenOf: (lineage: readonly string[]) => Children
   /** Cancels the children of a parent that was cancelled, or ended without having completed. */
-  readonly endChildren: (parent: string, why: string) => void
+  readonly endChildren: (parent: string, status: Outcome['status']) => void
   /** See {@link makeRoom}. */
   readonly makeRoom: (lineage: readonly string[], where: string, slots: number) => void
 }

@@ -11,7 +11,7 @@
  * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
  * - *X6* Its children end with it, unless it has completed.
  */
-import { GreenroomError, type Children, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
+import { GreenroomError, type Children, type Outcome, type ReadEvent } from '@greenroom/proto'
 import { followSignal, untilAbort } from './abort.ts'
 import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
 import { openDesk, waitForChildren, type ChildrenDesk } from './children-desk.ts'
@@ -27,8 +27,9 @@ import { placeKey, stampOf, standOf } from './place.ts'
 import type { WorkerLease } from './places.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
-import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
 import type { Occupant } from './room-maker.ts'
+import { checkSend } from './config.ts'
+import type { Run, RunPhase, RunStatus, SendOptions, SteerStatus } from './run.ts'
 import { RunJournal } from './run-journal.ts'
 import { settleLate, Steering } from './steering.ts'
 
@@ -148,7 +149,7 @@ export class Execution implements Run {
     if (!this.#abort.signal.aborted) {
       if (!this.#isOver) this.#phase = 'cancelling'
       this.#abort.abort(reason)
-      this.#more.family?.endChildren(this.id, `its parent was cancelled: ${reason}`)
+      this.#more.family?.endChildren(this.id, 'cancelled')
     }
     return this.outcome
   }
@@ -175,7 +176,9 @@ export class Execution implements Run {
     this.#feed.hurry('run')
   }
 
-  async send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
+  async send(text: string, options: SendOptions = {}): Promise<SteerStatus> {
+    checkSend(options)
+    const { mode = 'now' } = options
     const id = this.#around.config.random.id()
     // There is nothing to keep it with before.
     if (this.#isDetached) await this.#journal.durable.catch(() => undefined)
@@ -230,8 +233,7 @@ export class Execution implements Run {
     const recorded = await this.#record(end)
     this.#journal.ended(recorded)
     this.#close(end.outcome)
-    if (end.outcome.status !== 'completed')
-      this.#more.family?.endChildren(this.id, `its parent ended as ${end.outcome.status}`)
+    if (end.outcome.status !== 'completed') this.#more.family?.endChildren(this.id, end.outcome.status)
     return { ...end, recorded }
   }
 
@@ -361,7 +363,7 @@ export class Execution implements Run {
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
   async #plan(): Promise<Plan> {
-    const { config, sessions, drive } = this.#around
+    const { config, sessions } = this.#around
     const planned = planRun({
       runId: this.id,
       session: this.#session,
@@ -370,7 +372,6 @@ export class Execution implements Run {
       isResumed: this.#more.earlier !== undefined,
       config,
       sessions,
-      replyTo: drive.peer.address,
       whyNotDetached: this.#around.whyNotDetached,
       kin: this.#more.kin,
     })
@@ -424,8 +425,7 @@ export class Execution implements Run {
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit) => {
-        const [children, worker] = [this.#children, this.#lease?.worker]
-        this.#desk = openDesk({ children, plan, worker, attempt, permit, onWait: () => pool.noteRoom() })
+        this.#desk = openDesk({ children: this.#children, plan, worker: this.#lease?.worker, attempt, permit, pool })
         this.#follow(attempt, 0)
       },
       hooks: this.#hooks(),

@@ -10,7 +10,7 @@ import {
   type JsonValue,
 } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
-import { checkNames, checkScheduler } from './config.ts'
+import { checkDrain, checkNames, checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Family, Surroundings } from './execution-parts.ts'
 import { Execution } from './execution.ts'
@@ -52,8 +52,8 @@ export class LiveRunner implements Runner {
   #started = 0
   readonly #family: Family = {
     childrenOf: (lineage) => this.#childrenOf(lineage),
-    endChildren: (parent, why) => {
-      for (const run of this.#runs) if (run.parent === parent) void run.cancel(why)
+    endChildren: (parent, status) => {
+      for (const run of this.#runs) if (run.parent === parent) void run.cancel(`its parent ended as ${status}`)
     },
     makeRoom: (lineage, where, slots) =>
       makeRoom(
@@ -282,7 +282,9 @@ export class LiveRunner implements Runner {
     }
   }
 
-  async drain({ graceMs }: { readonly graceMs?: number } = {}): Promise<void> {
+  async drain(options: { readonly graceMs?: number } = {}): Promise<void> {
+    checkDrain(options)
+    const { graceMs } = options
     this.#refusal ??= 'DRAINING'
     // Or a loop that nobody goes on with would keep the drain waiting for ever.
     for (const run of this.#runs) run.hurry()

@@ -1,0 +1,205 @@
+/**
+ * Places: where surveyors work. One is at a pool worker, one at a remote worker, all others are local.
+ *
+ * - *P1* The pool worker joins a broker that is in this program; the remote worker hosts an endpoint of its own, over `wss`
+ *   with a certificate of this survey, which the runner trusts and none else. Both are programs of their own, and on this
+ *   machine only because a demo has no other.
+ * - *P2* Local surveyors wait for neither. A place is opened by the first who asks for it.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createBroker } from '@greenroom/broker'
+import {
+  createRunner,
+  workerEntry,
+  type ApprovalOptions,
+  type ApprovalRecord,
+  type Logger,
+  type RemotePlacement,
+  type Run,
+} from 'greenroom'
+import { makeCertificate } from './certificate.ts'
+import type { History } from './history.ts'
+import { startResident, workerFile } from './resident.ts'
+import type { Sum } from './tally.ts'
+import type { executors } from './worker.ts'
+
+/** Where a surveyor works. */
+export type Place = 'local' | 'pool' | 'remote'
+
+/** Starts a surveyor over these files. */
+export type StartSurveyor = (files: readonly string[]) => Run<Sum>
+
+/**
+ * Where a surveyor works: of two one is at the pool worker, of three one at the remote worker, too; any more are local.
+ *
+ * @param at - which one, from 0
+ */
+export const placeOf = (at: number): Place => (['local', 'pool', 'remote'] as const)[at] ?? 'local'
+
+/** How long a worker may be cut off before it counts as lost, in milliseconds; a program that was killed is just that. */
+const GRACE = 10_000
+/** How long a surveyor waits for the pool worker, which may be starting again, in milliseconds. */
+const WAIT = 10_000
+/** The pool's name. */
+const POOL = 'surveyors'
+const TASK = 'Count these files'
+/** The file with the token. */
+const TOKEN = 'token'
+
+/** What places are made with. */
+export interface PlacesOptions {
+  /** The folder to survey. */
+  readonly root: string
+  /** For data, tokens and certificates; only this user may enter it. */
+  readonly folder: string
+  /** How many surveyors work at a time. */
+  readonly children: number
+  /** Cancels what runs, and gives up opening places. */
+  readonly signal: AbortSignal
+  readonly logger: Logger
+  /** Who decides on what the historian asks for. */
+  readonly approvals: ApprovalOptions
+}
+
+/** The broker, as clients find it. */
+interface Door {
+  readonly url: string
+  readonly token: string
+}
+
+/** See P1 and P2. Leaving ends all that was started. */
+export class Places implements AsyncDisposable {
+  readonly #options: PlacesOptions
+  readonly #door: Door
+  readonly #runner: Awaited<ReturnType<typeof createHomeRunner>>
+  readonly #stack: AsyncDisposableStack
+  readonly #closing = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #opened = new Map<Place, Promise<StartSurveyor>>()
+
+  private constructor(
+    options: PlacesOptions,
+    door: Door,
+    runner: Awaited<ReturnType<typeof createHomeRunner>>,
+    stack: AsyncDisposableStack,
+  ) {
+    this.#options = options
+    this.#door = door
+    this.#runner = runner
+    this.#stack = stack
+    this.#signal = AbortSignal.any([options.signal, this.#closing.signal])
+  }
+
+  /** Opens what is local, and the broker. */
+  static async open(options: PlacesOptions): Promise<Places> {
+    await using opening = new AsyncDisposableStack()
+    const token = randomBytes(24).toString('hex')
+    writeFileSync(join(options.folder, TOKEN), `${token}\n`, { mode: 0o600 })
+    const limits = { pingMs: Math.ceil(GRACE / 3) }
+    const broker = opening.use(await createBroker({ listen: { port: 0 }, token, partitionGraceMs: GRACE, limits }))
+    const door = { url: broker.url ?? '', token }
+    const runner = opening.use(await createHomeRunner(options, door))
+    return new Places(options, door, runner, opening.move())
+  }
+
+  /**
+   * Opens a place, once.
+   *
+   * @returns resolves when surveyors can be started there; rejects with why they cannot
+   */
+  at(place: Place): Promise<StartSurveyor> {
+    const opened = this.#opened.get(place) ?? this.#open(place)
+    this.#opened.set(place, opened)
+    return opened
+  }
+
+  /** Starts the historian. */
+  startHistorian(): Run<History> {
+    return this.#runner.run({ role: 'historian', task: 'Tell the history', signal: this.#options.signal })
+  }
+
+  /** What a run asked for, with what was decided. */
+  asked(runId: string): readonly ApprovalRecord[] {
+    return this.#runner.approvals.list({ runId })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new Error('the survey is over'))
+    await Promise.allSettled(this.#opened.values())
+    await this.#stack.disposeAsync()
+  }
+
+  async #open(place: Place): Promise<StartSurveyor> {
+    const { root, signal } = this.#options
+    const spec = (files: readonly string[]) => ({ task: TASK, input: { root, files: [...files] }, signal })
+    if (place === 'local') return (files) => this.#runner.run({ role: 'surveyor', ...spec(files) })
+    if (place === 'pool') {
+      await this.#resident(place, ['--bus', this.#door.url, '--role', POOL])
+      return (files) => this.#runner.run({ role: 'surveyor-pool', ...spec(files) })
+    }
+    const away = await this.#remoteRunner()
+    return (files) => away.run({ role: 'surveyor-remote', ...spec(files) })
+  }
+
+  /** A runner of its own: where the remote worker listens is known only when it does. */
+  async #remoteRunner() {
+    const { folder } = this.#options
+    const { cert, key } = await makeCertificate()
+    this.#signal.throwIfAborted()
+    const [tlsCert, tlsKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+    writeFileSync(tlsCert, cert)
+    writeFileSync(tlsKey, key, { mode: 0o600 })
+    const tls = ['--tls-cert', tlsCert, '--tls-key', tlsKey]
+    const remote = await this.#resident('remote', ['--listen', '127.0.0.1:0', ...tls, '--data', 'data'])
+    return this.#stack.use(
+      await createAwayRunner(this.#options, this.#door, { remote, token: this.#door.token, ca: cert }),
+    )
+  }
+
+  /** Starts a resident worker, and waits until it is ready. */
+  #resident(name: Place, args: readonly string[]): Promise<string> {
+    const { folder, logger } = this.#options
+    const cwd = join(folder, name)
+    mkdirSync(cwd, { mode: 0o700 })
+    const options = {
+      args: [...args, '--token-file', join(folder, TOKEN)],
+      folder: cwd,
+      signal: this.#signal,
+      onLine: (line: string) => logger.output(`${name} worker`, line),
+    }
+    return this.#stack.use(startResident(options)).ready
+  }
+}
+
+const common = ({ logger }: PlacesOptions, bus: Door) => ({
+  worker: workerEntry<typeof executors>(workerFile),
+  bus,
+  logger,
+  partitionGraceMs: GRACE,
+})
+
+/** The runner of what is local, and of the pool. */
+function createHomeRunner(options: PlacesOptions, door: Door) {
+  const { root: workspace, folder, children, approvals } = options
+  return createRunner({
+    ...common(options, door),
+    approvals,
+    roles: {
+      surveyor: { executor: 'surveyor', workspace },
+      'surveyor-pool': { executor: 'surveyor', workspace, placement: { pool: POOL, maxWaitMs: WAIT } },
+      historian: { executor: 'historian', workspace },
+    },
+    dataDir: join(folder, 'runner'),
+    // The historian is one more.
+    admission: { maxExecuting: children + 1, maxProcesses: 2 * children + 1 },
+    pool: { maxIdle: children, maxIdlePerKey: children },
+  })
+}
+
+function createAwayRunner(options: PlacesOptions, door: Door, placement: RemotePlacement) {
+  const { root: workspace } = options
+  const roles = { 'surveyor-remote': { executor: 'surveyor', workspace, placement } } as const
+  return createRunner({ ...common(options, door), roles, dataDir: null })
+}
