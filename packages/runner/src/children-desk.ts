@@ -173,7 +173,7 @@ export class ChildrenDesk implements Occupant {
         this.#waits.get(args.requestId)?.abort()
         return {}
       case 'send':
-        return { status: await children.send(args, args.text, args) }
+        return { status: await children.send(args, args.text, { mode: args.mode }) }
       case 'cancel':
         await children.cancel(args, args.reason)
         return {}

@@ -112,8 +112,9 @@ test(
     expect(await differing({ mcpServers: [{ name: 'files', command: 'mcp-files' }] })).toEqual(['mcpServers', 'role'])
     expect(await differing({ env: ['POOL_TEST'] })).toEqual(['env:POOL_TEST', 'role'])
     expect(await differing({ secrets: ['TOKEN'] }, { secrets: { TOKEN: 'hunter2' } })).toEqual(['role', 'secret:TOKEN'])
-    for (const flag of ['bypass', 'enforce', 'readOnly', 'nesting'] as const)
+    for (const flag of ['bypass', 'enforce', 'readOnly'] as const)
       expect(await differing({ posture: { unattended: true, [flag]: true } })).toEqual([flag, 'role'])
+    expect(await differing({ posture: { unattended: true, nesting: false } })).toEqual(['nesting', 'role'])
     expect(await differing({ posture: { unattended: false } })).toEqual(['role', 'unattended'])
   },
 )
