@@ -216,8 +216,8 @@ test('a damaged approval allows nothing, and keeps no runner from starting', asy
     folder.path,
     async ({ approvals }) => {
       for (const id of ids) await approvals.request(approval(id), by, {})
-      const { tool, permission, resource } = approval('g')
-      const key = { tool, permission, resource }
+      const { role, session, tool, permission, resource } = approval('g')
+      const key = { role, session, tool, permission, resource }
       const grant: Grant = {
         id: 'g',
         scope: 'session',

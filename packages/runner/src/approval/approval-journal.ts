@@ -161,7 +161,7 @@ function isDecided(meta: unknown): meta is ApprovalDecided {
 }
 
 function isGrant(meta: unknown): meta is Grant {
-  return hasTexts(meta, 'id', 'scope', 'of', 'tool', 'permission', 'resource', 'approval', 'decider')
+  return hasTexts(meta, 'id', 'scope', 'of', 'role', 'session', 'tool', 'permission', 'resource', 'approval', 'decider')
 }
 
 function hasTexts(value: unknown, ...fields: readonly string[]): boolean {

@@ -352,10 +352,11 @@ export class Arbiter implements RunnerApprovals {
 
   #grantOf(approval: Approval, { allowed, scope, decider }: Decision): Grant | undefined {
     if (!allowed || scope === 'once') return undefined
-    const { id, runId, session, tool, permission, resource } = approval
+    const { id: approvalId, runId, role, session, tool, permission, resource } = approval
     const { random, clock } = this.#parts
     const of = scope === 'run' ? runId : session
-    return { id: random.id(), scope, of, tool, permission, resource, approval: id, decider, grantedAt: clock.now() }
+    const key = { scope, of, role, session, tool, permission, resource }
+    return { id: random.id(), ...key, approval: approvalId, decider, grantedAt: clock.now() }
   }
 }
 

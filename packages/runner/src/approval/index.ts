@@ -7,7 +7,7 @@
  */
 export { Arbiter } from './arbiter.ts'
 export { CompositeApprovals } from './composite-approvals.ts'
-export { createApprovalHandler } from './handler.ts'
+export { createApprovalHandler, type ApprovalSubject, type HandlerOptions, type MayAnswer } from './handler.ts'
 export { isVerdict } from './route.ts'
 export { ApprovalJournal, approvalCollections } from './approval-journal.ts'
 export type {
