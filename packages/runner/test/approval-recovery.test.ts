@@ -176,7 +176,7 @@ describe('an approval of an earlier life', () => {
     await ask(worker.peer, 'true', 'once-more')
     const runner = await scene.life({ approvals: { person: 'elsewhere' } })
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
-    expect(runner.approvals.list()).toMatchObject([{ id: 'true', runId: 'r1', role: 'work' }])
+    expect(runner.approvals.list()).toMatchObject([{ id: 'true', runId: 'r1', role: 'work', input: null }])
   })
 })
 
