@@ -4,7 +4,7 @@
  * - *H1* What runners are to be told of a worker that ended is in its data folder, also over a restart of this program.
  * - *H2* Whoever served there in an earlier life of this program is over: they are declared gone before anybody connects again.
  */
-import { createBroker, type Broker } from '@greenroom/broker'
+import { createBroker, type Broker, type Listen } from '@greenroom/broker'
 import { GreenroomError, residentRole, systemRandom } from '@greenroom/proto'
 import { resolve } from 'node:path'
 import { inFlags } from './flag-words.ts'
@@ -42,25 +42,45 @@ export async function openPost(command: EndpointCommand): Promise<Post> {
     throw new GreenroomError('BAD_OPTIONS', '--tls-cert and --tls-key go together')
   const tls = tlsCert === undefined || tlsKey === undefined ? undefined : readCertificate(tlsCert, tlsKey, '--tls-')
   const token = readGivenFile('--token-file', tokenFile, { secret: true }).trim()
-  const place =
+  const place: Listen =
     'socket' in address ? { socket: resolve(address.socket) } : { ...address, insecure, ...(tls && { tls }) }
+  return openEndpoint({ dir: data, listen: place, token }).catch((error: unknown) => Promise.reject(inFlags(error)))
+}
+
+/**
+ * Opens an endpoint.
+ *
+ * @param parts - `dir`: where it keeps what runners are to be told, null for in memory; `listen` and `token` as of a broker
+ * @throws GreenroomError what keeps a broker from starting
+ */
+export async function openEndpoint({
+  dir,
+  listen,
+  token,
+}: {
+  readonly dir: string | null
+  readonly listen: Listen
+  readonly token: string
+}): Promise<Post> {
   await using opening = new AsyncDisposableStack()
-  const broker = opening.use(
-    await createBroker({ dir: data, listen: place, token }).catch((error: unknown) => Promise.reject(inFlags(error))),
-  )
+  const broker = opening.use(await createBroker({ dir, listen, token }))
   const url = broker.url ?? ''
   const id = systemRandom.id()
   const peer = await broker.bus.attach({ address: `supervisor.${id}`, incarnation: id, lifetime: 'incarnation' })
   for (const life of await earlierLives(broker)) await peer.fence(life)
-  const door = tls === undefined ? undefined : await openSideDoor(Number(new URL(url).port), hostOf(url))
+  const isSecure = url.startsWith('wss:')
+  const door = isSecure ? await openSideDoor(Number(new URL(url).port), hostOf(url)) : undefined
   if (door !== undefined) opening.defer(() => door.close())
   const stack = opening.move()
+  const lost = broker.closed.then((): never => {
+    throw new GreenroomError('CLOSED', 'the endpoint ended by itself')
+  })
+  // Whoever could not use it closes it, and does not listen.
+  lost.catch(() => undefined)
   return {
     role: residentRole,
     url,
-    lost: broker.closed.then(() => {
-      throw new GreenroomError('CLOSED', 'the endpoint ended by itself')
-    }),
+    lost,
     bus: () => ({ url: door?.url ?? url.replace(/\/\/(?:0\.0\.0\.0|\[::\])(?=:)/, '//localhost'), token }),
     fence: (life) => peer.fence(life),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -1,6 +1,6 @@
 /**
- * `greenroom worker`: a worker file as a resident worker, in a pool on a bus that is there (`--bus`), or at an endpoint of
- * its own (`--listen`).
+ * `greenroom worker`: a worker file as a resident worker, in a pool on a bus that is there (`--bus`), at an endpoint of its
+ * own (`--listen`), or at one that runners on this machine find in a folder (`--fabric`).
  *
  * One line on standard output says that it is ready, and where; what else there is to say goes to standard error, with all
  * that the worker writes. The first SIGTERM or SIGINT lets it end its runs, another one ends them.
@@ -9,10 +9,11 @@ import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, systemClock, systemRandom, type Resident as Shown } from '@greenroom/proto'
+import { GreenroomError, isName, systemClock, systemRandom, type Resident as Shown } from '@greenroom/proto'
 import { entryLauncher } from '@greenroom/runner'
 import { readGivenFile } from './platform/given-file.ts'
 import { keepAlive, pickEnvironment } from './platform/surroundings.ts'
+import { openFabricPost } from './fabric-post.ts'
 import { openPost } from './resident-endpoint.ts'
 import type { Post } from './post.ts'
 import { Resident, type Life, type ResidentOptions } from './resident.ts'
@@ -27,8 +28,12 @@ export interface WorkerCommand {
   readonly tlsKey?: string
   readonly insecure?: boolean
   readonly data?: string
+  /** Where it is to be found: see `fabric-post`. */
+  readonly fabric?: string
+  /** Its name there. */
+  readonly id?: string
   /** A file that holds the bearer token, closed to other users. */
-  readonly tokenFile: string
+  readonly tokenFile?: string
   /** A file with the certificate authority to trust, as PEM. */
   readonly ca?: string
   /** The pool. */
@@ -57,7 +62,7 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   const provision = provisionOf(command)
   const file = pathToFileURL(resolve(entry))
   readGivenFile('the worker file', entry, { secret: false })
-  await using post = await postOf(command)
+  await using post = await postOf(command, provision.resident)
   using _alive = keepAlive()
   const say = json ? sayJson : sayText
   let isFirst = true
@@ -68,7 +73,8 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
     fence: post.fence,
     provision: { ...provision, role: post.role },
     onReady({ address }) {
-      say(isFirst ? 'stdout' : 'stderr', 'ready', { role: post.role, url: post.url, address })
+      post.onReady?.()
+      say(isFirst ? 'stdout' : 'stderr', 'ready', { role: command.role ?? post.role, url: post.url, address })
       isFirst = false
     },
     onLine: (line) => void process.stderr.write(`${line}\n`),
@@ -76,7 +82,10 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
     clock: systemClock,
     random: systemRandom,
   })
-  const stop = (): void => resident.stop()
+  const stop = (): void => {
+    post.onStop?.()
+    resident.stop()
+  }
   process.on('SIGTERM', stop).on('SIGINT', stop)
   try {
     await Promise.race([resident.ended, post.lost])
@@ -88,19 +97,51 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   }
 }
 
-async function postOf(command: WorkerCommand): Promise<Post> {
-  const { bus, listen, role, ca } = command
-  if ((bus === undefined) === (listen === undefined))
-    throw new GreenroomError('BAD_OPTIONS', 'either --bus, to join a pool, or --listen, for an endpoint of its own')
-  if (listen === undefined) return atBus(bus ?? '', command)
-  if (role !== undefined || ca !== undefined)
-    throw new GreenroomError('BAD_OPTIONS', '--role and --ca go with --bus, not with --listen')
-  return openPost({ ...command, listen })
+async function postOf(command: WorkerCommand, shown: Shown): Promise<Post> {
+  const { bus, listen, fabric, role, tokenFile } = command
+  if ([bus, listen, fabric].filter((place) => place !== undefined).length !== 1)
+    throw new GreenroomError(
+      'BAD_OPTIONS',
+      'one of --bus, to join a pool, --listen, for an endpoint of its own, and --fabric, to be found in a folder',
+    )
+  checkForeign(command)
+  if (listen === undefined && role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+  const isPool: boolean = role === undefined || isName(role)
+  if (!isPool) throw new GreenroomError('BAD_OPTIONS', `--role: "${role}" is no name: letters, digits, ".", "_", "-"`)
+  if (fabric !== undefined)
+    return openFabricPost({ ...command, fabric, role: role ?? '' }, shown, (error) =>
+      process.stderr.write(`greenroom: the record in the fabric could not be written: ${String(error)}\n`),
+    )
+  if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--token-file must name the file of the token')
+  return listen === undefined
+    ? atBus(bus ?? '', { ...command, role: role ?? '', tokenFile })
+    : openPost({ ...command, listen, tokenFile })
+}
+
+/** Which flags go with which place only. */
+const flagsOf = {
+  '--bus': ['role', 'tokenFile', 'ca'],
+  '--listen': ['tokenFile', 'tlsCert', 'tlsKey', 'insecure', 'data'],
+  '--fabric': ['role', 'id', 'data'],
+} as const
+
+/** Refuses what would be ignored. */
+function checkForeign(command: WorkerCommand): void {
+  const place = command.fabric === undefined ? (command.listen === undefined ? '--bus' : '--listen') : '--fabric'
+  const allowed: readonly string[] = flagsOf[place]
+  const foreign = Object.values(flagsOf)
+    .flat()
+    .find((name) => command[name] !== undefined && !allowed.includes(name))
+  if (foreign === undefined) return
+  const flag = foreign.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  throw new GreenroomError('BAD_OPTIONS', `--${flag} does not go with ${place}`)
 }
 
 /** In a pool on a bus that is there. */
-function atBus(url: string, { role, tokenFile, ca: caFile }: WorkerCommand): Post {
-  if (role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+function atBus(
+  url: string,
+  { role, tokenFile, ca: caFile }: { readonly role: string; readonly tokenFile: string; readonly ca?: string },
+): Post {
   const ca = caFile === undefined ? {} : { ca: readGivenFile('--ca', caFile, { secret: false }) }
   const token = (): string => readGivenFile('--token-file', tokenFile, { secret: true }).trim()
   token()
