@@ -18,7 +18,11 @@ const idsIn = (stage: ResidentStage): string[] =>
 
 function runnerAt(stage: ResidentStage, options: Partial<RunnerOptions> = {}, maxWaitMs = 0): Promise<AnyRunner> {
   const placement = { pool: 'crew', fabric: fabricOf(stage), maxWaitMs }
-  const roles = { who: { executor: 'who', placement }, work: { executor: 'work', placement } }
+  const roles = {
+    who: { executor: 'who', placement },
+    work: { executor: 'work', placement },
+    still: { executor: 'still', placement },
+  }
   return createRunner({ worker: unusable, roles, dataDir: null, quiet: true, ...options })
 }
 
@@ -154,7 +158,7 @@ describe('greenroom worker --fabric', { timeout: 90_000 }, () => {
     await using stage = new ResidentStage()
     const first = worker(stage)
     await ready(first)
-    const { dataDir } = await killedRunner(stage, '60000')
+    const { dataDir } = await killedRunner(stage, '5000', 'still')
     first.process.kill('SIGKILL')
     await first.ended
     await ready(worker(stage))
@@ -198,10 +202,14 @@ describe('greenroom worker --fabric', { timeout: 90_000 }, () => {
 })
 
 /** A runner's program that was killed while it had a run, which takes so many milliseconds. */
-async function killedRunner(stage: ResidentStage, task: string): Promise<{ dataDir: string; runId: string }> {
+async function killedRunner(
+  stage: ResidentStage,
+  task: string,
+  role = 'work',
+): Promise<{ dataDir: string; runId: string }> {
   const dataDir = join(stage.path, 'runner')
   const program = fileURLToPath(new URL('resident/fabric-program.ts', import.meta.url))
-  await using runner = start(program, [dataDir, fabricOf(stage), task], { cwd: stage.path })
+  await using runner = start(program, [dataDir, fabricOf(stage), task, role], { cwd: stage.path })
   const [, runId = ''] = await runner.line(/executing (\S+)\n/)
   runner.process.kill('SIGKILL')
   await runner.ended

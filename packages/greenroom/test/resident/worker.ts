@@ -15,6 +15,15 @@ const work = defineExecutor({
   },
 })
 
+/** Works for the milliseconds that its task names, and tells nothing meanwhile. */
+const still = defineExecutor({
+  version: '1',
+  async run({ task }, ctx) {
+    await sleep(Number(task), undefined, { signal: ctx.signal })
+    return { output: process.pid }
+  },
+})
+
 /** Keeps the thread for the milliseconds that its task names. */
 const spin = defineExecutor({
   version: '1',
@@ -34,5 +43,5 @@ const knows = defineExecutor({
     Promise.resolve({ output: [ctx.secret('KEY'), process.env['GIVEN'] ?? null, process.env['OTHER'] ?? null] }),
 })
 
-export const executors = { who, work, spin, knows }
+export const executors = { who, work, still, spin, knows }
 await serveWorker({ executors })
