@@ -8,7 +8,7 @@
  *        └───────── Consumer ◄──────────┴─ Courier ◄── Mailbox ◄── Plan.apply ◄──────────┘
  * ```
  */
-import type { Clock, Outgoing, Presence, Receipt, Revocation } from '@greenroom/proto'
+import type { FenceTarget, Clock, Outgoing, Presence, Receipt, Revocation } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Alarms } from './alarms.ts'
 import type { Consumer, LiveDelivered, Sender } from './consumer.ts'
@@ -132,8 +132,8 @@ export class Core {
   }
 
   /** Declares an incarnation gone; see `Ownership.fence`. */
-  fence(address: string, incarnation: string): Promise<void> {
-    return this.#ownership.fence(address, incarnation)
+  fence(target: FenceTarget): Promise<void> {
+    return this.#ownership.fence(target)
   }
 
   /** Attaches a consumer; see `Ownership.attach` and {@link checkPresence}. */
@@ -170,6 +170,6 @@ export class Core {
     if (owner?.consumer !== consumer) return
     const was = owner.presence?.role
     owner.presence = presence
-    this.presence.tell(mailbox, owner, 'attached', was)
+    this.presence.tell(mailbox, owner, 'attached', { was })
   }
 }

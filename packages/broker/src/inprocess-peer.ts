@@ -1,5 +1,6 @@
 /** One peer of the in-process bus; its rules are I1 and I2. */
 import {
+  type FenceTarget,
   codeOf,
   GreenroomError,
   type Delivery,
@@ -139,12 +140,9 @@ export class InprocessPeer implements Peer, Consumer {
     return end
   }
 
-  async fence(
-    { address, incarnation }: { readonly address: string; readonly incarnation: string },
-    { signal }: Waiting = {},
-  ): Promise<void> {
-    checkNames(address, undefined, incarnation)
-    return this.#patience.until(() => this.#parts.core.fence(address, incarnation), signal)
+  async fence(target: FenceTarget, { signal }: Waiting = {}): Promise<void> {
+    checkNames(target.address, undefined, target.incarnation)
+    return this.#patience.until(() => this.#parts.core.fence(target), signal)
   }
 
   drain(): Promise<void> {

@@ -15,7 +15,7 @@
  *   later, or after a start, when it cannot be now.
  * - *W5* Who is told that a message was not delivered is told the truth: also a mailbox that is deleted closes first.
  */
-import { GreenroomError, type Lifetime, type Presence } from '@greenroom/proto'
+import { type FenceTarget, GreenroomError, type Lifetime, type Presence } from '@greenroom/proto'
 import type { Operation } from '@greenroom/store'
 import { longestDelayMs } from './alarms.ts'
 import { anonymous, type Consumer } from './consumer.ts'
@@ -157,7 +157,7 @@ export class Ownership {
     for (const message of listed) if (message.place === 'ready') mailbox.hold(message)
     owner.visibility?.beginAll()
     if (mailbox.record.lifetime === 'named') this.#parts.ledger.noteHolding(mailbox)
-    this.#parts.presence.tell(mailbox, owner, 'attached', before?.presence?.role)
+    this.#parts.presence.tell(mailbox, owner, 'attached', { was: before?.presence?.role })
   }
 
   /** The consumer's connection was lost: its incarnation is suspect, and gone when it does not come back in time. */
@@ -229,19 +229,19 @@ export class Ownership {
    *
    * @throws GreenroomError `COMMIT_UNKNOWN`, `MAILBOX_FULL`
    */
-  async fence(address: string, incarnation: string): Promise<void> {
+  async fence({ address, incarnation, seenDead = false }: FenceTarget): Promise<void> {
     const mailbox = this.#parts.registry.open(address)
     await this.#alone(mailbox, async () => {
       mailbox.checkStays()
       // In a closed mailbox everybody is gone.
-      if (!mailbox.isClosed) await this.#parts.ledger.carryOut(this.#fencePlan(mailbox, incarnation))
+      if (!mailbox.isClosed) await this.#parts.ledger.carryOut(this.#fencePlan(mailbox, incarnation, seenDead))
       if (mailbox.isClosed) await this.#clear(mailbox)
     })
   }
 
-  #fencePlan(mailbox: Mailbox, incarnation: string): Plan {
+  #fencePlan(mailbox: Mailbox, incarnation: string, seenDead: boolean): Plan {
     const { owner, record } = mailbox
-    if (owner?.incarnation === incarnation) return this.#endPlan(mailbox, owner, 'gone')
+    if (owner?.incarnation === incarnation) return this.#endPlan(mailbox, owner, 'gone', seenDead)
     // Whoever is fenced before it ever attached was to be the mailbox's one incarnation.
     if (record.lifetime === undefined) return this.#closePlan(mailbox, incarnation)
     return { operations: [this.#goneOperation(mailbox.address, incarnation, 'gone')], apply() {} }
@@ -252,7 +252,7 @@ export class Ownership {
   }
 
   /** An owner's end: its mailbox closes, or, a named one, has no owner and all messages back. */
-  #endPlan(mailbox: Mailbox, owner: Owner, why: End): Plan {
+  #endPlan(mailbox: Mailbox, owner: Owner, why: End, seenDead = false): Plan {
     const { traffic, courier, presence, counters, clock } = this.#parts
     const { incarnation } = owner
     const farewell = (): void => {
@@ -264,7 +264,7 @@ export class Ownership {
         why === 'gone' ? 'FENCED' : 'REPLACED',
         `incarnation ${incarnation} of ${mailbox.address} is ${why}`,
       )
-      presence.tell(mailbox, owner, 'gone')
+      presence.tell(mailbox, owner, 'gone', { seenDead })
       courier.pump(mailbox)
     }
     const rest: Plan = { operations: [], apply: farewell }

@@ -27,11 +27,16 @@ export class PresenceBoard {
   /**
    * Tells where an owner stands now; one without presence is not listed.
    *
-   * @param was - the role it had before, when that changed
+   * @param options - `was`: the role it had before, when that changed; `seenDead`: see {@link PresenceChange}
    */
-  tell({ address }: Mailbox, { incarnation, presence }: Owner, state: PresenceState, was?: string): void {
+  tell(
+    { address }: Mailbox,
+    { incarnation, presence }: Owner,
+    state: PresenceState,
+    { was, seenDead = false }: { readonly was?: string | undefined; readonly seenDead?: boolean } = {},
+  ): void {
     if (presence === undefined) return
-    const change: PresenceChange = { address, incarnation, state, presence }
+    const change: PresenceChange = { address, incarnation, state, presence, ...(seenDead && { seenDead }) }
     if (was !== undefined && was !== presence.role) {
       this.#drop(was, address)
       this.#push(was, change)

@@ -253,7 +253,7 @@ export class Session implements Consumer {
         )
         return true
       case 'fence':
-        this.#answer(header.req, core.fence(header.address, header.incarnation))
+        this.#answer(header.req, core.fence(header))
         return true
       case 'delete':
         this.#answer(header.req, core.operator.deleteMailbox(header.address))

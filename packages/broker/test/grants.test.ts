@@ -5,7 +5,18 @@
  * field of the grants. Each frame is said with each field alone: granted for this name, for another, by the beginning of
  * names, or not; and about what exists and what does not.
  */
-import { clientGrants, errors, workerGrants, type BrokerHeader, type ClientHeader, type Grants } from '@greenroom/proto'
+import {
+  clientGrants,
+  errors,
+  ownNames,
+  residentGrants,
+  runnerGrants,
+  workerGrants,
+  type BrokerHeader,
+  type ClientHeader,
+  type Grants,
+  type NameKind,
+} from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { createBroker, readToken, signToken, type Broker } from '../src/index.ts'
 import { RawClient } from './raw-client.ts'
@@ -178,6 +189,67 @@ describe('every frame with every field of a token', () => {
     owner.say({ t: 'ping' })
     await owner.heard(({ t }) => t === 'pong')
     expect(owner.headers.filter(({ t }) => t === 'live')).toEqual([])
+  })
+})
+
+/** What the tokens of `greenroom token --role` are for, and what of others is meant to be in their reach. */
+const presets = {
+  runner: {
+    grants: runnerGrants('alice', 1_000),
+    own: ['attach runner', 'attach worker', 'announce runner', 'announce worker-of', 'watch worker-of', 'revoke worker']
+      .concat(['fence worker', 'send worker run', 'live worker token', 'send runner terminal', 'live runner terminal'])
+      .concat(['send worker token', 'live worker run']),
+    // Residents are everybody's: who has a run there takes it back, by an id that holds the run's.
+    shared: ['send resident run', 'live resident run', 'revoke resident'],
+  },
+  worker: {
+    grants: residentGrants('alice'),
+    own: ['attach resident', 'attach supervisor', 'fence resident', 'send resident token', 'live resident token'],
+    shared: ['send runner terminal', 'live runner terminal', 'watch runner'],
+  },
+} as const
+
+const nameKinds: readonly NameKind[] = ['runner', 'worker', 'worker-of', 'resident', 'supervisor']
+
+/** Every frame that names somebody, about each kind of names, with kinds of messages of either side. */
+const deeds = Object.values(frames).flatMap(([needs, header]) =>
+  needs === undefined || needs === 'operator'
+    ? []
+    : nameKinds.flatMap((kind) =>
+        (needs === 'send' ? ['run', 'terminal', 'token'] : ['']).map((message) => ({
+          header,
+          kind,
+          message,
+          name: `${header.t} ${kind} ${message}`.trim(),
+        })),
+      ),
+)
+
+describe.each(Object.entries(presets))('a token of the preset "%s"', (_, { grants, own, shared }) => {
+  const isShared = new Set<string>(shared)
+  const isOwn = new Set<string>([...own, ...shared])
+
+  test.each([
+    ['of another subject', 'bob', isShared],
+    ['of one that begins so', 'alice2', isShared],
+    ['of one that is the beginning', 'alic', isShared],
+    ['of no subject', undefined, isShared],
+    ['of its own', 'alice', isOwn],
+  ])('reaches of names %s what it is meant to, and nothing else', async (__, subject, meant) => {
+    await using broker = await open()
+    const shown = await tokenOf(grants, 'alice')
+    const reached: string[] = []
+    for (const { header, kind, message, name } of deeds) {
+      using client = await RawClient.open(broker.url, shown)
+      const before = broker.stats().forbidden
+      const named = JSON.stringify(header).replaceAll('"theirs"', `"${ownNames(kind, subject)}1"`)
+      const said: object = JSON.parse(message === '' ? named : named.replace('"note"', `"${message}"`))
+      client.say(said, payload)
+      client.say({ t: 'ping' })
+      await Promise.race([client.heard(({ t }) => t === 'pong'), client.ended])
+      if (broker.stats().forbidden === before) reached.push(name)
+    }
+    expect(reached.toSorted()).toEqual([...meant].toSorted())
   })
 })
 

@@ -18,6 +18,7 @@
  */
 import { encodeFrame, GreenroomError, limits } from '@greenroom/proto'
 import type {
+  FenceTarget,
   Attach,
   BrokerHeader,
   IssuedToken,
@@ -167,10 +168,10 @@ export class ClientPeer implements Peer {
     return this.#ended === undefined ? this.#watches.watch(role, listener) : () => {}
   }
 
-  async fence(target: { readonly address: string; readonly incarnation: string }, options?: Waiting): Promise<void> {
-    const { address, incarnation } = target
+  async fence({ address, incarnation, seenDead = false }: FenceTarget, options?: Waiting): Promise<void> {
     checkNames(address, undefined, incarnation)
-    await this.#ask((req) => encodeFrame({ t: 'fence', req, address, incarnation }), true, options?.signal, 'always')
+    const target = { address, incarnation, ...(seenDead && { seenDead }) }
+    await this.#ask((req) => encodeFrame({ t: 'fence', req, ...target }), true, options?.signal, 'always')
   }
 
   /** Shows a newer token on the present connection; the next one will show it anyway. */

@@ -1,7 +1,7 @@
 /**
  * The client of a broker: every `attach` is one mailbox over one connection of its own.
  *
- * - `connect` (here) the bus and its options · `client` one peer · `connection` one socket of it
+ * - `connect` (here) the bus and its options · `token` what it shows · `client` one peer · `connection` one socket of it
  * - `requests` what is unanswered · `holding` what is held · `watches` who is followed · `backoff`, `endpoint`
  * - `socket` the seam · `platform/socket` WebSocket behind it
  */
@@ -24,12 +24,7 @@ import { isLocal, safeEndpoint, type Endpoint } from './endpoint.ts'
 import { openWebSocket } from './platform/socket.ts'
 import { endOfTick } from './platform/tick.ts'
 import type { SocketFactory } from './socket.ts'
-
-/**
- * A bearer token, or what gives the present one: it is asked before every connection. When a token expires the broker ends
- * the connection; with a function, or after `renew`, it comes back with the newer one.
- */
-export type TokenSource = string | (() => string | Promise<string>)
+import { subjectOf, type TokenSource } from './token.ts'
 
 /** How to reach a broker. */
 export interface ConnectOptions {
@@ -76,6 +71,8 @@ export interface ConnectedBus extends Bus {
    * @throws GreenroomError `UNAUTHORIZED`, `CLOSED`
    */
   renew(token: TokenSource): Promise<void>
+  /** Whose the present token is; undefined of a plain one. */
+  subject(): Promise<string | undefined>
   /**
    * Asks the broker for a token that allows no more than the present one, over the connection of one of its peers.
    *
@@ -171,6 +168,10 @@ class SocketBus implements ConnectedBus {
     this.#token = token
     const present = await this.#client.token()
     await Promise.all([...this.#peers].map((peer) => peer.renew(present)))
+  }
+
+  async subject(): Promise<string | undefined> {
+    return subjectOf(await this.#client.token())
   }
 
   async issue(request: TokenRequest, options?: Waiting): Promise<IssuedToken> {

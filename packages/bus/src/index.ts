@@ -12,7 +12,7 @@
 export { openThreadedSocket } from './platform/threaded-socket.ts'
 export { Backoff, type BackoffOptions } from './backoff.ts'
 export { connectOperator, type ConnectedOperator, type ConnectOperatorOptions } from './connect-operator.ts'
-export { connectBus, type ConnectedBus, type ConnectOptions, type TokenSource } from './connect.ts'
+export { connectBus, type ConnectedBus, type ConnectOptions } from './connect.ts'
 export {
   createLinkReceiver,
   type LinkReceiver,
@@ -23,3 +23,4 @@ export { createLinkSender, type LinkPeer, type LinkSender, type LinkSenderOption
 export { createDetachedSender, type DetachedSenderOptions } from './detached-sender.ts'
 export { createMemoryBus, type MemoryBus, type MemoryBusOptions, type MemoryBusStats } from './memory.ts'
 export type { Socket, SocketEvents, SocketFactory, SocketFlaw, SocketTarget } from './socket.ts'
+export type { TokenSource } from './token.ts'

@@ -7,6 +7,7 @@
  */
 import { GreenroomError } from '@greenroom/proto'
 import type {
+  FenceTarget,
   Clock,
   DeadLetterReturn,
   MailboxState,
@@ -55,6 +56,8 @@ interface Life {
   grace: Timer | undefined
   /** Rings when the first of what it holds may time out, or later. */
   timeout: Timer | undefined
+  /** Whoever fenced it saw its process end. */
+  seenDead: boolean
 }
 
 /** An alarm that rings later than this, in milliseconds, tells that the process stood still: nobody could touch anything. */
@@ -101,7 +104,7 @@ export class MemoryBroker {
     for (const stored of mailbox.held.values())
       if (!again || !stored.seen) mailbox.redeliver(stored)
       else stored.dueAt = this.#dueAt(consumer)
-    const life: Life = { consumer, state: 'attached', presence, grace: undefined, timeout: undefined }
+    const life: Life = { consumer, state: 'attached', presence, grace: undefined, timeout: undefined, seenDead: false }
     this.#lives.set(address, life)
     this.#tell(life, present?.consumer.incarnation === incarnation ? present.presence?.role : undefined)
     this.#pump(address)
@@ -122,7 +125,7 @@ export class MemoryBroker {
     if (life !== undefined) this.#end(life)
   }
 
-  fence(address: string, incarnation: string): void {
+  fence({ address, incarnation, seenDead }: FenceTarget): void {
     const life = this.#lives.get(address)
     if (life?.consumer.incarnation !== incarnation) {
       const mailbox = this.#mailbox(address)
@@ -133,6 +136,7 @@ export class MemoryBroker {
       return
     }
     const attached = life.state === 'attached'
+    life.seenDead = seenDead === true
     this.#end(life)
     if (attached) life.consumer.end('FENCED', 'this incarnation was declared gone')
   }
@@ -453,8 +457,9 @@ export class MemoryBroker {
   }
 }
 
-function changeOf({ consumer, state }: Life, presence: Presence): PresenceChange {
-  return { address: consumer.address, incarnation: consumer.incarnation, state, presence }
+function changeOf({ consumer, state, seenDead }: Life, presence: Presence): PresenceChange {
+  const { address, incarnation } = consumer
+  return { address, incarnation, state, presence, ...(seenDead && { seenDead }) }
 }
 
 function keyOf({ address, incarnation }: { readonly address: string; readonly incarnation: string }): string {

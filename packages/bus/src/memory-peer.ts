@@ -4,6 +4,7 @@
  */
 import { GreenroomError } from '@greenroom/proto'
 import type {
+  FenceTarget,
   Delivery,
   Outgoing,
   Peer,
@@ -149,12 +150,9 @@ export class MemoryPeer implements Peer, MemoryConsumer {
     return this.#ended === undefined ? this.#watches.watch(role, listener) : () => {}
   }
 
-  async fence(
-    { address, incarnation }: { readonly address: string; readonly incarnation: string },
-    options?: Waiting,
-  ): Promise<void> {
-    checkNames(address, undefined, incarnation)
-    await this.#call(() => this.#broker.fence(address, incarnation), options?.signal)
+  async fence(target: FenceTarget, options?: Waiting): Promise<void> {
+    checkNames(target.address, undefined, target.incarnation)
+    await this.#call(() => this.#broker.fence(target), options?.signal)
   }
 
   drain(): Promise<void> {

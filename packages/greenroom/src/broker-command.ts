@@ -5,13 +5,14 @@
  * The first SIGTERM or SIGINT drains it, another one closes it at once. Either way: what was receipted is on disk.
  */
 import { resolve } from 'node:path'
-import { createBroker, type Broker, type BrokerLogger, type BrokerOptions } from '@greenroom/broker'
+import { createBroker, type Broker, type BrokerOptions } from '@greenroom/broker'
 import { codeOf, GreenroomError } from '@greenroom/proto'
+import { followBrokerFiles } from './broker-files.ts'
+import { brokerLogger } from './broker-log.ts'
 import { inFlags } from './flag-words.ts'
 import { parseListenAddress } from './listen-address.ts'
 import { readCertificate, type Certificate } from './platform/certificate.ts'
 import { readGivenFile } from './platform/given-file.ts'
-import { watchFiles } from './platform/watched-file.ts'
 import { readTokenKeys } from './token-keys.ts'
 
 /** What the command line says. */
@@ -49,7 +50,7 @@ export async function runBroker(command: BrokerCommand): Promise<void> {
     else void broker.close()
   }
   process.on('SIGTERM', stop).on('SIGINT', stop)
-  using _watched = refresh(broker, command)
+  using _followed = followBrokerFiles(broker, command, { flags: '--', logger: brokerLogger(command.json ?? false) })
   const url = broker.url ?? ''
   process.stdout.write(
     command.json === true
@@ -59,31 +60,6 @@ export async function runBroker(command: BrokerCommand): Promise<void> {
   await broker.closed
   if (stopping === undefined) throw new GreenroomError('CLOSED', 'the broker ended by itself: its log says why')
   await stopping
-}
-
-/** Keys and certificate are what changes while a broker runs; whatever is wrong with the new ones, the old ones stay. */
-function refresh(broker: Broker, { tokenKeyFile, cert, key, json = false }: BrokerCommand): Disposable {
-  const logger = json ? logJson : logText
-  const carefully = (what: string, work: () => void): void => {
-    try {
-      work()
-      logger('info', `${what} read again`, {})
-    } catch (error) {
-      logger('warn', `${what} not taken`, { error: error instanceof Error ? error.message : String(error) })
-    }
-  }
-  const watching = new DisposableStack()
-  if (tokenKeyFile !== undefined)
-    watching.use(
-      watchFiles([tokenKeyFile], () =>
-        carefully('token keys', () => broker.useTokenKeys(readTokenKeys('--token-key-file', tokenKeyFile))),
-      ),
-    )
-  if (cert !== undefined && key !== undefined)
-    watching.use(
-      watchFiles([cert, key], () => carefully('certificate', () => broker.useCertificate(readCertificate(cert, key)))),
-    )
-  return watching
 }
 
 async function start(options: BrokerOptions): Promise<Broker> {
@@ -119,7 +95,7 @@ function optionsOf({
     ...(tokenFile !== undefined && { token: readToken('--token-file', tokenFile) }),
     ...(tokenKeyFile !== undefined && { tokenKeys: readTokenKeys('--token-key-file', tokenKeyFile) }),
     ...(operatorTokenFile !== undefined && { operatorToken: readToken('--operator-token-file', operatorTokenFile) }),
-    logger: json ? logJson : logText,
+    logger: brokerLogger(json),
   }
 }
 
@@ -131,12 +107,4 @@ function certificate(cert?: string, key?: string): { tls?: Certificate } {
   if (cert !== undefined && key !== undefined) return { tls: readCertificate(cert, key) }
   if (cert === undefined && key === undefined) return {}
   throw new GreenroomError('BAD_OPTIONS', '--cert and --key go together')
-}
-
-const logJson: BrokerLogger = (level, event, facts) =>
-  void process.stderr.write(`${JSON.stringify({ level, event, ...facts })}\n`)
-
-const logText: BrokerLogger = (level, event, facts) => {
-  const words = Object.entries(facts).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
-  process.stderr.write(`${[level, event, ...words].join(' ')}\n`)
 }

@@ -171,11 +171,18 @@ function addWorker(greenroom: Command): void {
     .option('--fabric <dir>', 'is found by runners of the same user on this machine in this folder, without a broker')
     .option('--id <name>', 'its name in the fabric: under it, it is the same after a restart')
     .option('--listen <address>', 'serves at an endpoint of its own: HOST:PORT, [IPv6]:PORT or unix:PATH')
-    .option('--tls-cert <file>', 'certificate of the endpoint as PEM: serve wss')
+    .option(
+      '--tls-cert <file>',
+      'certificate of the endpoint as PEM: serve wss; read again when it changes, as its key is',
+    )
     .option('--tls-key <file>', 'its key as PEM; closed to other users')
-    .option('--insecure', 'listen off loopback without TLS all the same')
+    .option('--insecure', 'listen off loopback without TLS, or use ws:// to another machine, all the same')
     .option('--data <dir>', 'the data folder of the endpoint (default: .greenroom-worker; in a fabric ID.data there)')
-    .option('--token-file <file>', 'holds the bearer token of the bus or endpoint; closed to other users')
+    .option(
+      '--token-file <file>',
+      'holds the token to show, read again before it expires, or to let in; closed to other users',
+    )
+    .option('--token-key-file <file>', 'holds keys of the signed tokens that the endpoint lets in: see broker')
     .option('--ca <file>', 'the certificate authority to trust in place of the public ones, as PEM')
     .option('--label <name=value>', 'what a role may choose it by; as often as wanted', collect, [])
     .option('--slots <count>', 'runs at a time; never more than its executors allow')

@@ -2,15 +2,13 @@
 import type { ResidentOptions } from './resident.ts'
 
 /** In a pool, at an endpoint of its own, or in a fabric. */
-export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'fence'> {
+export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'names' | 'fence' | 'onReady'> {
   /** The presence role that it has there. */
   readonly role: string
   /** For people. */
   readonly url: string
   /** Rejects when its bus turns this program away for good, or ends. */
   readonly lost: Promise<never>
-  /** Called whenever its worker is ready. */
-  readonly onReady?: () => void
   /** Called when it is told to stop, which may be more than once. */
   readonly onStop?: () => void
 }

@@ -14,6 +14,7 @@ import {
   provisionVersion,
   type BusAddress,
   type Clock,
+  type FenceTarget,
   type Provision,
   type Random,
 } from '@greenroom/proto'
@@ -31,10 +32,12 @@ export interface ResidentOptions {
   readonly env: Readonly<Record<string, string>>
   /** Where it finds its bus; asked for each process. */
   readonly bus: () => BusAddress
+  /** How the names of its mailboxes begin. */
+  readonly names: string
   /** What else it is told. */
   readonly provision: Pick<Provision, 'role' | 'slots' | 'secrets' | 'resident'>
   /** Declares a life gone on the bus. */
-  readonly fence: (life: Life) => Promise<void>
+  readonly fence: (life: FenceTarget) => Promise<void>
   /** Called whenever it is attached. */
   readonly onReady: (life: Life) => void
   /** Takes what its process writes, in lines. */
@@ -98,8 +101,8 @@ export class Resident {
 
   /** One process, from its start to its end; says how that came. */
   async #once(): Promise<string> {
-    const { launcher, env, bus, provision, random, fence, onLine } = this.#options
-    const life: Life = { address: `worker.${random.id()}`, incarnation: random.id() }
+    const { launcher, env, bus, names, provision, random, fence, onLine } = this.#options
+    const life: Life = { address: `${names}${random.id()}`, incarnation: random.id() }
     const document: Provision = {
       version: provisionVersion,
       required: ['resident'],
@@ -118,7 +121,7 @@ export class Resident {
     const output = new Capture(stderr, (line) => (readyLine.test(line) ? this.#ready(life) : onLine(line)))
     const { code, signal, error } = await exited
     this.#process = undefined
-    void fence(life).catch(() => undefined)
+    void fence({ ...life, seenDead: true }).catch(() => undefined)
     // What left its group may hold the pipe open for ever.
     await this.#pause(outputMs, output.ended)
     const told = output.error

@@ -46,10 +46,10 @@ export interface InspectCommand {
 /** So long a runner's workers' tokens may last: its detached runs, and what they tell. */
 const workersMs = 30 * 86_400_000
 
-const roles: Readonly<Record<string, Grants>> = {
+const roles: Readonly<Record<string, (subject: string) => Grants>> = {
   worker: residentGrants,
-  runner: runnerGrants(workersMs),
-  operator: { operator: true, approvals: ['*'] },
+  runner: (subject) => runnerGrants(subject, workersMs),
+  operator: () => ({ operator: true, approvals: ['*'] }),
 }
 
 /**
@@ -68,8 +68,14 @@ export async function makeToken(command: TokenCommand): Promise<void> {
   process.stdout.write(`${token}\n`)
 }
 
-function grantsOf({ role, consume, send, present, watch, approvals }: TokenCommand): Grants {
-  const base = role === undefined ? {} : roles[role]
+function grantsOf({ subject, role, consume, send, present, watch, approvals }: TokenCommand): Grants {
+  // Or the names of one subject would begin with those of another.
+  if (role !== undefined && role !== 'operator' && !/^[\w-]{1,64}$/.test(subject))
+    throw new GreenroomError(
+      'BAD_OPTIONS',
+      `--subject: of a ${role} it is 1 to 64 of A-Z a-z 0-9 _ -, since names begin with it`,
+    )
+  const base = role === undefined ? {} : roles[role]?.(subject)
   if (base === undefined)
     throw new GreenroomError('BAD_OPTIONS', `--role ${role} is none: ${Object.keys(roles).join(', ')}`)
   const lists = { consume, present, watch, approvals }

@@ -9,14 +9,27 @@ import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, isName, systemClock, systemRandom, type Resident as Shown } from '@greenroom/proto'
+import {
+  codeOf,
+  encodeMessage,
+  GreenroomError,
+  isName,
+  ownNames,
+  poolRole,
+  systemClock,
+  systemRandom,
+  type ErrorCode,
+  type Peer,
+  type Resident as Shown,
+} from '@greenroom/proto'
 import { entryLauncher } from '@greenroom/runner'
 import { readGivenFile } from './platform/given-file.ts'
 import { keepAlive, pickEnvironment } from './platform/surroundings.ts'
 import { openFabricPost } from './fabric-post.ts'
 import { openPost } from './resident-endpoint.ts'
 import type { Post } from './post.ts'
-import { Resident, type Life, type ResidentOptions } from './resident.ts'
+import { Resident, type ResidentOptions } from './resident.ts'
+import { TokenFile } from './token-file.ts'
 
 /** What the command line says. */
 export interface WorkerCommand {
@@ -32,8 +45,10 @@ export interface WorkerCommand {
   readonly fabric?: string
   /** Its name there. */
   readonly id?: string
-  /** A file that holds the bearer token, closed to other users. */
+  /** A file that holds the bearer token, closed to other users; it is read again before that expires. */
   readonly tokenFile?: string
+  /** A file that holds keys of signed tokens, closed to other users; it is read again when it changes. */
+  readonly tokenKeyFile?: string
   /** A file with the certificate authority to trust, as PEM. */
   readonly ca?: string
   /** The pool. */
@@ -62,19 +77,21 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   const provision = provisionOf(command)
   const file = pathToFileURL(resolve(entry))
   readGivenFile('the worker file', entry, { secret: false })
-  await using post = await postOf(command, provision.resident)
-  using _alive = keepAlive()
   const say = json ? sayJson : sayText
+  await using post = await postOf(command, provision.resident, say)
+  using _alive = keepAlive()
   let isFirst = true
   const resident = new Resident({
     launcher: entryLauncher(file),
     env: pickEnvironment(['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR', ...command.env]),
     bus: post.bus,
+    names: post.names,
     fence: post.fence,
     provision: { ...provision, role: post.role },
-    onReady({ address }) {
-      post.onReady?.()
-      say(isFirst ? 'stdout' : 'stderr', 'ready', { role: command.role ?? post.role, url: post.url, address })
+    onReady(life) {
+      post.onReady(life)
+      const { role = post.role } = command
+      say(isFirst ? 'stdout' : 'stderr', 'ready', { role, url: post.url, address: life.address })
       isFirst = false
     },
     onLine: (line) => void process.stderr.write(`${line}\n`),
@@ -97,68 +114,94 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   }
 }
 
-async function postOf(command: WorkerCommand, shown: Shown): Promise<Post> {
-  const { bus, listen, fabric, role, tokenFile } = command
-  if ([bus, listen, fabric].filter((place) => place !== undefined).length !== 1)
+/** Which options go with which place only. */
+const only = {
+  bus: ['role', 'tokenFile', 'insecure', 'ca'],
+  listen: ['tokenFile', 'tokenKeyFile', 'insecure', 'tlsCert', 'tlsKey', 'data'],
+  fabric: ['role', 'id', 'data'],
+} as const
+
+async function postOf(command: WorkerCommand, shown: Shown, say: Say): Promise<Post> {
+  const { bus, listen, fabric, role } = command
+  const places = (['bus', 'listen', 'fabric'] as const).filter((name) => command[name] !== undefined)
+  const [own, other] = places
+  if (own === undefined || other !== undefined)
     throw new GreenroomError(
       'BAD_OPTIONS',
       'one of --bus, to join a pool, --listen, for an endpoint of its own, and --fabric, to be found in a folder',
     )
-  checkForeign(command)
-  if (listen === undefined && role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+  checkStray(command, own)
   const isPool: boolean = role === undefined || isName(role)
   if (!isPool) throw new GreenroomError('BAD_OPTIONS', `--role: "${role}" is no name: letters, digits, ".", "_", "-"`)
-  if (fabric !== undefined)
-    return openFabricPost({ ...command, fabric, role: role ?? '' }, shown, (error) =>
+  if (fabric !== undefined) {
+    if (role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+    return openFabricPost({ ...command, fabric, role }, shown, (error) =>
       process.stderr.write(`greenroom: the record in the fabric could not be written: ${String(error)}\n`),
     )
-  if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--token-file must name the file of the token')
-  return listen === undefined
-    ? atBus(bus ?? '', { ...command, role: role ?? '', tokenFile })
-    : openPost({ ...command, listen, tokenFile })
+  }
+  return bus === undefined ? openPost({ ...command, listen: listen ?? '' }) : atBus(bus, command, say)
 }
 
-/** Which flags go with which place only. */
-const flagsOf = {
-  '--bus': ['role', 'tokenFile', 'ca'],
-  '--listen': ['tokenFile', 'tlsCert', 'tlsKey', 'insecure', 'data'],
-  '--fabric': ['role', 'id', 'data'],
-} as const
-
 /** Refuses what would be ignored. */
-function checkForeign(command: WorkerCommand): void {
-  const place = command.fabric === undefined ? (command.listen === undefined ? '--bus' : '--listen') : '--fabric'
-  const allowed: readonly string[] = flagsOf[place]
-  const foreign = Object.values(flagsOf)
-    .flat()
-    .find((name) => command[name] !== undefined && !allowed.includes(name))
-  if (foreign === undefined) return
-  const flag = foreign.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-  throw new GreenroomError('BAD_OPTIONS', `--${flag} does not go with ${place}`)
+function checkStray(command: WorkerCommand, own: keyof typeof only): void {
+  const allowed: readonly string[] = only[own]
+  for (const [place, names] of Object.entries(only)) {
+    const stray = names.find((name) => command[name] !== undefined && !allowed.includes(name))
+    if (stray === undefined) continue
+    const flag = stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    throw new GreenroomError('BAD_OPTIONS', `--${flag} goes with --${place}, not with --${own}`)
+  }
 }
 
 /** In a pool on a bus that is there. */
-function atBus(
-  url: string,
-  { role, tokenFile, ca: caFile }: { readonly role: string; readonly tokenFile: string; readonly ca?: string },
-): Post {
+function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: WorkerCommand, say: Say): Post {
+  if (role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+  if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--bus goes together with --token-file')
   const ca = caFile === undefined ? {} : { ca: readGivenFile('--ca', caFile, { secret: false }) }
-  const token = (): string => readGivenFile('--token-file', tokenFile, { secret: true }).trim()
-  token()
-  const bus = connectBus({ url, token, ...ca, agent: 'greenroom-supervisor', background: true })
+  const place = { url, ...ca, ...(insecure && { insecure }) }
+  const warn = (text: string): void => say('stderr', 'token', { text })
+  let worker: string | undefined
+  const file = new TokenFile(tokenFile, {
+    clock: systemClock,
+    warn,
+    onLook(token, isNewer) {
+      if (isNewer)
+        bus
+          .renew(token.token)
+          .catch((error: unknown) => warn(`--token-file: the newer token is refused: ${String(error)}`))
+      const to = worker
+      if (to === undefined) return
+      const payload = encodeMessage('token', token)
+      peer.then((it) => it.publish({ to, kind: 'token', payload })).catch(() => undefined)
+    },
+  })
+  const bus = connectBus({ ...place, token: file.source, agent: 'greenroom-supervisor', background: true })
   const id = systemRandom.id()
-  const peer = bus.attach({ address: `supervisor.${id}`, incarnation: id, lifetime: 'incarnation' })
+  const address = `${ownNames('supervisor', file.subject)}${id}`
+  const peer = bus.attach({ address, incarnation: id, lifetime: 'incarnation' })
   return {
-    role,
+    role: poolRole(role),
     url,
-    lost: peer.then(async ({ closed }) => {
-      const { code, message } = await closed
-      throw new GreenroomError(code, message)
-    }),
-    bus: () => ({ url, token: token(), ...ca }),
-    fence: async (life: Life) => (await peer).fence(life),
-    [Symbol.asyncDispose]: () => bus.close(),
+    names: ownNames('resident', file.subject),
+    lost: endOf(peer, file),
+    bus: () => ({ ...place, token: file.token }),
+    onReady: ({ address: of }) => void (worker = of),
+    fence: async (life) => (await peer).fence(life),
+    async [Symbol.asyncDispose]() {
+      file[Symbol.dispose]()
+      await bus.close()
+    },
   }
+}
+
+async function endOf(peer: Promise<Peer>, file: TokenFile): Promise<never> {
+  let end: { readonly code: ErrorCode; readonly message: string }
+  try {
+    end = await (await peer).closed
+  } catch (error) {
+    end = { code: codeOf(error) ?? 'INTERNAL', message: error instanceof Error ? error.message : String(error) }
+  }
+  throw file.explain(end.code, end.message)
 }
 
 function provisionOf({ label, slots, secret }: WorkerCommand): Pick<
@@ -190,17 +233,18 @@ function pairs(flag: string, words: readonly string[]): Record<string, string> {
 
 type Say = (
   stream: 'stdout' | 'stderr',
-  event: 'ready' | 'ended',
+  event: 'ready' | 'ended' | 'token',
   facts: Readonly<Record<string, string | number>>,
 ) => void
 
 const sayJson: Say = (stream, event, facts) =>
   void process[stream].write(`${JSON.stringify({ level: event === 'ready' ? 'info' : 'warn', event, ...facts })}\n`)
 
-const sayText: Say = (stream, event, { role = '', url = '', address = '', how = '', afterMs = 0 }) => {
-  const text =
-    event === 'ready'
-      ? `greenroom worker ready at ${url} in ${role} as ${address}`
-      : `greenroom: the worker ended (${how}), again in ${afterMs} ms`
-  process[stream].write(`${text}\n`)
+const sayText: Say = (stream, event, { role = '', url = '', address = '', how = '', afterMs = 0, text = '' }) => {
+  const said = {
+    ready: `greenroom worker ready at ${url} in ${role} as ${address}`,
+    ended: `greenroom: the worker ended (${how}), again in ${afterMs} ms`,
+    token: `greenroom: ${text}`,
+  }
+  process[stream].write(`${said[event]}\n`)
 }

@@ -1,10 +1,11 @@
 /** `greenroom token`, and what of a running broker may change: the real command, real files, real sockets. */
-import { renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connectBus } from '@greenroom/bus'
 import { codeOf } from '@greenroom/proto'
 import { expect, test } from 'vitest'
+import { makeCertificate } from './certificate.ts'
 import { start, temporaryFolder, type Ended } from './program.ts'
 
 const cli = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
@@ -42,7 +43,7 @@ test('a token of a word lets in, is shown, and a key is exchanged without a rest
   expect(JSON.parse(shown.stdout)).toMatchObject({
     sub: 'w',
     verified: true,
-    grants: { consume: ['worker.*', 'supervisor.*', 'inbox'], present: ['*'] },
+    grants: { consume: ['resident.w.*', 'supervisor.w.*', 'inbox'], present: ['pool.*'] },
   })
   const plain = await greenroom('token', 'inspect', '--token-file', held)
   expect(plain.stdout).toMatch(/subject: w\n[^]*not verified/)
@@ -73,11 +74,39 @@ test('a token of a word lets in, is shown, and a key is exchanged without a rest
   expect(await once.attach({ ...inbox, address: 'other' }).catch(codeOf)).toBe('FORBIDDEN')
 })
 
+test(
+  'a certificate is exchanged without a restart: what stands stays, what comes sees it',
+  { timeout: 60_000 },
+  async () => {
+    using folder = temporaryFolder()
+    const [own, next] = [makeCertificate(folder.path, 'own'), makeCertificate(folder.path, 'next')]
+    const [ca, newer] = [readFileSync(own.cert, 'utf8'), readFileSync(next.cert, 'utf8')]
+    const held = join(folder.path, 'held')
+    const token = 'a-token-of-enough-length'
+    put(held, token)
+    const at = ['--data', join(folder.path, 'data'), '--listen', '127.0.0.1:0', '--token-file', held]
+    await using broker = start(cli, ['broker', ...at, '--cert', own.cert, '--key', own.key])
+    const [, url = ''] = await broker.line(/ready at (\S+)\n/)
+    await using bus = connectBus({ url, token, ca })
+    const states: string[] = []
+    await using peer = await bus.attach({ ...inbox, address: 'inbox', onState: (state) => void states.push(state) })
+    renameSync(next.key, own.key)
+    renameSync(next.cert, own.cert)
+    await broker.error(/certificate read again/)
+    await using late = connectBus({ url, token, ca: newer })
+    await using _other = await late.attach({ ...inbox, address: 'other' })
+    await using old = connectBus({ url, token, ca })
+    await expect(old.attach({ ...inbox, address: 'third' })).rejects.toMatchObject({ code: 'CERTIFICATE_UNTRUSTED' })
+    expect([peer.state, states]).toEqual(['attached', []])
+  },
+)
+
 test.each([
   ['no key file', [], /^give --key-file and --subject/],
   ['a role that is none', ['--subject', 's', '--role', 'king'], /^--role king is none: worker, runner, operator/],
   ['nothing that it would allow', ['--subject', 's'], /^it would allow nothing/],
-  ['a subject that is none', ['--subject', 'a b', '--role', 'worker'], /^--subject: .*sub/],
+  ['a subject that is none', ['--subject', 'a b', '--consume', 'x'], /^--subject: .*sub/],
+  ['a subject with parts', ['--subject', 'a.b', '--role', 'runner'], /^--subject: of a runner it is 1 to 64/],
   ['a pattern that is none', ['--subject', 's', '--consume', '*x'], /consume/],
   ['an age that is none', ['--subject', 's', '--role', 'worker', '--expires', 'soon'], /^--expires soon is no age/],
 ] as const)('%s: exit code 2, one line, and no key in it', async (what, args, said) => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../src/index.ts'
-import { createBroker } from '@greenroom/broker'
+import { createBroker, signToken } from '@greenroom/broker'
+import { residentGrants } from '@greenroom/proto'
 import { file, ready, ResidentStage, token } from './resident/stage.ts'
 
 /** In which process a run of `work` or `spin` is. */
@@ -43,11 +45,30 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     const pid = await pidOf(run)
     process.kill(pid, 'SIGKILL')
     const killedAt = performance.now()
-    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: true })
+    // Its supervisor saw it end, and says so.
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: false })
     expect(performance.now() - killedAt).toBeLessThan(10_000)
     const next = runner.run({ role: 'who' })
     expect(await next.outcome).toMatchObject({ status: 'completed' })
     expect(next.status().worker?.address).not.toBe(before)
+  })
+
+  test('an idempotent run whose process is killed is done by another member', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const members = [stage.member(), stage.member()]
+    await Promise.all(members.map(ready))
+    const retry = { attempts: 2, backoffMs: 1 }
+    await using runner = await stage.runner({ maxWaitMs: 30_000 }, { idempotent: true, retry })
+    const run = runner.run({ role: 'work', task: '3000' })
+    const pids: number[] = []
+    for await (const event of run) {
+      if (event.type !== 'data') continue
+      if (pids.push(Number(event.data)) === 1) process.kill(Number(event.data), 'SIGKILL')
+    }
+    expect(await run.outcome).toMatchObject({ status: 'completed', output: pids[1] })
+    expect(run.status().attempts).toBe(2)
+    expect(new Set(pids).size).toBe(2)
   })
 
   test('the first SIGTERM lets its run end and takes no other, then it leaves with 0', async () => {
@@ -88,6 +109,53 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
   })
 
+  test('a token that expires is renewed by its file; one that is not is warned of, and then named', async () => {
+    await using stage = new ResidentStage()
+    const key = 'a key of this test, of thirty-two bytes at least'
+    // Whoever has no valid token is cut within half a second.
+    const listening = { listen: { port: 0 }, token, tokenKeys: [key], limits: { pingMs: 500 } }
+    await using broker = await createBroker(listening)
+    const renew = async (): Promise<string> => {
+      const content = { subject: 'crew', grants: residentGrants('crew'), expiresAt: Date.now() + 3_000 }
+      return stage.file('short', await signToken(key, content))
+    }
+    const at = ['--bus', broker.url ?? '', '--role', 'crew', '--token-file', await renew()]
+    const member = stage.command('worker', file, ...at)
+    const address = await ready(member)
+    expect(address).toMatch(/^resident\.crew\./)
+    await using runner = await stage.use(broker.url ?? '').runner({ maxWaitMs: 30_000 })
+    const began = Date.now()
+    const run = runner.run({ role: 'work', task: '12000' })
+    let isOver = false
+    void run.outcome.then(() => (isOver = true))
+    // The first one holds for 3 s, and 5 s are forgiven.
+    while (!isOver) {
+      await renew()
+      await sleep(500)
+    }
+    expect(await run.outcome).toMatchObject({ status: 'completed' })
+    expect(Date.now() - began).toBeGreaterThan(11_000)
+    expect(run.status()).toMatchObject({ attempts: 1, worker: { address } })
+    expect(member.stdout.split('\n')).toHaveLength(2)
+    const { code, stderr } = await member.ended
+    expect(code).toBe(1)
+    const said = (verb: string): RegExp =>
+      new RegExp(`greenroom: .*the token of --token-file \\S+short ${verb} at \\S+, and no newer one is there`)
+    expect(stderr).toMatch(said('expires'))
+    expect(stderr).toMatch(/^greenroom: UNAUTHORIZED: /m)
+    expect(stderr).toMatch(said('expired'))
+  })
+
+  test('plain ws to what may be another machine takes --insecure, for its supervisor and its worker', async () => {
+    await using stage = new ResidentStage()
+    const { port } = new URL(await stage.broker('0.0.0.0:0', '--insecure'))
+    // It leads here, but does not say so.
+    const at = ['--bus', `ws://0.0.0.0:${port}`, '--role', 'crew', '--token-file', stage.tokenFile]
+    const refused = await stage.command('worker', file, ...at).ended
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/would show the token to the network/) })
+    await ready(stage.command('worker', file, ...at, '--insecure'))
+  })
+
   test('it has its own secrets and variables, and slots only as its executors allow', async () => {
     await using stage = new ResidentStage()
     await stage.broker()
@@ -112,7 +180,7 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     await using _broker = broker
     await using watcher = await broker.bus.attach({ address: 'watcher', incarnation: 'w1', lifetime: 'named' })
     const states: string[] = []
-    watcher.watch('crew', ({ state }) => states.push(state))
+    watcher.watch('pool.crew', ({ state }) => states.push(state))
     await using runner = await stage.use(broker.url ?? '').runner({ maxWaitMs: 10_000 })
     await ready(stage.member())
     const run = runner.run({ role: 'spin', task: '5000' })
@@ -147,6 +215,14 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(await said(file, '--bus', url, '--token-file', stage.tokenFile)).toEqual({
       code: 2,
       stderr: expect.stringMatching(/--role must name the pool/),
+    })
+    expect(await said(file, '--listen', 'unix:/nowhere/bus', '--role', 'crew', '--token-file', wrong)).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--role goes with --bus, not with --listen/),
+    })
+    expect(await said(file, ...at, wrong, '--token-key-file', wrong)).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/--token-key-file goes with --listen, not with --bus/),
     })
     expect(await said(file, ...at, stage.tokenFile, '--label', 'gpu')).toEqual({
       code: 2,

@@ -17,8 +17,9 @@ const presence: Full<Presence> = {
 const change: Full<PresenceChange> = {
   address: 'worker.w1',
   incarnation: 'Worker-incarnation-0001',
-  state: 'attached',
+  state: 'gone',
   presence,
+  seenDead: true,
 }
 
 const grants: Full<Grants> = {
@@ -68,7 +69,7 @@ export const clientHeaders: Every<ClientHeader> = {
   announce: { t: 'announce', presence },
   watch: { t: 'watch', req: 8, role: 'tester' },
   unwatch: { t: 'unwatch', role: 'tester' },
-  fence: { t: 'fence', req: 9, address: 'worker.w1', incarnation: 'Worker-incarnation-0001' },
+  fence: { t: 'fence', req: 9, address: 'worker.w1', incarnation: 'Worker-incarnation-0001', seenDead: true },
   leave: { t: 'leave', req: 10 },
   delete: { t: 'delete', req: 11, address: 'runner.r1' },
   admin: {

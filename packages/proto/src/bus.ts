@@ -191,6 +191,16 @@ export interface Waiting {
   readonly signal?: AbortSignal
 }
 
+/** Which incarnation is to be declared gone. */
+export interface FenceTarget {
+  /** Its mailbox. */
+  readonly address: string
+  /** Which life of the mailbox's owner. */
+  readonly incarnation: string
+  /** Its process was seen to end: those who watch it are told so. = false */
+  readonly seenDead?: boolean
+}
+
 /** One mailbox's consumer and sender. */
 export interface Peer extends AsyncDisposable {
   /** The mailbox that it consumes and speaks as. */
@@ -227,8 +237,13 @@ export interface Peer extends AsyncDisposable {
    * @returns ends the subscription
    */
   watch(role: string, listener: (change: PresenceChange) => void): () => void
-  /** Declares another incarnation gone: for the one who saw its process end. */
-  fence(target: { readonly address: string; readonly incarnation: string }, options?: Waiting): Promise<void>
+  /**
+   * Declares another incarnation gone: for the one who saw its process end, or gives it up.
+   *
+   * @param target - which one
+   * @param options - `signal`: ends the waiting
+   */
+  fence(target: FenceTarget, options?: Waiting): Promise<void>
   /** Leaves for good, after all that was called is through: this incarnation is gone. Also the async disposer. */
   drain(): Promise<void>
   /** Ends the connection now, without leaving: the mailbox waits for its incarnation as after a lost connection. */

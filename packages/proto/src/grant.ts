@@ -5,6 +5,7 @@
  * - *T2* A *pattern* is a name, or the beginning of names and a `*`; a `*` alone is any name.
  */
 import { kinds } from './message.ts'
+import { residentRole } from './presence.ts'
 
 /** Which messages may be sent, durable or live. */
 export interface SendGrant {
@@ -103,37 +104,82 @@ export function workerGrants({
   return { consume: [address], send: [{ to: [runner], kinds: kindsFrom('worker') }], present: [role] }
 }
 
+/** What mailboxes, and presence roles, are for: the first part of their names. */
+export type NameKind = 'runner' | 'worker' | 'worker-of' | 'resident' | 'supervisor'
+
 /**
- * What a resident worker and its supervisor need, in whichever pool: any worker's mailbox and presence, what workers say to any
- * runner, to see whether that is still there, and to declare a worker gone whose process has ended.
+ * How the names begin that are somebody's own: no other subject's names do, as long as subjects have no dots.
+ *
+ * @param kind - what they are for
+ * @param subject - of the signed token; undefined: a plain one, which has no names of its own
+ *
+ * @example
+ * ```ts
+ * import { ownNames } from '@greenroom/proto'
+ *
+ * console.log(ownNames('runner', 'ci'), ownNames('runner', undefined)) // runner.ci. runner.
+ * ```
  */
-export const residentGrants: Grants = {
-  ...workerGrants({ address: 'worker.*', runner: 'runner.*', role: '*' }),
-  consume: ['worker.*', 'supervisor.*'],
-  watch: ['runner.*'],
-  fence: ['worker.*'],
+export function ownNames(kind: NameKind, subject: string | undefined): string {
+  return subject === undefined ? `${kind}.` : `${kind}.${subject}.`
+}
+
+/**
+ * The presence role of a pool's members: pools have names of their own, so that who may see them sees nobody else.
+ *
+ * @param pool - its name
+ */
+export function poolRole(pool: string): string {
+  return `pool.${pool}`
+}
+
+/**
+ * What a resident worker and its supervisor need, in whichever pool: mailboxes of their own, to be present, what workers say
+ * to any runner, to see whether that is still there, and to renew a worker's token, and to declare it gone when its process has
+ * ended.
+ *
+ * @param subject - of the token, without dots
+ */
+export function residentGrants(subject: string): Grants {
+  const [resident, supervisor] = [`${ownNames('resident', subject)}*`, `${ownNames('supervisor', subject)}*`]
+  const worker = workerGrants({ address: resident, runner: 'runner.*', role: poolRole('*') })
+  return {
+    ...worker,
+    consume: [resident, supervisor],
+    send: [...(worker.send ?? []), { to: [resident], kinds: ['token'] }],
+    watch: ['runner.*'],
+    fence: [resident],
+  }
 }
 
 /**
  * What a runner needs, whatever its id: runners' mailboxes, what runners say to workers, to see who is there and to end
- * them, and all that its workers need, so that it can have tokens issued for them.
+ * them, and all that its workers need, so that it can have tokens issued for them. All of it under its subject's own names,
+ * but for resident workers, which it shares with others: of those it can only take back what it sent.
  *
+ * @param subject - of the token, without dots
  * @param issueMs - how long its workers' tokens may last, in milliseconds
  */
-export function runnerGrants(issueMs: number): Grants {
-  const worker = workerGrants({ address: 'worker.*', runner: 'runner.*', role: 'worker-of.*' })
+export function runnerGrants(subject: string, issueMs: number): Grants {
+  const own = (kind: NameKind): string => `${ownNames(kind, subject)}*`
+  const worker = workerGrants({ address: own('worker'), runner: own('runner'), role: own('worker-of') })
+  const residents = 'resident.*'
+  const kinds = kindsFrom('runner')
   return {
-    consume: ['runner.*', ...(worker.consume ?? [])],
+    consume: [own('runner'), ...(worker.consume ?? [])],
     send: [
-      { to: ['worker.*'], kinds: kindsFrom('runner') },
+      { to: [own('worker')], kinds },
+      // Whoever may renew somebody's token can end their connection.
+      { to: [residents], kinds: kinds.filter((kind) => kind !== 'token') },
       // What it tells itself, to learn that all before it has come.
-      { to: ['runner.*'], kinds: ['marker'] },
+      { to: [own('runner')], kinds: ['marker'] },
       ...(worker.send ?? []),
     ],
-    present: ['runner.*', ...(worker.present ?? [])],
-    watch: any,
-    revoke: ['worker.*'],
-    fence: ['worker.*'],
+    present: [own('runner'), ...(worker.present ?? [])],
+    watch: [own('worker-of'), poolRole('*'), residentRole],
+    // By ids that hold a run's, which nobody guesses.
+    revoke: [own('worker'), residents],
+    fence: [own('worker')],
     issueMs,
   }
 }

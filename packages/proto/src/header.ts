@@ -175,6 +175,8 @@ export interface Fence {
   readonly address: string
   /** Which life of the mailbox is gone. */
   readonly incarnation: string
+  /** Its process was seen to end: its watchers are told. = false */
+  readonly seenDead?: boolean
 }
 
 /** Leaves for good: this incarnation is gone. */

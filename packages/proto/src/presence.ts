@@ -55,4 +55,6 @@ export interface PresenceChange {
   readonly state: PresenceState
   /** What it last told about itself. */
   readonly presence: Presence
+  /** It is gone, and whoever declared it so had seen its process end: it cannot do anything any more. = false */
+  readonly seenDead?: boolean
 }

@@ -1,5 +1,5 @@
 /** Puts a runner's parts together. */
-import { GreenroomError, type Bus, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
+import { GreenroomError, ownNames, type Bus, type Peer, type PeerState, type RunRef } from '@greenroom/proto'
 import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { attachWithin } from './attach-deadline.ts'
@@ -34,7 +34,7 @@ const homeHint = 'does a broker run there (greenroom broker), and is bus.url rig
  * @param home - where it lives
  * @throws GreenroomError `CONNECT_FAILED`, `MISSING_FEATURE`, what the store throws and attaching rejects with
  */
-export async function assemble(config: Config, { bus, address, issue, store }: Home): Promise<Surroundings> {
+export async function assemble(config: Config, { bus, subject, address, issue, store }: Home): Promise<Surroundings> {
   const { clock, random, logger, dataDir } = config
   if (dataDir !== null) pruneOutputs(dataDir, clock.now())
   const database = patient(store, clock)
@@ -60,21 +60,22 @@ export async function assemble(config: Config, { bus, address, issue, store }: H
     return arbiter.request(request, { address, incarnation }, run)
   }
   const stray = { onStrayTerminal, onStrayEvents, onApproval }
-  const mailbox = { address: `runner.${id}`, incarnation: random.id(), clock, onError, ...stray }
+  const mailbox = { incarnation: random.id(), clock, onError, ...stray }
   const { promise: reached, resolve: onReached } = Promise.withResolvers<Places>()
   const arbiter = arbiterOf(config, journal, reached)
   const drive = await attachWithin(clock, config.partitionGraceMs, homeHint, (signal) =>
-    createDrive({ ...mailbox, bus, onState, signal }),
+    createDrive({ ...mailbox, address: `${ownNames('runner', subject)}${id}`, bus, onState, signal }),
   )
   fenceLeft(journal, drive.peer)
-  const placement = placementOf(config, drive.peer, { address, issue }, id)
+  const placement = placementOf(config, drive.peer, { address, issue })
   const pool = poolOf(config, placement)
   const isGone = (record: AttemptRecord): Promise<boolean> => hasEnded(record, config)
   const whyNotDetached = obstacleToDetaching(config, bus)
   const detached = [...config.roles].find(([, role]) => role.detached === true)
   if (detached !== undefined && whyNotDetached !== undefined)
     throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
-  const openDrive: PlacesParts['openDrive'] = (options) => createDrive({ ...mailbox, ...options })
+  const openDrive: PlacesParts['openDrive'] = ({ subject: whose, ...options }) =>
+    createDrive({ ...mailbox, address: `${ownNames('runner', whose)}${id}`, ...options })
   const places = new Places({ config, drive, pool, openDrive })
   onReached(places)
   const admission = new Admission(config.admission)
@@ -94,19 +95,16 @@ export async function assemble(config: Config, { bus, address, issue, store }: H
   return { ...parts, sessions, ownSessions }
 }
 
-function placementOf(
-  config: Config,
-  peer: Peer,
-  { address: bus, issue }: Pick<Home, 'address' | 'issue'>,
-  runnerId: string,
-): Placement {
+function placementOf(config: Config, peer: Peer, { address: bus, issue }: Pick<Home, 'address' | 'issue'>): Placement {
   const { dataDir, clock, random, logger } = config
+  const own = peer.address.slice(ownNames('runner', undefined).length)
   return createLocalPlacement({
     launcher: config.launcher,
     peer,
     bus,
     issue,
-    presenceRole: `worker-of.${runnerId}`,
+    workerNames: `worker.${own}.`,
+    presenceRole: `worker-of.${own}`,
     environment: (also) => workerEnvironment([...config.env, ...also], dataDir),
     cancelGraceMs: config.cancelGraceMs,
     partitionGraceMs: config.partitionGraceMs,

@@ -10,7 +10,7 @@
  * - *L5* That its executor is idempotent is in an attempt's record as soon as its worker says so: another life of the runner
  *   cannot ask it any more.
  */
-import type { Outcome, RunEvent, RunRef, WireEvent } from '@greenroom/proto'
+import { codeOf, type Outcome, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
 import type { Config } from './config.ts'
@@ -314,7 +314,8 @@ async function follow(
     return { end: { how: 'unplaced', error }, lastSeq: 0 }
   }
   const attempt = lease.drive.start({
-    run: { ...plan.assignment, limits: account.left, epoch: ref.epoch },
+    // Where its worker is, the runner may have another name.
+    run: { ...plan.assignment, replyTo: lease.drive.peer.address, limits: account.left, epoch: ref.epoch },
     worker: drivenBy(lease),
     signal,
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
@@ -343,6 +344,11 @@ async function follow(
 /** Whether it was well and was killed, or else it could not even start. */
 function wasLost({ attached, exit }: WorkerEnd): boolean {
   return attached || exit.signal !== null
+}
+
+/** Whether there is nothing that could be started. */
+function isNowhere({ exit }: WorkerEnd): boolean {
+  return codeOf(exit.error) === 'COMMAND_NOT_FOUND'
 }
 
 /** What those are told who wait for a detached run when its runner closes. */
@@ -377,6 +383,6 @@ function outcomeAfter(end: AttemptEnd, worker: WorkerEnd | undefined, signal: Ab
   // What was claimed had a worker, also where the runner could not see it attach.
   if (end.how === 'lost' || wasLost(worker)) return failed('WORKER_LOST', worker.message, { mayStillRun, ...lost })
   return worker.error === undefined
-    ? failed('WORKER_SPAWN_FAILED', worker.message)
+    ? failed('WORKER_SPAWN_FAILED', worker.message, isNowhere(worker) ? { retry: 'never' } : {})
     : failed(worker.error.code, worker.error.message)
 }

@@ -25,6 +25,7 @@ import type {
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
 import { platformName, standardErrorLogger } from './platform/surroundings.ts'
 import { checkEndpoints, checkPlacement } from './place.ts'
+import type { SendOptions } from './run.ts'
 import type { SchedulerOptions } from './scheduler.ts'
 import type { SessionStore } from './session-store.ts'
 
@@ -263,6 +264,28 @@ function checkPool(pool: WarmPoolOptions, roles: RunnerOptions['roles']): Requir
     if (placement !== 'local') throw bad(`pool.prewarm.${role}`, 'left out: its workers are not started here')
   }
   return { maxIdle, maxIdlePerKey, idleMs, maxAgeMs, maxUses, prewarm }
+}
+
+/**
+ * Checks what {@link Run.send} was given.
+ *
+ * @param options - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkSend(options: SendOptions): void {
+  checkNames('options', options, { mode: true })
+  check('options.mode', options.mode, (it) => it === 'now' || it === 'queue', "'now' or 'queue'")
+}
+
+/**
+ * Checks what {@link Runner.drain} was given.
+ *
+ * @param options - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkDrain(options: { readonly graceMs?: number }): void {
+  checkNames('options', options, { graceMs: true })
+  check('options.graceMs', options.graceMs, isMs, 'a number of milliseconds')
 }
 
 /**

@@ -17,7 +17,12 @@ import type { RemotePlacement } from './options.ts'
 export interface EndpointParts {
   readonly config: Pick<Config, 'clock' | 'random' | 'partitionGraceMs'>
   /** Attaches the runner's mailbox to a bus. */
-  readonly openDrive: (options: Pick<DriveOptions, 'bus' | 'onState' | 'signal'>) => Promise<Drive>
+  readonly openDrive: (
+    options: Pick<DriveOptions, 'bus' | 'onState' | 'signal'> & {
+      /** Whose token the runner shows there; undefined of a plain one. */
+      readonly subject: string | undefined
+    },
+  ) => Promise<Drive>
 }
 
 /** What to look at when it is not reached. */
@@ -49,12 +54,12 @@ export class Endpoint implements Pick<Peer, 'watch'> {
    */
   static async open(
     { config, openDrive }: EndpointParts,
-    { remote, token, ca }: RemotePlacement,
+    { remote, token, ca, insecure = false }: RemotePlacement,
     withinMs: number,
     onState: (state: PeerState) => void = () => undefined,
   ): Promise<Endpoint> {
     const { clock, random, partitionGraceMs } = config
-    const options = { url: remote, token, agent: 'greenroom-runner', background: true, clock, random }
+    const options = { url: remote, token, insecure, agent: 'greenroom-runner', background: true, clock, random }
     const bus = connectBus({ ...options, ...(ca === undefined ? {} : { ca }) })
     let endpoint: Endpoint | undefined
     let missing: Timer | undefined
@@ -65,7 +70,9 @@ export class Endpoint implements Pick<Peer, 'watch'> {
       onState(state)
     }
     try {
-      const drive = await attachWithin(clock, withinMs, hint, (signal) => openDrive({ bus, onState: follow, signal }))
+      const drive = await attachWithin(clock, withinMs, hint, async (signal) =>
+        openDrive({ subject: await bus.subject(), bus, onState: follow, signal }),
+      )
       endpoint = new Endpoint(bus, drive)
       return endpoint
     } catch (error) {

@@ -10,7 +10,7 @@
  * - *X4* Whatever it was given, nothing is thrown: what is wrong is in the outcome.
  * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
  */
-import { GreenroomError, type Outcome, type ReadEvent, type SteerMode } from '@greenroom/proto'
+import { GreenroomError, type Outcome, type ReadEvent } from '@greenroom/proto'
 import { followSignal, untilAbort } from './abort.ts'
 import { cancelledBy, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
 import { leftDetached, takeOver } from './detached.ts'
@@ -26,7 +26,8 @@ import { stampOf, standOf } from './place.ts'
 import type { WorkerLease } from './places.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
-import type { Run, RunPhase, RunStatus, SteerStatus } from './run.ts'
+import { checkSend } from './config.ts'
+import type { Run, RunPhase, RunStatus, SendOptions, SteerStatus } from './run.ts'
 import { RunJournal } from './run-journal.ts'
 import { settleLate, Steering } from './steering.ts'
 
@@ -163,7 +164,9 @@ export class Execution implements Run {
     this.#feed.hurry('run')
   }
 
-  async send(text: string, { mode = 'now' }: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
+  async send(text: string, options: SendOptions = {}): Promise<SteerStatus> {
+    checkSend(options)
+    const { mode = 'now' } = options
     const id = this.#around.config.random.id()
     // There is nothing to keep it with before.
     if (this.#isDetached) await this.#journal.durable.catch(() => undefined)
@@ -351,7 +354,7 @@ export class Execution implements Run {
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
   async #plan(): Promise<Plan> {
-    const { config, sessions, drive } = this.#around
+    const { config, sessions } = this.#around
     const planned = planRun({
       runId: this.id,
       session: this.#session,
@@ -360,7 +363,6 @@ export class Execution implements Run {
       isResumed: this.#earlier !== undefined,
       config,
       sessions,
-      replyTo: drive.peer.address,
       whyNotDetached: this.#around.whyNotDetached,
     })
     return untilAbort(this.#abort.signal, planned)

@@ -14,6 +14,8 @@ import { runnerSchema } from './runner-schema.ts'
 /** A runner's bus and database. */
 export interface Home extends AsyncDisposable {
   readonly bus: Bus
+  /** Whose token the runner shows there; undefined of a plain one, or none. */
+  readonly subject?: string | undefined
   /** Where workers find it. */
   readonly address: BusAddress
   /** Has tokens made for them; undefined: they use that of `address`. */
@@ -72,8 +74,10 @@ export async function openHome(config: Config): Promise<Home> {
   const connected = opening.use(
     connectBus({ ...bus, agent: 'greenroom-runner', background: true, clock: config.clock, random: config.random }),
   )
+  const subject = await connected.subject()
   return home(opening.move(), {
     bus: connected,
+    subject,
     address: { ...bus, token: '' },
     issue: (request) => connected.issue(request),
     store,

@@ -70,6 +70,7 @@ export type {
   RunSpec,
   StartOptions,
   RunStatus,
+  SendOptions,
   SteerStatus,
   TypedRunSpec,
 } from './run.ts'

@@ -30,7 +30,7 @@ export interface WorkerExit {
   readonly code: number | null
   /** The signal that ended it. */
   readonly signal: string | null
-  /** Why it could not be started. */
+  /** Why it could not be started; with the code `COMMAND_NOT_FOUND` trying again is no help. */
   readonly error?: Error
 }
 

@@ -9,7 +9,7 @@ import {
   type JsonValue,
 } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
-import { checkNames, checkScheduler } from './config.ts'
+import { checkDrain, checkNames, checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Surroundings } from './execution-parts.ts'
 import { Execution } from './execution.ts'
@@ -227,7 +227,9 @@ export class LiveRunner implements Runner {
     }
   }
 
-  async drain({ graceMs }: { readonly graceMs?: number } = {}): Promise<void> {
+  async drain(options: { readonly graceMs?: number } = {}): Promise<void> {
+    checkDrain(options)
+    const { graceMs } = options
     this.#refusal ??= 'DRAINING'
     // Or a loop that nobody goes on with would keep the drain waiting for ever.
     for (const run of this.#runs) run.hurry()

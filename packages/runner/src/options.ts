@@ -46,6 +46,8 @@ export interface RemotePlacement {
   readonly token: TokenSource
   /** PEM of the certificate authority to trust instead of the public ones. */
   readonly ca?: string
+  /** Use `ws://` although it is another machine: token and all else travel in the clear. = false */
+  readonly insecure?: boolean
 }
 
 /** A role: which executor does its work, and with what. */

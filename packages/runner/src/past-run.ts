@@ -1,5 +1,6 @@
 /** Runs as they are read later: one that has ended, out of the journal, and one in progress from some event on. */
 import type { Outcome, ReadEvent } from '@greenroom/proto'
+import { checkSend } from './config.ts'
 import type { Journal, RunRecord } from './journal.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import type { Run } from './run.ts'
@@ -24,7 +25,11 @@ export function pastRun(
   return {
     id: runId,
     outcome: ended,
-    send: (text) => send(text).then(() => 'not-live'),
+    async send(text, options = {}) {
+      checkSend(options)
+      await send(text)
+      return 'not-live'
+    },
     cancel: () => ended,
     workerLog: () => [],
     status: () => ({

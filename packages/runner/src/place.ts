@@ -1,5 +1,5 @@
 /** Where a run's worker is to be, and is. */
-import { GreenroomError, isName } from '@greenroom/proto'
+import { GreenroomError, isName, poolRole } from '@greenroom/proto'
 import { hostName } from './platform/surroundings.ts'
 import type { PoolPlacement, RemotePlacement, RoleOptions } from './options.ts'
 import type { PlacedWorker } from './placement/index.ts'
@@ -25,6 +25,7 @@ const placementOptions: Readonly<Record<keyof RemotePlacement | keyof PoolPlacem
   remote: true,
   token: true,
   ca: true,
+  insecure: true,
   pool: true,
   fabric: true,
   labels: true,
@@ -119,24 +120,25 @@ export function checkEndpoints(roles: Readonly<Record<string, RoleOptions>>): vo
   const known = new Map<string, RemotePlacement>()
   for (const [name, { placement }] of Object.entries(roles)) {
     if (typeof placement !== 'object' || !('remote' in placement)) continue
-    const { remote, token, ca } = known.get(placement.remote) ?? placement
-    known.set(remote, { remote, token, ...(ca === undefined ? {} : { ca }) })
+    const { remote, token, ca, insecure = false } = known.get(placement.remote) ?? placement
+    known.set(remote, { remote, token, insecure, ...(ca === undefined ? {} : { ca }) })
     const isText = typeof token === 'string' && typeof placement.token === 'string'
-    if ((isText && token !== placement.token) || ca !== placement.ca)
-      throw bad(`roles.${name}.placement`, `with the token and ca that other roles have for ${remote}`)
+    if ((isText && token !== placement.token) || ca !== placement.ca || insecure !== (placement.insecure ?? false))
+      throw bad(`roles.${name}.placement`, `with the token, ca and insecure that other roles have for ${remote}`)
   }
 }
 
-function checkRemote(at: string, { remote, token, ca }: RemotePlacement): void {
+function checkRemote(at: string, { remote, token, ca, insecure }: RemotePlacement): void {
   if (typeof remote !== 'string' || !/^(wss?|ws\+unix):/.test(remote))
     throw bad(`${at}.remote`, 'a ws, wss or ws+unix URL')
   if (typeof token !== 'function' && (typeof token !== 'string' || token === ''))
     throw bad(`${at}.token`, 'a token, or a function that gives one')
   if (ca !== undefined && typeof ca !== 'string') throw bad(`${at}.ca`, 'a certificate as PEM')
+  if (insecure !== undefined && typeof insecure !== 'boolean') throw bad(`${at}.insecure`, 'true or false')
 }
 
 function checkPool(at: string, { pool, fabric, labels, version, maxWaitMs }: PoolPlacement, hasBus: boolean): void {
-  const isRole: boolean = isName(pool)
+  const isRole: boolean = typeof pool === 'string' && isName(pool) && isName(poolRole(pool))
   if (!isRole) throw bad(`${at}.pool`, 'a name: letters, digits, ".", "_", "-"')
   const isText = (value: unknown): boolean => typeof value === 'string'
   if (labels !== undefined && !(isObject(labels) && Object.values(labels).every(isText)))

@@ -1,6 +1,6 @@
 /** The places of a runner: where each run's worker is found or made, and by which mailbox the runner reaches it. */
 import { resolve } from 'node:path'
-import { GreenroomError, residentRole, type ErrorCode, type Peer } from '@greenroom/proto'
+import { GreenroomError, poolRole, residentRole, type ErrorCode, type Peer } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
@@ -8,12 +8,21 @@ import { Endpoint, type EndpointParts } from './endpoint.ts'
 import { Fabric } from './fabric.ts'
 import type { AttemptRecord } from './journal.ts'
 import { placeOf, stampOf, type Place } from './place.ts'
-import { Residents, type Lack, type PlacedWorker, type ResidentLease, type WorkerNeed } from './placement/index.ts'
+import {
+  Residents,
+  type Lack,
+  type PlacedWorker,
+  type ResidentLease,
+  type WorkerEnd,
+  type WorkerNeed,
+} from './placement/index.ts'
 import type { Plan } from './plan.ts'
 import type { Lease, Pool } from './pool/index.ts'
 
 /** The right to use a worker, and the mailbox that reaches it. */
 export interface WorkerLease extends Lease<PlacedWorker> {
+  /** Resolves when the worker is gone; of a resident it says whether that was seen dead. */
+  readonly gone: Promise<Pick<WorkerEnd, 'message' | 'seenDead'>>
   /** Follows what the worker says. */
   readonly drive: Drive
   /** How long to look for what a worker that is gone left behind, in milliseconds. = `partitionGraceMs` */
@@ -229,7 +238,15 @@ export class Places {
     const { config, drive } = this.#parts
     const lacking = lackingAt(`pool "${name}"`, poolCodes)
     const { clock, random } = config
-    const options = { peer: drive.peer, role: name, kind: 'pool', host: name, lacking, clock, random } as const
+    const options = {
+      peer: drive.peer,
+      role: poolRole(name),
+      kind: 'pool',
+      host: name,
+      lacking,
+      clock,
+      random,
+    } as const
     const residents = new Residents(options)
     this.#pools.set(name, residents)
     return residents

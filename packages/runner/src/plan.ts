@@ -58,7 +58,7 @@ export interface Plan {
   readonly need: WorkerNeed
   readonly place: Place
   /** What the worker is sent, but for what differs between attempts. */
-  readonly assignment: Omit<Assignment, 'epoch' | 'limits'>
+  readonly assignment: Omit<Assignment, 'epoch' | 'limits' | 'replyTo'>
   readonly limits: Limits
   /** How it is let in. */
   readonly ticket: Ticket
@@ -82,8 +82,6 @@ export interface PlanRequest {
   readonly isResumed: boolean
   readonly config: Config
   readonly sessions: SessionStore
-  /** The runner's mailbox. */
-  readonly replyTo: string
   /** Why no run can be detached; undefined when it can. */
   readonly whyNotDetached: string | undefined
 }
@@ -130,7 +128,6 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
     }),
     assignment: {
       runId,
-      replyTo: request.replyTo,
       role: spec.role,
       executor: role.executor,
       path: [runId],

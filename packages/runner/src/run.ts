@@ -73,6 +73,12 @@ export type TypedRunSpec<Role extends string, Input> = RunSpec<Role> &
  */
 export type SteerStatus = 'delivered' | 'queued' | 'not-live'
 
+/** What else {@link Run.send} may be told. */
+export interface SendOptions {
+  /** `now`: at the executor's next safe point; `queue`: when it would end. = `now` */
+  readonly mode?: SteerMode
+}
+
 /**
  * Where a run stands: `planning` (nothing is started; of one that an earlier life left: it is found out how far it came),
  * `delayed` (until its time comes, or before it is tried again),
@@ -141,12 +147,12 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
    * busy, or never asks for any.
    *
    * @param text - a user's message
-   * @param options - `now`: at the executor's next safe point; `queue`: when it would end. = `now`
+   * @param options - when it is taken up
    * @throws what the session store throws, when the text came too late for the run and could not be kept either;
-   *   GreenroomError `STORAGE_FULL`, `COMMIT_UNKNOWN` when one for a detached run cannot be recorded, and `CLOSED` when its
+   *   GreenroomError `BAD_OPTIONS`; `STORAGE_FULL`, `COMMIT_UNKNOWN` when one for a detached run cannot be recorded, and `CLOSED` when its
    *   runner has left it: then the run does not get it (but for `COMMIT_UNKNOWN`)
    */
-  send(text: string, options?: { readonly mode?: SteerMode }): Promise<SteerStatus>
+  send(text: string, options?: SendOptions): Promise<SteerStatus>
   /**
    * Ends it: what has not started never does; an executor has the runner's `cancelGraceMs`. Idempotent.
    *

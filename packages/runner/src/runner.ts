@@ -130,6 +130,7 @@ export interface Runner<
    *
    * @param options - `graceMs`: how long runs may take before they are cancelled, or left if they are detached, and completion
    *   handlers before nobody waits for them (a second more at least, after the last run). = for ever
+   * @throws GreenroomError `BAD_OPTIONS`
    */
   drain(options?: { readonly graceMs?: number }): Promise<void>
   /**

@@ -77,16 +77,15 @@ test('a worker whose file fails says so within the time of its start, with its l
 
 test("a stranger's mistake in the worker file is in the message, and no stack beside it", async () => {
   using folder = temporaryFolder()
-  const mistakes = {
+  const mistakes: Readonly<Record<string, readonly [text: string, said: RegExp]>> = {
     'syntax.mts': ['export const x = {', /syntax\.mts:1\n[^]*SyntaxError/],
     'throws.mjs': ["throw new Error('no such setting')", /throws\.mjs:1\n[^]*\nError: no such setting$/],
     'import.mjs': ["import 'not-installed'", /Cannot find package 'not-installed' imported from .*import\.mjs/],
     'silent.mjs': ['export const executors = {}', /exit code 0: does its file call serveWorker\?$/],
-    'missing.mjs': [undefined, /Cannot find module '.*missing\.mjs'/],
-  } as const
+  }
   const messages = Object.entries(mistakes).map(async ([name, [text, said]]) => {
     const file = join(folder.path, name)
-    if (text !== undefined) writeFileSync(file, text)
+    writeFileSync(file, text)
     await using runner = await createRunner({
       worker: pathToFileURL(file),
       roles: { any: { executor: 'x' } },
@@ -100,12 +99,28 @@ test("a stranger's mistake in the worker file is in the message, and no stack be
   await Promise.all(messages)
 })
 
+test('a worker file that is not there is named, and trying again is no help', async () => {
+  using folder = temporaryFolder()
+  const file = join(folder.path, 'missing.mjs')
+  const roles = { any: { executor: 'any', retry: { attempts: 3 } } }
+  await using runner = await createRunner({ worker: pathToFileURL(file), roles, dataDir: null, quiet: true })
+  const run = runner.run({ role: 'any' })
+  expect(await run.outcome).toEqual({
+    status: 'failed',
+    code: 'WORKER_SPAWN_FAILED',
+    retry: 'never',
+    message: `the worker could not be started: there is no file ${file}`,
+  })
+  expect(run.status().attempts).toBe(1)
+})
+
 test('a program that is not there, and a launcher that throws, are WORKER_SPAWN_FAILED', async () => {
   const roles = { any: { executor: 'any' } }
   await using missing = await createRunner({ worker: { command: ['greenroom-no-such-program'] }, roles, dataDir: null })
   expect(await missing.run({ role: 'any' }).outcome).toMatchObject({
     status: 'failed',
     code: 'WORKER_SPAWN_FAILED',
+    retry: 'never',
     message: expect.stringContaining('greenroom-no-such-program'),
   })
   const launcher: Launcher = {

@@ -46,7 +46,33 @@ test('what is no part of an order is refused with its name, not ignored', async 
   await expect(start(order, { idempotencykey: 'x' })).rejects.toMatchObject(misspelt)
   const attach: unknown = Reflect.apply(Reflect.get(runner, 'attach'), runner, ['x', { atfer: {} }])
   await expect(attach).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  const drained: unknown = Reflect.apply(Reflect.get(runner, 'drain'), runner, [{ gracems: 5 }])
+  await expect(drained).rejects.toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: 'options: "gracems" must be one of graceMs',
+  })
   expect(runner.stats()).toMatchObject({ processes: 0 })
+})
+
+test('a misspelt option of send is refused with its name, of a run in progress, one that is over and one of before', async () => {
+  using folder = temporaryFolder()
+  const send = (run: Run): Promise<unknown> => Reflect.apply(Reflect.get(run, 'send'), run, ['x', { mdoe: 'queue' }])
+  const refused = { code: 'BAD_OPTIONS', message: 'options: "mdoe" must be one of mode' }
+  const refusedMode = { code: 'BAD_OPTIONS', message: "options.mode must be 'now' or 'queue'" }
+  let id = ''
+  {
+    await using runner = await testRunner({ dataDir: folder.path })
+    const run = runner.run({ role: 'wait', session: 's' })
+    id = run.id
+    await expect(send(run)).rejects.toMatchObject(refused)
+    const later: Promise<unknown> = Reflect.apply(Reflect.get(run, 'send'), run, ['x', { mode: 'later' }])
+    await expect(later).rejects.toMatchObject(refusedMode)
+    await run.cancel('enough')
+    await expect(send(run)).rejects.toMatchObject(refused)
+    expect(await runner.sessions.messages('s')).toEqual([])
+  }
+  await using next = await testRunner({ dataDir: folder.path })
+  await expect(send(await next.attach(id))).rejects.toMatchObject(refused)
 })
 
 test('a workspace that is not there is refused with its name before a worker is started', async () => {

@@ -213,7 +213,12 @@ describe('Live registry', () => {
     ['incarnation', ref, 'w0'],
   ] as const)('frames of another %s do not reach', async ([, named, incarnation]) => {
     // Who sends them is `w1`.
-    const expected = { address: 'worker.1', incarnation, gone: new Promise(() => undefined), kill: () => undefined }
+    const expected = {
+      address: 'worker.1',
+      incarnation,
+      gone: new Promise<never>(() => undefined),
+      kill: () => undefined,
+    }
     await using it = await openAttempt({ worker: expected })
     await it.claim()
     it.publish('events', { ...named, first: 1, events: [{ type: 'text-delta', text: 'x' }] })
@@ -229,7 +234,12 @@ describe('Live registry', () => {
     const heard: number[] = []
     const newer = it.drive.start({
       run: { ...assignment, epoch: 3 },
-      worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill: () => undefined },
+      worker: {
+        address: 'worker.1',
+        incarnation: 'w1',
+        gone: new Promise<never>(() => undefined),
+        kill: () => undefined,
+      },
       signal: new AbortController().signal,
       acceptMs: 10_000,
       cancelGraceMs: 5_000,

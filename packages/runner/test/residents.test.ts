@@ -263,6 +263,26 @@ describe('a member', () => {
     await drive.drain()
   })
 
+  test.each([
+    ['was seen dead is tried again elsewhere: nothing of it can run any more', true, true, 'b', 2],
+    ['was given up is not tried again: it may still run', false, true, 'failed WORKER_LOST', 1],
+    ['was seen dead is not tried again where it may not have its effects twice', true, false, 'failed WORKER_LOST', 1],
+  ])('whose idempotent run had begun and that %s', async (_, seenDead, idempotent, ends, attempts) => {
+    await using stage = new PoolStage()
+    await stage.member('a')
+    const role = { idempotent, retry: { attempts: 2, backoffMs: 1 } }
+    const runner = await stage.runner({ maxWaitMs: 60_000 }, { role })
+    const run = runner.run({ role: 'hold' })
+    await until(() => stage.held.length === 1)
+    await stage.member('b')
+    await stage.fence('worker.a', seenDead)
+    if (attempts === 2) (await until(() => stage.held[1]))?.end()
+    const outcome = await run.outcome
+    expect(outputOf(outcome)).toBe(ends)
+    expect(run.status().attempts).toBe(attempts)
+    if (outcome.status === 'failed') expect(outcome.mayStillRun).toBe(!seenDead)
+  })
+
   test('gives up what it has from a runner that is gone', async () => {
     await using stage = new PoolStage()
     const member = await stage.member('a')
@@ -286,7 +306,7 @@ test.each([
   [
     'misspelt',
     { placement: { pool: 'p', lables: {} } },
-    'roles.r.placement: "lables" must be one of remote, token, ca, pool',
+    'roles.r.placement: "lables" must be one of remote, token, ca, insecure, pool',
   ],
   ['secrets', { placement: { pool: 'p' }, secrets: [] }, 'roles.r.secrets must be left out'],
   ['detached', { placement: { pool: 'p' }, detached: true }, 'roles.r.detached must be left out'],

@@ -51,6 +51,7 @@ async function stage(issue?: TokenIssuer): Promise<Stage> {
     peer: runner,
     bus: { url: broker.url ?? '', token: '' },
     issue: issue ?? ((request) => broker.issue(request)),
+    workerNames: 'worker.r.',
     presenceRole: 'worker-of.r',
     environment: () => ({}),
     cancelGraceMs: 1_000,

@@ -306,7 +306,7 @@ export class World {
     const ending =
       attachment !== undefined && this.#chance.happens(0.5)
         ? attachment.leave()
-        : this.#broker.fence(address, incarnation)
+        : this.#broker.fence({ address, incarnation })
     ending.catch(() => {})
   }
 
@@ -328,7 +328,7 @@ export class World {
     if (this.#chance.happens(0.5)) await this.#powerCut()
     for (const { address, incarnation } of this.#stations.filter(mayEnd)) {
       const failed = (error: unknown): void => this.checker.violate(`fence: ${String(error)}`)
-      await this.#calmly(() => void this.#broker.fence(address, incarnation).catch(failed))
+      await this.#calmly(() => void this.#broker.fence({ address, incarnation }).catch(failed))
     }
     this.checker.end()
     await this.#calmly(() => {

@@ -72,6 +72,22 @@ export const presenceCases: readonly BusCase[] = [
     },
   },
   {
+    name: 'of who is fenced its watchers are told that it was seen dead when whoever did it says so, and else are not',
+    async run(harness) {
+      const w = await open(await harness.bus(), 'w')
+      for (const name of ['one', 'two'])
+        await open(await harness.bus(), name, { lifetime: 'incarnation', presence: { role: 'r' } })
+      const changes = new Queue<PresenceChange>()
+      w.peer.watch('r', (change) => changes.push(change))
+      for (const _ of ['one', 'two']) assert.equal((await changes.next()).state, 'attached')
+      await w.peer.fence({ address: 'one', incarnation: 'one-1', seenDead: true })
+      const gone = { state: 'gone', presence: { role: 'r' } }
+      assert.deepEqual(await changes.next(), { address: 'one', incarnation: 'one-1', ...gone, seenDead: true })
+      await w.peer.fence({ address: 'two', incarnation: 'two-1' })
+      assert.deepEqual(await changes.next(), { address: 'two', incarnation: 'two-1', ...gone })
+    },
+  },
+  {
     name: 'what a watcher throws reaches onError and stops nothing',
     async run(harness) {
       const w = await open(await harness.bus(), 'w')

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createRunner, type AnyRunner, type PoolPlacement } from '../../src/index.ts'
+import { createRunner, type AnyRunner, type PoolPlacement, type RoleOptions } from '../../src/index.ts'
 import { start, temporaryFolder, type Program } from '../program.ts'
 
 const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
@@ -41,8 +41,8 @@ export class ResidentStage implements AsyncDisposable {
   }
 
   /** Starts the broker. */
-  async broker(): Promise<string> {
-    const args = ['--data', join(this.path, 'data'), '--listen', '127.0.0.1:0', '--token-file', this.tokenFile]
+  async broker(listen = '127.0.0.1:0', ...more: string[]): Promise<string> {
+    const args = ['--data', join(this.path, 'data'), '--listen', listen, '--token-file', this.tokenFile, ...more]
     const [, url = ''] = await this.command('broker', ...args).line(/ready at (\S+)\n/)
     this.#url = url
     return url
@@ -61,9 +61,9 @@ export class ResidentStage implements AsyncDisposable {
   }
 
   /** A runner that could start nothing itself. */
-  async runner(placement: Partial<PoolPlacement> = {}): Promise<AnyRunner> {
+  async runner(placement: Partial<PoolPlacement> = {}, role: Partial<RoleOptions> = {}): Promise<AnyRunner> {
     const place = { pool: 'crew', ...placement }
-    const roles = Object.fromEntries(names.map((executor) => [executor, { executor, placement: place }]))
+    const roles = Object.fromEntries(names.map((executor) => [executor, { executor, placement: place, ...role }]))
     const bus = { url: this.#url, token: this.#token }
     return this.#stack.use(await createRunner({ worker: unusable, roles, bus, dataDir: null, quiet: true }))
   }

@@ -100,6 +100,7 @@ export const fence = looseObject({
   req,
   address: name,
   incarnation: id,
+  seenDead: z.boolean().exactOptional(),
 }) satisfies z.ZodType<header.Fence>
 
 /** See {@link header.Leave}. */

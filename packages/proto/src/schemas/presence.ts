@@ -29,4 +29,5 @@ export const presenceChange = looseObject({
   incarnation: id,
   state: z.enum(['attached', 'suspect', 'gone']),
   presence,
+  seenDead: z.boolean().exactOptional(),
 }) satisfies z.ZodType<PresenceChange>

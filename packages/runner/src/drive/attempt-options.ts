@@ -12,8 +12,14 @@ export interface DrivenWorker {
   readonly pid?: number | undefined
   /** Whether it is shared: `kill` gives it up, and what it had claimed then may still run. = false */
   readonly isResident?: boolean
-  /** Resolves when it cannot do anything any more and was declared gone on the bus. Never rejects. */
-  readonly gone: Promise<unknown>
+  /**
+   * Resolves when it was declared gone on the bus, and cannot do anything any more: of a resident that is known only when
+   * it was `seenDead`. Never rejects.
+   */
+  readonly gone: Promise<{
+    /** Whether somebody saw its process end. = false */
+    readonly seenDead?: boolean
+  }>
   /** Ends it by force. */
   kill(): void
 }

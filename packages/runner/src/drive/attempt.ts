@@ -324,7 +324,9 @@ export class Attempt {
     await this.#options.flushed()
     // Also one that came while the last entries were being stored.
     if (this.#reports.held !== undefined) return this.#complete()
-    return { how: 'lost', mayStillRun: this.#options.worker.isResident === true, ...this.#reports.missing() }
+    const { isResident = false, gone } = this.#options.worker
+    const mayStillRun = isResident && (await gone).seenDead !== true
+    return { how: 'lost', mayStillRun, ...this.#reports.missing() }
   }
 
   /** The executor ended: believed when everything up to its last event is stored, or can never come. */

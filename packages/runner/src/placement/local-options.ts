@@ -16,6 +16,8 @@ export interface LocalPlacementOptions {
   readonly bus: BusAddress
   /** Has a token of its own made for each worker; undefined: each gets that of `bus`. */
   readonly issue: TokenIssuer | undefined
+  /** How the names of its workers' mailboxes begin. */
+  readonly workerNames: string
   /** A presence role that only this runner's workers have. */
   readonly presenceRole: string
   /** The environment for a worker that may have these variables too. */

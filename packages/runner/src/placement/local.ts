@@ -107,7 +107,7 @@ class LocalWorker implements PlacedWorker {
   constructor(options: LocalPlacementOptions, need: WorkerNeed) {
     this.#options = options
     this.host = options.host
-    this.address = `worker.${options.random.id()}`
+    this.address = `${options.workerNames}${options.random.id()}`
     this.incarnation = options.random.id()
     const { bus, issue } = options
     const document = this.#document(need, bus.token)

@@ -37,6 +37,8 @@ export interface WorkerEnd {
     /** The same, for people. */
     readonly message: string
   }
+  /** Of a resident: its supervisor saw its process end. = false */
+  readonly seenDead?: boolean
   /** For people: how it ended, and the last it wrote. */
   readonly message: string
 }

@@ -43,9 +43,13 @@ export class ResidentWorker implements PlacedWorker {
     this.gone = this.#end.promise
   }
 
-  /** The bus gave it up, or it left. */
-  lost(): void {
-    this.#over('is gone')
+  /**
+   * The bus gave it up, or it left.
+   *
+   * @param seenDead - whether its process was seen to end: then what it had cannot run any more
+   */
+  lost(seenDead = false): void {
+    this.#over(seenDead ? 'has ended' : 'is gone', seenDead)
   }
 
   retire(): void {}
@@ -56,8 +60,8 @@ export class ResidentWorker implements PlacedWorker {
 
   leave(): void {}
 
-  #over(how: string): void {
+  #over(how: string, seenDead = false): void {
     const message = `the resident worker ${this.address} (${this.kind} ${this.host}) ${how}`
-    this.#end.resolve({ attached: true, exit: { code: null, signal: null }, message })
+    this.#end.resolve({ attached: true, exit: { code: null, signal: null }, message, seenDead })
   }
 }

@@ -15,7 +15,7 @@ import {
   type PresenceChange,
   type Random,
 } from '@greenroom/proto'
-import { untilAbort } from '../abort.ts'
+import { Change } from '../change.ts'
 import { choose } from './choice.ts'
 import type { PlaceKind } from './placement.ts'
 import { ResidentWorker } from './resident.ts'
@@ -95,11 +95,12 @@ export class Residents {
   readonly #since: number
   #chosen = 0
   #closed = false
-  #change = Promise.withResolvers<void>()
+  readonly #change: Change
 
   /** @param options - see {@link ResidentsOptions} */
   constructor(options: ResidentsOptions) {
     this.#options = options
+    this.#change = new Change(options.clock)
     this.#since = options.clock.monotonic()
     this.#unwatch = options.peer.watch(options.role, (change) => this.#seen(change))
   }
@@ -129,7 +130,7 @@ export class Residents {
       const leftMs = Math.max(until, untilKnown, ...fitting.map(({ showsUntil }) => showsUntil)) - now
       if (leftMs <= 0) throw this.#lacking(need, fitting.length > 0)
       const rests = free.map(({ restsUntil }) => restsUntil - now)
-      await this.#wait(signal, Math.min(leftMs, ...rests))
+      await this.#change.wait(signal, Math.min(leftMs, ...rests))
     }
   }
 
@@ -137,7 +138,7 @@ export class Residents {
   close(): void {
     this.#closed = true
     this.#unwatch()
-    this.#changed()
+    this.#change.tell()
   }
 
   #fitting({ executor, version, labels, excluded }: ResidentNeed): Member[] {
@@ -176,7 +177,7 @@ export class Residents {
       if (!isPending) return
       isPending = false
       member.pending -= 1
-      this.#changed()
+      this.#change.tell()
     }
     const release = (refused: boolean): void => {
       if (!member.leases.delete(worker)) return
@@ -188,12 +189,12 @@ export class Residents {
     return { worker, accepted: settle, release }
   }
 
-  #seen({ address, incarnation, state, presence }: PresenceChange): void {
+  #seen({ address, incarnation, state, presence, seenDead }: PresenceChange): void {
     const known = this.#members.get(incarnation)
     const isAttached = state === 'attached'
     if (state === 'gone') {
       this.#members.delete(incarnation)
-      for (const worker of known?.leases ?? []) worker.lost()
+      for (const worker of known?.leases ?? []) worker.lost(seenDead)
     } else if (known === undefined) {
       const fresh = { pending: 0, restsUntil: 0, showsUntil: 0, chosen: 0, leases: new Set<ResidentWorker>() }
       this.#members.set(incarnation, { address, incarnation, presence, isAttached, ...fresh })
@@ -201,23 +202,7 @@ export class Residents {
       Object.assign(known, { presence, isAttached, restsUntil: 0 })
       if ((presence.slots ?? 1) > 0) known.showsUntil = 0
     }
-    this.#changed()
-  }
-
-  /** Until something changed, the time is over, or the signal aborts. */
-  async #wait(signal: AbortSignal, ms: number): Promise<void> {
-    const over = Promise.withResolvers<void>()
-    const timer = ms === Infinity ? undefined : this.#options.clock.timer(ms, over.resolve, { background: true })
-    try {
-      await untilAbort(signal, Promise.race([over.promise, this.#change.promise]))
-    } finally {
-      timer?.cancel()
-    }
-  }
-
-  #changed(): void {
-    this.#change.resolve()
-    this.#change = Promise.withResolvers()
+    this.#change.tell()
   }
 }
 

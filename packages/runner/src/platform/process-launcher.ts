@@ -1,9 +1,12 @@
 /** The default launcher: a child process in a group of its own, with a guard beside it and a lifeline to this process. */
 import { spawnGuarded } from '@greenroom/bus/process'
+import { GreenroomError } from '@greenroom/proto'
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { CommandEntry } from '../entry.ts'
-import type { Launcher } from '../launcher.ts'
+import type { Launched, Launcher } from '../launcher.ts'
 import { bundleDigest } from './bundle-digest.ts'
 
 /** Node options of this process that decide how its modules are found and read: a worker's must be found the same way. */
@@ -68,7 +71,19 @@ export function entryLauncher(url: URL, { inspect = false }: { readonly inspect?
     command: process.execPath,
     args: [smallNursery, ...inspector, ...moduleOptions(process.execArgv), file, workerFlag],
   })
-  return start(program, () => [file])
+  const launcher = start(program, () => [file])
+  return { ...launcher, launch: (spec) => (existsSync(file) ? launcher.launch(spec) : nothing(file)) }
+}
+
+/** What could be started only to end with a trace that says so. */
+function nothing(file: string): Launched {
+  const error = new GreenroomError('COMMAND_NOT_FOUND', `there is no file ${file}`)
+  return {
+    stdin: new PassThrough().resume(),
+    stderr: new PassThrough().end(),
+    exited: Promise.resolve({ code: null, signal: null, error }),
+    kill: () => undefined,
+  }
 }
 
 interface Program {

@@ -17,7 +17,7 @@
  * - *B5* Whoever gives it back ends nothing that others still use.
  */
 import { codeOf, GreenroomError, type ServedExecutor, type Timer } from '@greenroom/proto'
-import { untilAbort } from '../abort.ts'
+import { Change } from '../change.ts'
 import { digestOf, explainReuse, fingerprintOf, type Fingerprint, type Fixed } from './fingerprint.ts'
 import type { PoolMiss } from './miss.ts'
 import type { EndReason, Lease, Pool, PoolOptions, PoolStats, Release } from './pool.ts'
@@ -65,10 +65,11 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
   /** Who waits for room. */
   #wanting = 0
   #closed = false
-  #change = Promise.withResolvers<void>()
+  readonly #change: Change
 
   constructor(options: PoolOptions<Need, Worker>) {
     this.#options = options
+    this.#change = new Change(options.clock)
     this.#gate = new SpawnGate(options.clock, options.random)
     this.#key = options.random.id()
     const { clock, random, warn, limits, processes } = options
@@ -79,7 +80,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
       kept: (name) => [...this.#entries].filter(({ keptFor, trusted }) => keptFor === name && trusted).length,
       hasRoom: () => this.#wanting === 0 && processes() < limits.maxProcesses,
       start: (name, need) => this.#startReady(name, need),
-      wait: (ms) => this.#wait(neverAborted, ms),
+      wait: (ms) => this.#change.wait(neverAborted, ms),
     })
   }
 
@@ -102,13 +103,13 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
           wantsRoom = true
           this.#wanting += 1
         }
-        await this.#wait(signal, delayMs === 0 ? Infinity : delayMs)
+        await this.#change.wait(signal, delayMs === 0 ? Infinity : delayMs)
       }
     } finally {
       if (wantsRoom) {
         this.#wanting -= 1
         // Without a lease the room is left to others.
-        this.#changed()
+        this.#change.tell()
       }
     }
   }
@@ -116,11 +117,11 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
   keepReady(name: string, count: number, need: () => Promise<Need>): void {
     if (this.#closed) return
     this.#reserves.keep(name, count, need)
-    this.#changed()
+    this.#change.tell()
   }
 
   noteRoom(): void {
-    this.#changed()
+    this.#change.tell()
   }
 
   stats(): PoolStats {
@@ -141,7 +142,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
       entry.trusted = false
       if (entry.leases.size === 0) this.#end(entry, 'closed')
     }
-    this.#changed()
+    this.#change.tell()
   }
 
   // ─── finding one ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -244,7 +245,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     entry.start.succeeded()
     // What it has loaded may not be what was looked at before it was started.
     if (!this.#options.isCurrent(need)) entry.trusted = false
-    this.#changed()
+    this.#change.tell()
   }
 
   #gone(entry: Entry<Worker>, end: PoolWorkerEnd): void {
@@ -257,7 +258,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
       this.#ended.gone += 1
       if (entry.leases.size === 0) this.#goneUnused(entry, message)
     }
-    this.#changed()
+    this.#change.tell()
   }
 
   #goneUnused({ keptFor, fingerprint }: Entry<Worker>, message: string): void {
@@ -279,7 +280,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     const release = (how: Release): void => {
       if (entry.leases.delete(gone.resolve)) this.#release(entry, how)
     }
-    this.#changed()
+    this.#change.tell()
     return { worker: entry.worker, warm, ...(miss === undefined ? {} : { miss }), gone: gone.promise, release }
   }
 
@@ -293,7 +294,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
       if (!isWell && how !== 'retire') entry.worker.kill()
       this.#idle(entry)
     }
-    this.#changed()
+    this.#change.tell()
   }
 
   /** It has no run any more: it stays for a while, or leaves. */
@@ -330,7 +331,7 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     if (!this.#entries.delete(entry)) return
     this.#ended[why] += 1
     entry.worker.retire()
-    if (entry.keptFor !== undefined) this.#changed()
+    if (entry.keptFor !== undefined) this.#change.tell()
   }
 
   // ─── keeping some ready ────────────────────────────────────────────────────────────────────────────────────────
@@ -349,24 +350,6 @@ export class WorkerPool<Need extends PoolNeed, Worker extends PoolWorker> implem
     timer.cancel()
     if (attached && entry.leases.size === 0) this.#idle(entry)
     return attached && (entry.trusted || entry.leases.size > 0)
-  }
-
-  // ─── waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Until something changed, the time is over, or the signal aborts. */
-  async #wait(signal: AbortSignal, ms = Infinity): Promise<void> {
-    const over = Promise.withResolvers<void>()
-    const timer = ms === Infinity ? undefined : this.#options.clock.timer(ms, over.resolve, { background: true })
-    try {
-      await untilAbort(signal, Promise.race([over.promise, this.#change.promise]))
-    } finally {
-      timer?.cancel()
-    }
-  }
-
-  #changed(): void {
-    this.#change.resolve()
-    this.#change = Promise.withResolvers()
   }
 }
 
