@@ -18,6 +18,7 @@ export type { Counters } from './counters.ts'
 export type { BrokerLimits, BrokerLogger, BrokerOptions, Certificate, Listen } from './options.ts'
 export { brokerSchema } from './records.ts'
 export {
+  checkTokenKey,
   clockLeewayMs,
   keyIdOf,
   readToken,

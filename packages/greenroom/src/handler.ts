@@ -1,5 +1,5 @@
 /** A runner over HTTP, for any framework that speaks `Request` and `Response`. */
-import { createApprovalHandler, type RunnerApprovals } from '@greenroom/runner'
+import { createApprovalHandler, type HandlerOptions, type RunnerApprovals } from '@greenroom/runner'
 
 /** What of a runner a handler shows. */
 export interface HandledRunner {
@@ -7,14 +7,9 @@ export interface HandledRunner {
   readonly approvals: RunnerApprovals
 }
 
-/** How a handler is mounted. */
-export interface HandlerOptions {
-  /** What stands before its paths, as `/greenroom`. = nothing */
-  readonly basePath?: string
-}
-
 /**
- * Makes a handler of HTTP requests. Whoever mounts it says who may use it: it lets everybody in.
+ * Makes a handler of HTTP requests. Without `mayAnswer` it lets everybody in: mount it behind your own authentication, or let
+ * signed tokens say which roles' approvals their bearers may answer.
  *
  * ```text
  * GET    /approvals?runId=…&state=pending|decided   { approvals }
@@ -34,21 +29,23 @@ export interface HandlerOptions {
  *
  * @example
  * ```ts
- * import { createHandler, createRunner } from 'greenroom'
+ * import { bySignedToken, createHandler, createRunner } from 'greenroom'
  *
  * const runner = await createRunner({
  *   worker: new URL('./worker.ts', import.meta.url),
  *   roles: { releaser: { executor: 'release' } },
  *   approvals: { person: 'elsewhere' },
  * })
- * const handle = createHandler(runner, { basePath: '/greenroom' })
- * const response = await handle(new Request('http://localhost/greenroom/approvals?state=pending'))
+ * const keys = [process.env['TOKEN_KEY'] ?? '']
+ * const handle = createHandler(runner, { basePath: '/greenroom', mayAnswer: bySignedToken(keys) })
+ * const headers = { authorization: `Bearer ${process.env['TOKEN']}` }
+ * const response = await handle(new Request('http://localhost/greenroom/approvals?state=pending', { headers }))
  * console.log(await response.json())
  * ```
  */
 export function createHandler(
   runner: HandledRunner,
-  { basePath = '' }: HandlerOptions = {},
+  options: HandlerOptions = {},
 ): (request: Request) => Promise<Response> {
-  return createApprovalHandler(runner.approvals, basePath)
+  return createApprovalHandler(runner.approvals, options)
 }

@@ -63,4 +63,5 @@ export {
 export * from '@greenroom/runner'
 export { askInTerminal } from './ask-in-terminal.ts'
 export { modelReviewer, type ModelReviewerOptions } from './model-reviewer.ts'
-export { createHandler, type HandledRunner, type HandlerOptions } from './handler.ts'
+export { bySignedToken } from './by-signed-token.ts'
+export { createHandler, type HandledRunner } from './handler.ts'

@@ -3,7 +3,10 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
-import { createHandler, type ApprovalRecord } from 'greenroom'
+import { signToken } from '@greenroom/broker'
+import { createManualClock } from '@greenroom/bus/testing'
+import type { Clock, Grants } from '@greenroom/proto'
+import { bySignedToken, createHandler, type ApprovalRecord, type HandlerOptions } from 'greenroom'
 import { createTestRunner } from 'greenroom/testing'
 import { defineExecutor } from 'greenroom/worker'
 import { expect, test } from 'vitest'
@@ -16,22 +19,28 @@ const release = defineExecutor({
   },
 })
 
-async function served() {
+async function served(options: HandlerOptions = {}) {
   const stack = new AsyncDisposableStack()
-  const runner = stack.use(await createTestRunner({ executors: { release }, approvals: { person: 'elsewhere' } }))
-  const handle = createHandler(runner, { basePath: '/greenroom' })
+  const runner = stack.use(
+    await createTestRunner({ executors: { release, deploy: release }, approvals: { person: 'elsewhere' } }),
+  )
+  const handle = createHandler(runner, { basePath: '/greenroom', ...options })
   const serve = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     const over = new AbortController()
     outgoing.on('close', () => over.abort())
-    const { method = 'GET' } = incoming
+    const { method = 'GET', headers: given } = incoming
+    const headers = given.authorization === undefined ? {} : { authorization: given.authorization }
     const body = method === 'POST' ? { body: Readable.toWeb(incoming), duplex: 'half' as const } : {}
     const url = `http://localhost${incoming.url}`
-    const response = await handle(new Request(url, { method, signal: over.signal, ...body } as RequestInit))
+    const response = await handle(new Request(url, { method, headers, signal: over.signal, ...body } as RequestInit))
     outgoing.writeHead(response.status, Object.fromEntries(response.headers))
     if (response.body !== null) for await (const chunk of response.body) outgoing.write(chunk)
     outgoing.end()
   }
-  const server = createServer((incoming, outgoing) => void serve(incoming, outgoing)).listen(0, '127.0.0.1')
+  const server = createServer((incoming, outgoing) => {
+    // A stream may end in the middle.
+    serve(incoming, outgoing).catch(() => outgoing.destroy())
+  }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   stack.defer(() => {
     server.closeAllConnections()
@@ -96,6 +105,117 @@ test.each<[string, RequestInit, number, string]>([
 test.each(['greenroom', '/greenroom/', '/a?b'])('a base path of %j is refused', (basePath) => {
   const approvals = {} as never
   expect(() => createHandler({ approvals }, { basePath })).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))
+})
+
+const key = 'a key of thirty-two bytes or more'
+
+/** A server where signed tokens say who may answer, and one run of each role that waits for it. */
+async function guarded(clock?: Clock) {
+  const it = await served({ mayAnswer: bySignedToken(['another key of thirty-two bytes.', key], clock) })
+  const runs = { release: it.runner.run({ role: 'release' }), deploy: it.runner.run({ role: 'deploy' }) }
+  const ids: Record<string, string> = {}
+  for await (const { id, role } of it.runner.approvals.watch()) {
+    ids[role] = id
+    if (Object.keys(ids).length === 2) break
+  }
+  const bearer = async (grants: Grants, expiresAt = (clock?.now() ?? Date.now()) + 60_000) => ({
+    authorization: `Bearer ${await signToken(key, { subject: 'jo', grants, expiresAt }, clock)}`,
+  })
+  return Object.assign(it, { runs, bearer, ids: { release: ids['release'] ?? '', deploy: ids['deploy'] ?? '' } })
+}
+
+const allow = (headers: Record<string, string>, scope = 'once'): RequestInit => ({
+  method: 'POST',
+  body: JSON.stringify({ allow: true, scope }),
+  headers,
+})
+
+test('a token’s bearer sees and answers what its grants allow, and of the rest learns nothing', async () => {
+  await using it = await guarded()
+  const { ids } = it
+  const headers = await it.bearer({ approvals: ['rel*'] })
+  expect(await it.ask('/approvals', { headers })).toMatchObject({
+    status: 200,
+    body: { approvals: [{ id: ids.release }] },
+  })
+  expect(await it.ask(`/approvals/${ids.release}`, { headers })).toMatchObject({ status: 200 })
+  const [forbidden, nothing] = [ids.deploy, 'nothing']
+  for (const ask of [
+    (id: string) => it.ask(`/approvals/${id}`, { headers }),
+    (id: string) => it.ask(`/approvals/${id}`, allow(headers)),
+    (id: string) => it.ask(`/approvals/${id}`, { method: 'POST', body: '?', headers }),
+    (id: string) => it.ask(`/grants/${id}`, { method: 'DELETE', headers }),
+  ])
+    expect(await ask(forbidden)).toEqual(await ask(nothing))
+  expect(await it.ask(`/approvals/${forbidden}`, allow(headers))).toMatchObject({ status: 404 })
+  expect(it.runner.approvals.get(ids.deploy)).not.toHaveProperty('decision')
+  expect(await it.ask(`/approvals/${ids.release}`, allow(headers))).toMatchObject({ status: 200 })
+  expect(await it.runs.release.outcome).toMatchObject({ output: { allowed: true } })
+})
+
+test('grants are seen and taken back by whoever may answer for their role, and by nobody else', async () => {
+  await using it = await guarded()
+  const [one, other] = [await it.bearer({ approvals: ['release'] }), await it.bearer({ approvals: ['deploy'] })]
+  await it.ask(`/approvals/${it.ids.release}`, allow(one, 'session'))
+  await it.runs.release.outcome
+  const [grant] = it.runner.approvals.grants()
+  expect(await it.ask('/grants', { headers: other })).toMatchObject({ body: { grants: [] } })
+  const revoke = (headers: Record<string, string>) => it.ask(`/grants/${grant?.id}`, { method: 'DELETE', headers })
+  expect(await revoke(other)).toMatchObject({ status: 200, body: { revoked: false } })
+  expect(await it.ask('/grants', { headers: one })).toMatchObject({ body: { grants: [{ id: grant?.id }] } })
+  expect(await revoke(one)).toMatchObject({ status: 200, body: { revoked: true } })
+  expect(it.runner.approvals.grants()).toEqual([])
+})
+
+test('without a token that is worth something nothing is answered, whether it is there or not', async () => {
+  await using it = await guarded()
+  const forged = await signToken('a key that nobody else knows of at all', {
+    subject: 'jo',
+    grants: { approvals: ['*'] },
+    expiresAt: Date.now() + 60_000,
+  })
+  const old = await it.bearer({ approvals: ['*'] }, Date.now() - 60_000)
+  for (const path of [
+    '/approvals',
+    `/approvals/${it.ids.release}`,
+    '/approvals/nothing',
+    '/approvals/events',
+    '/grants',
+    '/odd',
+  ]) {
+    const missing = await it.ask(path)
+    expect(missing).toMatchObject({ status: 401, body: { error: { code: 'UNAUTHORIZED' } } })
+    expect(await it.ask(path, { headers: { authorization: `Bearer ${forged}` } })).toEqual(missing)
+    expect(await it.ask(path, { headers: { authorization: `Basic ${forged}` } })).toEqual(missing)
+    expect(await it.ask(path, { headers: old })).toMatchObject({
+      status: 401,
+      body: { error: { code: 'TOKEN_EXPIRED' } },
+    })
+  }
+  const allowed = await it.ask(`/approvals/${it.ids.release}`, allow({ authorization: `Bearer ${forged}` }))
+  expect(allowed).toMatchObject({ status: 401 })
+  const none = await it.bearer({ consume: ['*'] })
+  expect(await it.ask('/approvals', { headers: none })).toEqual({ status: 200, body: { approvals: [] } })
+  expect(it.runner.approvals.list({ state: 'pending' })).toHaveLength(2)
+})
+
+test('a stream shows what its token’s bearer may answer, and ends with the token', async () => {
+  const clock = createManualClock()
+  await using it = await guarded(clock)
+  const headers = await it.bearer({ approvals: ['deploy'] })
+  const seen = events(await fetch(`http://127.0.0.1:${it.port}/greenroom/approvals/events`, { headers }))
+  expect((await seen.next()).value).toMatchObject({ id: it.ids.deploy, role: 'deploy' })
+  await it.runner.approvals.answer(it.ids.release, { allow: false })
+  await it.runner.approvals.answer(it.ids.deploy, { allow: false })
+  expect((await seen.next()).value).toMatchObject({ id: it.ids.deploy, decision: { allowed: false } })
+  await clock.advance(120_000)
+  const next = seen.next()
+  it.runner.run({ role: 'deploy' })
+  await expect(next).rejects.toThrow()
+})
+
+test('a key that anybody could guess is refused', () => {
+  expect(() => bySignedToken([''])).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS' }))
 })
 
 /** The events of a stream. */

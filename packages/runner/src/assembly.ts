@@ -56,7 +56,7 @@ export async function assemble(config: Config, { bus, subject, address, issue, s
     // It stays on the bus.
     if (run === 'damaged') return Promise.reject(new GreenroomError('STORE_DAMAGED', `run ${request.runId}`))
     // A worker of an earlier life may ask when nothing waits for the answer any more.
-    if (run === undefined || !(arbiter.follows(request) || goesOn(journal, request))) return undefined
+    if (run === undefined || !(arbiter.follows(request) || leftWorker(journal, request) !== undefined)) return undefined
     return arbiter.request(request, { address, incarnation }, run)
   }
   const stray = { onStrayTerminal, onStrayEvents, onApproval }
@@ -190,15 +190,15 @@ function arbiterOf(config: Config, journal: Journal, reached: Promise<Places>): 
     postureOf: (role) => postureOf(config, role),
     warn: (message, fields) => logger.warn(message, fields),
   })
-  arbiter.recover((approval) => goesOn(journal, approval))
+  arbiter.recover((ref) => leftWorker(journal, ref))
   return arbiter
 }
 
-/** Whether an attempt of an earlier life may go on. */
-function goesOn(journal: Journal, { runId, epoch }: RunRef): boolean {
+/** The worker of an attempt of an earlier life that may go on. */
+function leftWorker(journal: Journal, { runId, epoch }: RunRef): AttemptRecord | undefined {
   const run = journal.openRun(runId)
   const left = run === undefined || run.isRestored ? undefined : leftDetached(run)
-  return left?.epoch === epoch
+  return left?.epoch === epoch ? left : undefined
 }
 
 /** How long a worker of an earlier life may take to end: its lifeline is gone. */

@@ -3,17 +3,18 @@
  *
  * - *C1* A run goes to the first runner that says `shouldHandle`, and to no other.
  * - *C2* All that a runner can be told, every member is told: the compiler demands a decision here for whatever a runner
- *   learns to do, since a member that was left out would be left out silently. Schedulers, approvals and backups stay with
- *   the members: what they have to deliver is in their member's database, and a backup is one database's.
+ *   learns to do, since a member that was left out would be left out silently. Schedulers and backups stay with the
+ *   members: what those have to deliver is in their member's database, and a backup is one database's.
  */
 import { codeOf, GreenroomError, type Outcome } from '@greenroom/proto'
+import { CompositeApprovals } from './approval/index.ts'
 import type { EndReason, PoolStats } from './pool/index.ts'
 import type { Run, StartOptions, TypedRunSpec } from './run.ts'
 import type { AnyRoleTypes, AnyRunner, Runner, RunnerStats } from './runner.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** A runner, or several behind one door already, whatever the types of its roles. */
-export interface ComposableRunner extends Omit<AnyRunner, 'scheduler' | 'sessions' | 'approvals' | 'backup'> {
+export interface ComposableRunner extends Omit<AnyRunner, 'scheduler' | 'sessions' | 'backup'> {
   /** The transcripts, where it is one runner. */
   readonly sessions?: SessionStore
   /** The transcripts by role, where it is several. */
@@ -31,7 +32,7 @@ export type ComposedRoles<Members extends readonly ComposableRunner[]> = Members
 /** Several runners behind one door. Leaving its `await using` block disposes of each of them. */
 export interface CompositeRunner<Types extends AnyRoleTypes = AnyRoleTypes> extends Omit<
   Runner,
-  'run' | 'start' | 'scheduler' | 'sessions' | 'approvals' | 'backup' | '~roles'
+  'run' | 'start' | 'scheduler' | 'sessions' | 'backup' | '~roles'
 > {
   /**
    * Starts a run with the first member that handles it. Never throws; see {@link Runner.run}. The outcome of a role that
@@ -118,6 +119,7 @@ export function composeRunners(...runners: readonly ComposableRunner[]): Composi
       const member = memberOf({ role })
       return member?.sessions ?? member?.sessionsOf?.(role)
     },
+    approvals: new CompositeApprovals(runners.map(({ approvals }) => approvals)),
     stats: () => merged(runners.map((runner) => runner.stats())),
     drain: (options) => all(runners.map((runner) => runner.drain(options))),
     close: () => all(runners.map((runner) => runner.close())),

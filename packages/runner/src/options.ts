@@ -180,7 +180,7 @@ export interface RunnerOptions<
    * Opens the database in place of `dataDir`: for tests of what a disk can do. What it takes and gives is internal to
    * Greenroom, without a semver promise.
    */
-  readonly openStore?: (schema: Schema) => Store
+  readonly openStore?: (schema: Schema) => Store | Promise<Store>
   /**
    * How long a run stays in the journal after its end, in milliseconds: so long it can be attached to and its idempotency
    * key is known. null: for ever. Transcripts stay, but for that of a session which is named as its run, and

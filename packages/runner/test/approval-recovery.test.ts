@@ -38,7 +38,7 @@ async function left(
     createdAt,
     deadline: createdAt + 60_000,
   }
-  await journal.request(approval, { address: 'worker.r1', incarnation: 'old' }, {})
+  await journal.request(approval, {})
   if (allowed !== undefined) {
     const said = { allowed, reason: 'said before', decider: 'person', scope: 'once', decidedAt: createdAt } as const
     await journal.commit(journal.decide(approval, said, undefined), {})
@@ -176,7 +176,7 @@ describe('an approval of an earlier life', () => {
     await ask(worker.peer, 'true', 'once-more')
     const runner = await scene.life({ approvals: { person: 'elsewhere' } })
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
-    expect(runner.approvals.list()).toMatchObject([{ id: 'true', runId: 'r1', role: 'work' }])
+    expect(runner.approvals.list()).toMatchObject([{ id: 'true', runId: 'r1', role: 'work', input: null }])
   })
 })
 
@@ -207,6 +207,52 @@ test('what an attempt asks that ends before the disk has taken the question is r
   expect(arbiter.list()).toMatchObject([{ id: 'a1', input: ['x'], decision: { reason: 'its attempt ended' } }])
   expect(store.count('unsettled')).toBe(0)
 })
+
+test.each(['the answer that gave it', 'an answer that stands on it'] as const)(
+  'a grant that is taken back while %s is being recorded allows nothing from then on',
+  async (what) => {
+    const clock = createManualClock()
+    const said: string[] = []
+    let [commits, lieAt] = [0, 0]
+    const faults = (commit: number): CommitFault => {
+      commits = commit
+      return { outcome: commit === lieAt ? 'lies' : 'stored' }
+    }
+    const store = createMemoryStore({ faults })
+    const arbiter = new Arbiter({
+      journal: new ApprovalJournal(patient(store, clock)),
+      send: ({ id }) => Promise.resolve(said.push(id)),
+      clock,
+      random: systemRandom,
+      options: { person: 'elsewhere' },
+      postureOf: () => ({}),
+      warn: () => undefined,
+    })
+    const run = { runId: 'r1', role: 'work', session: 's', workspace: '/', task: '', startedAt: 0 }
+    const call = { tool: 't', permission: 'p', resource: 'r', input: ['x'], digest: '', afterSeq: 0, createdAt: 0 }
+    const ask = async (requestId: string): Promise<void> => {
+      await arbiter.request({ runId: 'r1', epoch: 1, requestId, ...call }, { address: 'w', incarnation: 'i' }, run)
+      await clock.settle()
+    }
+    await ask('a1')
+    if (what === 'the answer that gave it') lieAt = commits + 1
+    void arbiter.answer('a1', { allow: true, scope: 'session' })
+    await clock.settle()
+    // The first of its two records is what is asked.
+    if (what === 'an answer that stands on it') lieAt = commits + 2
+    if (what === 'an answer that stands on it') await ask('a2')
+    expect(commits).toBe(lieAt)
+    void arbiter.revoke(arbiter.grants()[0]?.id ?? '').then((was) => said.push(`taken back: ${was}`))
+    await ask('a3')
+    await clock.advance(200)
+    await clock.settle()
+    const decisions = what === 'the answer that gave it' ? ['decision-a1'] : ['decision-a1', 'decision-a2']
+    expect(said).toEqual([...decisions, 'taken back: true'])
+    expect(arbiter.grants()).toEqual([])
+    await ask('a4')
+    expect(arbiter.list({ state: 'pending' }).map(({ id }) => id)).toEqual(['a3', 'a4'])
+  },
+)
 
 test('a detached run whose runner is killed while it waits gets its answer from the next one', async () => {
   await using scene = await detachedStage()

@@ -253,6 +253,19 @@ describe('an answer that holds for longer', () => {
   })
 })
 
+test('an answer for a session holds for the role that asked: who may answer for one may not for another', async () => {
+  await using asking = new Asking()
+  const runner = await asking.runner({ person: 'elsewhere' })
+  const first = runner.run({ role: 'ask', task: '', session: 's' })
+  await runner.approvals.answer((await firstPending(runner)).id, { allow: true, scope: 'session' })
+  expect(await answers(first)).toMatchObject([{ allowed: true }])
+  const other = runner.run({ role: 'all', task: '', session: 's' })
+  const { id, role } = await firstPending(runner)
+  expect(role).toBe('all')
+  await runner.approvals.answer(id, { allow: false, reason: 'not this one' })
+  expect(await answers(other)).toMatchObject([{ allowed: false, reason: 'not this one' }])
+})
+
 describe('an approval ends with its attempt', () => {
   test.each(['cancel', 'total time', 'hasty', 'close'] as const)('%s: nothing is left', async (how) => {
     await using asking = new Asking()

@@ -209,15 +209,14 @@ test('a damaged approval allows nothing, and keeps no runner from starting', asy
     createdAt: 1,
     deadline: null,
   })
-  const by = { address: 'worker.gone', incarnation: 'i' }
   const allowed = { allowed: true, reason: '', decider: 'person', scope: 'session', decidedAt: 1 } as const
   const ids = ['approval', 'decision', 'input', 'unsettled', 'whole']
   await journalAt(
     folder.path,
     async ({ approvals }) => {
-      for (const id of ids) await approvals.request(approval(id), by, {})
-      const { tool, permission, resource } = approval('g')
-      const key = { tool, permission, resource }
+      for (const id of ids) await approvals.request(approval(id), {})
+      const { role, session, tool, permission, resource } = approval('g')
+      const key = { role, session, tool, permission, resource }
       const grant: Grant = {
         id: 'g',
         scope: 'session',
@@ -233,7 +232,7 @@ test('a damaged approval allows nothing, and keeps no runner from starting', asy
       `UPDATE approval SET meta = replace(meta, '/repo', '/rope') WHERE key LIKE '%/approval'`,
       `UPDATE approval SET body = CAST(replace(CAST(body AS TEXT), 'input', 'inpux') AS BLOB) WHERE key LIKE '%/input'`,
       `UPDATE decision SET meta = replace(meta, 'person', 'policy')`,
-      `UPDATE unsettled SET meta = replace(meta, 'gone', 'here') WHERE key = 'unsettled'`,
+      `UPDATE unsettled SET meta = replace(meta, '/', ':') WHERE key = 'unsettled'`,
       `UPDATE "grant" SET meta = replace(meta, '/repo', '/')`,
     ],
   )
@@ -241,8 +240,10 @@ test('a damaged approval allows nothing, and keeps no runner from starting', asy
   await using runner = await testRunner({ dataDir: folder.path, logger, approvals: { person: 'elsewhere' } })
   expect(runner.approvals.grants()).toEqual([])
   expect(runner.approvals.list().map(({ id }) => id)).not.toContain('input')
-  for (const id of ['approval', 'decision', 'input', 'unsettled'])
+  for (const id of ['approval', 'decision', 'input'])
     expect(logger.warnings.filter((line) => line.includes(`"id":"${id}"`))).toHaveLength(1)
+  for (const id of ['unsettled', 'whole'])
+    expect(runner.approvals.get(id)).toMatchObject({ decision: { allowed: false, reason: 'its runner ended' } })
   const run = runner.run({ role: 'echo', task: 'all others go on' })
   expect(await run.outcome).toMatchObject({ status: 'completed' })
 })

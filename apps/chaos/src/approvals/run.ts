@@ -41,8 +41,10 @@ export interface ApprovalReport extends Omit<ApprovalVerdict, 'violations'>, Rea
 }
 
 const [token, operatorToken] = ['a-token-for-chaos-only', 'another-for-its-operator']
-const upMs = 30_000
-const quietMs = 120_000
+const upMs = 60_000
+const quietMs = 300_000
+/** It strikes after so many approvals, so that a slow machine gets on, too; or after so long. */
+const [fewest, most, strikeMs] = [2, 10, 5_000]
 /** An approval takes some tenths of a second with all that happens, and the machine may be busy. */
 const longestMs = (approvals: number): number => 120_000 + approvals * 1_000
 const shownViolations = 50
@@ -78,11 +80,15 @@ class ApprovalRun {
   readonly #runner: Member
   readonly #kills = { broker: 0, runner: 0, worker: 0 }
   #cuts = 0
+  /** Approvals to go, as far as is known, and when the runner was killed last. */
+  #left: number
+  #leftAtKill = Infinity
   readonly #violations: { fault: Counted; text: string }[] = []
 
   constructor(options: ApprovalRunOptions, proxy: FaultyProxy) {
     const { folder, seed, approvals } = options
     this.#options = options
+    this.#left = approvals
     this.#proxy = proxy
     this.#chance = new Chance(seed, 1)
     this.#census = new Census(folder)
@@ -147,9 +153,15 @@ class ApprovalRun {
     const end = performance.now() + longestMs(this.#options.approvals)
     while (this.#runner.state?.jobs !== 0) {
       if (performance.now() > end) return this.#violate('hung', [`it takes too long: ${this.#progress()}`])
-      await sleep(this.#chance.between(200, 2_500))
+      const next = this.#left - this.#chance.between(fewest, most)
+      await this.#until(strikeMs, () => this.#look() <= next)
       this.#strike()
     }
+  }
+
+  #look(): number {
+    this.#left = this.#runner.state?.jobs ?? this.#left
+    return this.#left
   }
 
   #strike(): void {
@@ -166,14 +178,15 @@ class ApprovalRun {
       process.kill(worker.pid, 'SIGKILL')
     } else {
       const member = kind === 'runner' ? this.#runner : this.#broker
-      // A life has to begin before it can be cut off in the middle of something, also on a machine that is busy.
-      const isSoon = !member.isReady || member.readyMs < 1_500 || (!this.#runner.isReady && this.#chance.happens(0.8))
-      if (isSoon || !member.kill()) return
+      // A life has to begin before it can be cut off in the middle of something, and to get on.
+      const isSoon = !member.isReady || member.readyMs < 1_000 || (!this.#runner.isReady && this.#chance.happens(0.8))
+      if (isSoon || (kind === 'runner' && this.#left >= this.#leftAtKill) || !member.kill()) return
+      if (kind === 'runner') this.#leftAtKill = this.#left
     }
     this.#kills[kind] += 1
   }
 
-  /** All comes to its end, and nothing must be left. */
+  /** All comes to its end, and nothing must be left. What does not end cannot be judged. */
   async #leave(): Promise<void> {
     this.#proxy.calm()
     this.#runner.order('rest')
@@ -181,12 +194,12 @@ class ApprovalRun {
       const { isReady, state } = this.#runner
       return this.#broker.isReady && isReady && state !== undefined && state.runs + state.processes === 0
     }
-    if (!(await this.#until(quietMs, isQuiet))) this.#violate('hung', [`it does not end: ${this.#progress()}`])
+    if (!(await this.#until(quietMs, isQuiet))) return this.#violate('hung', [`it does not end: ${this.#progress()}`])
     if ((await this.#runner.end('audit', quietMs)) !== 0) this.#violate('hung', ['the runner did not leave in order'])
     this.#violate('leftBehind', await this.#leftAtBroker())
     if ((await this.#broker.end('SIGTERM', 10_000)) !== 0) this.#violate('hung', ['the broker did not leave in order'])
-    // Guards have two seconds.
-    await this.#until(3_000, () => this.#census.left().length === 0)
+    // Guards have two seconds; a detached worker whose runner could not record it waits for a run for two minutes.
+    await this.#until(130_000, () => this.#census.left().length === 0)
     this.#violate('orphans', this.#census.left())
   }
 
@@ -212,8 +225,9 @@ class ApprovalRun {
 
   #report(): ApprovalReport {
     const { seed } = this.#options
+    const hasEnded = this.#violations.every(({ fault }) => fault !== 'hung')
     const lines = [...readLines(this.#ledger('runner')), ...readLines(this.#ledger('workers'))]
-    const { violations, ...verdict } = judgeApprovals(lines)
+    const { violations, ...verdict } = judgeApprovals(hasEnded ? lines : [])
     const all = [...violations, ...this.#violations]
     const count = (fault: Counted): number => all.filter((one) => one.fault === fault).length
     return {

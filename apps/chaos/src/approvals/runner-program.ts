@@ -7,6 +7,7 @@ import { collectWhenTold } from '../garbage.ts'
 import { runnerCommand, type ProcessNews } from '../setup.ts'
 import { Deciders } from './deciders.ts'
 import { append, ledgerName, question, readLines, type Order } from './line.ts'
+import { openSlowStore } from './slow-disk.ts'
 import type { executors } from './worker.ts'
 
 /** What the runner is told. */
@@ -35,6 +36,7 @@ const runner = await createRunner({
   worker: workerEntry<typeof executors>(worker),
   roles: { asks: { executor: 'asks', idempotent: true, retry: { attempts: 4, backoffMs: 50 } } },
   dataDir: setup.dataDir,
+  openStore: (schema) => openSlowStore(setup.dataDir, schema, new Chance(setup.seed, 2_000 + life)),
   bus: setup.bus,
   env: ['PATH', 'TMPDIR', 'GREENROOM_CHAOS', ledgerName],
   admission: { maxExecuting: lanes, maxProcesses: 2 * lanes, queue: 1_000 },
@@ -55,7 +57,8 @@ async function lane(): Promise<void> {
   for (;;) {
     // It keeps nobody from leaving.
     await sleep(chance.between(0, 300), undefined, { ref: false })
-    if (!isWorking || left === 0 || isLeaving) continue
+    // What earlier lives left comes first, else it would become more and more.
+    if (!isWorking || left === 0 || isLeaving || runner.stats().runs.length >= 2 * lanes) continue
     count += 1
     const order: Order = { job: `${life}-${count}`, rounds: chance.between(1, 3), atOnce: chance.between(1, 4) }
     const detached = chance.happens(0.6)

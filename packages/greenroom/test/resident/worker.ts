@@ -43,5 +43,16 @@ const knows = defineExecutor({
     Promise.resolve({ output: [ctx.secret('KEY'), process.env['GIVEN'] ?? null, process.env['OTHER'] ?? null] }),
 })
 
-export const executors = { who, work, still, spin, knows }
+/** Asks for `one`, then for `two`; says what it got. */
+const asks = defineExecutor({
+  version: '1',
+  async run(_, ctx) {
+    const call = { tool: 'shell', permission: 'execute', input: null }
+    const answers = []
+    for (const resource of ['one', 'two']) answers.push((await ctx.approve({ ...call, resource })).reason)
+    return { output: answers }
+  },
+})
+
+export const executors = { who, work, still, spin, knows, asks }
 await serveWorker({ executors })

@@ -3,28 +3,27 @@
  *
  * ```text
  * approval   runId/epoch(6)/id   what is asked; the body is the input
- * unsettled  id                  that its worker does not have its decision yet; where the approval is
+ * unsettled  id                  that its worker does not have its decision yet, and where the approval is
  * decision   id                  the one decision, and where the approval is; the body is the edited input
  * grant      id                  an answer that holds for more than one call
  * ```
  *
  * - *Q1* A decision and the grant that follows from it are one transaction. An approval has one decision.
- * - *Q2* A damaged record allows nothing, and is as if it were not there for all others: `doctor` names it.
+ * - *Q2* A damaged record allows nothing, and is as if it were not there for all others: `doctor` names it. Where an
+ *   approval is can be told without it.
  */
 import { decodePayload, encodePayload, isJson, type JsonValue, type RunRef } from '@greenroom/proto'
 import type { KeyRange, Operation, StoredRecord } from '@greenroom/store'
 import { briefly, type Patience, type PatientStore } from '../persistence.ts'
-import { unlessDamaged, type OnDamaged } from '../store-error.ts'
+import { unlessDamaged } from '../store-error.ts'
 import type { Approval, ApprovalDecided, ApprovalFilter, ApprovalRecord, Grant } from './approval.ts'
 
 /** The collections that a store needs to hold approvals. */
 export const approvalCollections: readonly string[] = ['approval', 'unsettled', 'decision', 'grant']
 
-/** Where a decision has to go. */
-export interface Unsettled {
-  readonly record: ApprovalRecord
-  /** The worker that asks. */
-  readonly worker: { readonly address: string; readonly incarnation: string }
+/** An approval whose worker does not have its decision, and the attempt that asks. */
+export interface Unsettled extends RunRef {
+  readonly id: string
 }
 
 /** Writes and reads approvals. See Q1. */
@@ -36,9 +35,9 @@ export class ApprovalJournal {
     this.#store = store
   }
 
-  /** Records what is asked, and by whom. */
-  request(approval: Approval, worker: Unsettled['worker'], patience: Patience): Promise<void> {
-    const meta = { key: keyOf(approval, approval.id), ...worker }
+  /** Records what is asked. */
+  request(approval: Approval, patience: Patience): Promise<void> {
+    const meta = { key: keyOf(approval, approval.id) }
     return this.#store.commit([this.asked(approval), { put: 'unsettled', key: approval.id, meta }], patience)
   }
 
@@ -67,9 +66,14 @@ export class ApprovalJournal {
 
   /** One approval. */
   get(id: string): ApprovalRecord | undefined {
-    const { meta } = this.#store.get('decision', id) ?? this.#store.get('unsettled', id) ?? {}
-    const record = typeof meta?.['key'] === 'string' ? this.#store.get('approval', meta['key']) : undefined
+    const key = this.#keyOf(id)
+    const record = key === undefined ? undefined : this.#store.get('approval', key)
     return record === undefined ? undefined : this.#recordOf(record)
+  }
+
+  /** Whether there is a decision, readable or not. */
+  isDecided(id: string): boolean {
+    return this.#store.keys('decision', { prefix: id }).includes(id)
   }
 
   /** Approvals, oldest first. */
@@ -82,13 +86,11 @@ export class ApprovalJournal {
   }
 
   /** Those whose workers do not have their decision. */
-  unsettled(onDamaged: OnDamaged): Unsettled[] {
-    const read = ({ key, meta: { address, incarnation } }: StoredRecord): Unsettled | undefined => {
-      const record = this.get(key)
-      if (record === undefined || typeof address !== 'string' || typeof incarnation !== 'string') return undefined
-      return { record, worker: { address, incarnation } }
-    }
-    return this.#each('unsettled', {}, read, onDamaged)
+  unsettled(): Unsettled[] {
+    return this.#store.keys('unsettled').flatMap((id) => {
+      const [runId = '', epoch] = this.#keyOf(id)?.split('/') ?? []
+      return epoch === undefined ? [] : [{ id, runId, epoch: Number(epoch) }]
+    })
   }
 
   /** All grants. */
@@ -117,18 +119,30 @@ export class ApprovalJournal {
   }
 
   /** Q2 */
-  #each<T>(
-    collection: string,
-    range: KeyRange,
-    read: (record: StoredRecord) => T | undefined,
-    onDamaged: OnDamaged = () => undefined,
-  ): T[] {
+  #each<T>(collection: string, range: KeyRange, read: (record: StoredRecord) => T | undefined): T[] {
     const one = (key: string): readonly T[] => {
       const record = this.#store.get(collection, key)
       const found = record && read(record)
       return found === undefined ? [] : [found]
     }
-    return this.#store.keys(collection, range).flatMap((key) => unlessDamaged(key, () => one(key), onDamaged))
+    return this.#store.keys(collection, range).flatMap((key) =>
+      unlessDamaged(
+        key,
+        () => one(key),
+        () => undefined,
+      ),
+    )
+  }
+
+  /** Q2 */
+  #keyOf(id: string): string | undefined {
+    let isDamaged = false
+    const read = (): readonly [StoredRecord | undefined] => [
+      this.#store.get('decision', id) ?? this.#store.get('unsettled', id),
+    ]
+    const [record] = unlessDamaged(id, read, () => (isDamaged = true))
+    const key = isDamaged ? this.#store.keys('approval').find((one) => one.endsWith(`/${id}`)) : record?.meta['key']
+    return typeof key === 'string' ? key : undefined
   }
 
   #recordOf({ meta, body }: StoredRecord): ApprovalRecord | undefined {
@@ -161,7 +175,7 @@ function isDecided(meta: unknown): meta is ApprovalDecided {
 }
 
 function isGrant(meta: unknown): meta is Grant {
-  return hasTexts(meta, 'id', 'scope', 'of', 'tool', 'permission', 'resource', 'approval', 'decider')
+  return hasTexts(meta, 'id', 'scope', 'of', 'role', 'session', 'tool', 'permission', 'resource', 'approval', 'decider')
 }
 
 function hasTexts(value: unknown, ...fields: readonly string[]): boolean {

@@ -43,7 +43,7 @@ export interface Verdict {
   readonly reason?: string
   /** What it is to be called with instead: the same members of the same kinds, or the executor does nothing. */
   readonly input?: JsonValue
-  /** For how much it holds: this call, or all with the same tool, permission and exact resource in the run or session. = `once` */
+  /** For how much it holds: this call, or all of its role with the same tool, permission and exact resource in the run or session. = `once` */
   readonly scope?: ApprovalScope
 }
 
@@ -77,6 +77,10 @@ export interface Grant {
   readonly scope: Exclude<ApprovalScope, 'once'>
   /** Which one. */
   readonly of: string
+  /** The role that it was given to: it holds for no other. */
+  readonly role: string
+  /** The session in which it was given. */
+  readonly session: string
   /** The tool that may be called. */
   readonly tool: string
   /** With which permission. */

@@ -9,6 +9,8 @@
  * - *U2* The first decision counts. It is recorded before its worker, or whoever answered, hears of it; all others get it.
  * - *U3* It ends with its attempt, not with a connection: then what is open is denied, and nobody is told.
  * - *U4* One deadline for the whole way. What an earlier life of the runner left is led on: decisions first, then deadlines.
+ *   What cannot be read any more is denied: whoever asked waits for an answer.
+ * - *U5* A grant that was taken back allows nothing any more, whatever was being recorded then.
  */
 import {
   canonicalJson,
@@ -24,10 +26,11 @@ import {
   type Timer,
 } from '@greenroom/proto'
 import { createReadOnlyShell } from '@greenroom/read-only-shell'
+import type { Operation } from '@greenroom/store'
 import { createHash } from 'node:crypto'
 import type { RunRecord } from '../journal.ts'
 import { briefly } from '../persistence.ts'
-import { fromStore } from '../store-error.ts'
+import { fromStore, unlessDamaged } from '../store-error.ts'
 import type {
   Approval,
   ApprovalFilter,
@@ -37,7 +40,7 @@ import type {
   RunnerApprovals,
   Verdict,
 } from './approval.ts'
-import type { ApprovalJournal, Unsettled } from './approval-journal.ts'
+import type { ApprovalJournal } from './approval-journal.ts'
 import { decisionOf, denied, route, type Decision } from './route.ts'
 import { Watchers } from './watchers.ts'
 
@@ -55,10 +58,16 @@ export interface ArbiterParts {
   readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
+/** The worker that asks. */
+interface Worker {
+  readonly address: string
+  readonly incarnation: string
+}
+
 /** An approval whose worker does not have its decision. */
 interface Open {
   readonly approval: Approval
-  readonly worker: Unsettled['worker']
+  readonly worker: Worker
   /** Aborts when it is decided, or nobody wants to know any more. */
   readonly decided: AbortController
   /** Aborts when its worker cannot use a decision any more. */
@@ -72,7 +81,10 @@ interface Open {
   readonly settled: PromiseWithResolvers<void>
 }
 
-/** See U1 to U4. */
+/** Whose attempt does not go on: it is told nothing. */
+const nobody: Worker = { address: '', incarnation: '' }
+
+/** See U1 to U5. */
 export class Arbiter implements RunnerApprovals {
   readonly #parts: ArbiterParts
   readonly #open = new Map<string, Open>()
@@ -82,6 +94,8 @@ export class Arbiter implements RunnerApprovals {
   readonly #followers = new Map<string, { readonly epoch: number; readonly waits: () => () => void }>()
   /** Attempts that have ended, of runs that have not. */
   readonly #ended = new Map<string, Set<number>>()
+  /** Grants that are being taken back. */
+  readonly #revoked = new Set<string>()
   #isOver = false
 
   /** @param parts - see {@link ArbiterParts} */
@@ -97,14 +111,14 @@ export class Arbiter implements RunnerApprovals {
    * @param run - its run
    * @returns resolves when it is recorded: the bus may forget it
    */
-  async request(request: ApprovalRequest, worker: Unsettled['worker'], run: RunRecord): Promise<void> {
+  async request(request: ApprovalRequest, worker: Worker, run: RunRecord): Promise<void> {
     const { journal } = this.#parts
     if (this.#ended.get(request.runId)?.has(request.epoch) === true) return
     if (this.#open.has(request.requestId) || journal.get(request.requestId) !== undefined) return
     const approval = this.#approvalOf(request, run)
     const open = this.#begin(approval, worker, false)
     try {
-      await journal.request(approval, worker, { signal: open.over.signal })
+      await journal.request(approval, { signal: open.over.signal })
     } catch (error) {
       if (open.over.signal.aborted) return
       throw error
@@ -118,24 +132,38 @@ export class Arbiter implements RunnerApprovals {
   /**
    * Goes on with what an earlier life of the runner left (U4).
    *
-   * @param isLive - whether the attempt may go on; else what it asked is settled
+   * @param workerOf - the worker of an attempt that may go on; else what it asked is settled
    */
-  recover(isLive: (approval: Approval) => boolean): void {
-    const setAside = (id: string, error: unknown): void =>
-      this.#parts.warn('an approval is damaged, and stays without an answer', { id, error: String(error) })
-    for (const { record, worker } of this.#parts.journal.unsettled(setAside)) {
-      const { decision, ...approval } = record
-      const open = this.#begin(approval, worker, true)
-      if (decision === undefined) {
-        if (isLive(approval)) void this.#arbitrate(open)
-        else this.#end(open, 'its runner ended')
-        continue
-      }
-      open.decision = Promise.resolve(record)
-      open.decided.abort()
-      if (!isLive(approval)) open.over.abort()
-      void this.#deliver(open, record)
+  recover(workerOf: (ref: RunRef) => Worker | undefined): void {
+    const { journal, warn } = this.#parts
+    for (const { id, ...ref } of journal.unsettled()) {
+      // Where its run is damaged, too, all waits for whoever repairs that.
+      const ofRun = (error: unknown): void => warn('a run is damaged: what it asks stays', { id, error: String(error) })
+      for (const worker of unlessDamaged(
+        id,
+        () => [workerOf(ref)],
+        (_, error) => ofRun(error),
+      ))
+        this.#lead(id, ref, worker)
     }
+  }
+
+  /** One that an earlier life left; without a worker nobody waits for it any more. */
+  #lead(id: string, ref: RunRef, worker: Worker | undefined): void {
+    const { journal, warn } = this.#parts
+    const setAside = (error: unknown): void => warn('an approval is damaged', { id, error: String(error) })
+    const [record] = unlessDamaged(
+      id,
+      () => [journal.get(id)],
+      (_, error) => setAside(error),
+    )
+    const { decision, ...approval }: ApprovalRecord = record ?? unreadable(id, ref)
+    const open = this.#begin(approval, worker ?? nobody, true)
+    if (worker === undefined) open.over.abort()
+    if (record === undefined) void this.#refuse(open)
+    else if (decision !== undefined) this.#settle(open, record)
+    else if (worker === undefined) this.#end(open, 'its runner ended')
+    else void this.#arbitrate(open)
   }
 
   /**
@@ -213,8 +241,15 @@ export class Arbiter implements RunnerApprovals {
     return this.#parts.journal.grants()
   }
 
+  /** U5: what is being recorded may stand on it, or be repeated until it is there again. */
   async revoke(grantId: string): Promise<boolean> {
-    return this.#parts.journal.revoke(grantId)
+    this.#revoked.add(grantId)
+    try {
+      await Promise.allSettled([...this.#open.values()].flatMap(({ decision }) => (decision ? [decision] : [])))
+      return await this.#parts.journal.revoke(grantId)
+    } finally {
+      this.#revoked.delete(grantId)
+    }
   }
 
   /** Times are the runner's own: its worker may be on another machine. */
@@ -249,7 +284,7 @@ export class Arbiter implements RunnerApprovals {
     return [...this.#open.values()].filter(({ approval }) => approval.runId === runId)
   }
 
-  #begin(approval: Approval, worker: Unsettled['worker'], isRecorded: boolean): Open {
+  #begin(approval: Approval, worker: Worker, isRecorded: boolean): Open {
     const [decided, over] = [new AbortController(), new AbortController()]
     const settled = Promise.withResolvers<void>()
     const progress = { isRecorded, decision: undefined, deadline: undefined }
@@ -276,7 +311,8 @@ export class Arbiter implements RunnerApprovals {
       open.deadline = clock.timer(leftMs, () => void this.#decide(open, late).catch(() => undefined))
     }
     const posture = postureOf(approval.role)
-    const parts = { ...options, posture, grants: journal.grants(), shell: this.#shell, signal: decided.signal }
+    const grants = journal.grants().filter(({ id }) => !this.#revoked.has(id))
+    const parts = { ...options, posture, grants, shell: this.#shell, signal: decided.signal }
     const decision = await route(approval, parts)
     if (decision !== undefined && !decided.signal.aborted) await this.#decide(open, decision).catch(() => undefined)
   }
@@ -288,25 +324,51 @@ export class Arbiter implements RunnerApprovals {
   }
 
   async #record(open: Open, decision: Decision): Promise<ApprovalRecord> {
-    const { journal, clock, warn } = this.#parts
-    const { approval, over } = open
+    const { journal, clock } = this.#parts
+    const { approval } = open
     const record = { ...approval, decision: { ...decision, decidedAt: clock.now() } }
+    // What ended before the disk had taken the question is recorded with its end.
+    const question = open.isRecorded ? [] : [journal.asked(approval)]
+    const decided = journal.decide(approval, record.decision, this.#grantOf(approval, decision))
+    await this.#commit(open, [...question, ...decided])
+    this.#watchers.tell(record)
+    this.#settle(open, record)
+    return record
+  }
+
+  /** U4: it is as if it were not there for all but its worker. */
+  async #refuse(open: Open): Promise<void> {
+    const { journal, clock } = this.#parts
+    const decision = { ...denied('system', 'its record is damaged'), decidedAt: clock.now() }
+    const record = { ...open.approval, decision }
+    open.decision = Promise.resolve(record)
     try {
-      // What ended before the disk had taken the question is recorded with its end.
-      const question = open.isRecorded ? [] : [journal.asked(approval)]
-      const operations = [...question, ...journal.decide(approval, record.decision, this.#grantOf(approval, decision))]
+      if (!journal.isDecided(record.id)) await this.#commit(open, journal.decide(record, decision, undefined))
+      this.#settle(open, record)
+    } catch {
+      // It stays for the next life.
+    }
+  }
+
+  /** Writes down a decision. */
+  async #commit({ approval, over, settled }: Open, operations: readonly Operation[]): Promise<void> {
+    const { journal, warn } = this.#parts
+    try {
       await journal.commit(operations, { signal: over.signal, leastTries: 10 })
     } catch (error) {
       warn('a decision on an approval could not be recorded', { approval: approval.id, error: String(error) })
       // The next life finds it as it was.
-      open.settled.resolve()
+      settled.resolve()
       throw fromStore(error)
     }
+  }
+
+  /** It has its decision, which is recorded. */
+  #settle(open: Open, record: ApprovalRecord): void {
+    open.decision ??= Promise.resolve(record)
     open.deadline?.cancel()
     open.decided.abort()
-    this.#watchers.tell(record)
     void this.#deliver(open, record)
-    return record
   }
 
   /** U3 */
@@ -352,11 +414,18 @@ export class Arbiter implements RunnerApprovals {
 
   #grantOf(approval: Approval, { allowed, scope, decider }: Decision): Grant | undefined {
     if (!allowed || scope === 'once') return undefined
-    const { id, runId, session, tool, permission, resource } = approval
+    const { id: approvalId, runId, role, session, tool, permission, resource } = approval
     const { random, clock } = this.#parts
     const of = scope === 'run' ? runId : session
-    return { id: random.id(), scope, of, tool, permission, resource, approval: id, decider, grantedAt: clock.now() }
+    const key = { scope, of, role, session, tool, permission, resource }
+    return { id: random.id(), ...key, approval: approvalId, decider, grantedAt: clock.now() }
   }
+}
+
+/** As far as its key says: its worker needs no more to be told so, and nobody else is. */
+function unreadable(id: string, { runId, epoch }: RunRef): Approval {
+  const unknown = { role: '', session: '', workspace: '', tool: '', permission: '', resource: '', digest: '' }
+  return { id, runId, epoch, path: [runId], ...unknown, input: null, afterSeq: 0, createdAt: 0, deadline: null }
 }
 
 function digestOf(input: JsonValue): string {

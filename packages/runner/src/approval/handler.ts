@@ -10,39 +10,63 @@
  * DELETE /grants/ID                                 { revoked }
  * ```
  *
- * An error is `{ error: { code, message } }`.
+ * An error is `{ error: { code, message } }`. Who may see and answer what says {@link HandlerOptions.mayAnswer}.
  */
 import { codeOf, GreenroomError, isErrorCode, isId } from '@greenroom/proto'
-import type { ApprovalFilter, RunnerApprovals, Verdict } from './approval.ts'
+import type { Approval, ApprovalFilter, ApprovalRecord, RunnerApprovals, Verdict } from './approval.ts'
 import { isVerdict } from './route.ts'
 
 /** The largest body that is read, in characters: an edited input is no document. */
 const maxBody = 1024 * 1024
 
 const statusOf: Readonly<Record<string, number>> = {
+  UNAUTHORIZED: 401,
+  TOKEN_EXPIRED: 401,
   UNKNOWN_APPROVAL: 404,
   BAD_OPTIONS: 400,
   CLOSED: 503,
   STORAGE_FULL: 507,
 }
 
+/** What an approval, and the grant that was given for it, are about. */
+export type ApprovalSubject = Pick<Approval, 'role' | 'session' | 'tool' | 'permission' | 'resource'>
+
 /**
- * Makes a handler of HTTP requests for approvals. Whoever mounts it says who may use it: it lets everybody in.
+ * Who may see and answer what: is asked once for each request, before anything else, and says which approvals its sender may
+ * answer. What those are not, and grants for the like, are for that sender as if they were not there. Both throw
+ * `UNAUTHORIZED` or `TOKEN_EXPIRED` to have nothing answered at all (401), and to end a stream of events.
+ *
+ * @param request - its body is not to be read
+ */
+export type MayAnswer = (
+  request: Request,
+) => ((subject: ApprovalSubject) => boolean) | Promise<(subject: ApprovalSubject) => boolean>
+
+/** How a handler is mounted. */
+export interface HandlerOptions {
+  /** What stands before its paths, as `/greenroom`. = nothing */
+  readonly basePath?: string
+  /** Who may see and answer what. = everybody all of it */
+  readonly mayAnswer?: MayAnswer
+}
+
+/**
+ * Makes a handler of HTTP requests for approvals. Without `mayAnswer` it lets everybody in: whoever mounts it says who may use it.
  *
  * @param approvals - a runner's
- * @param basePath - what stands before its paths, as `/greenroom`. = nothing
+ * @param options - see {@link HandlerOptions}
  * @returns answers a request; never rejects
  * @throws GreenroomError `BAD_OPTIONS`
  */
 export function createApprovalHandler(
   approvals: RunnerApprovals,
-  basePath = '',
+  { basePath = '', mayAnswer = () => () => true }: HandlerOptions = {},
 ): (request: Request) => Promise<Response> {
   if (!/^(?:\/[^/?#]+)*$/.test(basePath))
     throw new GreenroomError('BAD_OPTIONS', 'basePath must begin with "/" and not end with it, as /greenroom')
   return async (request) => {
     try {
-      return await answer(approvals, request, basePath)
+      return await answer({ approvals, isFor: await mayAnswer(request) }, request, basePath)
     } catch (error) {
       const code = codeOf(error)
       const message = error instanceof Error ? error.message : String(error)
@@ -51,25 +75,43 @@ export function createApprovalHandler(
   }
 }
 
-async function answer(approvals: RunnerApprovals, request: Request, basePath: string): Promise<Response> {
+/** Approvals, and which of them are for whoever asks. */
+interface Desk {
+  readonly approvals: RunnerApprovals
+  readonly isFor: (subject: ApprovalSubject) => boolean
+}
+
+async function answer(desk: Desk, request: Request, basePath: string): Promise<Response> {
   const { pathname, searchParams } = new URL(request.url)
   const path = pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : ''
   const [, collection, id, ...more] = path.split('/')
   const isKnown = (collection === 'approvals' || collection === 'grants') && more.length === 0
   // Ids are out of an alphabet that needs no escapes.
   if (!isKnown || (id !== undefined && !isId(id))) return failure(404, 'UNKNOWN_PATH', `there is no ${pathname}`)
-  const { method } = request
-  if (collection === 'approvals') {
-    if (method === 'GET' && id === undefined) return json({ approvals: approvals.list(filterOf(searchParams)) })
-    if (method === 'GET' && id === 'events') return events(approvals, request.signal)
-    if (method === 'GET' && id !== undefined) return json({ approval: approvals.get(id) })
-    if (method === 'POST' && id !== undefined)
-      return json({ approval: await approvals.answer(id, await verdictIn(request)) })
-  } else {
-    if (method === 'GET' && id === undefined) return json({ grants: approvals.grants() })
-    if (method === 'DELETE' && id !== undefined) return json({ revoked: await approvals.revoke(id) })
+  const { approvals, isFor } = desk
+  const grants = () => approvals.grants().filter(isFor)
+  switch (`${request.method} ${collection}${id === undefined ? '' : '/'}`) {
+    case 'GET approvals':
+      return json({ approvals: approvals.list(filterOf(searchParams)).filter(isFor) })
+    case 'GET approvals/':
+      return id === 'events' ? events(desk, request.signal) : json({ approval: found(desk, id ?? '') })
+    case 'POST approvals/': {
+      const verdict = await verdictIn(request)
+      return json({ approval: await approvals.answer(found(desk, id ?? '').id, verdict) })
+    }
+    case 'GET grants':
+      return json({ grants: grants() })
+    case 'DELETE grants/':
+      return json({ revoked: grants().some((grant) => grant.id === id) && (await approvals.revoke(id ?? '')) })
+    default:
+      return failure(405, 'UNKNOWN_METHOD', `${request.method} is not for ${pathname}`)
   }
-  return failure(405, 'UNKNOWN_METHOD', `${method} is not for ${pathname}`)
+}
+
+function found({ approvals, isFor }: Desk, id: string): ApprovalRecord {
+  const record = approvals.get(id)
+  if (!isFor(record)) throw new GreenroomError('UNKNOWN_APPROVAL')
+  return record
 }
 
 function filterOf(params: URLSearchParams): ApprovalFilter {
@@ -97,28 +139,46 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** One event for each change, as long as the client listens. */
-function events(approvals: RunnerApprovals, signal: AbortSignal): Response {
+/** One event for each change, as long as the client listens, and may. */
+function events({ approvals, isFor }: Desk, signal: AbortSignal): Response {
   const over = new AbortController()
   const changes = approvals.watch({ signal: AbortSignal.any([signal, over.signal]) })[Symbol.asyncIterator]()
+  const leave = (): unknown => {
+    over.abort()
+    // Between two events nobody waits for that signal.
+    return changes.return?.()
+  }
+  const next = async (): Promise<string | undefined> => {
+    for (;;) {
+      const change = await changes.next()
+      if (change.done === true) return undefined
+      const record = change.value
+      if (isFor(record)) return `id: ${record.id}\nevent: approval\ndata: ${JSON.stringify(record)}\n\n`
+    }
+  }
   const encoder = new TextEncoder()
   const body = new ReadableStream<Uint8Array>({
     // Servers hold headers back until there is something to write.
     start: (stream) => stream.enqueue(encoder.encode(': listening\n\n')),
     async pull(stream) {
-      const next = await changes.next()
-      if (next.done === true) return stream.close()
-      stream.enqueue(encoder.encode(`id: ${next.value.id}\nevent: approval\ndata: ${JSON.stringify(next.value)}\n\n`))
+      try {
+        const event = await next()
+        if (event === undefined) stream.close()
+        else stream.enqueue(encoder.encode(event))
+      } catch (error) {
+        await leave()
+        throw error
+      }
     },
-    cancel: () => over.abort(),
+    cancel: () => void leave(),
   })
   return new Response(body, { headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' } })
 }
 
-function json(document: object, status = 200): Response {
-  return Response.json(document, { status, headers: { 'cache-control': 'no-store' } })
+function json(document: object, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
+  return Response.json(document, { status, headers: { 'cache-control': 'no-store', ...headers } })
 }
 
 function failure(status: number, code: string, message: string): Response {
-  return json({ error: { code, message } }, status)
+  return json({ error: { code, message } }, status, status === 401 ? { 'www-authenticate': 'Bearer' } : {})
 }

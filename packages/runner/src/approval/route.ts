@@ -128,7 +128,7 @@ function readOnly({ permission, input }: Approval, shell: ReadOnlyShell): Decisi
 function covers({ scope, of, ...grant }: Grant, approval: Approval): boolean {
   return (
     of === (scope === 'run' ? approval.runId : approval.session) &&
-    (['tool', 'permission', 'resource'] as const).every((field) => grant[field] === approval[field])
+    (['role', 'tool', 'permission', 'resource'] as const).every((field) => grant[field] === approval[field])
   )
 }
 

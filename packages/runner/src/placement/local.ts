@@ -29,8 +29,11 @@ import { WorkerToken } from './worker-token.ts'
 
 /** How long a worker keeps what was not acknowledged, in times of `partitionGraceMs`. */
 const lingerGraces = 10
-/** How long a detached worker waits for its run, in milliseconds. */
-const detachedIdleMs = 600_000
+/**
+ * How long a detached worker waits for its run, in milliseconds. That is sent while the worker starts, so it comes at once or
+ * never: a runner that was killed before it could record the attempt has nobody who would end this worker.
+ */
+const detachedIdleMs = 120_000
 /** As long as a token may be, in bytes. */
 const tokenBytes = 8_192
 /** How long what a dead worker wrote may take to arrive: its own children may hold the pipe open. */
