@@ -167,7 +167,9 @@ function addWorker(greenroom: Command): void {
       'Runs a worker file as a resident worker until SIGTERM: the first lets its runs end, another one ends them. It comes back after a lost connection or a crash.',
     )
     .option('--bus <url>', 'joins a pool on this bus: ws://, wss:// or ws+unix:// and a path')
-    .option('--role <name>', 'the pool that it joins')
+    .option('--role <name>', 'the pool that it joins, on the bus or in the fabric')
+    .option('--fabric <dir>', 'is found by runners of the same user on this machine in this folder, without a broker')
+    .option('--id <name>', 'its name in the fabric: under it, it is the same after a restart')
     .option('--listen <address>', 'serves at an endpoint of its own: HOST:PORT, [IPv6]:PORT or unix:PATH')
     .option(
       '--tls-cert <file>',
@@ -175,7 +177,7 @@ function addWorker(greenroom: Command): void {
     )
     .option('--tls-key <file>', 'its key as PEM; closed to other users')
     .option('--insecure', 'listen off loopback without TLS, or use ws:// to another machine, all the same')
-    .option('--data <dir>', 'the data folder of the endpoint (default: .greenroom-worker)')
+    .option('--data <dir>', 'the data folder of the endpoint (default: .greenroom-worker; in a fabric ID.data there)')
     .option(
       '--token-file <file>',
       'holds the token to show, read again before it expires, or to let in; closed to other users',

@@ -1,7 +1,7 @@
 /** Where a resident worker serves. Types only. */
 import type { ResidentOptions } from './resident.ts'
 
-/** In a pool, or at an endpoint of its own. */
+/** In a pool, at an endpoint of its own, or in a fabric. */
 export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'names' | 'fence' | 'onReady'> {
   /** The presence role that it has there. */
   readonly role: string
@@ -9,4 +9,6 @@ export interface Post extends AsyncDisposable, Pick<ResidentOptions, 'bus' | 'na
   readonly url: string
   /** Rejects when its bus turns this program away for good, or ends. */
   readonly lost: Promise<never>
+  /** Called when it is told to stop, which may be more than once. */
+  readonly onStop?: () => void
 }

@@ -4,7 +4,7 @@
  * - *H1* What runners are to be told of a worker that ended is in its data folder, also over a restart of this program.
  * - *H2* Whoever served there in an earlier life of this program is over: they are declared gone before anybody connects again.
  */
-import { createBroker, type Broker } from '@greenroom/broker'
+import { createBroker, type Broker, type BrokerOptions } from '@greenroom/broker'
 import { GreenroomError, ownNames, residentRole, systemRandom } from '@greenroom/proto'
 import { resolve } from 'node:path'
 import { followBrokerFiles } from './broker-files.ts'
@@ -52,30 +52,54 @@ export async function openPost(command: EndpointCommand): Promise<Post> {
   const keys = tokenKeyFile === undefined ? {} : { tokenKeys: readTokenKeys('--token-key-file', tokenKeyFile) }
   const place =
     'socket' in address ? { socket: resolve(address.socket) } : { ...address, insecure, ...(tls && { tls }) }
-  await using opening = new AsyncDisposableStack()
-  const broker = opening.use(
-    await createBroker({ dir: data, listen: place, token, ...keys }).catch((error: unknown) =>
-      Promise.reject(inFlags(error)),
-    ),
-  )
   const files = { tokenKeyFile, cert: tlsCert, key: tlsKey }
-  opening.use(followBrokerFiles(broker, files, { flags: '--tls-', logger: brokerLogger(json) }))
+  return openEndpoint({ dir: data, listen: place, token, ...keys }, (broker) =>
+    followBrokerFiles(broker, files, { flags: '--tls-', logger: brokerLogger(json) }),
+  ).catch((error: unknown) => Promise.reject(inFlags(error)))
+}
+
+/** What an endpoint's broker is told. */
+export interface EndpointOptions extends Pick<BrokerOptions, 'listen' | 'tokenKeys'> {
+  /** Where it keeps what runners are to be told; null for in memory. */
+  readonly dir: string | null
+  /** What its worker shows, and who else has it. */
+  readonly token: string
+}
+
+/**
+ * Opens an endpoint.
+ *
+ * @param options - see {@link EndpointOptions}
+ * @param follow - does what goes on beside it, and ends with it
+ * @throws GreenroomError what keeps a broker from starting
+ */
+export async function openEndpoint(options: EndpointOptions, follow?: (broker: Broker) => Disposable): Promise<Post> {
+  await using opening = new AsyncDisposableStack()
+  const broker = opening.use(await createBroker(options))
+  if (follow !== undefined) opening.use(follow(broker))
   const url = broker.url ?? ''
   const id = systemRandom.id()
   const peer = await broker.bus.attach({ address: `supervisor.${id}`, incarnation: id, lifetime: 'incarnation' })
   for (const life of await earlierLives(broker)) await peer.fence(life)
-  const door = tls === undefined ? undefined : await openSideDoor(Number(new URL(url).port), hostOf(url))
+  const isSecure = url.startsWith('wss:')
+  const door = isSecure ? await openSideDoor(Number(new URL(url).port), hostOf(url)) : undefined
   if (door !== undefined) opening.defer(() => door.close())
   const stack = opening.move()
+  const lost = broker.closed.then((): never => {
+    throw new GreenroomError('CLOSED', 'the endpoint ended by itself')
+  })
+  // Whoever could not use it closes it, and does not listen.
+  lost.catch(() => undefined)
   return {
     role: residentRole,
     url,
     names: ownNames('resident', undefined),
     onReady: () => undefined,
-    lost: broker.closed.then(() => {
-      throw new GreenroomError('CLOSED', 'the endpoint ended by itself')
+    lost,
+    bus: () => ({
+      url: door?.url ?? url.replace(/\/\/(?:0\.0\.0\.0|\[::\])(?=:)/, '//localhost'),
+      token: options.token,
     }),
-    bus: () => ({ url: door?.url ?? url.replace(/\/\/(?:0\.0\.0\.0|\[::\])(?=:)/, '//localhost'), token }),
     fence: (life) => peer.fence(life),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }

@@ -1,6 +1,6 @@
 /**
- * `greenroom worker`: a worker file as a resident worker, in a pool on a bus that is there (`--bus`), or at an endpoint of
- * its own (`--listen`).
+ * `greenroom worker`: a worker file as a resident worker, in a pool on a bus that is there (`--bus`), at an endpoint of its
+ * own (`--listen`), or at one that runners on this machine find in a folder (`--fabric`).
  *
  * One line on standard output says that it is ready, and where; what else there is to say goes to standard error, with all
  * that the worker writes. The first SIGTERM or SIGINT lets it end its runs, another one ends them.
@@ -13,6 +13,7 @@ import {
   codeOf,
   encodeMessage,
   GreenroomError,
+  isName,
   ownNames,
   poolRole,
   systemClock,
@@ -24,6 +25,7 @@ import {
 import { entryLauncher } from '@greenroom/runner'
 import { readGivenFile } from './platform/given-file.ts'
 import { keepAlive, pickEnvironment } from './platform/surroundings.ts'
+import { openFabricPost } from './fabric-post.ts'
 import { openPost } from './resident-endpoint.ts'
 import type { Post } from './post.ts'
 import { Resident, type ResidentOptions } from './resident.ts'
@@ -39,6 +41,10 @@ export interface WorkerCommand {
   readonly tlsKey?: string
   readonly insecure?: boolean
   readonly data?: string
+  /** Where it is to be found: see `fabric-post`. */
+  readonly fabric?: string
+  /** Its name there. */
+  readonly id?: string
   /** A file that holds the bearer token, closed to other users; it is read again before that expires. */
   readonly tokenFile?: string
   /** A file that holds keys of signed tokens, closed to other users; it is read again when it changes. */
@@ -72,7 +78,7 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   const file = pathToFileURL(resolve(entry))
   readGivenFile('the worker file', entry, { secret: false })
   const say = json ? sayJson : sayText
-  await using post = await postOf(command, say)
+  await using post = await postOf(command, provision.resident, say)
   using _alive = keepAlive()
   let isFirst = true
   const resident = new Resident({
@@ -93,7 +99,10 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
     clock: systemClock,
     random: systemRandom,
   })
-  const stop = (): void => resident.stop()
+  const stop = (): void => {
+    post.onStop?.()
+    resident.stop()
+  }
   process.on('SIGTERM', stop).on('SIGINT', stop)
   try {
     await Promise.race([resident.ended, post.lost])
@@ -105,23 +114,43 @@ export async function runWorker(entry: string, command: WorkerCommand): Promise<
   }
 }
 
-/** Which options go with only one of the two. */
+/** Which options go with which place only. */
 const only = {
-  bus: ['role', 'ca'],
-  listen: ['tlsCert', 'tlsKey', 'tokenKeyFile', 'data'],
+  bus: ['role', 'tokenFile', 'insecure', 'ca'],
+  listen: ['tokenFile', 'tokenKeyFile', 'insecure', 'tlsCert', 'tlsKey', 'data'],
+  fabric: ['role', 'id', 'data'],
 } as const
 
-async function postOf(command: WorkerCommand, say: Say): Promise<Post> {
-  const { bus, listen } = command
-  if ((bus === undefined) === (listen === undefined))
-    throw new GreenroomError('BAD_OPTIONS', 'either --bus, to join a pool, or --listen, for an endpoint of its own')
-  const [own, other] = bus === undefined ? (['listen', 'bus'] as const) : (['bus', 'listen'] as const)
-  const stray = only[other].find((name) => command[name] !== undefined)
-  if (stray !== undefined) {
-    const flag = stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-    throw new GreenroomError('BAD_OPTIONS', `--${flag} goes with --${other}, not with --${own}`)
+async function postOf(command: WorkerCommand, shown: Shown, say: Say): Promise<Post> {
+  const { bus, listen, fabric, role } = command
+  const places = (['bus', 'listen', 'fabric'] as const).filter((name) => command[name] !== undefined)
+  const [own, other] = places
+  if (own === undefined || other !== undefined)
+    throw new GreenroomError(
+      'BAD_OPTIONS',
+      'one of --bus, to join a pool, --listen, for an endpoint of its own, and --fabric, to be found in a folder',
+    )
+  checkStray(command, own)
+  const isPool: boolean = role === undefined || isName(role)
+  if (!isPool) throw new GreenroomError('BAD_OPTIONS', `--role: "${role}" is no name: letters, digits, ".", "_", "-"`)
+  if (fabric !== undefined) {
+    if (role === undefined) throw new GreenroomError('BAD_OPTIONS', '--role must name the pool')
+    return openFabricPost({ ...command, fabric, role }, shown, (error) =>
+      process.stderr.write(`greenroom: the record in the fabric could not be written: ${String(error)}\n`),
+    )
   }
   return bus === undefined ? openPost({ ...command, listen: listen ?? '' }) : atBus(bus, command, say)
+}
+
+/** Refuses what would be ignored. */
+function checkStray(command: WorkerCommand, own: keyof typeof only): void {
+  const allowed: readonly string[] = only[own]
+  for (const [place, names] of Object.entries(only)) {
+    const stray = names.find((name) => command[name] !== undefined && !allowed.includes(name))
+    if (stray === undefined) continue
+    const flag = stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    throw new GreenroomError('BAD_OPTIONS', `--${flag} goes with --${place}, not with --${own}`)
+  }
 }
 
 /** In a pool on a bus that is there. */

@@ -213,6 +213,19 @@ describe('greenroom worker --listen', { timeout: 90_000 }, () => {
     expect(await run.outcome).toMatchObject({ status: 'completed', output: pid })
   })
 
+  test('one that was not reached for longer than half of the grace, and had nothing to do, has the next run all the same', async () => {
+    await using stage = new ResidentStage()
+    const remote = await urlOf(listen(stage, '127.0.0.1:0'))
+    using line = await wire(Number(new URL(remote).port))
+    const options = { partitionGraceMs: 1_000, limits: { acceptWarmMs: 5_000 } }
+    await using runner = await runnerAt({ remote: line.url, token }, options)
+    const first = await runner.run({ role: 'who' }).outcome
+    line.cut()
+    await sleep(1_000)
+    line.mend()
+    expect(await runner.run({ role: 'who' }).outcome).toEqual(first)
+  })
+
   test('one that does not come back has lost its run when the grace is over', async () => {
     await using stage = new ResidentStage()
     const program = listen(stage, '127.0.0.1:0')

@@ -6,7 +6,7 @@
  * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
  * - `bus` the bus port · `operator` its operators' side · `children` child runs · `presence` who is there
- * - `grant` what a token allows
+ * - `grant` what a token allows · `fabric-record` how a worker is found on one machine
  * - `usage` what was used, against its limits
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
  * - `check` what no bus takes
@@ -39,6 +39,7 @@ export {
   type TokenClaims,
   type TokenRequest,
 } from './grant.ts'
+export { fabricLease, fabricVersion, type FabricRecord } from './fabric-record.ts'
 export { decodeFrame, decodePayload, encodeFrame, encodePayload, noPayload, type RawFrame } from './frame.ts'
 export { agree, confirm, type Agreement, type Offer } from './handshake.ts'
 export type * from './header.ts'
@@ -59,6 +60,7 @@ export {
   parseClientHeader,
   parseDeadLetter,
   parseEvent,
+  parseFabricRecord,
   parseMailboxState,
   parseMessage,
   parseOutcome,

@@ -8,6 +8,7 @@ import type * as z from 'zod'
 import { GreenroomError, type ErrorCode } from './error.ts'
 import type { RunEvent, WireEvent } from './event.ts'
 import { decodePayload, encodePayload } from './frame.ts'
+import { fabricVersion, type FabricRecord } from './fabric-record.ts'
 import type { BrokerHeader, ClientHeader } from './header.ts'
 import type { TokenClaims } from './grant.ts'
 import { kinds, type RunKind, type RunMessages } from './message.ts'
@@ -15,6 +16,7 @@ import type { DeadLetter, MailboxState } from './operator.ts'
 import type { Outcome } from './outcome.ts'
 import type { Provision } from './provision.ts'
 import { runEvent } from './schemas/event.ts'
+import { fabricRecord } from './schemas/fabric-record.ts'
 import { tokenClaims } from './schemas/grant.ts'
 import { brokerHeader, clientHeader } from './schemas/header.ts'
 import { runMessages } from './schemas/message.ts'
@@ -216,4 +218,19 @@ export function parseDeadLetter(row: unknown): DeadLetter {
  */
 export function parseTokenClaims(claims: unknown): TokenClaims {
   return check(tokenClaims, claims, 'UNAUTHORIZED', 'the token')
+}
+
+/**
+ * Checks a worker's record in a fabric.
+ *
+ * @param record - what stood in the file, as JSON
+ * @throws GreenroomError `SPEC_TOO_NEW` when its version is not known here, `SPEC_INVALID`
+ */
+export function parseFabricRecord(record: unknown): FabricRecord {
+  if (typeof record === 'object' && record !== null && 'fabric' in record) {
+    const { fabric: version } = record
+    if (typeof version === 'number' && version > fabricVersion)
+      throw new GreenroomError('SPEC_TOO_NEW', `record of version ${version}; this program knows ${fabricVersion}`)
+  }
+  return check(fabricRecord, record, 'SPEC_INVALID', 'the record')
 }

@@ -304,6 +304,7 @@ async function use(loop: AttemptLoop, ref: RunRef, held: Held, account: Account)
     host: worker.host,
     warm,
     ...(worker.kind === 'local' ? {} : { kind: worker.kind }),
+    ...(lease.site === undefined ? {} : { site: lease.site }),
     ...told(lease, loop.plan),
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),

@@ -1,17 +1,17 @@
 /**
  * An endpoint that a resident worker hosts: a bus of its own, with the runner's mailbox on it.
  *
- * - *E1* It is connected when the first run needs it, and stays so.
+ * - *E1* It is connected when it is needed first, and stays so.
  * - *E2* One that is not reached for half of `partitionGraceMs` has lost its worker, as far as anybody here can know; what is
  *   left of the grace is for what the worker had stored.
+ * - *E3* There is one worker at a time: when another one is there, the last one is over.
  */
 import { connectBus } from '@greenroom/bus'
-import { GreenroomError, residentRole, type Bus, type ErrorCode, type PeerState, type Timer } from '@greenroom/proto'
+import { residentRole, type Bus, type Peer, type PeerState, type PresenceChange, type Timer } from '@greenroom/proto'
 import { attachWithin } from './attach-deadline.ts'
 import type { Config } from './config.ts'
 import type { Drive, DriveOptions } from './drive/index.ts'
 import type { RemotePlacement } from './options.ts'
-import { Residents, type Lack } from './placement/index.ts'
 
 /** What endpoints are made of. */
 export interface EndpointParts {
@@ -25,64 +25,101 @@ export interface EndpointParts {
   ) => Promise<Drive>
 }
 
-const codes: Readonly<Record<Lack, ErrorCode>> = { nobody: 'CONNECT_FAILED', unfit: 'UNKNOWN_EXECUTOR', full: 'BUSY' }
-
 /** What to look at when it is not reached. */
-const hint = 'does a worker run there (greenroom worker --listen), and are placement.remote and ca right?'
+const hint = 'does a worker run there (greenroom worker), and are its address and ca right?'
 
-/** See E1 and E2. */
-export class Endpoint {
+/** See E1 to E3. */
+export class Endpoint implements Pick<Peer, 'watch'> {
   readonly drive: Drive
-  readonly residents: Residents
   readonly #bus: Bus
+  /** Who is there, by incarnation. */
+  readonly #members = new Map<string, PresenceChange>()
+  readonly #listeners = new Set<(change: PresenceChange) => void>()
+  #unwatch: () => void
 
-  private constructor(bus: Bus, drive: Drive, residents: Residents) {
+  private constructor(bus: Bus, drive: Drive) {
     this.#bus = bus
     this.drive = drive
-    this.residents = residents
+    this.#unwatch = this.#look()
   }
 
   /**
    * Connects to one.
    *
+   * @param parts - see {@link EndpointParts}
    * @param target - where, and as whom
-   * @param host - for people
    * @param withinMs - how long that may take
+   * @param onState - learns that the connection was lost, found again or closed
    * @throws GreenroomError `CONNECT_FAILED`, `UNAUTHORIZED`, what attaching rejects with
    */
   static async open(
     { config, openDrive }: EndpointParts,
     { remote, token, ca, insecure = false }: RemotePlacement,
-    host: string,
     withinMs: number,
+    onState: (state: PeerState) => void = () => undefined,
   ): Promise<Endpoint> {
     const { clock, random, partitionGraceMs } = config
     const options = { url: remote, token, insecure, agent: 'greenroom-runner', background: true, clock, random }
     const bus = connectBus({ ...options, ...(ca === undefined ? {} : { ca }) })
-    let residents: Residents | undefined
+    let endpoint: Endpoint | undefined
     let missing: Timer | undefined
-    const onState = (state: PeerState): void => {
+    const follow = (state: PeerState): void => {
       missing?.cancel()
-      if (state === 'lost')
-        missing = clock.timer(partitionGraceMs / 2, () => residents?.loseAll(), { background: true })
+      const onMissing = (): void => endpoint?.missing()
+      if (state === 'lost') missing = clock.timer(partitionGraceMs / 2, onMissing, { background: true })
+      onState(state)
     }
     try {
       const drive = await attachWithin(clock, withinMs, hint, async (signal) =>
-        openDrive({ subject: await bus.subject(), bus, onState, signal }),
+        openDrive({ subject: await bus.subject(), bus, onState: follow, signal }),
       )
-      const lacking = (lack: Lack, words: string): GreenroomError =>
-        new GreenroomError(codes[lack], `${remote}: ${words}`)
-      residents = new Residents({ peer: drive.peer, role: residentRole, kind: 'remote', host, lacking, clock, random })
-      return new Endpoint(bus, drive, residents)
+      endpoint = new Endpoint(bus, drive)
+      return endpoint
     } catch (error) {
       await bus.close()
       throw error
     }
   }
 
+  /** Who is there. */
+  get members(): readonly PresenceChange[] {
+    return [...this.#members.values()]
+  }
+
+  /** Follows who is there, as `Peer.watch` does; there is one role. */
+  watch(_role: string, listener: (change: PresenceChange) => void): () => void {
+    this.#listeners.add(listener)
+    for (const member of this.#members.values()) listener(member)
+    return () => this.#listeners.delete(listener)
+  }
+
   /** Disconnects from it, whether it was left in order or not. */
   close(): Promise<void> {
-    this.residents.close()
+    this.#listeners.clear()
     return this.#bus.close()
+  }
+
+  #look(): () => void {
+    return this.drive.peer.watch(residentRole, (change) => this.#seen(change))
+  }
+
+  /** E2: nobody is there any more; whoever is all the same when it is reached again is news then. */
+  missing(): void {
+    this.#loseAll()
+    this.#unwatch()
+    this.#unwatch = this.#look()
+  }
+
+  #loseAll(): void {
+    for (const member of this.#members.values()) this.#seen({ ...member, state: 'gone' })
+  }
+
+  #seen(change: PresenceChange): void {
+    const { incarnation, state } = change
+    // E3
+    if (state === 'attached' && !this.#members.has(incarnation)) this.#loseAll()
+    if (state === 'gone') this.#members.delete(incarnation)
+    else this.#members.set(incarnation, change)
+    for (const listener of this.#listeners) listener(change)
   }
 }

@@ -120,6 +120,8 @@ export type AttemptRecord = {
   readonly warm: boolean
   /** What kind of place it was in, if nobody here could end it. = local */
   readonly kind?: Exclude<PlaceKind, 'local'>
+  /** In a fabric, whose record it was: there is its endpoint. */
+  readonly site?: string
   /** Whether its executor says that a run may have its effects twice; not there while nobody knows. */
   readonly idempotent?: boolean
   readonly startedAt: number

@@ -13,12 +13,17 @@ import type { SessionStore } from './session-store.ts'
 export type ExecutorNames<Executors> = keyof Executors & string
 
 /**
- * A pool: resident workers (`greenroom worker --bus … --role NAME`) on the runner's bus. One with a free slot gets the run;
- * nothing is ever started here instead.
+ * A pool: resident workers (`greenroom worker --bus … --role NAME`) on the runner's bus, or in a folder of this machine. One
+ * with a free slot gets the run; nothing is ever started here instead.
  */
 export interface PoolPlacement {
   /** Its name: the role that they were started with. */
   readonly pool: string
+  /**
+   * The folder in which its workers are found (`greenroom worker --fabric DIR --role NAME`), made when missing: no broker is
+   * needed, but the runner is the same user on the same machine. Nobody else may be able to reach it. = they are on the runner's bus
+   */
+  readonly fabric?: string
   /** Labels that the worker has to have, each with this value. = none */
   readonly labels?: Readonly<Record<string, string>>
   /** The version of the executor that the worker has to serve. = any */

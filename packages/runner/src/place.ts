@@ -9,14 +9,17 @@ import type { RunStatus } from './run.ts'
 /** Where a role's runs go. */
 export type Place =
   | { readonly kind: 'local' }
-  | {
-      readonly kind: 'pool'
-      readonly pool: string
-      readonly labels: Readonly<Record<string, string>>
-      readonly version: string | undefined
-      readonly maxWaitMs: number
-    }
+  | ({ readonly kind: 'pool' } & Pooled)
+  | ({ readonly kind: 'fabric'; readonly fabric: string } & Pooled)
   | ({ readonly kind: 'remote' } & RemotePlacement)
+
+/** Which workers of a pool, wherever that is. */
+interface Pooled {
+  readonly pool: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly version: string | undefined
+  readonly maxWaitMs: number
+}
 
 const placementOptions: Readonly<Record<keyof RemotePlacement | keyof PoolPlacement, true>> = {
   remote: true,
@@ -24,6 +27,7 @@ const placementOptions: Readonly<Record<keyof RemotePlacement | keyof PoolPlacem
   ca: true,
   insecure: true,
   pool: true,
+  fabric: true,
   labels: true,
   version: true,
   maxWaitMs: true,
@@ -38,8 +42,9 @@ export function placeOf({ placement = 'local' }: Pick<RoleOptions, 'placement'>)
   if (placement === 'local') return { kind: 'local' }
   // Where both are said the remote it is.
   if ('remote' in placement) return { kind: 'remote', ...placement }
-  const { pool, labels = {}, version, maxWaitMs = 0 } = placement
-  return { kind: 'pool', pool, labels, version, maxWaitMs }
+  const { pool, fabric, labels = {}, version, maxWaitMs = 0 } = placement
+  const pooled = { pool, labels, version, maxWaitMs }
+  return fabric === undefined ? { kind: 'pool', ...pooled } : { kind: 'fabric', fabric, ...pooled }
 }
 
 /**
@@ -53,6 +58,8 @@ export function stampOf(place: Place): NonNullable<RunStatus['placement']> {
       return { kind: 'local', host: hostName }
     case 'pool':
       return { kind: 'pool', host: place.pool }
+    case 'fabric':
+      return { kind: 'fabric', host: hostName }
     case 'remote':
       return { kind: 'remote', host: hostOf(place.remote) }
   }
@@ -140,7 +147,7 @@ function checkRemote(at: string, { remote, token, ca, insecure }: RemotePlacemen
   if (insecure !== undefined && typeof insecure !== 'boolean') throw bad(`${at}.insecure`, 'true or false')
 }
 
-function checkPool(at: string, { pool, labels, version, maxWaitMs }: PoolPlacement, hasBus: boolean): void {
+function checkPool(at: string, { pool, fabric, labels, version, maxWaitMs }: PoolPlacement, hasBus: boolean): void {
   const isRole: boolean = typeof pool === 'string' && isName(pool) && isName(poolRole(pool))
   if (!isRole) throw bad(`${at}.pool`, 'a name: letters, digits, ".", "_", "-"')
   const isText = (value: unknown): boolean => typeof value === 'string'
@@ -149,7 +156,9 @@ function checkPool(at: string, { pool, labels, version, maxWaitMs }: PoolPlaceme
   if (version !== undefined && !isText(version)) throw bad(`${at}.version`, 'a text')
   if (maxWaitMs !== undefined && !(typeof maxWaitMs === 'number' && maxWaitMs >= 0))
     throw bad(`${at}.maxWaitMs`, 'a number of milliseconds')
-  if (!hasBus) throw bad(`${at}.pool`, 'on a bus that others reach: createRunner({ bus })')
+  if (fabric !== undefined && (typeof fabric !== 'string' || fabric === '')) throw bad(`${at}.fabric`, 'a path')
+  if (fabric === undefined && !hasBus)
+    throw bad(`${at}.pool`, 'on a bus that others reach, createRunner({ bus }), or in a folder: fabric')
 }
 
 function isObject(value: unknown): value is object {

@@ -1,9 +1,11 @@
 /** The places of a runner: where each run's worker is found or made, and by which mailbox the runner reaches it. */
-import { GreenroomError, poolRole, type ErrorCode, type Peer } from '@greenroom/proto'
+import { resolve } from 'node:path'
+import { GreenroomError, poolRole, residentRole, type ErrorCode, type Peer } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
 import { Endpoint, type EndpointParts } from './endpoint.ts'
+import { Fabric } from './fabric.ts'
 import type { AttemptRecord } from './journal.ts'
 import { placeOf, stampOf, type Place } from './place.ts'
 import {
@@ -25,6 +27,8 @@ export interface WorkerLease extends Lease<PlacedWorker> {
   readonly drive: Drive
   /** How long to look for what a worker that is gone left behind, in milliseconds. = `partitionGraceMs` */
   readonly settleMs?: number
+  /** In a fabric, whose record its worker's is. */
+  readonly site?: string
   /** The worker has accepted the run. */
   accepted(): void
 }
@@ -44,7 +48,7 @@ export interface Acquiring {
 
 /** What places are made of. */
 export interface PlacesParts extends Pick<EndpointParts, 'openDrive'> {
-  readonly config: Pick<Config, 'roles' | 'clock' | 'random' | 'partitionGraceMs'>
+  readonly config: Pick<Config, 'roles' | 'clock' | 'random' | 'partitionGraceMs' | 'logger'>
   /** The runner's mailbox on its own bus. */
   readonly drive: Drive
   /** Local workers. */
@@ -52,8 +56,22 @@ export interface PlacesParts extends Pick<EndpointParts, 'openDrive'> {
 }
 
 type Remote = Extract<Place, { kind: 'remote' }>
+type Pooled = Extract<Place, { kind: 'pool' | 'fabric' }>
 
-const poolCodes: Readonly<Record<Lack, ErrorCode>> = { nobody: 'POOL_EMPTY', unfit: 'POOL_EMPTY', full: 'POOL_FULL' }
+/** An endpoint that a role names, and who is there. */
+interface RemoteSite {
+  readonly endpoint: Endpoint
+  readonly residents: Residents
+}
+
+type Codes = Readonly<Record<Lack, ErrorCode>>
+const poolCodes: Codes = { nobody: 'POOL_EMPTY', unfit: 'POOL_EMPTY', full: 'POOL_FULL' }
+const remoteCodes: Codes = { nobody: 'CONNECT_FAILED', unfit: 'UNKNOWN_EXECUTOR', full: 'BUSY' }
+
+/** Says that there is nobody at a place. */
+function lackingAt(place: string, codes: Codes): (lack: Lack, words: string) => GreenroomError {
+  return (lack, words) => new GreenroomError(codes[lack], `${place}: ${words}`)
+}
 
 /** See above. */
 export class Places {
@@ -61,18 +79,26 @@ export class Places {
   /** By their name. */
   readonly #pools = new Map<string, Residents>()
   /** Those that are connected, or are being, by their URL: the runner has one mailbox at each. */
-  readonly #endpoints = new Map<string, Promise<Endpoint>>()
+  readonly #remotes = new Map<string, Promise<RemoteSite>>()
   /** The same, once they are. */
-  readonly #open = new Set<Endpoint>()
+  readonly #open = new Set<RemoteSite>()
+  /** By folder and pool. */
+  readonly #fabrics = new Map<string, Fabric>()
+  /** What was warned of once. */
+  readonly #told = new Set<string>()
   #isClosed = false
 
-  /** @param parts - see {@link PlacesParts} */
+  /**
+   * @param parts - see {@link PlacesParts}
+   * @throws GreenroomError `BAD_OPTIONS` when the folder of a fabric cannot be used
+   */
   constructor(parts: PlacesParts) {
     this.#parts = parts
     // From the start: who is there is known when the first run comes.
     for (const role of parts.config.roles.values()) {
       const place = placeOf(role)
       if (place.kind === 'pool') this.#poolOf(place.pool)
+      if (place.kind === 'fabric') this.#fabricOf(place)
     }
   }
 
@@ -90,6 +116,8 @@ export class Places {
         return this.#local(need, acquiring)
       case 'pool':
         return this.#pooled(need, place, acquiring)
+      case 'fabric':
+        return this.#fabricated(need, place, acquiring)
       case 'remote':
         return this.#remote(need, place, limits.acceptWarmMs ?? Infinity, acquiring)
     }
@@ -97,7 +125,7 @@ export class Places {
 
   /** By whom a worker is reached. */
   peerOf(address: string): Peer {
-    const endpoint = [...this.#open].find(({ residents }) => residents.has(address))
+    const endpoint = this.#endpoints.find(({ members }) => members.some((member) => member.address === address))
     return (endpoint ?? this.#parts).drive.peer
   }
 
@@ -106,30 +134,38 @@ export class Places {
    *
    * @throws GreenroomError `CONNECT_FAILED`, what attaching rejects with
    */
-  async reach({ kind }: Pick<AttemptRecord, 'kind'>, role: string): Promise<Drive> {
-    if (kind !== 'remote') return this.#parts.drive
-    const { config } = this.#parts
+  async reach({ kind, site = '' }: Pick<AttemptRecord, 'kind' | 'site'>, role: string): Promise<Drive> {
+    const { config, drive } = this.#parts
+    if (kind !== 'remote' && kind !== 'fabric') return drive
     const place = placeOf(config.roles.get(role) ?? {})
-    if (place.kind !== 'remote') throw new GreenroomError('CONNECT_FAILED', `role "${role}" is not remote any more`)
-    return (await this.#endpointAt(place, config.partitionGraceMs)).drive
+    if (place.kind !== kind) throw new GreenroomError('CONNECT_FAILED', `role "${role}" is not ${kind} any more`)
+    if (place.kind === 'fabric') return this.#fabricOf(place).reach(site, config.partitionGraceMs)
+    return (await this.#remoteAt(place, config.partitionGraceMs)).endpoint.drive
   }
 
   /** Chooses no resident any more. */
   refuse(): void {
     this.#isClosed = true
     for (const residents of this.#pools.values()) residents.close()
+    for (const fabric of this.#fabrics.values()) fabric.refuse()
     for (const { residents } of this.#open) residents.close()
   }
 
   /** Leaves every endpoint in order. */
   async drain(): Promise<void> {
-    await Promise.all([...this.#open].map(({ drive }) => drive.drain()))
+    await Promise.all(this.#endpoints.map(({ drive }) => drive.drain()))
   }
 
   /** Disconnects from every endpoint. */
   async close(): Promise<void> {
     this.refuse()
-    await Promise.all([...this.#open].map((endpoint) => endpoint.close()))
+    const remotes = [...this.#open].map(({ endpoint }) => endpoint.close())
+    await Promise.all([...remotes, ...[...this.#fabrics.values()].map((fabric) => fabric.close())])
+  }
+
+  get #endpoints(): readonly Endpoint[] {
+    const fabrics = [...this.#fabrics.values()]
+    return [...[...this.#open].map(({ endpoint }) => endpoint), ...fabrics.flatMap(({ endpoints }) => endpoints)]
   }
 
   async #local(need: WorkerNeed, { signal, onFull }: Acquiring): Promise<WorkerLease> {
@@ -139,11 +175,22 @@ export class Places {
 
   async #pooled(
     { executor }: WorkerNeed,
-    { pool, labels, version, maxWaitMs }: Extract<Place, { kind: 'pool' }>,
+    { pool, labels, version, maxWaitMs }: Pooled,
     { excluded, signal }: Acquiring,
   ): Promise<WorkerLease> {
     const need = { executor, labels, version, maxWaitMs, excluded }
     return leaseOf(await this.#poolOf(pool).acquire(need, signal), this.#parts.drive)
+  }
+
+  async #fabricated(
+    { executor }: WorkerNeed,
+    place: Extract<Place, { kind: 'fabric' }>,
+    { excluded, signal }: Acquiring,
+  ): Promise<WorkerLease> {
+    const { labels, version, maxWaitMs } = place
+    const need = { executor, labels, version, maxWaitMs, excluded }
+    const { lease, drive, id } = await this.#fabricOf(place).acquire(need, signal)
+    return { ...leaseOf(lease, drive), site: id, settleMs: this.#parts.config.partitionGraceMs / 2 }
   }
 
   async #remote(
@@ -154,36 +201,44 @@ export class Places {
   ): Promise<WorkerLease> {
     const { clock, partitionGraceMs } = this.#parts.config
     const since = clock.monotonic()
-    const endpoint = await untilAbort(signal, this.#endpointAt(place, withinMs))
+    const { endpoint, residents } = await untilAbort(signal, this.#remoteAt(place, withinMs))
     const maxWaitMs = Math.max(0, since + withinMs - clock.monotonic())
     const need = { executor, labels: {}, version: undefined, maxWaitMs, excluded }
-    const lease = leaseOf(await endpoint.residents.acquire(need, signal), endpoint.drive)
+    const lease = leaseOf(await residents.acquire(need, signal), endpoint.drive)
     return { ...lease, settleMs: partitionGraceMs / 2 }
   }
 
-  #endpointAt(place: Remote, withinMs: number): Promise<Endpoint> {
-    const known = this.#endpoints.get(place.remote)
+  #remoteAt(place: Remote, withinMs: number): Promise<RemoteSite> {
+    const known = this.#remotes.get(place.remote)
     if (known !== undefined) return known
-    const opening = Endpoint.open(this.#parts, place, stampOf(place).host, withinMs)
-    this.#endpoints.set(place.remote, opening)
-    const forget = (): void => void this.#endpoints.delete(place.remote)
-    opening.then((endpoint) => {
+    const opening = this.#openRemote(place, withinMs)
+    this.#remotes.set(place.remote, opening)
+    const forget = (): void => void this.#remotes.delete(place.remote)
+    opening.then((site) => {
+      const { endpoint } = site
       if (this.#isClosed) return void endpoint.close()
-      this.#open.add(endpoint)
+      this.#open.add(site)
       void endpoint.drive.closed.then(() => {
-        this.#open.delete(endpoint)
+        this.#open.delete(site)
         forget()
       })
     }, forget)
     return opening
   }
 
+  async #openRemote(place: Remote, withinMs: number): Promise<RemoteSite> {
+    const endpoint = await Endpoint.open(this.#parts, place, withinMs)
+    const { clock, random } = this.#parts.config
+    const lacking = lackingAt(place.remote, remoteCodes)
+    const options = { role: residentRole, kind: 'remote', host: stampOf(place).host, lacking, clock, random } as const
+    return { endpoint, residents: new Residents({ peer: endpoint, ...options }) }
+  }
+
   #poolOf(name: string): Residents {
     const known = this.#pools.get(name)
     if (known !== undefined) return known
     const { config, drive } = this.#parts
-    const lacking = (lack: Lack, words: string): GreenroomError =>
-      new GreenroomError(poolCodes[lack], `pool "${name}": ${words}`)
+    const lacking = lackingAt(`pool "${name}"`, poolCodes)
     const { clock, random } = config
     const options = {
       peer: drive.peer,
@@ -197,6 +252,23 @@ export class Places {
     const residents = new Residents(options)
     this.#pools.set(name, residents)
     return residents
+  }
+
+  #fabricOf(place: Extract<Place, { kind: 'fabric' }>): Fabric {
+    const { pool } = place
+    const path = resolve(place.fabric)
+    const key = `${pool} ${path}`
+    const known = this.#fabrics.get(key)
+    if (known !== undefined) return known
+    const warn = (about: string, message: string, reason: string): void => {
+      if (this.#told.has(`${path} ${about}`)) return
+      this.#told.add(`${path} ${about}`)
+      this.#parts.config.logger.warn(message, { fabric: path, about, reason })
+    }
+    const lacking = lackingAt(`pool "${pool}" in ${path}`, poolCodes)
+    const fabric = new Fabric({ parts: this.#parts, path, pool, host: stampOf(place).host, lacking, warn })
+    this.#fabrics.set(key, fabric)
+    return fabric
   }
 }
 

@@ -302,6 +302,7 @@ test.each([
   ['placement.pool', { placement: { pool: 'no name' } }, 'roles.r.placement.pool must be a name'],
   ['placement.labels', { placement: { pool: 'p', labels: { a: 1 } } }, 'roles.r.placement.labels must be an object'],
   ['placement.maxWaitMs', { placement: { pool: 'p', maxWaitMs: -1 } }, 'roles.r.placement.maxWaitMs must be a number'],
+  ['placement.fabric', { placement: { pool: 'p', fabric: '' } }, 'roles.r.placement.fabric must be a path'],
   [
     'misspelt',
     { placement: { pool: 'p', lables: {} } },
@@ -323,7 +324,8 @@ test('a pool needs a bus that others reach, a local role a worker', async () => 
   const pooled = { executor: 'x', placement: { pool: 'p' } } as const
   await expect(createRunner({ roles: { pooled }, dataDir: null })).rejects.toMatchObject({
     code: 'BAD_OPTIONS',
-    message: 'roles.pooled.placement.pool must be on a bus that others reach: createRunner({ bus })',
+    message:
+      'roles.pooled.placement.pool must be on a bus that others reach, createRunner({ bus }), or in a folder: fabric',
   })
   const roles = { pooled, here: { executor: 'x' } }
   const bus = { url: 'ws://127.0.0.1:1', token: 'none' }

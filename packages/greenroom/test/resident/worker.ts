@@ -15,6 +15,15 @@ const work = defineExecutor({
   },
 })
 
+/** Works for the milliseconds that its task names, and tells nothing meanwhile. */
+const still = defineExecutor({
+  version: '1',
+  async run({ task }, ctx) {
+    await sleep(Number(task), undefined, { signal: ctx.signal })
+    return { output: process.pid }
+  },
+})
+
 /** Keeps the thread for the milliseconds that its task names. */
 const spin = defineExecutor({
   version: '1',
@@ -45,5 +54,5 @@ const asks = defineExecutor({
   },
 })
 
-export const executors = { who, work, spin, knows, asks }
+export const executors = { who, work, still, spin, knows, asks }
 await serveWorker({ executors })

@@ -21,8 +21,8 @@ export interface WorkerNeed {
   readonly fixed: Readonly<Record<string, JsonValue>>
 }
 
-/** Where a worker may be: started here, at an endpoint of its own, in a pool on the runner's bus. */
-export type PlaceKind = 'local' | 'remote' | 'pool'
+/** Where a worker may be: started here, at an endpoint of its own, in a pool on the runner's bus or in a folder. */
+export type PlaceKind = 'local' | 'remote' | 'pool' | 'fabric'
 
 /** How a worker ended. */
 export interface WorkerEnd {

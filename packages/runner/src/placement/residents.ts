@@ -5,8 +5,7 @@
  * - *M2* What this runner sent to one that has not accepted it yet counts as taken there.
  * - *M3* One that refused is left alone until it shows something new, or for a moment: its slot was taken by somebody else.
  * - *M4* Where a run of this runner has just ended the slot is about to be shown: that is waited for, whoever may not wait.
- * - *M5* At an endpoint of a worker's own there is one at a time: when another one is there, the last one is over.
- * - *M6* None is ever ended from here: see {@link ResidentWorker}.
+ * - *M5* None is ever ended from here: see {@link ResidentWorker}.
  */
 import {
   GreenroomError,
@@ -41,7 +40,7 @@ export type Lack = 'nobody' | 'unfit' | 'full'
 /** What residents are found with. */
 export interface ResidentsOptions {
   /** Sees them. */
-  readonly peer: Peer
+  readonly peer: Pick<Peer, 'watch'>
   /** The presence role that they have. */
   readonly role: string
   /** What kind of place it is. */
@@ -88,7 +87,7 @@ const showMs = 1_000
 /** M3, in milliseconds. */
 const restMs = 100
 
-/** See M1 to M6. */
+/** See M1 to M5. */
 export class Residents {
   readonly #options: ResidentsOptions
   readonly #members = new Map<string, Member>()
@@ -104,17 +103,6 @@ export class Residents {
     this.#change = new Change(options.clock)
     this.#since = options.clock.monotonic()
     this.#unwatch = options.peer.watch(options.role, (change) => this.#seen(change))
-  }
-
-  /** Whether somebody with this mailbox is among them. */
-  has(address: string): boolean {
-    return [...this.#members.values()].some((member) => member.address === address)
-  }
-
-  /** Nobody of them is reached any more: all are as good as gone. */
-  loseAll(): void {
-    for (const { address, incarnation, presence } of this.#members.values())
-      this.#seen({ address, incarnation, presence, state: 'gone' })
   }
 
   /**
@@ -208,8 +196,6 @@ export class Residents {
       this.#members.delete(incarnation)
       for (const worker of known?.leases ?? []) worker.lost(seenDead)
     } else if (known === undefined) {
-      // M5
-      if (this.#options.kind === 'remote' && isAttached) this.loseAll()
       const fresh = { pending: 0, restsUntil: 0, showsUntil: 0, chosen: 0, leases: new Set<ResidentWorker>() }
       this.#members.set(incarnation, { address, incarnation, presence, isAttached, ...fresh })
     } else {

@@ -23,7 +23,7 @@ export interface PrivateSocket {
 }
 
 /** Longer paths cannot name a socket on macOS (104) or Linux (108). */
-const longestPath = 100
+export const longestPath = 100
 
 /** What a folder's name begins with; the system adds six letters. */
 const prefix = 'greenroom-'
@@ -103,7 +103,12 @@ function isOurs(folder: string): boolean {
   )
 }
 
-function isAnswered(path: string): Promise<boolean> {
+/**
+ * Whether somebody listens at a socket.
+ *
+ * @param path - where it is, or is not
+ */
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((answer) => {
     const socket = connect(path)
     socket.once('connect', () => {

@@ -1,0 +1,287 @@
+import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { Outcome } from '@greenroom/proto'
+import type { Run } from '../src/index.ts'
+import { FabricStage } from './fixtures/fabric-stage.ts'
+import { until } from './fixtures/setup.ts'
+
+const outputOf = (outcome: Outcome<unknown>): unknown =>
+  outcome.status === 'completed' ? outcome.output : `${outcome.status} ${'code' in outcome ? outcome.code : ''}`
+const outputs = async (runs: readonly Run<unknown>[]): Promise<unknown[]> =>
+  (await Promise.all(runs.map((run) => run.outcome))).map(outputOf)
+const counted = (values: readonly unknown[]): Record<string, number> =>
+  values.map(String).reduce<Record<string, number>>((sum, value) => ({ ...sum, [value]: (sum[value] ?? 0) + 1 }), {})
+
+describe('a run in a fabric', { timeout: 30_000 }, () => {
+  test('reaches every worker in turn while all are equally busy, and knows where it runs', async () => {
+    await using stage = new FabricStage()
+    for (const name of ['a', 'b', 'c']) await stage.member(name)
+    const runner = await stage.runner()
+    const runs: Run<unknown>[] = []
+    for (let index = 0; index < 9; index += 1) {
+      const run = runner.run({ role: 'who' })
+      await run.outcome
+      runs.push(run)
+    }
+    expect(counted(await outputs(runs))).toEqual({ a: 3, b: 3, c: 3 })
+    expect(runs[0]?.status().placement).toEqual({ kind: 'fabric', host: expect.stringMatching(/^host-of-[abc]$/) })
+    expect(runs[0]?.status().worker).toMatchObject({ warm: true })
+    expect(stage.warnings).toEqual([])
+  })
+
+  test('goes to who has a slot: two workers share what comes at once', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a', { slots: 2 })
+    await stage.member('b', { slots: 2 })
+    const runner = await stage.runner()
+    const runs = Array.from({ length: 4 }, () => runner.run({ role: 'hold' }))
+    await until(() => stage.held.length === 4)
+    expect(counted(stage.held.map(({ member }) => member))).toEqual({ a: 2, b: 2 })
+    for (const { end } of stage.held) end()
+    expect(await outputs(runs)).toEqual(stage.held.map(({ member }) => member))
+  })
+
+  test('fails by name where nobody is, and starts nothing here instead; it says where it was to go', async () => {
+    await using stage = new FabricStage()
+    const runner = await stage.runner({}, { worker: { launch: () => expect.fail('started here') } })
+    const run = runner.run({ role: 'who' })
+    await until(() => run.status().placement !== undefined)
+    expect(run.status().placement).toEqual({ kind: 'fabric', host: hostname() })
+    expect(await run.outcome).toEqual({
+      status: 'failed',
+      code: 'POOL_EMPTY',
+      retry: 'later',
+      message: `pool "crew" in ${stage.folder.path}: no worker is there`,
+    })
+    expect(runner.stats()).toMatchObject({ processes: 0, executing: 0 })
+  })
+
+  test('fails by name where all are busy, or waits as long as it may', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a')
+    const runner = await stage.runner()
+    const patient = await stage.runner({ maxWaitMs: 60_000 })
+    const first = runner.run({ role: 'hold' })
+    const [held] = await until(() => stage.held.length === 1 && stage.held)
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_FULL', retry: 'later' })
+    const waiting = patient.run({ role: 'who' })
+    await until(() => waiting.status().phase === 'queued' && patient.stats().executing === 1)
+    held?.end()
+    expect(await outputs([first, waiting])).toEqual(['a', 'a'])
+  })
+
+  test('that waits has whoever joins, at once; one that is cancelled meanwhile asks nobody', async () => {
+    await using stage = new FabricStage()
+    const runner = await stage.runner({ maxWaitMs: 60_000 })
+    const [waiting, cancelled] = [runner.run({ role: 'who' }), runner.run({ role: 'who' })]
+    await until(() => runner.stats().executing === 2)
+    expect(await cancelled.cancel('no more')).toEqual({ status: 'cancelled', reason: 'no more' })
+    await stage.member('b')
+    expect(outputOf(await waiting.outcome)).toBe('b')
+  })
+
+  test('has a worker of its pool, with its labels and version, and is told what nobody has', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a', { labels: { gpu: 'none' } })
+    await stage.member('b', { labels: { gpu: 'big' }, version: '2' })
+    const outcome = async (placement: object): Promise<Outcome<unknown>> => {
+      const runner = await stage.runner(placement)
+      return runner.run({ role: 'who' }).outcome
+    }
+    expect(outputOf(await outcome({ labels: { gpu: 'big' } }))).toBe('b')
+    expect(outputOf(await outcome({ version: '1' }))).toBe('a')
+    expect(await outcome({ labels: { gpu: 'big' }, version: '1' })).toMatchObject({
+      code: 'POOL_EMPTY',
+      message: expect.stringMatching(/of 2 that are there none serves "who" in version 1 and has gpu=big$/),
+    })
+    expect(await outcome({ pool: 'others' })).toMatchObject({ code: 'POOL_EMPTY' })
+  })
+
+  test('may ask for an approval', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a')
+    const runner = await stage.runner({}, { approvals: { policy: () => ({ allow: true, reason: 'fine' }) } })
+    expect(outputOf(await runner.run({ role: 'ask' }).outcome)).toBe(true)
+  })
+})
+
+describe('a worker of a fabric', { timeout: 30_000 }, () => {
+  test('whose lease is over is not there, though it answers; what it has goes on, and with a new lease it is there again', async () => {
+    await using stage = new FabricStage()
+    const member = await stage.member('a', { slots: 2 })
+    const runner = await stage.runner()
+    const run = runner.run({ role: 'hold' })
+    const [held] = await until(() => stage.held.length === 1 && stage.held)
+    stage.pass(59_000)
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    stage.pass(1_001)
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+    member.publish()
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    member.publish({ expiresAt: stage.clock.now() })
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+    held?.end()
+    expect(outputOf(await run.outcome)).toBe('a')
+  })
+
+  test('that is not there any more is passed over for another one, and named in a warning once', async () => {
+    await using stage = new FabricStage()
+    stage.ghost('dead')
+    await stage.member('a')
+    const runner = await stage.runner()
+    for (let index = 0; index < 4; index += 1) expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    await until(() => stage.warnings.length > 0)
+    expect(stage.warnings).toEqual([
+      {
+        message: 'a worker of a fabric was passed over',
+        fields: {
+          fabric: stage.folder.path,
+          about: `ws+unix://${stage.folder.socketOf('dead')}`,
+          reason: expect.stringMatching(/CONNECT_FAILED|ECONNREFUSED|ENOENT/),
+        },
+      },
+    ])
+  })
+
+  test.each([
+    ['accepts connections and says nothing', () => undefined],
+    ['hangs up', (socket: Socket) => socket.destroy()],
+    ['says what nobody understands', (socket: Socket) => socket.end('nonsense\r\n\r\n')],
+  ])('that %s is passed over for another one, and alone it is as good as nobody', async (_, answer) => {
+    await using stage = new FabricStage()
+    const open = new Set<Socket>()
+    const server = createServer((socket) => {
+      open.add(socket.on('error', () => undefined))
+      answer(socket)
+    })
+    await new Promise<void>((resolve) => server.listen(stage.folder.socketOf('odd'), resolve))
+    stage.ghost('odd')
+    try {
+      const runner = await stage.runner()
+      expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+      await stage.member('a')
+      for (let index = 0; index < 3; index += 1) expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    } finally {
+      for (const socket of open) socket.destroy()
+      server.close()
+    }
+  })
+
+  test('whose record has a wrong token is passed over, and has runs when that is put right', async () => {
+    await using stage = new FabricStage()
+    const member = await stage.member('a')
+    member.publish({ token: 'another-token-of-enough-length' })
+    const runner = await stage.runner()
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+    expect(stage.warnings).toEqual([
+      expect.objectContaining({
+        fields: expect.objectContaining({ reason: expect.stringMatching(/does not know this token/) }),
+      }),
+    ])
+    expect(JSON.stringify(stage.warnings)).not.toContain('another-token')
+    member.publish()
+    const patient = await stage.runner({ maxWaitMs: 20_000 })
+    expect(outputOf(await patient.run({ role: 'who' }).outcome)).toBe('a')
+    const late = await until(async () => (await runner.run({ role: 'who' }).outcome).status === 'completed')
+    expect(late).toBe(true)
+  })
+
+  test('that withdraws gets no more runs, ends those that it has, and is left then', async () => {
+    await using stage = new FabricStage()
+    const member = await stage.member('a', { slots: 2 })
+    const runner = await stage.runner()
+    const run = runner.run({ role: 'hold' })
+    const [held] = await until(() => stage.held.length === 1 && stage.held)
+    stage.folder.withdraw('a')
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+    const connections = async (): Promise<number> =>
+      (await member.broker.operator.mailboxes()).filter(
+        ({ address, state }) => address.startsWith('runner.') && state === 'attached',
+      ).length
+    expect(await connections()).toBe(1)
+    held?.end()
+    expect(outputOf(await run.outcome)).toBe('a')
+    await member.worker.close()
+    await until(async () => (await connections()) === 0)
+    expect(stage.warnings).toEqual([])
+  })
+
+  test('that is lost in mid-run ends it when half of the grace is over; it may still run, and is not tried again', async () => {
+    await using stage = new FabricStage()
+    const member = await stage.member('a')
+    const runner = await stage.runner({ maxWaitMs: 5_000 }, { partitionGraceMs: 1_000 })
+    const run = runner.run({ role: 'hold' })
+    await until(() => stage.held.length === 1)
+    await member.broker.close()
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', mayStillRun: true })
+    expect(run.status().attempts).toBe(1)
+    await stage.member('b')
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('b')
+  })
+
+  test('that comes back under its name, with another token, has the next run', async () => {
+    await using stage = new FabricStage()
+    const member = await stage.member('a')
+    const runner = await stage.runner({ maxWaitMs: 20_000 }, { partitionGraceMs: 1_000 })
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    await member.worker.close()
+    await member.broker.close()
+    await stage.member('a')
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+  })
+})
+
+describe('a fabric', { timeout: 30_000 }, () => {
+  test('passes over what is no record, and names each such file in one warning', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a')
+    writeFileSync(join(stage.folder.path, 'half.json'), '{"fabric":1,"token":"secret-of-mine', { mode: 0o600 })
+    writeFileSync(join(stage.folder.path, 'package.json'), '{"name":"foreign"}', { mode: 0o600 })
+    const runner = await stage.runner()
+    const runs = [1, 2, 3].map(() => runner.run({ role: 'who' }).outcome)
+    await Promise.all(runs)
+    for (let index = 0; index < 2; index += 1) expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    expect(stage.warnings.map(({ fields }) => fields)).toEqual([
+      { fabric: stage.folder.path, about: 'half.json', reason: 'it is not JSON' },
+      { fabric: stage.folder.path, about: 'package.json', reason: expect.stringMatching(/not valid at fabric/) },
+    ])
+    expect(JSON.stringify(stage.warnings)).not.toContain('secret-of-mine')
+  })
+
+  test('whose folder is taken away and made anew is found again by whoever waits', async () => {
+    await using stage = new FabricStage()
+    const runner = await stage.runner({ maxWaitMs: 20_000 })
+    rmSync(stage.folder.path, { recursive: true })
+    const waiting = runner.run({ role: 'who' })
+    await until(() => runner.stats().executing === 1)
+    const { FabricFolder } = await import('../src/placement/index.ts')
+    expect(new FabricFolder(stage.folder.path).path).toBe(stage.folder.path)
+    await stage.member('a')
+    expect(outputOf(await waiting.outcome)).toBe('a')
+  })
+
+  test('that others may reach keeps the runner from starting', async () => {
+    await using stage = new FabricStage()
+    chmodSync(stage.folder.path, 0o755)
+    await expect(stage.runner()).rejects.toMatchObject({
+      code: 'BAD_OPTIONS',
+      message: expect.stringMatching(/other users may reach .*: chmod 700 it$/),
+    })
+    chmodSync(stage.folder.path, 0o700)
+  })
+
+  test('is shared by runners, which leave it as it was', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a')
+    await stage.member('b')
+    const runners = await Promise.all(Array.from({ length: 5 }, () => stage.runner({ maxWaitMs: 60_000 })))
+    const done = await outputs(runners.flatMap((runner) => [1, 2, 3].map(() => runner.run({ role: 'who' }))))
+    expect(Object.keys(counted(done)).toSorted()).toEqual(['a', 'b'])
+    await Promise.all(runners.map((runner) => runner.drain()))
+    expect(stage.folder.read().records.map(({ id }) => id)).toEqual(['a', 'b'])
+    expect(stage.warnings).toEqual([])
+  })
+})
