@@ -71,8 +71,16 @@ export function stampOf(place: Place): NonNullable<RunStatus['placement']> {
  * @param place - one
  */
 export function placeKey(place: Place): string {
-  if (place.kind === 'local') return 'local'
-  return place.kind === 'pool' ? `pool ${place.pool}` : `remote ${place.remote}`
+  switch (place.kind) {
+    case 'local':
+      return 'local'
+    case 'pool':
+      return `pool ${place.pool}`
+    case 'fabric':
+      return `fabric ${place.fabric} ${place.pool}`
+    case 'remote':
+      return `remote ${place.remote}`
+  }
 }
 
 /** Of an endpoint; a socket is on this machine. */
