@@ -173,6 +173,7 @@ function fromRunner(): FrameVector[] {
 const childrenCalls: readonly ChildrenCall[] = [
   { op: 'wait', args: { runIds: ['run2'], mode: 'any' } },
   { op: 'unwait', args: { requestId: 'k1' } },
+  { op: 'decide', args: { on: true } },
   { op: 'send', args: { runId: 'run2', text: 'Only on Linux', mode: 'queue' } },
   { op: 'cancel', args: { runId: 'run2' } },
 ]

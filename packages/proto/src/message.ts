@@ -371,6 +371,12 @@ export interface CancelArgs {
   readonly reason?: string
 }
 
+/** `decide`: whether the executor decides on what its descendants ask. */
+export interface DecideArgs {
+  /** Whether it does from now on. */
+  readonly on: boolean
+}
+
 /** A method of {@link Children}, and what it is called with. */
 export type ChildrenCall =
   | {
@@ -396,6 +402,12 @@ export type ChildrenCall =
       readonly op: 'send'
       /** With what. */
       readonly args: SendArgs
+    }
+  | {
+      /** Says whether the executor decides on what its descendants ask. */
+      readonly op: 'decide'
+      /** Whether. */
+      readonly args: DecideArgs
     }
   | {
       /** Cancels a child. */

@@ -9,6 +9,8 @@ import {
   codeOf,
   errors,
   GreenroomError,
+  type ApprovalAnswer,
+  type ApprovalAsk,
   type ChildOutcome,
   isErrorCode,
   type Children,
@@ -16,8 +18,10 @@ import {
   type ChildrenRequest,
   type ChildrenResult,
   type Failure,
+  type RunRef,
   type WaitArgs,
 } from '@greenroom/proto'
+import type { Approval, Verdict } from './approval/index.ts'
 import type { Attempt } from './drive/index.ts'
 import type { PermitHolder } from './permit-holder.ts'
 import { placeKey } from './place.ts'
@@ -38,6 +42,8 @@ export interface ChildrenDeskOptions {
   readonly onWait: () => void
   /** Asks its worker to suspend it. */
   readonly onLeave: () => void
+  /** Puts an approval to its executor. */
+  readonly ask: (approval: Approval, signal: AbortSignal) => Promise<Verdict | undefined>
   /** Undefined: none. */
   readonly children: Children | undefined
   /** Why there are none to be; undefined when there may be. */
@@ -57,7 +63,7 @@ export interface AttemptDeskOptions {
   readonly plan: Pick<Plan, 'assignment' | 'place'>
   readonly worker: Pick<PlacedWorker, 'serves'> | undefined
   /** Asks. */
-  readonly attempt: Pick<Attempt, 'ref' | 'waits' | 'answer' | 'suspend' | 'ended'>
+  readonly attempt: Pick<Attempt, 'ref' | 'waits' | 'answer' | 'ask' | 'suspend' | 'ended'>
   /** What it executes by. */
   readonly permit: Pick<PermitHolder, 'pause'>
   /** When it begins to wait, whoever finds no room looks again: its place may be to be had. */
@@ -82,6 +88,7 @@ export function openDesk({ children, plan, worker, attempt, permit, pool }: Atte
       return () => goOn().finally(waited)
     },
     answer: (result) => attempt.answer(result),
+    ask: async (approval, signal) => verdictOf(await attempt.ask(askOf(approval), signal)),
     onWait: () => pool.noteRoom(),
     onLeave: () => attempt.suspend('its worker is needed for another run'),
   })
@@ -117,6 +124,7 @@ export class ChildrenDesk implements Occupant {
   /** What gives a wait up, by its request. */
   readonly #waits = new Map<string, AbortController>()
   #isLeaving = false
+  #isDeciding = false
 
   /** @param options - see {@link ChildrenDeskOptions} */
   constructor(options: ChildrenDeskOptions) {
@@ -156,6 +164,11 @@ export class ChildrenDesk implements Occupant {
     this.#options.onLeave()
   }
 
+  /** Puts an approval of a descendant to its executor; undefined when that does not decide on it. */
+  ask(approval: Approval, signal: AbortSignal): Promise<Verdict | undefined> {
+    return this.#isDeciding ? this.#options.ask(approval, signal) : Promise.resolve(undefined)
+  }
+
   /** Its attempt has ended: nobody waits any more. */
   close(): void {
     for (const abort of this.#waits.values()) abort.abort()
@@ -171,6 +184,9 @@ export class ChildrenDesk implements Occupant {
         return { children: await this.#wait(children, requestId, args) }
       case 'unwait':
         this.#waits.get(args.requestId)?.abort()
+        return {}
+      case 'decide':
+        this.#isDeciding = args.on
         return {}
       case 'send':
         return { status: await children.send(args, args.text, { mode: args.mode }) }
@@ -207,4 +223,31 @@ function failureOf(error: unknown): Failure {
   const code = codeOf(error) ?? 'INTERNAL'
   const message = error instanceof Error ? error.message : String(error)
   return { code, message, ...(isErrorCode(code) ? { retry: errors[code].retry } : {}) }
+}
+
+function askOf({
+  id,
+  runId,
+  epoch,
+  path,
+  tool,
+  permission,
+  resource,
+  input,
+  deadline,
+}: Approval): Omit<ApprovalAsk, keyof RunRef> {
+  const ask = { requestId: id, from: { runId, epoch }, path, tool, permission, resource, input }
+  return deadline === null ? ask : { ...ask, deadline }
+}
+
+/** Undefined when it hands on, or is no more. */
+function verdictOf(answer: ApprovalAnswer | undefined): Verdict | undefined {
+  if (answer === undefined || answer.answer === 'pass') return undefined
+  const { reason, input, scope } = answer
+  return {
+    allow: answer.answer === 'allow',
+    ...(reason === undefined ? {} : { reason }),
+    ...(input === undefined ? {} : { input }),
+    ...(scope === undefined ? {} : { scope }),
+  }
 }

@@ -437,7 +437,7 @@ export class Execution implements Run {
     this.#attempt = attempt
     this.#isFollowing = true
     const { arbiter } = this.#around
-    arbiter.follow(attempt.ref, () => attempt.waits('approval'))
+    arbiter.follow(attempt.ref, { waits: () => attempt.waits('approval'), ask: (...one) => this.#desk?.ask(...one) })
     void attempt.ended.then(({ how }) => {
       this.#isFollowing = false
       if (how === 'left') (this.#lease?.worker ?? this.#adopted)?.leave()

@@ -279,3 +279,73 @@ test('with one process a parent that cannot is told that its child has no place'
   expect(ended).toEqual(['failed'])
   expect(await (await runner.attach(text(runId))).outcome).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })
 })
+
+/** A tree of three: what the root and the one between say of what the lowest asks. */
+function askedOver(root: readonly Step[], between: readonly Step[]): Step[] {
+  const lowest: Step[] = [{ do: 'approve', what: 'cut' }]
+  const middle: Step[] = [...between, spawn('low', lowest, { role: 'parent', key: 'low' }), wait(['low'])]
+  return [...root, spawn('mid', middle, { role: 'parent', key: 'mid' }), wait(['mid'])]
+}
+
+test('the nearest ancestor that decides is asked before a person, three levels deep', { timeout: 60_000 }, async () => {
+  const persons: string[] = []
+  await using runner = await family({
+    approvals: {
+      person({ path, tool }) {
+        persons.push(`${tool} ${path.length}`)
+        return Promise.resolve({ allow: true, reason: 'fine' })
+      },
+    },
+  })
+  const decide = (as: 'allow' | 'deny' | 'pass' | 'throw'): Step[] => [{ do: 'decide', as }]
+  const answerTo = async (root: Step[], between: Step[]): Promise<unknown> => {
+    const run = runner.run({ role: 'parent', input: askedOver(root, between) })
+    await output(run)
+    const [record] = runner.approvals.list().filter(({ path }) => path[0] === run.id)
+    expect(record?.path).toHaveLength(3)
+    const [answer] = [await output(await runner.attach(record?.runId ?? ''))].flat()
+    expect(answer).toEqual(expect.arrayContaining([record?.decision?.decider]))
+    return answer
+  }
+  const edited = { what: 'cut', depth: 3 }
+  expect(await answerTo(decide('deny'), decide('allow'))).toEqual([
+    true,
+    'ancestor',
+    'allow knife, says its ancestor',
+    edited,
+  ])
+  expect(await answerTo(decide('deny'), decide('pass'))).toEqual([
+    false,
+    'ancestor',
+    'deny knife, says its ancestor',
+    null,
+  ])
+  expect(await answerTo(decide('allow'), [])).toEqual([true, 'ancestor', 'allow knife, says its ancestor', edited])
+  expect(await answerTo(decide('allow'), decide('throw'))).toEqual([
+    false,
+    'ancestor',
+    'the ancestor failed: no idea',
+    null,
+  ])
+  expect(persons).toEqual([])
+  expect(await answerTo(decide('pass'), [])).toEqual([true, 'person', 'fine', { what: 'cut', depth: 0 }])
+  expect(persons).toEqual(['knife 3'])
+})
+
+test('what outlives its parent is decided on by the next ancestor, else by a person', { timeout: 60_000 }, async () => {
+  await using runner = await family({ approvals: { person: 'elsewhere' } })
+  const lowest: Step[] = [{ do: 'hold' }, { do: 'approve', what: 'cut' }]
+  const middle: Step[] = [{ do: 'decide', as: 'deny' }, spawn('low', lowest, { role: 'parent', key: 'low' })]
+  const run = runner.run({
+    role: 'parent',
+    input: [spawn('mid', middle, { role: 'parent', key: 'mid' }), wait(['mid'])],
+  })
+  const middleRun = await runner.attach(String(await firstData(run, 'child')))
+  const low = await runner.attach(String(await firstData(middleRun, 'child')))
+  expect(await run.outcome).toMatchObject({ status: 'completed' })
+  await low.send('now')
+  const asked = await until(() => runner.approvals.list({ state: 'pending' })[0])
+  expect(asked.path).toEqual([run.id, middleRun.id, low.id])
+  await runner.approvals.answer(asked.id, { allow: true, reason: 'late, but fine' })
+  expect(await output(low)).toEqual([null, [true, 'person', 'late, but fine', { what: 'cut', depth: 0 }]])
+})

@@ -8,6 +8,8 @@ import {
   GreenroomError,
   isErrorCode,
   jsonFlaw,
+  type ApprovalAnswer,
+  type ApprovalAsk,
   type ChildId,
   type ChildOutcome,
   type ChildRef,
@@ -23,7 +25,21 @@ import {
   type WaitArgs,
   type WaitMode,
 } from '@greenroom/proto'
+import { answerFor, type DecideForChildren } from './child-approvals.ts'
 import { untilEnd } from './pause.ts'
+
+/** The children of an executor's run. */
+export interface ExecutorChildren extends Children {
+  /**
+   * Decides on what the run's descendants ask (`ctx.approve`), as long as its attempt lasts: the nearest ancestor that
+   * decides is asked before a person is, after the runner's own reviewer and policy. One decider at a time.
+   *
+   * @param decide - answers; undefined hands on to the next ancestor, then to a person. What it throws denies
+   * @returns ends that
+   * @throws GreenroomError `BAD_OPTIONS`
+   */
+  onApproval(decide: DecideForChildren): Disposable
+}
 
 /** What the children of a run need of it. */
 export interface RunChildrenOptions {
@@ -41,9 +57,10 @@ export interface RunChildrenOptions {
 }
 
 /** See C1 and C2. */
-export class RunChildren implements Children {
+export class RunChildren implements ExecutorChildren {
   readonly #options: RunChildrenOptions
   readonly #open = new Map<string, (result: ChildrenResult) => void>()
+  #decide: DecideForChildren | undefined
   /** For whom it waits, by request. */
   readonly #waits = new Map<string, WaitArgs>()
   /** In the order in which it learned of them. */
@@ -124,6 +141,26 @@ export class RunChildren implements Children {
   async cancel(ref: ChildId, reason?: string): Promise<void> {
     const args = { runId: idOf(ref), ...(reason === undefined ? {} : { reason: String(reason) }) }
     await this.#request(this.#options.random.id(), { op: 'cancel', args })
+  }
+
+  onApproval(decide: DecideForChildren): Disposable {
+    if (typeof decide !== 'function') throw bad('onApproval: its argument must be a function')
+    this.#decide = decide
+    const say = (on: boolean): void =>
+      void this.#request(this.#options.random.id(), { op: 'decide', args: { on } }).catch(() => undefined)
+    say(true)
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#decide !== decide) return
+        this.#decide = undefined
+        say(false)
+      },
+    }
+  }
+
+  /** A descendant asks for an approval. */
+  asked(ask: ApprovalAsk): Promise<ApprovalAnswer> {
+    return answerFor(this.#decide, ask, this.#options.signal)
   }
 
   /** An answer came. One that nobody waits for is dropped. */

@@ -2,7 +2,6 @@
 import type {
   ChildId,
   ChildOutcome,
-  Children,
   Clock,
   JsonObject,
   JsonValue,
@@ -14,6 +13,7 @@ import type {
   WaitMode,
 } from '@greenroom/proto'
 import type { ApprovalAnswer, ApprovalCall } from './approval.ts'
+import type { ExecutorChildren } from './children.ts'
 import type { Program, ProgramOptions } from './program.ts'
 
 /** A text that arrived while the run was in progress. */
@@ -103,7 +103,7 @@ export interface RunContext {
    * })
    * ```
    */
-  readonly children: Children
+  readonly children: ExecutorChildren
   /**
    * Ends this attempt so that the run waits for its children without a worker: throws, and so never returns. When they have
    * ended the executor is called again, with {@link RunContext.resumed}, an `attempt` that is one more, and what it said in

@@ -16,6 +16,8 @@
 export { command, type CommandInput, type CommandOutput } from './command.ts'
 export { type ApprovalAnswer, type ApprovalCall } from './approval.ts'
 export type { RunContext, SteeringText } from './context.ts'
+export type { ExecutorChildren } from './children.ts'
+export type { ChildApproval, ChildVerdict, DecideForChildren } from './child-approvals.ts'
 export { echo } from './echo.ts'
 export {
   defineExecutor,

@@ -127,6 +127,7 @@ export class WorkerLoop implements Worker {
       if (delivery.kind === 'steer') return this.#steer(delivery)
       if (delivery.kind === 'approval-decision') this.#decided(delivery)
       if (delivery.kind === 'children-result') this.#answered(delivery)
+      if (delivery.kind === 'approval-ask') this.#asked(delivery)
       if (delivery.kind === 'suspend')
         this.#at(decodeMessage('suspend', delivery.payload), (attempt, { reason }) => attempt.suspend(reason))
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
@@ -317,6 +318,15 @@ export class WorkerLoop implements Worker {
   #decided({ from, payload }: Delivery): void {
     this.#at(decodeMessage('approval-decision', payload), (attempt, decision) => {
       if (from === attempt.replyTo) attempt.approvals.decided(decision)
+    })
+  }
+
+  #asked({ from, payload }: Delivery): void {
+    this.#at(decodeMessage('approval-ask', payload), (attempt, ask) => {
+      if (from !== attempt.replyTo) return
+      const send = (answer: RunMessages['approval-answer']): Promise<void> =>
+        this.#line.send(from, 'approval-answer', `approval-answer-${ask.requestId}-${ask.runId}`, answer)
+      void attempt.children.asked(ask).then(send)
     })
   }
 

@@ -234,6 +234,7 @@ export const childrenRequest = z.discriminatedUnion('op', [
     op: z.literal('wait'),
     args: waitArgs,
   }),
+  looseObject({ ...request, op: z.literal('decide'), args: looseObject({ on: z.boolean() }) }),
   looseObject({ ...request, op: z.literal('unwait'), args: looseObject({ requestId: z.string() }) }),
   looseObject({
     ...request,

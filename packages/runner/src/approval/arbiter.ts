@@ -81,6 +81,14 @@ interface Open {
   readonly settled: PromiseWithResolvers<void>
 }
 
+/** Who follows an attempt. */
+export interface Follower {
+  /** Told that its worker waits for a decision; returns what is told that it does not any more. */
+  readonly waits: () => () => void
+  /** Puts an approval of a descendant to its executor; undefined when that does not decide on it. */
+  readonly ask: (approval: Approval, signal: AbortSignal) => Promise<Verdict | undefined> | undefined
+}
+
 /** Whose attempt does not go on: it is told nothing. */
 const nobody: Worker = { address: '', incarnation: '' }
 
@@ -91,7 +99,7 @@ export class Arbiter implements RunnerApprovals {
   readonly #watchers = new Watchers()
   readonly #shell = createReadOnlyShell()
   /** Who follows a run's present attempt. */
-  readonly #followers = new Map<string, { readonly epoch: number; readonly waits: () => () => void }>()
+  readonly #followers = new Map<string, Follower & { readonly epoch: number }>()
   /** Attempts that have ended, of runs that have not. */
   readonly #ended = new Map<string, Set<number>>()
   /** Grants that are being taken back. */
@@ -169,10 +177,10 @@ export class Arbiter implements RunnerApprovals {
   /**
    * Somebody follows an attempt.
    *
-   * @param waits - told that its worker waits for a decision; returns what is told that it does not any more
+   * @param follower - who does
    */
-  follow({ runId, epoch }: RunRef, waits: () => () => void): void {
-    this.#followers.set(runId, { epoch, waits })
+  follow({ runId, epoch }: RunRef, follower: Follower): void {
+    this.#followers.set(runId, { ...follower, epoch })
     for (const open of this.#openOf(runId)) this.#hold(open)
   }
 
@@ -253,7 +261,7 @@ export class Arbiter implements RunnerApprovals {
   }
 
   /** Times are the runner's own: its worker may be on another machine. */
-  #approvalOf(request: ApprovalRequest, { role, session, workspace }: RunRecord): Approval {
+  #approvalOf(request: ApprovalRequest, { role, session, workspace, kin }: RunRecord): Approval {
     const { requestId: id, runId, epoch, tool, permission, resource, input = null, afterSeq } = request
     const { clock, options } = this.#parts
     const own = options.deadlineMs === undefined ? 300_000 : options.deadlineMs
@@ -265,7 +273,7 @@ export class Arbiter implements RunnerApprovals {
       id,
       runId,
       epoch,
-      path: [runId],
+      path: [...(kin?.lineage ?? []), runId],
       role,
       session,
       workspace,
@@ -312,9 +320,19 @@ export class Arbiter implements RunnerApprovals {
     }
     const posture = postureOf(approval.role)
     const grants = journal.grants().filter(({ id }) => !this.#revoked.has(id))
-    const parts = { ...options, posture, grants, shell: this.#shell, signal: decided.signal }
+    const ancestor = (): Promise<Verdict | undefined> => this.#askAncestors(approval, decided.signal)
+    const parts = { ...options, posture, grants, shell: this.#shell, ancestor, signal: decided.signal }
     const decision = await route(approval, parts)
     if (decision !== undefined && !decided.signal.aborted) await this.#decide(open, decision).catch(() => undefined)
+  }
+
+  /** The nearest that decides on it. */
+  async #askAncestors(approval: Approval, signal: AbortSignal): Promise<Verdict | undefined> {
+    for (const runId of approval.path.slice(0, -1).toReversed()) {
+      const verdict = await this.#followers.get(runId)?.ask(approval, signal)
+      if (verdict !== undefined || signal.aborted) return verdict
+    }
+    return undefined
   }
 
   /** U2 */

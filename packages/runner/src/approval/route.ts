@@ -3,7 +3,7 @@
  *
  * ```text
  * read-only? ─► grant? ─► reviewer ─┬─ allow, deny ────────► decided
- *                                   └─ unavailable, none ──► bypass? ─► policy ─► person ─► decided
+ *                                   └─ unavailable, none ──► bypass? ─► policy ─► ancestor ─► person ─► decided
  * ```
  *
  * - *R1* Every failure denies, with its true reason. Nothing is allowed but by somebody who said so.
@@ -25,6 +25,8 @@ export interface RouteParts extends Pick<ApprovalOptions, 'reviewer' | 'onUnavai
   readonly grants: readonly Grant[]
   /** R2 */
   readonly shell: ReadOnlyShell
+  /** The run's ancestors, the nearest first: undefined when none of them decides on it. */
+  readonly ancestor: () => Promise<Verdict | undefined>
   /** Aborts when it is decided otherwise. */
   readonly signal: AbortSignal
 }
@@ -49,6 +51,8 @@ export async function route(approval: Approval, parts: RouteParts): Promise<Deci
   if (posture.bypass === true) return allowed('system', 'its role bypasses approvals')
   const ruled = await asked('policy', async () => parts.policy?.(approval, { signal }))
   if (ruled !== undefined) return ruled
+  const inherited = await asked('ancestor', () => parts.ancestor())
+  if (inherited !== undefined) return inherited
   if (posture.unattended === true || person === undefined) return denied('system', 'nobody is there who could be asked')
   if (person === 'elsewhere') return undefined
   return (await asked('person', () => person(approval, { signal }))) ?? denied('person', 'no answer was given')
@@ -99,7 +103,7 @@ async function review(approval: Approval, parts: RouteParts): Promise<Decision |
 
 /** R1 */
 async function asked(
-  decider: 'policy' | 'person',
+  decider: 'policy' | 'ancestor' | 'person',
   ask: () => Promise<Verdict | undefined>,
 ): Promise<Decision | undefined> {
   try {

@@ -20,6 +20,8 @@ import {
   GreenroomError,
   codeOf,
   encodeMessage,
+  type ApprovalAnswer,
+  type ApprovalAsk,
   type ChildrenResult,
   type Delivery,
   type LiveMessage,
@@ -166,6 +168,27 @@ export class Attempt {
   suspend(reason: string): void {
     const { runId, epoch } = this.ref
     this.#line.send('suspend', `suspend-${runId}-${epoch}`, { ...this.ref, reason }).catch(() => undefined)
+  }
+
+  /**
+   * Puts a descendant's request to its executor.
+   *
+   * @returns undefined when the attempt ends, or the signal aborts, before that has answered. Never rejects
+   */
+  async ask(ask: Omit<ApprovalAsk, keyof RunRef>, signal: AbortSignal): Promise<ApprovalAnswer | undefined> {
+    const { promise, resolve } = Promise.withResolvers<ApprovalAnswer | undefined>()
+    const giveUp = (): void => resolve(undefined)
+    this.#reports.asks.set(ask.requestId, resolve)
+    signal.addEventListener('abort', giveUp, { once: true })
+    void this.ended.then(giveUp)
+    try {
+      const id = `approval-ask-${ask.requestId}-${this.ref.runId}-${this.ref.epoch}`
+      this.#line.send('approval-ask', id, { ...ask, ...this.ref }).catch(giveUp)
+      return await promise
+    } finally {
+      this.#reports.asks.delete(ask.requestId)
+      signal.removeEventListener('abort', giveUp)
+    }
   }
 
   /** Answers a request of {@link AttemptOptions.onChildren}. */

@@ -34,7 +34,11 @@ export class WorkerLine {
   }
 
   /** Sends on the durable lane. */
-  send<K extends 'cancel' | 'steer' | 'suspend'>(kind: K, id: string, message: RunMessages[K]): Promise<Receipt> {
+  send<K extends 'cancel' | 'steer' | 'suspend' | 'approval-ask'>(
+    kind: K,
+    id: string,
+    message: RunMessages[K],
+  ): Promise<Receipt> {
     const { control } = kinds[kind]
     return this.#peer.send({ to: this.#to, id, kind, control, payload: encodeMessage(kind, message) })
   }

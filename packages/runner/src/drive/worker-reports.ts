@@ -8,6 +8,7 @@ import { createLinkReceiver, type LinkReceiver } from '@greenroom/bus'
 import {
   parseEvent,
   parseMessage,
+  type ApprovalAnswer,
   type Clock,
   type Delivery,
   type EventRange,
@@ -61,6 +62,8 @@ export class WorkerReports {
   #sent = 0
   #arrived = Promise.withResolvers<void>()
   readonly #steers = new Set<string>()
+  /** What takes the answers to what its executor was asked, by request. */
+  readonly asks = new Map<string, (answer: ApprovalAnswer) => void>()
 
   /** @param options - see {@link WorkerReportsOptions} */
   constructor(options: WorkerReportsOptions) {
@@ -172,6 +175,10 @@ export class WorkerReports {
       return this.over({ terminal: parseMessage('terminal', content), acknowledge: () => acknowledge(delivery) })
     if (delivery.kind === 'events') return this.#keep(delivery, parseMessage('events', content))
     if (delivery.kind === 'refused') this.#refused.resolve()
+    if (delivery.kind === 'approval-answer') {
+      const answer = parseMessage('approval-answer', content)
+      this.asks.get(answer.requestId)?.(answer)
+    }
     if (delivery.kind === 'children-request')
       this.#options.attempt.onChildren?.(parseMessage('children-request', content))
     if (delivery.kind === 'steer-receipt') {
