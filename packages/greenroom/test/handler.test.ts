@@ -87,8 +87,8 @@ test.each<[string, RequestInit, number, string]>([
   ['/approvals/-nothing', {}, 404, 'UNKNOWN_APPROVAL'],
   ['/approvals/_nothing', { method: 'POST', body: '{"allow":true}' }, 404, 'UNKNOWN_APPROVAL'],
   ['/approvals/nothing', { method: 'POST', body: '{"allow":true}' }, 404, 'UNKNOWN_APPROVAL'],
-  ['/approvals/nothing', { method: 'POST', body: 'allow' }, 400, 'BAD_OPTIONS'],
-  ['/approvals/nothing', { method: 'POST', body: '{"allow":"yes"}' }, 400, 'BAD_OPTIONS'],
+  // Nothing is read of what is not there.
+  ['/approvals/nothing', { method: 'POST', body: 'allow' }, 404, 'UNKNOWN_APPROVAL'],
   ['/approvals?state=odd', {}, 400, 'BAD_OPTIONS'],
   ['/approvals', { method: 'DELETE' }, 405, 'UNKNOWN_METHOD'],
   ['/elsewhere', {}, 404, 'UNKNOWN_PATH'],
@@ -100,6 +100,28 @@ test.each<[string, RequestInit, number, string]>([
 ])('%s is refused by name', async (path, init, status, code) => {
   await using it = await served()
   expect(await it.ask(path, init)).toMatchObject({ status, body: { error: { code } } })
+})
+
+test('what is no verdict is refused, and of a body that is too large no more is read', async () => {
+  await using it = await served()
+  it.runner.run({ role: 'release', task: '' })
+  const changes = it.runner.approvals.watch()[Symbol.asyncIterator]()
+  const { value } = await changes.next()
+  const id = String(value?.id)
+  const refused = { status: 400, body: { error: { code: 'BAD_OPTIONS' } } }
+  for (const body of ['allow', '{"allow":"yes"}', ''])
+    expect(await it.ask(`/approvals/${id}`, { method: 'POST', body })).toMatchObject(refused)
+  let sent = 0
+  const endless = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      sent += 65_536
+      controller.enqueue(new Uint8Array(65_536).fill(32))
+    },
+  })
+  const init: RequestInit & { duplex: 'half' } = { method: 'POST', body: endless, duplex: 'half' }
+  const request = new Request(`http://localhost/approvals/${id}`, init)
+  expect((await createHandler(it.runner)(request)).status).toBe(400)
+  expect(sent).toBeLessThan(2 * 1024 * 1024)
 })
 
 test.each(['greenroom', '/greenroom/', '/a?b'])('a base path of %j is refused', (basePath) => {

@@ -125,6 +125,7 @@ export class ChildrenDesk implements Occupant {
   readonly #waits = new Map<string, AbortController>()
   #isLeaving = false
   #isDeciding = false
+  #isClosed = false
 
   /** @param options - see {@link ChildrenDeskOptions} */
   constructor(options: ChildrenDeskOptions) {
@@ -134,7 +135,7 @@ export class ChildrenDesk implements Occupant {
   /** Deals with a request. */
   take(request: ChildrenRequest): void {
     const { requestId } = request
-    if (this.#known.has(requestId)) return
+    if (this.#isClosed || this.#known.has(requestId)) return
     this.#known.add(requestId)
     this.#deal(requestId, request).then(
       (given) => this.#options.answer({ requestId, ...given }),
@@ -171,6 +172,7 @@ export class ChildrenDesk implements Occupant {
 
   /** Its attempt has ended: nobody waits any more. */
   close(): void {
+    this.#isClosed = true
     for (const abort of this.#waits.values()) abort.abort()
   }
 

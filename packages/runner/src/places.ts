@@ -64,6 +64,9 @@ interface RemoteSite {
   readonly residents: Residents
 }
 
+/** What was warned of is remembered of so many. */
+const mostTold = 1_000
+
 type Codes = Readonly<Record<Lack, ErrorCode>>
 const poolCodes: Codes = { nobody: 'POOL_EMPTY', unfit: 'POOL_EMPTY', full: 'POOL_FULL' }
 const remoteCodes: Codes = { nobody: 'CONNECT_FAILED', unfit: 'UNKNOWN_EXECUTOR', full: 'BUSY' }
@@ -95,10 +98,15 @@ export class Places {
   constructor(parts: PlacesParts) {
     this.#parts = parts
     // From the start: who is there is known when the first run comes.
-    for (const role of parts.config.roles.values()) {
-      const place = placeOf(role)
-      if (place.kind === 'pool') this.#poolOf(place.pool)
-      if (place.kind === 'fabric') this.#fabricOf(place)
+    try {
+      for (const role of parts.config.roles.values()) {
+        const place = placeOf(role)
+        if (place.kind === 'pool') this.#poolOf(place.pool)
+        if (place.kind === 'fabric') this.#fabricOf(place)
+      }
+    } catch (error) {
+      void this.close()
+      throw error
     }
   }
 
@@ -262,6 +270,8 @@ export class Places {
     if (known !== undefined) return known
     const warn = (about: string, message: string, reason: string): void => {
       if (this.#told.has(`${path} ${about}`)) return
+      // Workers without a name have another one each time.
+      if (this.#told.size >= mostTold) this.#told.clear()
       this.#told.add(`${path} ${about}`)
       this.#parts.config.logger.warn(message, { fabric: path, about, reason })
     }

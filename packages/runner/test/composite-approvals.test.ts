@@ -100,3 +100,13 @@ test('watching ends with its signal, and with its loop', async () => {
     break
   }
 })
+
+test('one that had closed before hides nothing of the others from whoever watches', async () => {
+  await using it = await composed()
+  await it.one.close()
+  const changes = it.both.approvals.watch()[Symbol.asyncIterator]()
+  const first = changes.next()
+  it.both.run({ role: 'two', task: '' })
+  expect(await first).toMatchObject({ value: { role: 'two' } })
+  await changes.return?.()
+})

@@ -207,6 +207,19 @@ test('removed are records of which the lease has long been over, with their sock
   server.close()
 })
 
+test('whoever is there again while it is looked whether anybody is keeps its record and its socket', async () => {
+  using at = temporaryFolder()
+  const folder = new FabricFolder(at.path)
+  folder.publish(record('x', { expiresAt: now - minute }))
+  const collecting = folder.collect(now)
+  folder.publish(record('x'))
+  const server = createServer().listen(folder.socketOf('x'))
+  await once(server, 'listening')
+  expect(await collecting).toEqual([])
+  expect(readdirSync(folder.path).toSorted()).toEqual(['x.json', 'x.sock'])
+  server.close()
+})
+
 test('whoever watches hears of a change, and of none when it has stopped', async () => {
   using at = temporaryFolder()
   const folder = new FabricFolder(at.path)

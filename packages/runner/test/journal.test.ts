@@ -43,7 +43,12 @@ test('after each kind of end there are the run, its attempts with their ends, it
     const { body = new Uint8Array() } = store.get('outcome', id) ?? {}
     return [name, { isRun: store.get('run', id) !== undefined, attempts, entries, outcome: decodePayload(body) }]
   })
-  const end = (how: string, lastSeq: number): object => ({ how, lastSeq, at: expect.any(Number) })
+  const end = (how: string, lastSeq: number): object => ({
+    how,
+    lastSeq,
+    at: expect.any(Number),
+    ms: expect.any(Number),
+  })
   expect(Object.fromEntries(found)).toEqual({
     completed: {
       isRun: true,

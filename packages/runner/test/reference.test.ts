@@ -94,19 +94,18 @@ describe('Runner', () => {
   })
 
   test.for([
-    ['nested spawn', 'nesting'],
-    ['bypass', 'bypass'],
-    ['enforce permissions', 'enforce'],
-    ['no human approver', 'unattended'],
-    ['guardian read only', 'readOnly'],
-  ] as const)('different fingerprint for %s', async ([, flag]) => {
+    ['nested spawn', 'nesting', false],
+    ['bypass', 'bypass', true],
+    ['enforce permissions', 'enforce', true],
+    ['no human approver', 'unattended', true],
+    ['guardian read only', 'readOnly', true],
+  ] as const)('different fingerprint for %s', async ([, flag, value]) => {
     const posture = { unattended: false }
-    const [without, withIt] = [await fixedBy({ posture }), await fixedBy({ posture: { ...posture, [flag]: true } })]
+    const [without, withIt] = [await fixedBy({ posture }), await fixedBy({ posture: { ...posture, [flag]: value } })]
     expect(differing(without, withIt)).toEqual([flag])
   })
 
-  // No runner starts a nested child yet, so these two are fixed by every worker with one value: what is shown is that
-  // the value is part of the fingerprint.
+  // Of a run without a parent these two have one value: what is shown is that it is part of the fingerprint.
   test.for([
     ['depth', 'depth', 0],
     ['max depth', 'maxDepth', limits.depth],

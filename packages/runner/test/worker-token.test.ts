@@ -161,7 +161,7 @@ test('of a detached worker lasts as long as its run may and what it tells is kep
   await using at = await stage()
   const ends = async (more: Partial<WorkerNeed>): Promise<number> =>
     readToken((await at.place({ detached: true, ...more }).told).bus.token).exp * 1_000 - at.clock.now()
-  expect(await ends({ totalMs: 60 * minute })).toBe(7 * day + 70 * minute)
+  expect(await ends({ totalMs: 60 * minute })).toBe(7 * day + 62 * minute)
   expect(await ends({})).toBe(372 * day)
   expect(at.clock.timers.filter(({ inMs }) => inMs === 20 * minute)).toEqual([])
 })

@@ -237,7 +237,9 @@ export class Arbiter implements RunnerApprovals {
     if (this.#isOver) throw new GreenroomError('CLOSED')
     const record = this.get(id)
     const open = this.#open.get(id)
-    if (record.decision !== undefined || open === undefined) return record
+    if (record.decision !== undefined) return record
+    if (open === undefined)
+      throw new GreenroomError('COMMIT_UNKNOWN', 'its decision could not be recorded: it is decided in the next life')
     return this.#decide(open, decision)
   }
 

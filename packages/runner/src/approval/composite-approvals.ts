@@ -31,7 +31,11 @@ export class CompositeApprovals implements RunnerApprovals {
     const either = AbortSignal.any(signal === undefined ? [left.signal] : [left.signal, signal])
     const all = new Watchers()
     const passOn = async (member: RunnerApprovals): Promise<void> => {
-      for await (const record of member.watch({ signal: either })) all.tell(record)
+      try {
+        for await (const record of member.watch({ signal: either })) all.tell(record)
+      } catch (error) {
+        if (codeOf(error) !== 'CLOSED') throw error
+      }
     }
     const passed = Promise.all(this.#members.map(passOn)).finally(() => all.end())
     // It is thrown below, once all that was told before has been read.

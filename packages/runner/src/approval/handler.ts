@@ -16,7 +16,7 @@ import { codeOf, GreenroomError, isErrorCode, isId } from '@greenroom/proto'
 import type { Approval, ApprovalFilter, ApprovalRecord, RunnerApprovals, Verdict } from './approval.ts'
 import { isVerdict } from './route.ts'
 
-/** The largest body that is read, in characters: an edited input is no document. */
+/** As much of a body is read, in bytes: an edited input is no document. */
 const maxBody = 1024 * 1024
 
 const statusOf: Readonly<Record<string, number>> = {
@@ -96,8 +96,9 @@ async function answer(desk: Desk, request: Request, basePath: string): Promise<R
     case 'GET approvals/':
       return id === 'events' ? events(desk, request.signal) : json({ approval: found(desk, id ?? '') })
     case 'POST approvals/': {
-      const verdict = await verdictIn(request)
-      return json({ approval: await approvals.answer(found(desk, id ?? '').id, verdict) })
+      // Before anything is read of what its sender may not answer.
+      const approval = found(desk, id ?? '')
+      return json({ approval: await approvals.answer(approval.id, await verdictIn(request)) })
     }
     case 'GET grants':
       return json({ grants: grants() })
@@ -124,11 +125,21 @@ function filterOf(params: URLSearchParams): ApprovalFilter {
 }
 
 async function verdictIn(request: Request): Promise<Verdict> {
-  const text = await request.text()
-  if (text.length > maxBody) throw new GreenroomError('BAD_OPTIONS', `the body may have ${maxBody} characters`)
-  const given = jsonOf(text)
+  const given = jsonOf(await textIn(request))
   if (isVerdict(given)) return given
   throw new GreenroomError('BAD_OPTIONS', 'the body must be { "allow": true or false, "reason"?, "input"?, "scope"? }')
+}
+
+async function textIn(request: Request): Promise<string> {
+  const body: AsyncIterable<Uint8Array> | null = request.body
+  const decoder = new TextDecoder()
+  let [text, bytes] = ['', 0]
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length
+    if (bytes > maxBody) throw new GreenroomError('BAD_OPTIONS', `the body may have ${maxBody} bytes`)
+    text += decoder.decode(chunk, { stream: true })
+  }
+  return text + decoder.decode()
 }
 
 function jsonOf(text: string): unknown {

@@ -138,9 +138,11 @@ export class FabricFolder {
   async collect(now: number): Promise<readonly string[]> {
     const found = this.#look()
     const removed: string[] = []
-    for (const { id, endsAt = now } of Array.isArray(found) ? found : []) {
+    for (const { id, file, endsAt = now } of Array.isArray(found) ? found : []) {
       const socket = this.#pathOf(id, '.sock')
       if (endsAt + fabricLease.forMs > now || (await isAnswered(socket))) continue
+      // Somebody of its name may be there again.
+      if ((this.#find(file)?.endsAt ?? Infinity) + fabricLease.forMs > now) continue
       this.withdraw(id)
       if (statSync(socket, { throwIfNoEntry: false })?.isSocket() === true) rmSync(socket, { force: true })
       removed.push(id)
