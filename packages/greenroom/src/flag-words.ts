@@ -6,7 +6,7 @@ const flags: readonly (readonly [option: RegExp, flag: string])[] = [
   [/\boptions\.operatorToken\b/, 'the token in --operator-token-file'],
   [/\boptions\.token\b/, 'the token in --token-file'],
   [/\boptions\.tokenKeys\b(?:\[\d+\])?/, 'a key in --token-key-file'],
-  [/\boptions\.listen\.tls\b/, '--cert and --key'],
+  [/\boptions\.listen\.tls\b/, '--PREFIXcert and --PREFIXkey'],
   [/\boptions\.listen\.(?:host|port|socket)\b/, '--listen'],
   [/\binsecure: true\b/, '--insecure'],
   [/^(?:options\.)?dir\b/, '--data'],
@@ -28,11 +28,15 @@ const storeCodes: ReadonlySet<ErrorCode | undefined> = new Set<ErrorCode>([
  * Names the flag that an error of `createBroker` is about.
  *
  * @param error - what was thrown
+ * @param prefix - what the flags of certificate and key begin with, behind `--`
  * @returns the same error, or one that says the same in flags, with the same code
  */
-export function inFlags(error: unknown): unknown {
+export function inFlags(error: unknown, prefix = ''): unknown {
   if (!(error instanceof Error) || !('code' in error)) return error
-  const said = flags.reduce((text, [option, flag]) => text.replace(option, flag), error.message)
+  const said = flags.reduce(
+    (text, [option, flag]) => text.replace(option, flag.replaceAll('PREFIX', prefix)),
+    error.message,
+  )
   const code = codeOf(error)
   const message = said === error.message ? `${storeCodes.has(code) ? '--data' : '--listen'}: ${said}` : said
   return code === undefined ? new Error(message, { cause: error }) : new GreenroomError(code, message, { cause: error })

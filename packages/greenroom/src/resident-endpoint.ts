@@ -55,7 +55,7 @@ export async function openPost(command: EndpointCommand): Promise<Post> {
   const files = { tokenKeyFile, cert: tlsCert, key: tlsKey }
   return openEndpoint({ dir: data, listen: place, token, ...keys }, (broker) =>
     followBrokerFiles(broker, files, { flags: '--tls-', logger: brokerLogger(json) }),
-  ).catch((error: unknown) => Promise.reject(inFlags(error)))
+  ).catch((error: unknown) => Promise.reject(inFlags(error, 'tls-')))
 }
 
 /** What an endpoint's broker is told. */

@@ -8,7 +8,8 @@ import { codeOf, GreenroomError, type Clock } from '@greenroom/proto'
  * @param withinMs - how long
  * @param todo - what to look at then
  * @param attach - does it, until the signal aborts
- * @throws GreenroomError `CONNECT_FAILED`; what `attach` rejects with before
+ * @throws GreenroomError `CONNECT_FAILED`; `UNAUTHORIZED`, `TOKEN_EXPIRED` when that was the answer to the last token; what `attach`
+ *   rejects with before
  */
 export async function attachWithin<T>(
   clock: Clock,
@@ -23,6 +24,9 @@ export async function attachWithin<T>(
   } catch (cause) {
     if (!late.signal.aborted || !(cause instanceof Error)) throw cause
     const last = codeOf(cause.cause) === undefined || !(cause.cause instanceof Error) ? cause : cause.cause
+    const code = codeOf(last)
+    // Whoever answers so is there: it is the token that did not become another one.
+    if (code === 'UNAUTHORIZED' || code === 'TOKEN_EXPIRED') throw new GreenroomError(code, last.message, { cause })
     throw new GreenroomError('CONNECT_FAILED', `${last.message}; tried for ${withinMs} ms: ${todo}`, { cause })
   } finally {
     timer?.cancel()

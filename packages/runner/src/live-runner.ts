@@ -101,7 +101,8 @@ export class LiveRunner implements Runner {
       freshKey: () => config.random.id(),
       start: (spec, start, kin) => {
         this.#checkOpen()
-        if (!config.roles.has(spec.role)) throw new GreenroomError('UNKNOWN_ROLE', `no role "${spec.role}"`)
+        if (!config.roles.has(spec.role))
+          throw new GreenroomError('UNKNOWN_ROLE', `no role "${spec.role}"; there are: ${this.roles.join(', ')}`)
         return this.#startOnce(spec, start, kin.childKey, kin)
       },
       attach: (runId) => this.attach(runId),

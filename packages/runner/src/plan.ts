@@ -258,11 +258,12 @@ export function postureOf({ roles, approvals }: Pick<Config, 'roles' | 'approval
  *
  * @param assignment - the run's
  */
-export function whyNoChildren({ depth, posture, detached }: Plan['assignment']): GreenroomError | undefined {
+export function whyNoChildren({ depth, posture, detached, role }: Plan['assignment']): GreenroomError | undefined {
   if (detached === true)
     return new GreenroomError('MISSING_FEATURE', 'a detached run has no children: its runner may be away')
   if (posture?.nesting !== false) return undefined
-  return new GreenroomError('DEPTH_EXCEEDED', `a run of depth ${depth} in this role has no children`)
+  const why = `a run of depth ${depth} in role "${role}" has no children`
+  return new GreenroomError('DEPTH_EXCEEDED', `${why}: see admission.maxDepth, and nesting in the role's posture`)
 }
 
 /** The same at some depth: who is as deep as may be has no children. */
