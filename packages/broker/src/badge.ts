@@ -16,6 +16,9 @@ import type { Counters } from './counters.ts'
 import type { Mint } from './mint.ts'
 import type { BrokerLogger } from './options.ts'
 
+/** How many wrong tokens `renew` may show in one go; one more each second. */
+const guesses = 10
+
 /** What a badge is made of. */
 export interface BadgeParts {
   readonly mint: Mint
@@ -23,6 +26,8 @@ export interface BadgeParts {
   readonly counters: Counters
   readonly logger: BrokerLogger
 }
+
+type Refusal = 'forbidden' | 'unauthorized'
 
 /** See the file. */
 export class Badge {
@@ -33,7 +38,10 @@ export class Badge {
   /** As whom it attached, or is about to. */
   #seat: { readonly address: string; presence: Presence | undefined } | undefined
 
-  #wasRefused = false
+  readonly #said = new Set<Refusal>()
+  /** Wrong tokens, less one for each second since. */
+  #wrong = 0
+  #wrongAt = 0
 
   constructor(parts: BadgeParts, authority: Authority) {
     this.#parts = parts
@@ -42,6 +50,7 @@ export class Badge {
 
   /** Why its token is worth nothing any more, when it is. */
   get flaw(): ErrorCode | undefined {
+    if (this.#wrong > guesses) return 'UNAUTHORIZED'
     const { signed } = this.#authority
     if (signed === undefined) return undefined
     if (this.#parts.clock.monotonic() >= signed.until) return 'TOKEN_EXPIRED'
@@ -81,7 +90,8 @@ export class Badge {
   }
 
   /**
-   * Takes a newer token.
+   * Takes a newer token. One that is refused changes nothing, unless there are so many that somebody seems to guess: then
+   * its own is worth nothing either.
    *
    * @param token - the newer one
    * @param watched - the roles that the connection follows then
@@ -89,7 +99,8 @@ export class Badge {
    */
   renew(token: string, watched: () => Iterable<string>): Promise<void> {
     const renewal = this.#renewal.then(async () => {
-      const authority = await this.#parts.mint.authorityOf(token)
+      if (this.flaw !== undefined) throw new GreenroomError(this.flaw)
+      const authority = await this.#parts.mint.authorityOf(token).catch((error: unknown) => this.#guessed(error))
       if (!this.#isCovered(authority, watched())) {
         this.#refused('renew')
         throw new GreenroomError('FORBIDDEN')
@@ -100,12 +111,20 @@ export class Badge {
     return renewal
   }
 
-  #refused(frame: ClientHeader['t']): void {
+  #guessed(error: unknown): never {
+    const now = this.#parts.clock.monotonic()
+    this.#wrong = Math.max(0, this.#wrong - (now - this.#wrongAt) / 1_000) + 1
+    this.#wrongAt = now
+    this.#refused('renew', 'unauthorized')
+    throw error
+  }
+
+  #refused(frame: ClientHeader['t'], refusal: Refusal = 'forbidden'): void {
     const { counters, logger } = this.#parts
-    counters.forbidden += 1
+    counters[refusal] += 1
     // Once: whoever goes on trying fills no log.
-    if (!this.#wasRefused) logger('warn', 'forbidden', { subject: this.#authority.subject, frame })
-    this.#wasRefused = true
+    if (!this.#said.has(refusal)) logger('warn', refusal, { subject: this.#authority.subject, frame })
+    this.#said.add(refusal)
   }
 
   #isCovered({ grants }: Authority, watched: Iterable<string>): boolean {

@@ -24,7 +24,7 @@ export interface Counters {
   slowConsumers: number
   /** Frames that were refused since their sender's token does not grant them. */
   forbidden: number
-  /** Connections that were refused since their token is missing, wrong or expired. */
+  /** Tokens that were missing, wrong or expired: at connections, which were refused, and in `renew`. */
   unauthorized: number
 }
 

@@ -283,17 +283,12 @@ export class Session implements Consumer {
   }
 
   #renew(req: number, token: string): void {
-    void this.#badge
-      .renew(token, () => this.#watches.keys())
-      .then(
-        () => {
-          if (!this.#isOver) this.#outlet.push({ t: 'ok', req })
-        },
-        (error: unknown) => {
-          if (codeOf(error) !== 'FORBIDDEN') return this.#failWith(error)
-          this.#refuse(req, error)
-        },
-      )
+    const renewal = this.#badge.renew(token, () => this.#watches.keys())
+    this.#answer(
+      req,
+      renewal.finally(() => this.checkToken()),
+      token.length,
+    )
   }
 
   /** Frames of whoever attached. */

@@ -187,6 +187,30 @@ describe('the end of a token', () => {
     expect(await client.ended).toEqual({ code: 4402, error: 'TOKEN_EXPIRED' })
   })
 
+  test('is not brought on by a newer one that is worth nothing: it is refused, counted, and the old one holds', async () => {
+    const clock = new LeapingClock()
+    const logged: unknown[] = []
+    const logger = (...line: unknown[]): void => void logged.push(line)
+    await using broker = await listen({ clock, logger })
+    using client = await RawClient.attached(broker.url ?? '', await endsIn(minute), 'a.1')
+    const wrong = [
+      [await endsIn(9 * minute, other), 'UNAUTHORIZED'],
+      ['guess', 'UNAUTHORIZED'],
+      [await endsIn(-minute), 'TOKEN_EXPIRED'],
+    ] as const
+    for (const [index, [shown, code]] of wrong.entries()) {
+      client.say({ t: 'renew', req: 10 + index, token: shown })
+      expect(await client.answer(10 + index)).toMatchObject({ t: 'error', code })
+    }
+    expect(broker.stats()).toMatchObject({ unauthorized: 3, forbidden: 0 })
+    // Once, whoever goes on guessing.
+    expect(logged).toEqual([['warn', 'unauthorized', { subject: 's', frame: 'renew' }]])
+    client.say({ t: 'send', req: 1, to: 'a.2', id: 'm', kind: 'note' })
+    expect(await client.answer(1)).toMatchObject({ t: 'ok' })
+    clock.leap(2 * minute)
+    expect(await client.ended).toEqual({ code: 4402, error: 'TOKEN_EXPIRED' })
+  })
+
   test('is none for a client that can get another: it comes back', async () => {
     const clock = new LeapingClock()
     await using broker = await listen({ clock })

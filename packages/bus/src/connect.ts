@@ -64,11 +64,11 @@ export interface ConnectOptions {
 /** A {@link Bus} at a broker. `capabilities` is what the broker said last; it is empty before the first attach. */
 export interface ConnectedBus extends Bus {
   /**
-   * Uses a newer token from now on, and shows it on every connection that stands, so that the broker does not end them
-   * when the old one expires.
+   * Shows a newer token on every connection that stands, so that the broker does not end them when the old one expires, and
+   * uses it from then on. When one of them is refused it, connections to come show the old one.
    *
    * @param token - what connections show from now on
-   * @throws GreenroomError `UNAUTHORIZED`, `CLOSED`
+   * @throws GreenroomError `UNAUTHORIZED`, `TOKEN_EXPIRED`; `FORBIDDEN` when it grants less than a connection has; `CLOSED`
    */
   renew(token: TokenSource): Promise<void>
   /** Whose the present token is; undefined of a plain one. */
@@ -165,9 +165,9 @@ class SocketBus implements ConnectedBus {
 
   async renew(token: TokenSource): Promise<void> {
     if (this.#closed) throw new GreenroomError('CLOSED', 'the bus was closed')
-    this.#token = token
-    const present = await this.#client.token()
+    const present = typeof token === 'string' ? token : await token()
     await Promise.all([...this.#peers].map((peer) => peer.renew(present)))
+    this.#token = token
   }
 
   async subject(): Promise<string | undefined> {

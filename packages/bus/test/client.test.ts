@@ -712,6 +712,18 @@ describe('calls', () => {
     it.client.cut()
     expect((await it.broker.client()).request.headers.authorization).toBe('Bearer newer')
   })
+
+  test('renew keeps the old token when the newer one is refused', async () => {
+    await using it = await attached()
+    const former = it.client.request.headers.authorization
+    const renewed = it.bus.renew('wrong')
+    const { header } = await it.client.next('renew')
+    it.client.say({ t: 'error', req: header.req, code: 'UNAUTHORIZED', message: 'wrong' })
+    await expect(renewed).rejects.toThrow(failure('UNAUTHORIZED'))
+    expect(it.peer.state).toBe('attached')
+    it.client.cut()
+    expect((await it.broker.client()).request.headers.authorization).toBe(former)
+  })
 })
 
 describe('the live lane', () => {

@@ -159,16 +159,22 @@ function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: W
   if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--bus goes together with --token-file')
   const ca = caFile === undefined ? {} : { ca: readGivenFile('--ca', caFile, { secret: false }) }
   const place = { url, ...ca, ...(insecure && { insecure }) }
-  const warn = (text: string): void => say('stderr', 'token', { text })
   let worker: string | undefined
+  let own: Peer | undefined
   const file = new TokenFile(tokenFile, {
     clock: systemClock,
-    warn,
-    onLook(token, isNewer) {
-      if (isNewer)
-        bus
-          .renew(token.token)
-          .catch((error: unknown) => warn(`--token-file: the newer token is refused: ${String(error)}`))
+    warn: (text) => say('stderr', 'token', { text }),
+    async take(newer, present) {
+      const isAway = (): boolean => own?.state !== 'attached'
+      const away = new GreenroomError('CONNECT_FAILED', 'the bus is away')
+      // Nobody can say what it is worth, and a wrong one would be final when the bus is back.
+      if (present !== undefined && isAway()) throw away
+      await bus.renew(newer)
+      if (present === undefined || !isAway()) return
+      await bus.renew(present)
+      throw away
+    },
+    onLook(token) {
       const to = worker
       if (to === undefined) return
       const payload = encodeMessage('token', token)
@@ -179,6 +185,7 @@ function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: W
   const id = systemRandom.id()
   const address = `${ownNames('supervisor', file.subject)}${id}`
   const peer = bus.attach({ address, incarnation: id, lifetime: 'incarnation' })
+  peer.then((it) => (own = it)).catch(() => undefined)
   return {
     role: poolRole(role),
     url,

@@ -146,6 +146,44 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(stderr).toMatch(said('expired'))
   })
 
+  test('a wrong token in its file costs nothing: it goes on with the one it has, and takes the right one', async () => {
+    await using stage = new ResidentStage()
+    const [key, other] = [
+      'a key of this test, of thirty-two bytes at least',
+      'another key, of thirty-two bytes at least',
+    ]
+    const listening = { listen: { port: 0 }, token, tokenKeys: [key], limits: { pingMs: 500 } }
+    await using broker = await createBroker(listening)
+    const put = async (by: string, forMs: number, subject = 'crew'): Promise<string> => {
+      const content = { subject, grants: residentGrants(subject), expiresAt: Date.now() + forMs }
+      return stage.file('held', await signToken(by, content))
+    }
+    const began = Date.now()
+    const at = ['--bus', broker.url ?? '', '--role', 'crew', '--token-file', await put(key, 12_000)]
+    const member = stage.command('worker', file, ...at)
+    const address = await ready(member)
+    await using runner = await stage.use(broker.url ?? '').runner({ maxWaitMs: 30_000 })
+    await put(other, 3_600_000)
+    await member.error(/greenroom: the token of --token-file \S+held is not replaced: what is there is refused: /)
+    // One of its own goes on with the token that holds, and one that is started now begins with it.
+    const killed = runner.run({ role: 'work', task: '60000' })
+    process.kill(await pidOf(killed), 'SIGKILL')
+    expect(await killed.outcome).toMatchObject({ code: 'WORKER_LOST' })
+    const next = runner.run({ role: 'who' })
+    expect(await next.outcome).toMatchObject({ status: 'completed' })
+    const after = next.status().worker?.address
+    await put(key, 3_600_000, 'others')
+    await member.error(/what is there is of the subject "others", not of "crew"/)
+    await put(key, 3_600_000)
+    // 5 s are forgiven.
+    while (Date.now() - began < 19_000) await sleep(500)
+    const last = runner.run({ role: 'who' })
+    expect(await last.outcome).toMatchObject({ status: 'completed' })
+    expect(last.status().worker?.address).toBe(after)
+    expect(address).not.toBe(after)
+    expect(member.process.exitCode).toBeNull()
+  })
+
   test('plain ws to what may be another machine takes --insecure, for its supervisor and its worker', async () => {
     await using stage = new ResidentStage()
     const { port } = new URL(await stage.broker('0.0.0.0:0', '--insecure'))
