@@ -110,7 +110,8 @@ export function historySection(historian: Historian): string[] {
   if (told === undefined) return ['## History', `No history: ${text(whyNot(historian) ?? '')}`]
   const { commits, isAll, first, last, authorCount, authors, changed } = told
   const which = `${isAll ? '' : 'The last '}${counted(commits, 'commit')}`
-  const span = `${which} by ${counted(authorCount, 'author')}, from ${first.slice(0, 10)} to ${last.slice(0, 10)}.`
+  const when = first === '' ? '' : `, from ${first.slice(0, 10)} to ${last.slice(0, 10)}`
+  const span = `${which} by ${counted(authorCount, 'author')}${when}.`
   const by = authors.map(({ name, commits: so }) => `${code(name)}: ${counted(so, 'commit')}`)
   const where = changed.map(({ path, commits: so }) => `${code(path)}: in ${counted(so, 'commit')}`)
   return [

@@ -14,7 +14,7 @@ const told = z.object({
   commits: count,
   /** Whether these are all there are; else they are the last ones. */
   isAll: z.boolean(),
-  /** When the first and the last of them were committed, in ISO 8601. */
+  /** When the first and the last of them were committed, in ISO 8601; empty where git tells no date. */
   first: z.string(),
   last: z.string(),
   /** How many people wrote them, and who wrote most. */
@@ -31,13 +31,26 @@ export const history = z.union([told, z.object({ none: z.string() })])
 /** What the historian brings back: a past, or why there is none. */
 export type History = z.infer<typeof history>
 
+const isDate = (text: string): boolean => /^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)$/.test(text)
+
+/** Of a foreign repository no program is run, no file outside of it is opened, which may be endless, and no encoding taken. */
+const settings = [
+  'core.fsmonitor=false',
+  'safe.directory=*',
+  'core.quotePath=true',
+  'log.follow=false',
+  'diff.orderFile=/dev/null',
+  'mailmap.file=',
+  'mailmap.blob=',
+  'i18n.logOutputEncoding=UTF-8',
+]
+
 /**
  * The arguments for git. Reading a foreign repository must run none of its programs and fetch nothing.
  *
  * @param isTop - whether the folder is the top of its work tree: then every commit counts, else those that changed the folder
  */
 export function logArguments(isTop: boolean): string[] {
-  const settings = ['core.fsmonitor=false', 'safe.directory=*', 'core.quotePath=true', 'log.follow=false']
   const output = ['--format=tformat:%x01%cI%x09%aN', '--name-only', '--relative', '--no-color']
   const harmless = ['--no-show-signature', '--no-renames', '--no-ext-diff', '--no-textconv']
   const where = isTop ? [] : ['--', '.']
@@ -69,9 +82,11 @@ export class HistoryBuilder {
     }
     const [, date = '', author = ''] = /^.([^\t]*)\t(.*)$/su.exec(line) ?? []
     this.#commits += 1
-    // Newest first.
-    if (this.#last === '') this.#last = date
-    this.#first = date
+    if (isDate(date)) {
+      // Newest first.
+      if (this.#last === '') this.#last = date
+      this.#first = date
+    }
     increment(this.#authors, author)
     return true
   }

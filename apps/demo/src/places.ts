@@ -4,12 +4,16 @@
  * - *P1* The pool worker joins a broker that is in this program; the remote worker hosts an endpoint of its own, over `wss`
  *   with a certificate of this survey, which the runner trusts and none else. Both are programs of their own, and on this
  *   machine only because a demo has no other.
- * - *P2* Local surveyors wait for neither. A place is opened by the first who asks for it.
+ * - *P2* Whoever is at the broker has a signed token for what it does there: a runner one of a runner, the pool worker one of a
+ *   resident worker, with which nobody can read what runners are told. The key is in this program only. The remote's endpoint
+ *   has a token of its own, which is worth nothing at the broker.
+ * - *P3* Local surveyors wait for neither. A place is opened by the first who asks for it.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createBroker } from '@greenroom/broker'
+import { createBroker, signToken } from '@greenroom/broker'
+import { residentGrants, runnerGrants, type Grants } from '@greenroom/proto'
 import {
   createRunner,
   workerEntry,
@@ -45,8 +49,10 @@ const WAIT = 10_000
 /** The pool's name. */
 const POOL = 'surveyors'
 const TASK = 'Count these files'
-/** The file with the token. */
-const TOKEN = 'token'
+/** How long the historian may take when nobody has to be asked, in milliseconds: a repository may keep git waiting for ever. */
+const HISTORY = 120_000
+/** How long tokens last, in milliseconds: longer than any survey. */
+const TOKEN = 30 * 86_400_000
 
 /** What places are made with. */
 export interface PlacesOptions {
@@ -61,18 +67,30 @@ export interface PlacesOptions {
   readonly logger: Logger
   /** Who decides on what the historian asks for. */
   readonly approvals: ApprovalOptions
+  /** How long the historian may take beside the time for that decision, in milliseconds. = 120,000 */
+  readonly historianMs?: number
 }
 
-/** The broker, as clients find it. */
+/** The broker, as one of its clients finds it. */
 interface Door {
   readonly url: string
   readonly token: string
 }
 
-/** See P1 and P2. Leaving ends all that was started. */
+/** The broker, and who may do what there (P2). */
+interface Hall {
+  readonly url: string
+  /** Signs a token: of whom, and for what. */
+  sign(subject: string, grantsOf: (subject: string) => Grants): Promise<string>
+}
+
+/** What a runner at the broker may do, for its workers' tokens too. */
+const asRunner = (subject: string): Grants => runnerGrants(subject, TOKEN)
+
+/** See P1 to P3. Leaving ends all that was started. */
 export class Places implements AsyncDisposable {
   readonly #options: PlacesOptions
-  readonly #door: Door
+  readonly #hall: Hall
   readonly #runner: Awaited<ReturnType<typeof createHomeRunner>>
   readonly #stack: AsyncDisposableStack
   readonly #closing = new AbortController()
@@ -81,12 +99,12 @@ export class Places implements AsyncDisposable {
 
   private constructor(
     options: PlacesOptions,
-    door: Door,
+    hall: Hall,
     runner: Awaited<ReturnType<typeof createHomeRunner>>,
     stack: AsyncDisposableStack,
   ) {
     this.#options = options
-    this.#door = door
+    this.#hall = hall
     this.#runner = runner
     this.#stack = stack
     this.#signal = AbortSignal.any([options.signal, this.#closing.signal])
@@ -95,13 +113,17 @@ export class Places implements AsyncDisposable {
   /** Opens what is local, and the broker. */
   static async open(options: PlacesOptions): Promise<Places> {
     await using opening = new AsyncDisposableStack()
-    const token = randomBytes(24).toString('hex')
-    writeFileSync(join(options.folder, TOKEN), `${token}\n`, { mode: 0o600 })
+    const key = randomSecret()
     const limits = { pingMs: Math.ceil(GRACE / 3) }
-    const broker = opening.use(await createBroker({ listen: { port: 0 }, token, partitionGraceMs: GRACE, limits }))
-    const door = { url: broker.url ?? '', token }
-    const runner = opening.use(await createHomeRunner(options, door))
-    return new Places(options, door, runner, opening.move())
+    const listen = { port: 0 }
+    const broker = opening.use(await createBroker({ listen, tokenKeys: [key], partitionGraceMs: GRACE, limits }))
+    const hall: Hall = {
+      url: broker.url ?? '',
+      sign: (subject, grantsOf) =>
+        signToken(key, { subject, grants: grantsOf(subject), expiresAt: Date.now() + TOKEN }),
+    }
+    const runner = opening.use(await createHomeRunner(options, await doorOf(hall, 'home')))
+    return new Places(options, hall, runner, opening.move())
   }
 
   /**
@@ -136,7 +158,8 @@ export class Places implements AsyncDisposable {
     const spec = (files: readonly string[]) => ({ task: TASK, input: { root, files: [...files] }, signal })
     if (place === 'local') return (files) => this.#runner.run({ role: 'surveyor', ...spec(files) })
     if (place === 'pool') {
-      await this.#resident(place, ['--bus', this.#door.url, '--role', POOL])
+      const token = await this.#hall.sign(place, residentGrants)
+      await this.#resident(place, token, ['--bus', this.#hall.url, '--role', POOL])
       return (files) => this.#runner.run({ role: 'surveyor-pool', ...spec(files) })
     }
     const away = await this.#remoteRunner()
@@ -152,19 +175,21 @@ export class Places implements AsyncDisposable {
     writeFileSync(tlsCert, cert)
     writeFileSync(tlsKey, key, { mode: 0o600 })
     const tls = ['--tls-cert', tlsCert, '--tls-key', tlsKey]
-    const remote = await this.#resident('remote', ['--listen', '127.0.0.1:0', ...tls, '--data', 'data'])
-    return this.#stack.use(
-      await createAwayRunner(this.#options, this.#door, { remote, token: this.#door.token, ca: cert }),
-    )
+    const token = randomSecret()
+    const remote = await this.#resident('remote', token, ['--listen', '127.0.0.1:0', ...tls, '--data', 'data'])
+    const door = await doorOf(this.#hall, 'away')
+    return this.#stack.use(await createAwayRunner(this.#options, door, { remote, token, ca: cert }))
   }
 
   /** Starts a resident worker, and waits until it is ready. */
-  #resident(name: Place, args: readonly string[]): Promise<string> {
+  #resident(name: Place, token: string, args: readonly string[]): Promise<string> {
     const { folder, logger } = this.#options
     const cwd = join(folder, name)
     mkdirSync(cwd, { mode: 0o700 })
+    const tokenFile = join(cwd, 'token')
+    writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 })
     const options = {
-      args: [...args, '--token-file', join(folder, TOKEN)],
+      args: [...args, '--token-file', tokenFile],
       folder: cwd,
       signal: this.#signal,
       onLine: (line: string) => logger.output(`${name} worker`, line),
@@ -172,6 +197,13 @@ export class Places implements AsyncDisposable {
     return this.#stack.use(startResident(options)).ready
   }
 }
+
+const randomSecret = (): string => randomBytes(32).toString('hex')
+
+const doorOf = async (hall: Hall, subject: string): Promise<Door> => ({
+  url: hall.url,
+  token: await hall.sign(subject, asRunner),
+})
 
 const common = ({ logger }: PlacesOptions, bus: Door) => ({
   worker: workerEntry<typeof executors>(workerFile),
@@ -182,14 +214,16 @@ const common = ({ logger }: PlacesOptions, bus: Door) => ({
 
 /** The runner of what is local, and of the pool. */
 function createHomeRunner(options: PlacesOptions, door: Door) {
-  const { root: workspace, folder, children, approvals } = options
+  const { root: workspace, folder, children, approvals, historianMs = HISTORY } = options
+  // The time in which it waits for a person counts, too.
+  const limits = { totalMs: historianMs + (approvals.deadlineMs ?? 0) }
   return createRunner({
     ...common(options, door),
     approvals,
     roles: {
       surveyor: { executor: 'surveyor', workspace },
       'surveyor-pool': { executor: 'surveyor', workspace, placement: { pool: POOL, maxWaitMs: WAIT } },
-      historian: { executor: 'historian', workspace },
+      historian: { executor: 'historian', workspace, limits },
     },
     dataDir: join(folder, 'runner'),
     // The historian is one more.

@@ -7,6 +7,7 @@ import { extname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { spawnGuarded } from '@greenroom/bus/process'
+import { z } from 'zod'
 
 /** How long it may take to become ready, and to end when it was asked to, in milliseconds. */
 const READY = 60_000
@@ -39,6 +40,9 @@ const extension = extname(import.meta.filename)
 /** The worker's entry file. */
 export const workerFile = new URL(`worker${extension}`, import.meta.url)
 
+/** How it says that it is ready. */
+const readiness = z.object({ event: z.literal('ready'), url: z.string() })
+
 const command = new URL(
   extension === '.ts' ? 'src/bin.ts' : 'dist/bin.js',
   import.meta.resolve('greenroom/package.json'),
@@ -52,14 +56,14 @@ export function startResident({ args, folder, signal, onLine }: ResidentOptions)
   const options = process.execArgv.filter((option) => !option.startsWith('--inspect'))
   const program = spawnGuarded({
     command: process.execPath,
-    args: [...options, fileURLToPath(command), 'worker', fileURLToPath(workerFile), ...args],
+    args: [...options, fileURLToPath(command), 'worker', fileURLToPath(workerFile), ...args, '--json'],
     env: environment(),
     cwd: folder,
   })
   const last: string[] = []
   program.stdin.end()
   createInterface({ input: program.stdout }).on('line', (line) => {
-    const [, url] = / ready at (\S+) /.exec(line) ?? []
+    const url = urlIn(line)
     if (url !== undefined) resolve(url)
   })
   createInterface({ input: program.stderr }).on('line', (line) => {
@@ -80,6 +84,15 @@ export function startResident({ args, folder, signal, onLine }: ResidentOptions)
       await program.exited
       clearTimeout(timer)
     },
+  }
+}
+
+/** Where it is ready, if a line of its standard output says so. */
+function urlIn(line: string): string | undefined {
+  try {
+    return readiness.safeParse(JSON.parse(line)).data?.url
+  } catch {
+    return undefined
   }
 }
 

@@ -6,8 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import { HistoryBuilder } from '../src/history.ts'
+import { Places } from '../src/places.ts'
 import { runDemo, startOnTerminal } from './demo.ts'
 import { emptyTree, slowTree, type MadeTree } from './made-tree.ts'
+import { descendantsOf } from './processes.ts'
 
 // Several processes a test, on whatever machine.
 vi.setConfig({ testTimeout: 60_000 })
@@ -105,6 +107,26 @@ describe('--yes lets it', () => {
     expect(report.history.told?.changed[0]).toEqual({ path: 'a.txt', commits: 3 })
     expect(execFileSync('find', [tree.root, '-name', 'ran-*'], { encoding: 'utf8' })).toBe('')
   })
+
+  test.each([
+    ['diff.orderFile', '.git/endless'],
+    ['mailmap.file', '.git/endless'],
+    ['i18n.logOutputEncoding', 'UTF-16LE'],
+  ])('and its %s does not matter', async (setting, value) => {
+    using tree = repository()
+    // Whoever opens it for reading waits for ever.
+    execFileSync('sh', ['-c', 'mkfifo "$0"', join(tree.root, '.git/endless')])
+    tree.git('config', setting, value)
+    const { code, report, stdout } = await runDemo([tree.root, ...ONE, '--yes'])
+    expect(code).toBe(0)
+    expect(report.history.told).toMatchObject({
+      commits: 3,
+      authorCount: 2,
+      first: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      changed: expect.arrayContaining([{ path: 'a.txt', commits: 3 }]),
+    })
+    expect(stdout).not.toContain('\u0000')
+  })
 })
 
 test('without a terminal it is denied at once, which is no failure', async () => {
@@ -163,6 +185,26 @@ test('a repository that git cannot read is a failure of its own', async () => {
   expect(report.totals.files).toBe(4)
 })
 
+test('a repository that keeps git waiting is given up, and git is ended', async () => {
+  using tree = repository()
+  using folder = emptyTree()
+  // Its own list of names, which no setting turns off.
+  execFileSync('sh', ['-c', 'mkfifo "$0"', join(tree.root, '.mailmap')])
+  const options = {
+    root: tree.root,
+    folder: folder.root,
+    children: 1,
+    signal: new AbortController().signal,
+    logger: { warn: () => undefined, output: () => undefined },
+    approvals: { policy: () => ({ allow: true }) },
+    historianMs: 3_000,
+  }
+  await using places = await Places.open(options)
+  expect(await places.startHistorian().outcome).toMatchObject({ status: 'timeout', which: 'total' })
+  const gits = (): unknown[] => descendantsOf(process.pid).filter(({ command }) => command.includes('--name-only'))
+  await vi.waitFor(() => expect(gits()).toEqual([]), { timeout: 10_000 })
+})
+
 describe('on a terminal it asks', () => {
   test('and does what a person allows', async () => {
     using tree = repository()
@@ -214,6 +256,15 @@ describe('on a terminal it asks', () => {
     expect(stdout).toContain('stopping the surveyors')
     expect(stdout).not.toContain('# Survey of')
   })
+})
+
+test('what is no date is not told', () => {
+  const builder = new HistoryBuilder()
+  expect(builder.add('\u0001\u001b[2J\tAda')).toBe(true)
+  expect(builder.add('\u00012020-01-01T00:00:00+01:00\tAda')).toBe(true)
+  expect(builder.add('\u00012019-01-01\u0000\tAda')).toBe(true)
+  const day = '2020-01-01T00:00:00+01:00'
+  expect(builder.told()).toMatchObject({ commits: 3, first: day, last: day })
 })
 
 test('a file whose name looks like a commit is not taken for one', () => {

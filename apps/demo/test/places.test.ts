@@ -1,5 +1,7 @@
 /** Children at all places, all of them real processes. */
-import { mkdirSync, readdirSync } from 'node:fs'
+import { connectBus } from '@greenroom/bus'
+import { codeOf } from 'greenroom'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
@@ -26,6 +28,30 @@ test('children work in a process of their own at each place', async () => {
   expect(own?.pid).toBe(demo.process.pid)
   expect(pool?.command).toMatch(/ worker \S+ --bus ws:\/\/127\.0\.0\.1:\d+ --role surveyors /)
   expect(remote?.command).toMatch(/ worker \S+ --listen 127\.0\.0\.1:0 --tls-cert /)
+})
+
+test('whoever reads the token of a resident worker can do no more than that worker', async () => {
+  using tree = slowTree()
+  await using demo = startDemo([tree.root, '--children', '3'])
+  const [pool, remote] = [parentOf(await pidAt(demo, 'pool')), parentOf(await pidAt(demo, 'remote'))]
+  const [, url = ''] = / --bus (\S+)/.exec(pool.command) ?? []
+  const [ofPool, ofRemote] = [pool, remote].map(({ command }) => {
+    const [, file = ''] = / --token-file (\S+)/.exec(command) ?? []
+    return readFileSync(file, 'utf8').trim()
+  })
+  const attach = async (token: string | undefined, address: string): Promise<string> => {
+    await using bus = connectBus({ url, token: token ?? '' })
+    const peer = bus.attach({ address, incarnation: 'i', lifetime: 'incarnation' })
+    return await peer.then(
+      () => 'attached',
+      (error: unknown) => codeOf(error) ?? String(error),
+    )
+  }
+  expect(await attach(ofPool, 'resident.pool.x')).toBe('attached')
+  for (const mailbox of ['runner.x', 'runner.home.x', 'worker.home.x', 'resident.x'])
+    expect(await attach(ofPool, mailbox)).toBe('FORBIDDEN')
+  expect(ofRemote).not.toBe(ofPool)
+  expect(await attach(ofRemote, 'resident.pool.x')).toBe('UNAUTHORIZED')
 })
 
 test.each([
