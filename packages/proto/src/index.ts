@@ -10,7 +10,7 @@
  * - `usage` what was used, against its limits
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
  * - `check` what no bus takes
- * - `json` what JSON can say, and where a value is something else · `canonical-json` for digests
+ * - `json` what JSON can say, and where a value is something else · `canonical-json` for digests · `same-shape` for edits
  *
  * The protocol in prose is `PROTOCOL.md` in this package; golden vectors are in `vectors/`.
  *
@@ -44,6 +44,7 @@ export { decodeFrame, decodePayload, encodeFrame, encodePayload, noPayload, type
 export { agree, confirm, type Agreement, type Offer } from './handshake.ts'
 export type * from './header.ts'
 export { canonicalJson } from './canonical-json.ts'
+export { hasShapeOf } from './same-shape.ts'
 export { isJson, jsonFlaw, placeOf, type JsonObject, type JsonValue } from './json.ts'
 export { limits, wire } from './limits.ts'
 export * from './message.ts'

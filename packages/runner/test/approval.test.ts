@@ -211,9 +211,26 @@ describe('a person elsewhere', () => {
   test('an edited input of another shape is not executed', async () => {
     await using asking = new Asking()
     const runner = await asking.runner({ policy: () => ({ allow: true, input: 'rm -rf /' }) })
-    expect(await answers(runner.run({ role: 'ask', task: '' }))).toMatchObject([
-      { allowed: false, decider: 'system', reason: expect.stringMatching(/shape/) },
+    const run = runner.run({ role: 'ask', task: '' })
+    expect(await answers(run)).toMatchObject([
+      { allowed: false, decider: 'policy', reason: expect.stringMatching(/shape/) },
     ])
+    // As it is answered it is recorded.
+    expect(runner.approvals.list({ runId: run.id })).toMatchObject([
+      { decision: { allowed: false, decider: 'policy' } },
+    ])
+  })
+
+  test('a person who gives an input of another shape is told so, and may answer again', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' })
+    const run = runner.run({ role: 'ask', task: '' })
+    const { id, input } = await firstPending(runner)
+    const answer = (given: JsonValue): Promise<unknown> => runner.approvals.answer(id, { allow: true, input: given })
+    await expect(answer({ other: true })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    expect(runner.approvals.list({ state: 'pending' })).toMatchObject([{ id }])
+    await answer(input)
+    expect(await answers(run)).toMatchObject([{ allowed: true }])
   })
 })
 

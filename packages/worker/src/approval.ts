@@ -10,6 +10,7 @@
 import {
   canonicalJson,
   GreenroomError,
+  hasShapeOf,
   jsonFlaw,
   type ApprovalDecision,
   type ApprovalRequest,
@@ -23,7 +24,6 @@ import {
 import { createHash } from 'node:crypto'
 import { messageOf } from './ending.ts'
 import { untilEnd } from './pause.ts'
-import { hasShapeOf } from './same-shape.ts'
 
 /** What is to be done. */
 export interface ApprovalCall<Input extends JsonValue = JsonValue> {

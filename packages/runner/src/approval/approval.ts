@@ -155,7 +155,8 @@ export interface RunnerApprovals {
    * @param id - which
    * @param verdict - what is decided
    * @returns the approval with the decision that counts, be it another one; once that is recorded
-   * @throws GreenroomError `UNKNOWN_APPROVAL`, `BAD_OPTIONS`, `CLOSED`
+   * @throws GreenroomError `UNKNOWN_APPROVAL`; `BAD_OPTIONS`, also for an `input` of another shape than what was asked: then it is
+   *   still open; `COMMIT_UNKNOWN` when an earlier decision could not be recorded; `CLOSED`
    */
   answer(id: string, verdict: Verdict): Promise<ApprovalRecord>
   /**

@@ -16,6 +16,7 @@ import {
   canonicalJson,
   encodeMessage,
   GreenroomError,
+  hasShapeOf,
   type ApprovalRequest,
   type Clock,
   type JsonValue,
@@ -240,6 +241,8 @@ export class Arbiter implements RunnerApprovals {
     if (record.decision !== undefined) return record
     if (open === undefined)
       throw new GreenroomError('COMMIT_UNKNOWN', 'its decision could not be recorded: it is decided in the next life')
+    if (isMisshapen(decision, record))
+      throw new GreenroomError('BAD_OPTIONS', 'input must have the members that were asked for, of the same kinds')
     return this.#decide(open, decision)
   }
 
@@ -325,7 +328,10 @@ export class Arbiter implements RunnerApprovals {
     const ancestor = (): Promise<Verdict | undefined> => this.#askAncestors(approval, decided.signal)
     const parts = { ...options, posture, grants, shell: this.#shell, ancestor, signal: decided.signal }
     const decision = await route(approval, parts)
-    if (decision !== undefined && !decided.signal.aborted) await this.#decide(open, decision).catch(() => undefined)
+    if (decision === undefined || decided.signal.aborted) return
+    const misshapen = `the ${decision.decider} made something of another shape of what was asked`
+    const sound = isMisshapen(decision, approval) ? denied(decision.decider, misshapen) : decision
+    await this.#decide(open, sound).catch(() => undefined)
   }
 
   /** The nearest that decides on it. */
@@ -450,4 +456,9 @@ function unreadable(id: string, { runId, epoch }: RunRef): Approval {
 
 function digestOf(input: JsonValue): string {
   return createHash('sha256').update(canonicalJson(input)).digest('hex')
+}
+
+/** What its executor would not do: that is no decision to allow it. */
+function isMisshapen({ allowed, input }: Decision, approval: Approval): boolean {
+  return allowed && input !== undefined && !hasShapeOf(input, approval.input)
 }

@@ -1,4 +1,5 @@
-import type { JsonValue } from '@greenroom/proto'
+/** Whether two values have the same shape: what a decider may make of an input. */
+import type { JsonValue } from './json.ts'
 
 /**
  * Whether a value has the shape of another one: the same kinds of values under the same names, lists of any length of what is
