@@ -93,8 +93,6 @@ export class ApprovalRules {
     if (ends.has(decision.reason)) this.#violate('A5', `${tag} is told that ${decision.reason}`)
     const { reason, decider } = answer
     const input = decision.input ?? record.input
-    const isMisfit = !answer.allowed && decision.allowed && !isAsked(input) && reason.includes('another shape')
-    if (isMisfit) return
     const isSame =
       answer.allowed === decision.allowed &&
       reason === decision.reason &&
@@ -183,6 +181,9 @@ export class ApprovalRules {
     return (this.#said.get(id) ?? []).some(({ decider: who, verdict }) => {
       if (who !== decider) return false
       if (verdict === undefined) return !allowed && /gave no verdict|failed: |not available/.test(reason)
+      // What would be done is not what was asked: that denies.
+      if (verdict.allow && verdict.input !== undefined && !isAsked(verdict.input))
+        return !allowed && reason.includes('another shape')
       if (verdict.allow !== allowed || verdict.reason !== reason) return false
       return !allowed || ((verdict.scope ?? 'once') === scope && isDeepStrictEqual(verdict.input, input))
     })

@@ -178,7 +178,8 @@ export class Approvals {
       const record = await approvals.answer(id, verdict)
       if (!life.isOver) this.rules.shown(record)
     } catch (error) {
-      if (!life.isOver && !mayRefuse.has(codeOf(error) ?? ''))
+      const isRefused = word === 'misfit' && codeOf(error) === 'BAD_OPTIONS'
+      if (!life.isOver && !isRefused && !mayRefuse.has(codeOf(error) ?? ''))
         this.#world.checker.violate('A2', `an answer to ${id}: ${String(error)}`)
     }
   }
