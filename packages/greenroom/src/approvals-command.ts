@@ -135,13 +135,13 @@ export async function listGrants(access: ApprovalAccess): Promise<void> {
   write(access, document, () => {
     const grants = listIn(document, 'grants').filter(isGrant)
     if (grants.length === 0) return 'no grants\n'
-    const rows = grants.map(({ id, scope, of, tool, permission, resource, decider, grantedAt }) => [
+    const rows = grants.map(({ id, scope, of, tool, permission, resource, decider, by, grantedAt }) => [
       id,
       `${scope} ${plain(of)}`,
       plain(tool),
       plain(permission),
       plain(resource),
-      decider,
+      by === undefined ? decider : `${decider} ${plain(by)}`,
       age(systemClock.now() - grantedAt),
     ])
     return table(['GRANT', 'FOR', 'TOOL', 'PERMISSION', 'RESOURCE', 'BY', '>AGE'], rows)
@@ -161,10 +161,11 @@ export async function revokeGrant(id: string, access: ApprovalAccess): Promise<v
 
 function decidedOf({ decision }: ApprovalRecord): string {
   if (decision === undefined) return 'not decided'
-  const { allowed, decider, reason, scope, input } = decision
+  const { allowed, decider, by, reason, scope, input } = decision
   const how = allowed ? `allowed${scope === 'once' ? '' : ` for the ${scope}`}` : 'denied'
   const edited = input === undefined ? '' : `, with ${plain(JSON.stringify(input))}`
-  return `${how} by ${decider}: ${plain(reason)}${edited}`
+  const who = by === undefined ? decider : `${decider} ${plain(by)}`
+  return `${how} by ${who}: ${plain(reason)}${edited}`
 }
 
 /** @throws GreenroomError `CONNECT_FAILED`; the runner's own */

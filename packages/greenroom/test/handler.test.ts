@@ -171,7 +171,11 @@ test('a token’s bearer sees and answers what its grants allow, and of the rest
     expect(await ask(forbidden)).toEqual(await ask(nothing))
   expect(await it.ask(`/approvals/${forbidden}`, allow(headers))).toMatchObject({ status: 404 })
   expect(it.runner.approvals.get(ids.deploy)).not.toHaveProperty('decision')
-  expect(await it.ask(`/approvals/${ids.release}`, allow(headers))).toMatchObject({ status: 200 })
+  const claimed = { ...allow(headers), body: JSON.stringify({ allow: true, by: 'somebody else' }) }
+  expect(await it.ask(`/approvals/${ids.release}`, claimed)).toMatchObject({
+    status: 200,
+    body: { approval: { decision: { decider: 'person', by: 'jo' } } },
+  })
   expect(await it.runs.release.outcome).toMatchObject({ output: { allowed: true } })
 })
 
@@ -181,6 +185,7 @@ test('grants are seen and taken back by whoever may answer for their role, and b
   await it.ask(`/approvals/${it.ids.release}`, allow(one, 'session'))
   await it.runs.release.outcome
   const [grant] = it.runner.approvals.grants()
+  expect(grant).toMatchObject({ decider: 'person', by: 'jo' })
   expect(await it.ask('/grants', { headers: other })).toMatchObject({ body: { grants: [] } })
   const revoke = (headers: Record<string, string>) => it.ask(`/grants/${grant?.id}`, { method: 'DELETE', headers })
   expect(await revoke(other)).toMatchObject({ status: 200, body: { revoked: false } })

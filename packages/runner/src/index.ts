@@ -30,6 +30,8 @@ export type {
   ApprovalOptions,
   ApprovalRecord,
   ApprovalSubject,
+  Answerer,
+  AnswerOptions,
   Ask,
   Decide,
   DecideOptions,

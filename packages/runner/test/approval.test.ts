@@ -283,6 +283,19 @@ test('an answer for a session holds for the role that asked: who may answer for 
   expect(await answers(other)).toMatchObject([{ allowed: false, reason: 'not this one' }])
 })
 
+test('which person decides is recorded, also with what is granted so, and is no concern of the worker’s', async () => {
+  await using asking = new Asking()
+  const runner = await asking.runner({ person: 'elsewhere' })
+  const run = runner.run({ role: 'ask', task: '', input: [call, call] })
+  const { id } = await firstPending(runner)
+  const nobody = JSON.parse('{"by":7}')
+  await expect(runner.approvals.answer(id, { allow: true }, nobody)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  await runner.approvals.answer(id, { allow: true, scope: 'run' }, { by: 'jo' })
+  expect(JSON.stringify(await answers(run))).not.toContain('jo')
+  const decided = { decision: { decider: 'person', by: 'jo' } }
+  expect(runner.approvals.list({ runId: run.id })).toMatchObject([decided, decided])
+})
+
 describe('an approval ends with its attempt', () => {
   test.each(['cancel', 'total time', 'hasty', 'close'] as const)('%s: nothing is left', async (how) => {
     await using asking = new Asking()

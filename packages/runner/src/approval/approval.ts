@@ -55,6 +55,8 @@ export interface ApprovalDecided {
   readonly reason: string
   /** Who decided. */
   readonly decider: Decider
+  /** Which person, where that is known: what `answer` was told, such as the subject of a token. */
+  readonly by?: string
   /** For how much it holds. */
   readonly scope: ApprovalScope
   /** What it may be called with instead, when the decider edited it. */
@@ -91,8 +93,16 @@ export interface Grant {
   readonly approval: string
   /** Who gave it. */
   readonly decider: Decider
+  /** Which person, where that is known. */
+  readonly by?: string
   /** In milliseconds since the epoch. */
   readonly grantedAt: number
+}
+
+/** How {@link RunnerApprovals.answer} decides. */
+export interface AnswerOptions {
+  /** Which person decides, as it is recorded: a name or an account. Whoever calls vouches for it. = nobody says */
+  readonly by?: string
 }
 
 /** What a decider gets beside the approval. */
@@ -154,11 +164,12 @@ export interface RunnerApprovals {
    *
    * @param id - which
    * @param verdict - what is decided
+   * @param options - `by`: which person decides
    * @returns the approval with the decision that counts, be it another one; once that is recorded
    * @throws GreenroomError `UNKNOWN_APPROVAL`; `BAD_OPTIONS`, also for an `input` of another shape than what was asked: then it is
    *   still open; `COMMIT_UNKNOWN` when an earlier decision could not be recorded; `CLOSED`
    */
-  answer(id: string, verdict: Verdict): Promise<ApprovalRecord>
+  answer(id: string, verdict: Verdict, options?: AnswerOptions): Promise<ApprovalRecord>
   /**
    * Those that wait, then each that is asked for, and again when it is decided. Ends with the signal, and with the runner.
    *

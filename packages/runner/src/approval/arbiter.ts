@@ -33,6 +33,7 @@ import type { RunRecord } from '../journal.ts'
 import { briefly } from '../persistence.ts'
 import { fromStore, unlessDamaged } from '../store-error.ts'
 import type {
+  AnswerOptions,
   Approval,
   ApprovalFilter,
   ApprovalOptions,
@@ -42,7 +43,7 @@ import type {
   Verdict,
 } from './approval.ts'
 import type { ApprovalJournal } from './approval-journal.ts'
-import { decisionOf, denied, route, type Decision } from './route.ts'
+import { deciderOf, decisionOf, denied, route, type Decision } from './route.ts'
 import { Watchers } from './watchers.ts'
 
 /** What an arbiter works with. */
@@ -231,10 +232,11 @@ export class Arbiter implements RunnerApprovals {
     return record
   }
 
-  async answer(id: string, verdict: Verdict): Promise<ApprovalRecord> {
-    const decision = decisionOf('person', verdict)
+  async answer(id: string, verdict: Verdict, { by }: AnswerOptions = {}): Promise<ApprovalRecord> {
+    const decision = decisionOf('person', verdict, by)
     if (decision === undefined)
       throw new GreenroomError('BAD_OPTIONS', 'a verdict is { allow: true or false, reason?, input?, scope? }')
+    if (by !== undefined && typeof by !== 'string') throw new GreenroomError('BAD_OPTIONS', 'by must be a text')
     if (this.#isOver) throw new GreenroomError('CLOSED')
     const record = this.get(id)
     const open = this.#open.get(id)
@@ -408,7 +410,7 @@ export class Arbiter implements RunnerApprovals {
     const { over, worker } = open
     try {
       if (decision !== undefined && !over.signal.aborted) {
-        const { decidedAt: _at, input, ...said } = decision
+        const { decidedAt: _at, by: _by, input, ...said } = decision
         const { id: requestId, runId, epoch } = approval
         const payload = encodeMessage('approval-decision', {
           runId,
@@ -438,13 +440,13 @@ export class Arbiter implements RunnerApprovals {
     open.settled.resolve()
   }
 
-  #grantOf(approval: Approval, { allowed, scope, decider }: Decision): Grant | undefined {
+  #grantOf(approval: Approval, { allowed, scope, decider, by }: Decision): Grant | undefined {
     if (!allowed || scope === 'once') return undefined
     const { id: approvalId, runId, role, session, tool, permission, resource } = approval
     const { random, clock } = this.#parts
     const of = scope === 'run' ? runId : session
     const key = { scope, of, role, session, tool, permission, resource }
-    return { id: random.id(), ...key, approval: approvalId, decider, grantedAt: clock.now() }
+    return { id: random.id(), ...key, approval: approvalId, ...deciderOf({ decider, by }), grantedAt: clock.now() }
   }
 }
 

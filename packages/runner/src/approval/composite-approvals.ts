@@ -1,6 +1,6 @@
 /** What the runs of several runners ask for, as of one. An id is in one runner's journal: that tells whose it is. */
 import { codeOf, GreenroomError } from '@greenroom/proto'
-import type { ApprovalFilter, ApprovalRecord, Grant, RunnerApprovals, Verdict } from './approval.ts'
+import type { AnswerOptions, ApprovalFilter, ApprovalRecord, Grant, RunnerApprovals, Verdict } from './approval.ts'
 import { Watchers } from './watchers.ts'
 
 /** See the file. One that is closed hides nothing of the others. */
@@ -22,8 +22,8 @@ export class CompositeApprovals implements RunnerApprovals {
     return this.#find(id).record
   }
 
-  async answer(id: string, verdict: Verdict): Promise<ApprovalRecord> {
-    return this.#find(id).member.answer(id, verdict)
+  async answer(id: string, verdict: Verdict, options?: AnswerOptions): Promise<ApprovalRecord> {
+    return this.#find(id).member.answer(id, verdict, options)
   }
 
   async *watch({ signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<ApprovalRecord, undefined> {

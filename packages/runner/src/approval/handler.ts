@@ -13,7 +13,7 @@
  * An error is `{ error: { code, message } }`. Who may see and answer what says {@link HandlerOptions.mayAnswer}.
  */
 import { codeOf, GreenroomError, isErrorCode, isId } from '@greenroom/proto'
-import type { Approval, ApprovalFilter, ApprovalRecord, RunnerApprovals, Verdict } from './approval.ts'
+import type { AnswerOptions, Approval, ApprovalFilter, ApprovalRecord, RunnerApprovals, Verdict } from './approval.ts'
 import { isVerdict } from './route.ts'
 
 /** As much of a body is read, in bytes: an edited input is no document. */
@@ -31,16 +31,22 @@ const statusOf: Readonly<Record<string, number>> = {
 /** What an approval, and the grant that was given for it, are about. */
 export type ApprovalSubject = Pick<Approval, 'role' | 'session' | 'tool' | 'permission' | 'resource'>
 
+/** Who asks, and which approvals are for them. */
+export interface Answerer {
+  /** Who it is, as it is recorded with what they decide. = nobody says */
+  readonly by?: string
+  /** Whether they may see and answer one. */
+  readonly may: (subject: ApprovalSubject) => boolean
+}
+
 /**
- * Who may see and answer what: is asked once for each request, before anything else, and says which approvals its sender may
- * answer. What those are not, and grants for the like, are for that sender as if they were not there. Both throw
+ * Who may see and answer what: is asked once for each request, before anything else, and says who its sender is and which
+ * approvals they may answer. What those are not, and grants for the like, are for them as if they were not there. Both throw
  * `UNAUTHORIZED` or `TOKEN_EXPIRED` to have nothing answered at all (401), and to end a stream of events.
  *
  * @param request - its body is not to be read
  */
-export type MayAnswer = (
-  request: Request,
-) => ((subject: ApprovalSubject) => boolean) | Promise<(subject: ApprovalSubject) => boolean>
+export type MayAnswer = (request: Request) => Answerer | Promise<Answerer>
 
 /** How a handler is mounted. */
 export interface HandlerOptions {
@@ -60,13 +66,14 @@ export interface HandlerOptions {
  */
 export function createApprovalHandler(
   approvals: RunnerApprovals,
-  { basePath = '', mayAnswer = () => () => true }: HandlerOptions = {},
+  { basePath = '', mayAnswer = () => ({ may: () => true }) }: HandlerOptions = {},
 ): (request: Request) => Promise<Response> {
   if (!/^(?:\/[^/?#]+)*$/.test(basePath))
     throw new GreenroomError('BAD_OPTIONS', 'basePath must begin with "/" and not end with it, as /greenroom')
   return async (request) => {
     try {
-      return await answer({ approvals, isFor: await mayAnswer(request) }, request, basePath)
+      const { by, may: isFor } = await mayAnswer(request)
+      return await answer({ approvals, isFor, ...(by === undefined ? {} : { by }) }, request, basePath)
     } catch (error) {
       const code = codeOf(error)
       const message = error instanceof Error ? error.message : String(error)
@@ -75,8 +82,8 @@ export function createApprovalHandler(
   }
 }
 
-/** Approvals, and which of them are for whoever asks. */
-interface Desk {
+/** Approvals, which of them are for whoever asks, and who that is. */
+interface Desk extends AnswerOptions {
   readonly approvals: RunnerApprovals
   readonly isFor: (subject: ApprovalSubject) => boolean
 }
@@ -88,7 +95,7 @@ async function answer(desk: Desk, request: Request, basePath: string): Promise<R
   const isKnown = (collection === 'approvals' || collection === 'grants') && more.length === 0
   // Ids are out of an alphabet that needs no escapes.
   if (!isKnown || (id !== undefined && !isId(id))) return failure(404, 'UNKNOWN_PATH', `there is no ${pathname}`)
-  const { approvals, isFor } = desk
+  const { approvals, isFor, by } = desk
   const grants = () => approvals.grants().filter(isFor)
   switch (`${request.method} ${collection}${id === undefined ? '' : '/'}`) {
     case 'GET approvals':
@@ -98,7 +105,9 @@ async function answer(desk: Desk, request: Request, basePath: string): Promise<R
     case 'POST approvals/': {
       // Before anything is read of what its sender may not answer.
       const approval = found(desk, id ?? '')
-      return json({ approval: await approvals.answer(approval.id, await verdictIn(request)) })
+      return json({
+        approval: await approvals.answer(approval.id, await verdictIn(request), by === undefined ? {} : { by }),
+      })
     }
     case 'GET grants':
       return json({ grants: grants() })

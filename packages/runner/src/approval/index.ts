@@ -7,10 +7,17 @@
  */
 export { Arbiter } from './arbiter.ts'
 export { CompositeApprovals } from './composite-approvals.ts'
-export { createApprovalHandler, type ApprovalSubject, type HandlerOptions, type MayAnswer } from './handler.ts'
+export {
+  createApprovalHandler,
+  type Answerer,
+  type ApprovalSubject,
+  type HandlerOptions,
+  type MayAnswer,
+} from './handler.ts'
 export { isVerdict } from './route.ts'
 export { ApprovalJournal, approvalCollections } from './approval-journal.ts'
 export type {
+  AnswerOptions,
   Approval,
   ApprovalDecided,
   ApprovalFilter,

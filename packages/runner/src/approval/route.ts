@@ -45,7 +45,7 @@ export async function route(approval: Approval, parts: RouteParts): Promise<Deci
     if (read !== undefined) return read
   }
   const grant = grants.find((one) => covers(one, approval))
-  if (grant !== undefined) return allowed(grant.decider, `granted for the ${grant.scope}`)
+  if (grant !== undefined) return { ...allowed(grant.decider, `granted for the ${grant.scope}`), ...deciderOf(grant) }
   const reviewed = await review(approval, parts)
   if (reviewed !== undefined) return reviewed
   if (posture.bypass === true) return allowed('system', 'its role bypasses approvals')
@@ -63,18 +63,30 @@ export async function route(approval: Approval, parts: RouteParts): Promise<Deci
  *
  * @param decider - whose it is
  * @param verdict - anything, when the decider is not compiled
+ * @param by - which person, where that is known
  * @returns undefined when it is none
  */
-export function decisionOf(decider: Decider, verdict: unknown): Decision | undefined {
+export function decisionOf(decider: Decider, verdict: unknown, by?: string): Decision | undefined {
   if (!isVerdict(verdict)) return undefined
   const { allow, reason, input, scope = 'once' } = verdict
   return {
     allowed: allow,
     reason: reason ?? (allow ? `allowed by the ${decider}` : `rejected by the ${decider}`),
-    decider,
+    ...deciderOf({ decider, by }),
     scope: allow ? scope : 'once',
     ...(allow && input !== undefined ? { input } : {}),
   }
+}
+
+/** Who decided, as far as that is known. */
+export function deciderOf({
+  decider,
+  by,
+}: {
+  readonly decider: Decider
+  readonly by?: string | undefined
+}): Pick<Decision, 'decider' | 'by'> {
+  return by === undefined ? { decider } : { decider, by }
 }
 
 /** A denial. */
