@@ -2,6 +2,7 @@
 import { accessSync, constants, realpathSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
+import { limits } from '@greenroom/proto'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { visible } from './file-name.ts'
 
@@ -11,6 +12,8 @@ export interface Arguments {
   readonly root: string
   /** How many surveyors work at a time, 1 to 64. */
   readonly children: number
+  /** How many generations of surveyors there may be: 1 when none has children, at most 5. */
+  readonly depth: number
   /** How many times the folder is surveyed, 1 to 100. */
   readonly repeat: number
   /** Where the JSON goes, absolute. */
@@ -41,8 +44,9 @@ export function readArguments(argv: readonly string[], base: string, standard: s
     if (error instanceof CommanderError && error.exitCode === 0) return undefined
     throw error instanceof Error ? new BadInput(error.message.replace(/^error: /, '')) : error
   }
-  const { children, repeat, json, yes } = program.opts<{
+  const { children, depth, repeat, json, yes } = program.opts<{
     children: number
+    depth: number
     repeat: number
     json?: string
     yes?: boolean
@@ -50,17 +54,25 @@ export function readArguments(argv: readonly string[], base: string, standard: s
   return {
     root: folder(program.args[0] ?? standard, base),
     children,
+    depth,
     repeat,
     json: json === undefined ? undefined : writable(json, base),
     yes: yes === true,
   }
 }
 
+const DEPTH = 2
+/** The first of them is a session of its own, and has depth 0. */
+const DEEPEST = limits.depth + 1
+
+const depthWords = `how many generations, 1 to ${DEEPEST}: whoever has the largest share splits it among children of its own`
+
 function command(): Command {
   return new Command('npm start --')
     .description('Counts files, lines and bytes of a folder with a handful of child sessions.')
     .argument('[dir]', 'the folder to survey (this repository when left out)')
     .option('--children <n>', 'how many surveyors work at a time, 1 to 64', wholeNumber(64), defaultChildren())
+    .option('--depth <n>', depthWords, wholeNumber(DEEPEST), DEPTH)
     .option('--repeat <n>', 'how many times, 1 to 100: from the second on workers are warm', wholeNumber(100), 1)
     .option('--json <file>', 'write the report there as JSON, too')
     .option('--yes', 'answer questions with yes: git log may be run')

@@ -4,7 +4,7 @@
  */
 import { createLogUpdate } from 'log-update'
 import { visible } from './file-name.ts'
-import { pidOf, type Child } from './survey.ts'
+import { branchOf, inOrder, pidOf, type Child } from './child.ts'
 import { totalOf } from './tally.ts'
 
 /** How often rows are drawn, in milliseconds. */
@@ -67,11 +67,11 @@ const INVITATION = 'Isolated processes: `kill -9` one of these pids and watch.'
 
 function rows(stream: NodeJS.WriteStream): LiveView {
   const log = createLogUpdate(stream)
-  const children = new Map<number, Child>()
+  const children = new Map<string, Child>()
   const patience = new Patience()
   let isOpen = true
   const draw = (): void => {
-    if (!patience.isPaused) log(frame([...children.values()], stream.columns, stream.rows))
+    if (!patience.isPaused) log(frame([...children.values()].sort(inOrder), stream.columns, stream.rows))
   }
   const say = (line: string): void => {
     if (patience.keeps(line)) return
@@ -85,7 +85,7 @@ function rows(stream: NodeJS.WriteStream): LiveView {
     say,
     update(child) {
       if (children.size === 0) say(INVITATION)
-      children.set(child.number, child)
+      children.set(child.name, child)
       if (child.problem !== undefined) say(farewell(child))
     },
     pause() {
@@ -109,16 +109,21 @@ function rows(stream: NodeJS.WriteStream): LiveView {
 function frame(children: readonly Child[], columns: number, height: number): string {
   const fit = Math.max(1, height - FREE)
   const byNeed = [...children].sort((a, b) => Number(hasEnded(a)) - Number(hasEnded(b)))
-  const shown = byNeed.length <= fit ? [...children] : byNeed.slice(0, fit - 1).sort((a, b) => a.number - b.number)
+  const shown = byNeed.length <= fit ? [...children] : byNeed.slice(0, fit - 1).sort(inOrder)
   const more = children.length - shown.length
-  const all = [...shown.map(row), ...(more > 0 ? [`… and ${more} more`] : [])]
+  const width = Math.max(0, ...shown.map((child) => labelOf(child).length))
+  const all = [...shown.map((child) => row(child, width)), ...(more > 0 ? [`… and ${more} more`] : [])]
   return all.map((line) => line.slice(0, Math.max(1, columns - 1))).join('\n')
 }
 
-function row(child: Child): string {
+/** Further in than its parent. */
+const labelOf = (child: Child): string =>
+  child.parent === undefined ? `#${child.name}`.padStart(3) : ` ${branchOf(child)}#${child.name}`
+
+function row(child: Child, width: number): string {
   const { placement, events, ms } = child.status()
   const cells = [
-    `#${child.number}`.padStart(3),
+    labelOf(child).padEnd(width),
     stateOf(child).padEnd(9),
     `pid ${pidOf(child) ?? '–'}`.padEnd(11),
     (placement?.kind ?? '').padEnd(6),
@@ -132,7 +137,7 @@ function row(child: Child): string {
 // --- Elsewhere --------------------------------------------------------------------------------------------
 
 function lines(stream: NodeJS.WritableStream): LiveView {
-  const said = new Map<number, string>()
+  const said = new Map<string, string>()
   const patience = new Patience()
   let isInvited = false
   const say = (line: string): void => {
@@ -150,8 +155,8 @@ function lines(stream: NodeJS.WritableStream): LiveView {
       const state = stateOf(child)
       const end = hasEnded(child) ? `, ${child.done} of ${child.listed} files in ${Math.round(ms)} ms` : ''
       const line = child.problem === undefined ? `${nameOf(child)}: ${state}${end}` : farewell(child)
-      if (said.get(child.number) !== line) say(line)
-      said.set(child.number, line)
+      if (said.get(child.name) !== line) say(line)
+      said.set(child.name, line)
     },
     pause: () => patience.pause((held) => held.forEach(say)),
     close() {},
@@ -171,7 +176,7 @@ function stateOf(child: Child): string {
 function nameOf(child: Child): string {
   const { placement } = child.status()
   const where = placement === undefined || placement.kind === 'local' ? '' : `, ${placement.kind}`
-  return `surveyor ${child.number} (pid ${pidOf(child) ?? '–'}${where})`
+  return `surveyor ${child.name} (pid ${pidOf(child) ?? '–'}${where})`
 }
 
 function farewell(child: Child): string {

@@ -2,7 +2,7 @@
  * `npm start`: surveys a folder with child sessions.
  *
  * - `arguments` the command line · `tree` which files · `share` who counts which · `survey` the parent ·
- *   `surveyor`, `historian`, `worker` the children · `count`, `line-scanner`, `finding-builder` what a surveyor does ·
+ *   `child` following one · `surveyor`, `historian`, `worker` the children · `count`, `line-scanner`, `finding-builder` what a surveyor does ·
  *   `tally` adding up · `history` what the historian reads
  * - `places` where children work · `resident`, `certificate` those that are not local · `own-folder` what all of it leaves
  * - `live-view` standard error · `approver` questions · `report`, `markdown` standard output and JSON · `file-name`,

@@ -8,6 +8,7 @@
  *   resident worker, with which nobody can read what runners are told. The key is in this program only. The remote's endpoint
  *   has a token of its own, which is worth nothing at the broker.
  * - *P3* Local surveyors wait for neither. A place is opened by the first who asks for it.
+ * - *P4* The children of a surveyor are local, as it is.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -26,14 +27,15 @@ import {
 import { makeCertificate } from './certificate.ts'
 import type { History } from './history.ts'
 import { startResident, workerFile } from './resident.ts'
+import { HELPERS } from './share.ts'
 import type { Sum } from './tally.ts'
 import type { executors } from './worker.ts'
 
 /** Where a surveyor works. */
 export type Place = 'local' | 'pool' | 'remote'
 
-/** Starts a surveyor over these files. */
-export type StartSurveyor = (files: readonly string[]) => Run<Sum>
+/** Starts a surveyor over these files, which may make `depth` generations of surveyors of them: 1 is itself alone. */
+export type StartSurveyor = (files: readonly string[], depth: number) => Run<Sum>
 
 /**
  * Where a surveyor works: of two one is at the pool worker, of three one at the remote worker, too; any more are local.
@@ -62,6 +64,8 @@ export interface PlacesOptions {
   readonly folder: string
   /** How many surveyors work at a time. */
   readonly children: number
+  /** How many generations of surveyors there are. */
+  readonly depth: number
   /** Cancels what runs, and gives up opening places. */
   readonly signal: AbortSignal
   readonly logger: Logger
@@ -142,6 +146,11 @@ export class Places implements AsyncDisposable {
     return this.#runner.run({ role: 'historian', task: 'Tell the history', signal: this.#options.signal })
   }
 
+  /** Finds a surveyor that a local one has started. */
+  attach(runId: string): Promise<Run> {
+    return this.#runner.attach(runId)
+  }
+
   /** What a run asked for, with what was decided. */
   asked(runId: string): readonly ApprovalRecord[] {
     return this.#runner.approvals.list({ runId })
@@ -155,15 +164,19 @@ export class Places implements AsyncDisposable {
 
   async #open(place: Place): Promise<StartSurveyor> {
     const { root, signal } = this.#options
-    const spec = (files: readonly string[]) => ({ task: TASK, input: { root, files: [...files] }, signal })
-    if (place === 'local') return (files) => this.#runner.run({ role: 'surveyor', ...spec(files) })
+    const spec = (files: readonly string[], depth: number) => ({
+      task: TASK,
+      input: { root, files: [...files], depth },
+      signal,
+    })
+    if (place === 'local') return (...share) => this.#runner.run({ role: 'surveyor', ...spec(...share) })
     if (place === 'pool') {
       const token = await this.#hall.sign(place, residentGrants)
       await this.#resident(place, token, ['--bus', this.#hall.url, '--role', POOL])
-      return (files) => this.#runner.run({ role: 'surveyor-pool', ...spec(files) })
+      return (...share) => this.#runner.run({ role: 'surveyor-pool', ...spec(...share) })
     }
     const away = await this.#remoteRunner()
-    return (files) => away.run({ role: 'surveyor-remote', ...spec(files) })
+    return (...share) => away.run({ role: 'surveyor-remote', ...spec(...share) })
   }
 
   /** A runner of its own: where the remote worker listens is known only when it does. */
@@ -214,7 +227,8 @@ const common = ({ logger }: PlacesOptions, bus: Door) => ({
 
 /** The runner of what is local, and of the pool. */
 function createHomeRunner(options: PlacesOptions, door: Door) {
-  const { root: workspace, folder, children, approvals, historianMs = HISTORY } = options
+  const { root: workspace, folder, children, depth, approvals, historianMs = HISTORY } = options
+  const surveyors = children + HELPERS * (depth - 1)
   // The time in which it waits for a person counts, too.
   const limits = { totalMs: historianMs + (approvals.deadlineMs ?? 0) }
   return createRunner({
@@ -227,8 +241,8 @@ function createHomeRunner(options: PlacesOptions, door: Door) {
     },
     dataDir: join(folder, 'runner'),
     // The historian is one more.
-    admission: { maxExecuting: children + 1, maxProcesses: 2 * children + 1 },
-    pool: { maxIdle: children, maxIdlePerKey: children },
+    admission: { maxExecuting: surveyors + 1, maxProcesses: 2 * surveyors + 1 },
+    pool: { maxIdle: surveyors, maxIdlePerKey: surveyors },
   })
 }
 

@@ -1,9 +1,10 @@
 /** The report: what a survey found, as Markdown for people and as JSON for programs. */
 import { describeMiss, type RunStatus } from 'greenroom'
+import { branchOf, pidOf, type Child } from './child.ts'
 import { visible } from './file-name.ts'
 import { historyReport, historySection, type HistoryReport } from './history-report.ts'
 import { code, list, number, SHOWN, table, text } from './markdown.ts'
-import { failureOf, pidOf, type Child, type Surveyed } from './survey.ts'
+import { failureOf, type Surveyed } from './survey.ts'
 import { merge, TODOS, totalOf, type Finding, type Sum } from './tally.ts'
 import type { Tree } from './tree.ts'
 
@@ -23,7 +24,11 @@ export interface Report {
 
 /** One surveyor's run, as the report has it. */
 interface ChildReport {
+  /** As the table calls it: the children of 1 are `1.1` and `1.2`. */
+  readonly name: string
   readonly runId: string
+  /** The run of the surveyor whose child it is; null for a child of the survey. */
+  readonly parent: string | null
   readonly role: string
   /** `local`, `pool` or `remote`. */
   readonly placement: string
@@ -42,7 +47,7 @@ interface ChildReport {
   /** The outcome's. */
   readonly status: string
   readonly ms: number
-  /** How many files it counted. */
+  /** How many files it counted itself. */
   readonly files: number
 }
 
@@ -72,7 +77,9 @@ export function reportOf({ children, historian }: Surveyed): Report {
 function childReport(child: Child): ChildReport {
   const { runId, role, placement, worker, attempts, phase, status, ms } = child.status()
   return {
+    name: child.name,
     runId,
+    parent: child.parent?.status().runId ?? null,
     role,
     placement: placement?.kind ?? 'local',
     host: placement?.host ?? '',
@@ -125,6 +132,7 @@ export function markdown(root: string, tree: Tree, { children, historian }: Surv
       ['Child', '>Pass', '>Pid', 'Where', 'Worker', 'Status', '>Files', '>ms'],
       [...children.map(childRow), historianRow(historian)],
     ),
+    ...family(children),
     ...warmth(children),
   ]
   return `${sections.join('\n\n')}\n`
@@ -138,7 +146,7 @@ function partial(children: readonly Child[], tree: Tree): string[] {
   const counted = totalOf(foundBy(children)).files
   const which = last.length < children.length ? ` of pass ${last.at(-1)?.pass}` : ''
   const scope = `${failed.length} of ${last.length} children${which} did not complete; ${number(counted)} of ${number(tree.files.length)} files are counted.`
-  const each = failed.map(({ number: child, problem = '' }) => `- surveyor ${child}: ${text(problem)}`)
+  const each = failed.map(({ name: child, problem = '' }) => `- surveyor ${child}: ${text(problem)}`)
   return [`**Partial:** ${scope}`, each.join('\n')]
 }
 
@@ -150,7 +158,7 @@ function earlier(children: readonly Child[]): string[] {
   if (failed.length === 0) return []
   const scope = `${failed.length} of ${before.length} children of earlier passes did not complete; what follows is of pass ${reported} alone.`
   const each = failed.map(
-    ({ number: child, pass, problem = '' }) => `- surveyor ${child}, in pass ${pass}: ${text(problem)}`,
+    ({ name: child, pass, problem = '' }) => `- surveyor ${child}, in pass ${pass}: ${text(problem)}`,
   )
   return [scope, each.join('\n')]
 }
@@ -167,7 +175,7 @@ function todoSection({ todos, todoCount }: Finding): string[] {
 function childRow(child: Child): string[] {
   const { worker, status, ms, files } = childReport(child)
   return [
-    `surveyor ${child.number}`,
+    `${branchOf(child)}surveyor ${child.name}`,
     String(child.pass),
     String(worker.pid ?? '–'),
     whereOf(child.status()),
@@ -183,6 +191,18 @@ function historianRow(historian: Surveyed['historian']): string[] {
   // Not being allowed is an answer.
   const end = status === 'failed' && failureOf(historian) === undefined ? 'denied' : status
   return ['historian', '–', String(worker.pid ?? '–'), whereOf(historian.status), 'its own', end, '–', number(ms)]
+}
+
+/** Who split a share, and among whom. */
+function family(children: readonly Child[]): string[] {
+  const last = lastPass(children)
+  const families = last.map((child) => [child.name, last.filter(({ parent }) => parent === child)] as const)
+  const split = families.filter(([, own]) => own.length > 0)
+  const says = split.map(
+    ([name, own]) =>
+      `surveyor ${name} gave parts of it to children of its own, ${own.map((one) => one.name).join(' and ')}`,
+  )
+  return says.length === 0 ? [] : [`The largest share was split: ${says.join('; ')}.`]
 }
 
 /** What kind of place, and on which machine. */

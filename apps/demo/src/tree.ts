@@ -33,11 +33,12 @@ export interface Tree {
  * Lists the files below a folder.
  *
  * @param root - an absolute path without symbolic links
- * @throws what git or the file system says when the folder itself cannot be listed
+ * @param gitMs - how long git may take for an answer, in milliseconds: what its configuration names may keep it waiting for ever. = 30,000
+ * @throws what git or the file system says when the folder itself cannot be listed; that git was too slow
  */
-export function listTree(root: string): Tree {
+export function listTree(root: string, gitMs = 30_000): Tree {
   const hidden: string[] = []
-  const paths = knownToGit(root) ?? walk(root, hidden)
+  const paths = knownToGit(root, gitMs) ?? walk(root, hidden)
   return { files: regularFiles(root, [...new Set(paths)].sort(), hidden), hidden: hidden.sort() }
 }
 
@@ -51,14 +52,32 @@ export function locate(root: string, path: string): Buffer {
   return bytesOfName(`${root}/${path}`)
 }
 
+/**
+ * Files with the sizes that they have now.
+ *
+ * @param root - an absolute path
+ * @param paths - from there
+ * @returns all of them: what cannot be looked at has size 0, and whoever reads it will say why
+ */
+export function measured(root: string, paths: readonly string[]): TreeFile[] {
+  const sizeOf = (path: string): number => {
+    try {
+      return lstatSync(locate(root, path)).size
+    } catch {
+      return 0
+    }
+  }
+  return paths.map((path) => ({ path, bytes: sizeOf(path) }))
+}
+
 // --- git --------------------------------------------------------------------------------------------------
 
 /** What git knows below the root (T1), or undefined where it does not decide. */
-function knownToGit(root: string): string[] | undefined {
-  const where = git(root, ['rev-parse', '--is-inside-work-tree', '--show-prefix'])
+function knownToGit(root: string, timeout: number): string[] | undefined {
+  const where = git(root, timeout, ['rev-parse', '--is-inside-work-tree', '--show-prefix'])
   if (where.status !== 0 || !where.stdout.toString().startsWith('true\n')) return undefined
   const isTop = where.stdout.toString() === 'true\n\n'
-  const listed = git(root, ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
+  const listed = git(root, timeout, ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
   if (listed.status !== 0) throw new Error(`git cannot list it: ${listed.stderr.toString().split('\n')[0]}`)
   const paths = namesIn(listed.stdout)
   return paths.length > 0 || isTop ? paths : undefined
@@ -76,11 +95,15 @@ function namesIn(list: Buffer): string[] {
  * Asks git. Reading a foreign repository must run none of its programs, so its file system monitor is off; then its
  * owner does not matter either, and a clone that belongs to another user can be surveyed.
  */
-function git(root: string, args: readonly string[]): SpawnSyncReturns<Buffer> {
+function git(root: string, timeout: number, args: readonly string[]): SpawnSyncReturns<Buffer> {
   const harmless = ['-c', 'core.fsmonitor=false', '-c', 'safe.directory=*']
   // Inside a git hook the others point at the hook's repository, not at the one to survey.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^GIT_(?!CONFIG)/.test(name)))
-  return spawnSync('git', [...harmless, ...args], { cwd: root, env, encoding: 'buffer', maxBuffer: Infinity })
+  const bounds = { maxBuffer: Infinity, timeout, killSignal: 'SIGKILL' } as const
+  const ran = spawnSync('git', [...harmless, ...args], { cwd: root, env, encoding: 'buffer', ...bounds })
+  if (ran.error !== undefined && 'code' in ran.error && ran.error.code === 'ETIMEDOUT')
+    throw new Error(`git did not answer within ${timeout} ms: something that it reads keeps it waiting`)
+  return ran
 }
 
 // --- The file system --------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ function repository(): MadeTree {
 }
 
 /** It is about the historian. */
-const ONE = ['--children', '1']
+const ONE = ['--children', '1', '--depth', '1']
 
 const size = { columns: 100, rows: 20 }
 
@@ -194,6 +194,7 @@ test('a repository that keeps git waiting is given up, and git is ended', async 
     root: tree.root,
     folder: folder.root,
     children: 1,
+    depth: 1,
     signal: new AbortController().signal,
     logger: { warn: () => undefined, output: () => undefined },
     approvals: { policy: () => ({ allow: true }) },
@@ -206,26 +207,19 @@ test('a repository that keeps git waiting is given up, and git is ended', async 
 })
 
 describe('on a terminal it asks', () => {
-  test('and does what a person allows', async () => {
+  test.each([
+    ['does what a person allows', 'y', '`git log` was allowed by a person.'],
+    ['does not what a person denies', 'n it is friday', 'No history: denied: it is friday, by a person'],
+  ])('and %s', async (_, answer, says) => {
     using tree = repository()
     await using demo = startOnTerminal([tree.root, ...ONE], size)
     await demo.said(/historian wants to use git \(execute\) on /)
     await demo.said(/or \[n\]o\?/)
-    demo.process.stdin?.write('y\r')
+    demo.process.stdin?.write(`${answer}\r`)
     const { code, stdout } = await demo.ended
     expect(code).toBe(0)
-    expect(stdout).toContain('`git log` was allowed by a person.')
+    expect(stdout).toContain(says)
     expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'))
-  })
-
-  test('and does not what a person denies', async () => {
-    using tree = repository()
-    await using demo = startOnTerminal([tree.root, ...ONE], size)
-    await demo.said(/or \[n\]o\?/)
-    demo.process.stdin?.write('n it is friday\r')
-    const { code, stdout } = await demo.ended
-    expect(code).toBe(0)
-    expect(stdout).toContain('No history: denied: it is friday, by a person')
   })
 
   test('and nothing is drawn over its question', async () => {

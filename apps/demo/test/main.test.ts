@@ -25,7 +25,7 @@ describe('a survey comes to the same numbers as an independent count', () => {
     for (const children of [1, 3, 16]) {
       const { code, report, stdout } = await runDemo([repository, '--children', String(children), '--yes'])
       expect(code).toBe(0)
-      expect(report.children).toHaveLength(children)
+      expect(report.children.filter(({ parent }) => parent === null)).toHaveLength(children)
       expect(stdout).toContain(`# Survey of \`${realpathSync(repository)}\``)
       const { children: runs, history, ...rest } = report
       expect(history.approval).toMatchObject({ allowed: true, decider: 'policy', reason: '--yes' })
@@ -82,7 +82,9 @@ test('JSON has exactly the promised fields', async () => {
     todos: [{ path: 'a.ts', line: 1, text: 'const a = 1 // TODO' }],
     children: [
       {
+        name: '1',
         runId: expect.stringMatching(/^[\w.-]+$/),
+        parent: null,
         role: 'surveyor',
         placement: 'local',
         host: hostname(),
@@ -235,7 +237,7 @@ describe('while it runs', () => {
   test('Ctrl-C on a terminal does so, and the cursor comes back', async () => {
     using tree = slowTree()
     await using demo = startOnTerminal([tree.root, '--children', '2'], { columns: 100, rows: 20 })
-    await demo.said(/#2 {2}running/)
+    await demo.said(/#2 +running/)
     demo.process.stdin?.write('\u0003')
     const { code, stdout } = await demo.ended
     expect(code).toBe(130)
@@ -262,6 +264,8 @@ describe('bad input is one line and exit code 2', () => {
     ['no children', ['.', '--children', '0'], 'whole number from 1 to 64'],
     ['too many children', ['.', '--children', '65'], 'whole number from 1 to 64'],
     ['a part of a child', ['.', '--children', '1.5'], 'whole number from 1 to 64'],
+    ['no depth', ['.', '--depth', '0'], 'whole number from 1 to 5'],
+    ['more depth than runs may have', ['.', '--depth', '6'], 'whole number from 1 to 5'],
     ['JSON into no folder', ['.', '--json', 'nowhere/report.json'], 'no such folder'],
     ['JSON into a folder', ['.', '--json', 'empty'], 'is a folder'],
     ['an unknown option', ['--nonsense'], 'unknown option'],

@@ -80,7 +80,7 @@ describe('a child that is killed with -9 is said to be lost, and the others go o
     ['remote', 'command'],
   ] as const)('%s: its %s', async (place, what) => {
     using tree = slowTree()
-    await using demo = startDemo([tree.root, '--children', '3'])
+    await using demo = startDemo([tree.root, '--children', '3', '--depth', '1'])
     const pid = await pidAt(demo, place)
     process.kill(what === 'worker' ? pid : parentOf(pid).pid, 'SIGKILL')
     const { code, stdout, stderr } = await demo.ended

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { historyLine } from '../src/history-report.ts'
 import type { Told } from '../src/history.ts'
 import { markdown, reportOf } from '../src/report.ts'
-import { failureOf, type Child, type Historian, type Surveyed } from '../src/survey.ts'
+import type { Child } from '../src/child.ts'
+import { failureOf, type Historian, type Surveyed } from '../src/survey.ts'
 import { merge, type Finding } from '../src/tally.ts'
 
 const found: Finding = {
@@ -16,16 +17,17 @@ const found: Finding = {
 
 interface Placing {
   readonly pass?: number
-  readonly share?: number
+  readonly share?: string
+  readonly parent?: Child
   readonly warm?: boolean
   readonly ms?: number
 }
 
 function child(
-  number: number,
+  number: number | string,
   finding: Finding,
   problem?: string,
-  { pass = 1, share = number, warm = false, ms = 12.6 }: Placing = {},
+  { pass = 1, share = String(number), parent, warm = false, ms = 12.6 }: Placing = {},
 ): Child {
   const status = {
     runId: `run-${number}`,
@@ -46,7 +48,8 @@ function child(
     status: problem === undefined ? ('completed' as const) : ('failed' as const),
   }
   return {
-    number,
+    name: String(number),
+    ...(parent !== undefined && { parent }),
     pass,
     share,
     listed: 2,
@@ -93,7 +96,9 @@ test('JSON has exactly what is promised', () => {
     todos: [{ path: '\udce9.ts', line: 7, text: 'TODO \u001b[31mred' }],
     children: [
       {
+        name: '1',
         runId: 'run-1',
+        parent: null,
         role: 'surveyor',
         placement: 'local',
         host: 'here',
@@ -133,6 +138,33 @@ test('Markdown reads well, and obeys nothing that a file or its name says', () =
   expect(text).not.toContain('Partial')
   // oxlint-disable-next-line no-control-regex -- that is what must not be there
   expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/)
+})
+
+test('whose child a surveyor was is seen', () => {
+  const first = child(1, found)
+  const largest = child('1.1', found, undefined, { parent: first })
+  const all = [
+    first,
+    largest,
+    child('1.1.1', found, 'WORKER_LOST: killed', { parent: largest }),
+    child('1.2', found, undefined, { parent: first }),
+    child(2, found),
+  ]
+  expect(reportOf(surveyed(...all)).children.map(({ name, parent }) => [name, parent])).toEqual([
+    ['1', null],
+    ['1.1', 'run-1'],
+    ['1.1.1', 'run-1.1'],
+    ['1.2', 'run-1'],
+    ['2', null],
+  ])
+  const text = markdown('/x', tree, surveyed(...all))
+  const firstCells = text.split('\n').flatMap((line) => /^\| (.*surveyor [\d.]+) /.exec(line)?.[1] ?? [])
+  expect(firstCells).toEqual(['surveyor 1', '└ surveyor 1.1', '  └ surveyor 1.1.1', '└ surveyor 1.2', 'surveyor 2'])
+  expect(text).toContain(
+    'The largest share was split: surveyor 1 gave parts of it to children of its own, 1.1 and 1.2; ' +
+      'surveyor 1.1 gave parts of it to children of its own, 1.1.1.',
+  )
+  expect(text).toContain('- surveyor 1.1.1: WORKER\\_LOST: killed')
 })
 
 test('what is missing is said', () => {
@@ -188,15 +220,15 @@ test('warm workers are compared with fresh ones by completed runs over the same 
     '/x',
     tree,
     surveyed(
-      child(1, found, undefined, { share: 1, ms: 1_000 }),
-      child(2, found, undefined, { share: 2, ms: 2_000 }),
-      child(3, merge([]), 'WORKER_LOST: killed', { share: 3, ms: 5 }),
-      child(4, found, undefined, { ...warm, share: 1, ms: 400 }),
-      child(5, found, undefined, { ...warm, share: 2, ms: 600 }),
+      child(1, found, undefined, { share: '1', ms: 1_000 }),
+      child(2, found, undefined, { share: '2', ms: 2_000 }),
+      child(3, merge([]), 'WORKER_LOST: killed', { share: '3', ms: 5 }),
+      child(4, found, undefined, { ...warm, share: '1', ms: 400 }),
+      child(5, found, undefined, { ...warm, share: '2', ms: 600 }),
       // Nothing to compare it with: the fresh one was killed.
-      child(6, found, undefined, { ...warm, share: 3, ms: 90_000 }),
+      child(6, found, undefined, { ...warm, share: '3', ms: 90_000 }),
       // And this one did not complete itself.
-      child(7, merge([]), 'TIMEOUT: total', { ...warm, share: 1, ms: 70_000 }),
+      child(7, merge([]), 'TIMEOUT: total', { ...warm, share: '1', ms: 70_000 }),
     ),
   )
   expect(text).toContain('4 of 7 runs found a warm worker.')

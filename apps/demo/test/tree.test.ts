@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -102,6 +103,16 @@ describe('in git', () => {
     process.env['GIT_DIR'] = join(hook.root, '.git')
     onTestFinished(() => void delete process.env['GIT_DIR'])
     expect(paths(tree.root)).toEqual(['a'])
+  })
+
+  test('a configuration that keeps git waiting does not keep the survey', () => {
+    using tree = emptyTree()
+    tree.write('a', 'x')
+    tree.git('init')
+    // Whoever opens it for reading waits for ever.
+    execFileSync('sh', ['-c', 'mkfifo "$0"', join(tree.root, '.git/endless')])
+    tree.git('config', 'include.path', 'endless')
+    expect(() => listTree(tree.root, 500)).toThrow('git did not answer within 500 ms')
   })
 
   test('no program of the repository is run', () => {
