@@ -223,7 +223,7 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
 function withTodo(error: unknown): unknown {
   if (codeOf(error) !== 'DATA_DIR_IN_USE' || !(error instanceof Error)) return error
   const message = `${error.message} Stop it, or give this runner another dataDir.`
-  return new GreenroomError('DATA_DIR_IN_USE', message, { cause: error })
+  return new GreenroomError('DATA_DIR_IN_USE', message, { cause: error.cause })
 }
 
 async function open(config: Config): Promise<Runner> {

@@ -75,6 +75,15 @@ test('a data folder has one live runner', async () => {
   })
 })
 
+test('of a data folder that is in use there is one cause, which names its owner', async () => {
+  using folder = temporaryFolder()
+  await using _first = await testRunner({ dataDir: folder.path })
+  const error: unknown = await testRunner({ dataDir: folder.path }).catch((thrown: unknown) => thrown)
+  const causes: Error[] = []
+  for (let one = error; one instanceof Error; one = one.cause) causes.push(one)
+  expect(causes).toMatchObject([{ name: 'GreenroomError' }, { name: 'StoreError', ownerPid: process.pid }])
+})
+
 test("a session store of the caller's own is used in place of the database", async () => {
   const sessions = createMemorySessions()
   await sessions.append('s', [{ runId: 'r', epoch: 0, seq: 0, message: { role: 'user', content: 'from before' } }])

@@ -69,15 +69,16 @@ function readOwner(dir: string): { pid: number; startedAt: string } | undefined 
   }
 }
 
-function inUse(dir: string, cause: unknown): StoreError {
+/** SQLite's own words, that its file is locked, say no more. */
+function inUse(dir: string): StoreError {
   const owner = readOwner(dir)
   if (owner === undefined) {
-    return new StoreError('DATA_DIR_IN_USE', `${dir} belongs to another live process.`, { cause, path: dir })
+    return new StoreError('DATA_DIR_IN_USE', `${dir} belongs to another live process.`, { path: dir })
   }
   const { pid, startedAt } = owner
   const who = pid === process.pid ? 'this process' : isRunning(pid) ? 'it' : 'a process that is not visible from here'
   const text = `${dir} belongs to process ${pid} since ${startedAt} (${who} is live).`
-  return new StoreError('DATA_DIR_IN_USE', text, { cause, path: dir, ownerPid: pid })
+  return new StoreError('DATA_DIR_IN_USE', text, { path: dir, ownerPid: pid })
 }
 
 /** How long somebody may look for an owner, in milliseconds. */
@@ -94,7 +95,7 @@ function lock(dir: string): DatabaseSync {
     return db
   } catch (error) {
     db.close()
-    throw isBusy(error) ? inUse(dir, error) : storeErrorOf(error, 'Locking', path)
+    throw isBusy(error) ? inUse(dir) : storeErrorOf(error, 'Locking', path)
   }
 }
 
