@@ -82,7 +82,7 @@ export async function openEndpoint(options: EndpointOptions, follow?: (broker: B
   const peer = await broker.bus.attach({ address: `supervisor.${id}`, incarnation: id, lifetime: 'incarnation' })
   for (const life of await earlierLives(broker)) await peer.fence(life)
   const isSecure = url.startsWith('wss:')
-  const door = isSecure ? await openSideDoor(Number(new URL(url).port), hostOf(url)) : undefined
+  const door = isSecure ? await openSideDoor(Number(new URL(url).port), hostOf(url), options.dir) : undefined
   if (door !== undefined) opening.defer(() => door.close())
   const stack = opening.move()
   const lost = broker.closed.then((): never => {

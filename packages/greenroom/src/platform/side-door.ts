@@ -1,9 +1,8 @@
 /** A way into a TLS listener of this same program for a process on this machine: the certificate is for other names. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect } from 'node:tls'
+import { privateSocket } from '@greenroom/runner/placement'
 
 /** A private socket whose connections go on to the listener. */
 export interface SideDoor {
@@ -18,11 +17,10 @@ export interface SideDoor {
  *
  * @param port - of the listener, which this program has: nobody else can answer there, so its certificate is not looked at
  * @param host - the address that it is bound to
+ * @param dir - this program's data folder, whose next owner removes what this one left when it was killed; null for none
  */
-export async function openSideDoor(port: number, host: string): Promise<SideDoor> {
-  const folder = mkdtempSync(join(tmpdir(), 'greenroom-door-'))
-  chmodSync(folder, 0o700)
-  const path = join(folder, 'bus')
+export async function openSideDoor(port: number, host: string, dir: string | null): Promise<SideDoor> {
+  const { path, remove } = await privateSocket(dir, 'door')
   const open = new Set<Socket>()
   const server = createServer((client) => {
     const listener = connect({ port, host, rejectUnauthorized: false })
@@ -49,7 +47,7 @@ export async function openSideDoor(port: number, host: string): Promise<SideDoor
     close() {
       server.close()
       for (const socket of open) socket.destroy()
-      rmSync(folder, { recursive: true, force: true })
+      remove()
     },
   }
 }

@@ -11,4 +11,5 @@ export type { LeftWorker, PlacedWorker, PlaceKind, Placement, WorkerEnd, WorkerN
 export type { TokenIssuer } from './worker-token.ts'
 export { Residents, type Lack, type ResidentLease, type ResidentNeed, type ResidentsOptions } from './residents.ts'
 export type { ResidentParts, ResidentWorker } from './resident.ts'
+export { privateSocket, type PrivateSocket, type SocketName } from '../platform/private-socket.ts'
 export { FabricFolder, type FabricContent } from '../platform/fabric-folder.ts'

@@ -1,5 +1,5 @@
 /**
- * A socket of a runner's own, as that of its embedded broker: in a folder of its own that only this user can enter.
+ * A socket of a program's own, as that of a runner's embedded broker: in a folder of its own that only this user can enter.
  *
  * It lies where the system keeps temporary files: in the data folder its path may be longer than a socket's may be, and
  * not every file system has sockets.
@@ -29,7 +29,7 @@ export const longestPath = 100
 const prefix = 'greenroom-'
 
 /** What is behind a socket: also its name in its folder. */
-export type SocketName = 'bus' | 'approvals'
+export type SocketName = 'bus' | 'approvals' | 'door'
 
 /**
  * Makes the folder, and removes that of an earlier owner of the same data folder who was killed.
