@@ -156,7 +156,7 @@ export class Connection implements SocketEvents {
 
   /** An HTTP status says nothing that helps. */
   get #wrongToken(): string {
-    return `${this.#options.url} does not know this token: give the one that its broker was started with (greenroom broker --token-file)`
+    return `${this.#options.url} does not know this token: give one that its broker was started with, or that one of its keys has signed`
   }
 
   async #open(): Promise<void> {

@@ -178,7 +178,7 @@ describe('the handshake', () => {
     await using bus = connect({ url })
     await expect(bus.attach(own)).rejects.toMatchObject({
       code: 'UNAUTHORIZED',
-      message: `${url} does not know this token: give the one that its broker was started with (greenroom broker --token-file)`,
+      message: `${url} does not know this token: give one that its broker was started with, or that one of its keys has signed`,
     })
     expect(upgrades).toBe(1)
     server.close()

@@ -151,11 +151,11 @@ export async function listGrants(access: ApprovalAccess): Promise<void> {
 /**
  * Takes a grant back; with `--json` it says `{"revoked": boolean}`.
  *
- * @throws GreenroomError `CONNECT_FAILED`, `BAD_OPTIONS` when there is none
+ * @throws GreenroomError `CONNECT_FAILED`, `UNKNOWN_APPROVAL` when there is none
  */
 export async function revokeGrant(id: string, access: ApprovalAccess): Promise<void> {
   const document = await ask(access, 'DELETE', pathOf('grants', id))
-  if (memberOf(document, 'revoked') !== true) throw new GreenroomError('BAD_OPTIONS', `there is no grant ${id}`)
+  if (memberOf(document, 'revoked') !== true) throw new GreenroomError('UNKNOWN_APPROVAL', `there is no grant ${id}`)
   write(access, document, () => `revoked ${id}\n`)
 }
 

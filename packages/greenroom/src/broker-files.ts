@@ -1,6 +1,8 @@
 /** The files of a broker that may change while it runs: the keys of its tokens, and its certificate. */
 import type { Broker, BrokerLogger } from '@greenroom/broker'
-import { readCertificate } from './platform/certificate.ts'
+import { systemClock } from '@greenroom/proto'
+import { readCertificate, whyNotHolding } from './platform/certificate.ts'
+import { readGivenFile } from './platform/given-file.ts'
 import { watchFiles } from './platform/watched-file.ts'
 import { readTokenKeys } from './token-keys.ts'
 
@@ -14,7 +16,8 @@ export interface BrokerFiles {
 }
 
 /**
- * Reads them again when they change; whatever is wrong with the new ones, the old ones stay.
+ * Reads them again when they change; whatever is wrong with the new ones, the old ones stay. A certificate that clients will refuse
+ * for its dates is used all the same, and warned of, from the beginning.
  *
  * @param broker - it
  * @param files - where they are
@@ -34,17 +37,24 @@ export function followBrokerFiles(
     }
   }
   const watching = new DisposableStack()
+  const look = (file: string, pem: string): void => {
+    const why = whyNotHolding(pem, systemClock.now())
+    if (why !== undefined) logger('warn', 'certificate refused by clients', { file, why })
+  }
   if (tokenKeyFile !== undefined)
     watching.use(
       watchFiles([tokenKeyFile], () =>
         carefully('token keys', () => broker.useTokenKeys(readTokenKeys('--token-key-file', tokenKeyFile))),
       ),
     )
-  if (cert !== undefined && key !== undefined)
-    watching.use(
-      watchFiles([cert, key], () =>
-        carefully('certificate', () => broker.useCertificate(readCertificate(cert, key, flags))),
-      ),
-    )
+  if (cert !== undefined && key !== undefined) {
+    look(cert, readGivenFile(`${flags}cert`, cert, { secret: false }))
+    const take = (): void => {
+      const newer = readCertificate(cert, key, flags)
+      broker.useCertificate(newer)
+      look(cert, newer.cert)
+    }
+    watching.use(watchFiles([cert, key], () => carefully('certificate', take)))
+  }
   return watching
 }

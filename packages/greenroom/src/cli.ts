@@ -1,8 +1,8 @@
 /**
  * The `greenroom` command, behind `bin`.
  *
- * Exit code: 0 when it did what it was asked to, 2 for bad arguments, 1 for everything else that went wrong; either is
- * explained in one line on standard error. `doctor` also ends with 1 when something is broken; its findings are its output.
+ * Exit code: 0 when it did what it was asked to, 2 for bad arguments, 1 for everything else that went wrong, also when what it was
+ * asked about is not there or somebody else was faster; either is explained in one line on standard error. `doctor` also ends with 1 when something is broken; its findings are its output.
  */
 import { Command, CommanderError, Option } from 'commander'
 import { codeOf } from '@greenroom/proto'
@@ -116,7 +116,9 @@ function addApprovals(greenroom: Command): void {
   add('grants', 'Lists the answers that hold for more than one call.').action((access: ApprovalAccess) =>
     listGrants(access),
   )
-  about('revoke <id>', 'Takes a grant back.').action((id: string, access: ApprovalAccess) => revokeGrant(id, access))
+  about('revoke <id>', 'Takes a grant back; ends with 1 when there is none.').action(
+    (id: string, access: ApprovalAccess) => revokeGrant(id, access),
+  )
 }
 
 function addTokens(greenroom: Command): void {

@@ -41,3 +41,16 @@ export function inFlags(error: unknown, prefix = ''): unknown {
   const message = said === error.message ? `${storeCodes.has(code) ? '--data' : '--listen'}: ${said}` : said
   return code === undefined ? new Error(message, { cause: error }) : new GreenroomError(code, message, { cause: error })
 }
+
+/**
+ * Names the flags that an error of connecting to a bus is about.
+ *
+ * @param code - the error's
+ * @param message - what it says
+ * @returns the same in flags
+ */
+export function connectingInFlags(code: ErrorCode, message: string): string {
+  if (code === 'CERTIFICATE_UNTRUSTED') return message.replace(/\bas ca$/, 'as --ca')
+  if (code === 'INSECURE_URL') return message.replace(/\bsay insecure$/, 'give --insecure')
+  return message
+}

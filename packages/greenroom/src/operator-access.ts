@@ -3,14 +3,15 @@
  * running runner by what it left there for whoever may read it.
  */
 import { brokerSchema, createBroker, type Broker } from '@greenroom/broker'
-import { connectOperator } from '@greenroom/bus'
-import { codeOf, GreenroomError, type Operator } from '@greenroom/proto'
+import { connectOperator, type ConnectedOperator, type ConnectOperatorOptions } from '@greenroom/bus'
+import { codeOf, GreenroomError, systemClock, type Operator } from '@greenroom/proto'
 import { findOperatorDoor, hasJournal } from '@greenroom/runner'
 import { inspectStore } from '@greenroom/store'
 import type { Command } from 'commander'
-import { inFlags } from './flag-words.ts'
+import { connectingInFlags, inFlags } from './flag-words.ts'
 import { hasStore } from './platform/data-folder.ts'
 import { readGivenFile } from './platform/given-file.ts'
+import { sayWhenSlow } from './slow-answer.ts'
 
 /** What every operator's command is told. */
 export interface OperatorAccess {
@@ -82,16 +83,22 @@ async function overAddress<T>(
   if (tokenFile === undefined) throw new GreenroomError('BAD_OPTIONS', '--url goes together with --token-file')
   const token = readGivenFile('--token-file', tokenFile, { secret: true }).trim()
   const trusted = ca === undefined ? {} : { ca: readGivenFile('--ca', ca, { secret: false }) }
-  const connecting = connectOperator({ url, token, insecure, ...trusted })
-  await using operator = await connecting.catch((error: unknown) => {
-    throw notConnected(error, url)
-  })
+  await using operator = await connected(url, { url, token, insecure, ...trusted })
   try {
     return await work(operator)
   } catch (error) {
     if (codeOf(error) !== 'FORBIDDEN') throw error
     const said = "--token-file holds a client's token: give the one of greenroom broker --operator-token-file"
     throw new GreenroomError('FORBIDDEN', said, { cause: error })
+  }
+}
+
+async function connected(url: string, options: ConnectOperatorOptions): Promise<ConnectedOperator> {
+  using _ = sayWhenSlow(systemClock, () => process.stderr.write(`greenroom: waiting for an answer of ${url}\n`))
+  try {
+    return await connectOperator(options)
+  } catch (error) {
+    throw notConnected(error, url)
   }
 }
 
@@ -104,9 +111,9 @@ function notConnected(error: unknown, url: string): unknown {
       `--token-file: ${url} does not know this token: give the one of greenroom broker --operator-token-file`,
       { cause: error },
     )
-  if (code === 'BAD_OPTIONS' && error instanceof Error)
-    return new GreenroomError(code, `--url: ${error.message}`, { cause: error })
-  return error
+  if (code === undefined || !(error instanceof Error)) return error
+  const said = connectingInFlags(code, error.message)
+  return new GreenroomError(code, code === 'BAD_OPTIONS' ? `--url: ${said}` : said, { cause: error })
 }
 
 async function onFolder<T>(data: string, work: (operator: Operator) => Promise<T>): Promise<T> {

@@ -36,6 +36,8 @@ export interface TokenFileOptions {
   readonly onLook: (token: IssuedToken) => void
   /** Says what a person has to do something about (F2). */
   readonly warn: (text: string) => void
+  /** Says that a newer one is used from now on. */
+  readonly inform: (text: string) => void
 }
 
 const [shortestMs, longestMs] = [1_000, 60_000]
@@ -72,12 +74,12 @@ export class TokenFile implements Disposable {
 
   /** The present one. */
   get token(): string {
-    return this.#claims === undefined ? this.#read() : this.#token
+    return this.#claims === undefined ? this.#plain() : this.#token
   }
 
   /** For a bus that is given what is newer by `renew`. */
   get source(): TokenSource {
-    return this.#claims === undefined ? () => this.#read() : this.#token
+    return this.#claims === undefined ? () => this.#plain() : this.#token
   }
 
   /** Whose it is; undefined of a plain one. */
@@ -104,6 +106,13 @@ export class TokenFile implements Disposable {
 
   #read(): string {
     return readGivenFile('--token-file', this.#path, { secret: true }).trim()
+  }
+
+  #plain(): string {
+    const token = this.#read()
+    if (token !== this.#token) this.#options.inform(`${this.#name} was read again: there is a newer one`)
+    this.#token = token
+    return token
   }
 
   #wait(claims: TokenClaims): void {
@@ -142,6 +151,9 @@ export class TokenFile implements Disposable {
     this.#claims = claims
     this.#isWarned = false
     this.#refusal = ''
+    this.#options.inform(
+      `${this.#name} was read again: the newer one holds until ${new Date(endOf(claims)).toISOString()}`,
+    )
     return claims
   }
 

@@ -8,7 +8,7 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { connectBus } from '@greenroom/bus'
+import { connectBus, type ConnectedBus, type ConnectOptions } from '@greenroom/bus'
 import {
   codeOf,
   encodeMessage,
@@ -23,12 +23,14 @@ import {
   type Resident as Shown,
 } from '@greenroom/proto'
 import { entryLauncher } from '@greenroom/runner'
+import { connectingInFlags } from './flag-words.ts'
 import { readGivenFile } from './platform/given-file.ts'
 import { keepAlive, pickEnvironment } from './platform/surroundings.ts'
 import { openFabricPost } from './fabric-post.ts'
 import { openPost } from './resident-endpoint.ts'
 import type { Post } from './post.ts'
 import { Resident, type ResidentOptions } from './resident.ts'
+import { sayWhenSlow } from './slow-answer.ts'
 import { TokenFile } from './token-file.ts'
 
 /** What the command line says. */
@@ -164,6 +166,7 @@ function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: W
   const file = new TokenFile(tokenFile, {
     clock: systemClock,
     warn: (text) => say('stderr', 'token', { text }),
+    inform: (text) => say('stderr', 'renewed', { text }),
     async take(newer, present) {
       const isAway = (): boolean => own?.state !== 'attached'
       const away = new GreenroomError('CONNECT_FAILED', 'the bus is away')
@@ -181,11 +184,15 @@ function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: W
       peer.then((it) => it.publish({ to, kind: 'token', payload })).catch(() => undefined)
     },
   })
-  const bus = connectBus({ ...place, token: file.source, agent: 'greenroom-supervisor', background: true })
+  const bus = busOf({ ...place, token: file.source, agent: 'greenroom-supervisor', background: true })
   const id = systemRandom.id()
   const address = `${ownNames('supervisor', file.subject)}${id}`
   const peer = bus.attach({ address, incarnation: id, lifetime: 'incarnation' })
-  peer.then((it) => (own = it)).catch(() => undefined)
+  const slow = sayWhenSlow(systemClock, () => say('stderr', 'waiting', { url }))
+  peer
+    .then((it) => (own = it))
+    .catch(() => undefined)
+    .finally(() => slow[Symbol.dispose]())
   return {
     role: poolRole(role),
     url,
@@ -196,8 +203,20 @@ function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: W
     fence: async (life) => (await peer).fence(life),
     async [Symbol.asyncDispose]() {
       file[Symbol.dispose]()
+      slow[Symbol.dispose]()
       await bus.close()
     },
+  }
+}
+
+/** @throws GreenroomError `BAD_OPTIONS`, `INSECURE_URL`, in the words of whoever typed flags */
+function busOf(options: ConnectOptions): ConnectedBus {
+  try {
+    return connectBus(options)
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === undefined || !(error instanceof Error)) throw error
+    throw new GreenroomError(code, `--bus: ${connectingInFlags(code, error.message)}`, { cause: error })
   }
 }
 
@@ -208,7 +227,7 @@ async function endOf(peer: Promise<Peer>, file: TokenFile): Promise<never> {
   } catch (error) {
     end = { code: codeOf(error) ?? 'INTERNAL', message: error instanceof Error ? error.message : String(error) }
   }
-  throw file.explain(end.code, end.message)
+  throw file.explain(end.code, connectingInFlags(end.code, end.message))
 }
 
 function provisionOf({ label, slots, secret }: WorkerCommand): Pick<
@@ -240,18 +259,22 @@ function pairs(flag: string, words: readonly string[]): Record<string, string> {
 
 type Say = (
   stream: 'stdout' | 'stderr',
-  event: 'ready' | 'ended' | 'token',
+  event: 'ready' | 'ended' | 'token' | 'renewed' | 'waiting',
   facts: Readonly<Record<string, string | number>>,
 ) => void
 
 const sayJson: Say = (stream, event, facts) =>
-  void process[stream].write(`${JSON.stringify({ level: event === 'ready' ? 'info' : 'warn', event, ...facts })}\n`)
+  void process[stream].write(
+    `${JSON.stringify({ level: event === 'ended' || event === 'token' ? 'warn' : 'info', event, ...facts })}\n`,
+  )
 
 const sayText: Say = (stream, event, { role = '', url = '', address = '', how = '', afterMs = 0, text = '' }) => {
   const said = {
     ready: `greenroom worker ready at ${url} in ${role} as ${address}`,
     ended: `greenroom: the worker ended (${how}), again in ${afterMs} ms`,
     token: `greenroom: ${text}`,
+    renewed: `greenroom: ${text}`,
+    waiting: `greenroom: waiting for an answer of ${url}`,
   }
   process[stream].write(`${said[event]}\n`)
 }

@@ -83,6 +83,10 @@ test(
     expect((await approvals('grants', ...at)).stdout).toContain('session release')
     expect((await approvals('revoke', grants[0]?.id ?? '', ...at)).code).toBe(0)
     expect((await approvals('grants', ...at)).stdout).toBe('no grants\n')
+    expect(await approvals('revoke', grants[0]?.id ?? '', ...at)).toMatchObject({
+      code: 1,
+      stderr: `greenroom: there is no grant ${grants[0]?.id}\n`,
+    })
     expect((await approvals('list', ...at)).stdout).toBe('nothing waits for a decision\n')
     expect((await document('list', '--all', ...at)).approvals).toHaveLength(3)
 

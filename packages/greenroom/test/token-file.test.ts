@@ -31,7 +31,9 @@ async function stage(first: (clock: ManualClock) => Promise<string>) {
     const why = refused.get(newer)
     return why === undefined ? Promise.resolve() : Promise.reject(why)
   }
-  const file = new TokenFile(path, { clock, take, onLook, warn: (text) => void warnings.push(text) })
+  const informed: string[] = []
+  const into = (said: string[]) => (text: string) => void said.push(text)
+  const file = new TokenFile(path, { clock, take, onLook, warn: into(warnings), inform: into(informed) })
   return {
     clock,
     path,
@@ -39,6 +41,7 @@ async function stage(first: (clock: ManualClock) => Promise<string>) {
     file,
     looks,
     warnings,
+    informed,
     refused,
     shown,
     [Symbol.dispose]() {
@@ -61,6 +64,9 @@ test('a newer token is found at a third of the time that is left, and told of ag
   expect(it.looks).toEqual([newer, newer])
   expect(it.shown).toEqual([[newer, first]])
   expect(it.warnings).toEqual([])
+  expect(it.informed).toEqual([
+    expect.stringMatching(`^the token of --token-file ${it.path} was read again: the newer one holds until \\d{4}-`),
+  ])
 })
 
 test.each([
@@ -194,5 +200,6 @@ test('a plain one is read for each connection, and not waited for', async () => 
   expect([it.file.token, typeof source === 'function' ? source() : source]).toEqual(
     Array(2).fill('another-plain-token-of-length'),
   )
+  expect(it.informed).toEqual([`the token of --token-file ${it.path} was read again: there is a newer one`])
   expect(it.file.subject).toBeUndefined()
 })

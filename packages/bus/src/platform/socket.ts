@@ -8,21 +8,26 @@ import type { Socket, SocketEvents, SocketFlaw, SocketTarget } from '../socket.t
 /** How long the other side may take to answer a close, in milliseconds. */
 const CLOSE_MS = 1000
 
-/** What OpenSSL and Node call a certificate that is not good enough. */
-const certificateFlaws: ReadonlyMap<unknown, SocketFlaw> = new Map<unknown, SocketFlaw>([
-  ['CERT_HAS_EXPIRED', 'CERTIFICATE_EXPIRED'],
-  ['CERT_NOT_YET_VALID', 'CERTIFICATE_EXPIRED'],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERTIFICATE_UNTRUSTED'],
-  ['SELF_SIGNED_CERT_IN_CHAIN', 'CERTIFICATE_UNTRUSTED'],
-  ['UNABLE_TO_GET_ISSUER_CERT', 'CERTIFICATE_UNTRUSTED'],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERTIFICATE_UNTRUSTED'],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'CERTIFICATE_UNTRUSTED'],
-  ['CERT_SIGNATURE_FAILURE', 'CERTIFICATE_UNTRUSTED'],
-  ['CERT_UNTRUSTED', 'CERTIFICATE_UNTRUSTED'],
-  ['CERT_REJECTED', 'CERTIFICATE_UNTRUSTED'],
-  ['INVALID_CA', 'CERTIFICATE_UNTRUSTED'],
-  ['INVALID_PURPOSE', 'CERTIFICATE_UNTRUSTED'],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', 'CERTIFICATE_UNTRUSTED'],
+/** What OpenSSL and Node call a certificate that is not good enough, and what to do about it. */
+const certificateFlaws: ReadonlyMap<unknown, readonly [flaw: SocketFlaw, remedy: string]> = new Map<
+  unknown,
+  readonly [SocketFlaw, string]
+>([
+  ['CERT_HAS_EXPIRED', ['CERTIFICATE_EXPIRED', 'whoever runs it has to renew that']],
+  ['CERT_NOT_YET_VALID', ['CERTIFICATE_EXPIRED', 'is the clock right, here and there?']],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', ['CERTIFICATE_UNTRUSTED', 'use a name that it is for']],
+  ...[
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'UNABLE_TO_GET_ISSUER_CERT',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'CERT_SIGNATURE_FAILURE',
+    'CERT_UNTRUSTED',
+    'CERT_REJECTED',
+    'INVALID_CA',
+    'INVALID_PURPOSE',
+  ].map((code) => [code, ['CERTIFICATE_UNTRUSTED', 'give the certificate of its authority as ca']] as const),
 ])
 
 /** `ws` knows the option since 8.19, its types do not. */
@@ -52,7 +57,7 @@ export function openWebSocket(target: SocketTarget, events: SocketEvents): Socke
   }
   try {
     const url = endpoint.kind === 'unix' ? 'ws://localhost/' : endpoint.url
-    return new WebSocketSocket(new WebSocket(url, wire.protocol, options), events, target.background === true)
+    return new WebSocketSocket(new WebSocket(url, wire.protocol, options), events, target)
   } catch (error) {
     // A token that cannot stand in a header, for example.
     process.nextTick(() => events.closed(1006, String(error)))
@@ -66,7 +71,7 @@ class WebSocketSocket implements Socket {
   /** Why it will close, when that is known before it does. */
   #end: { readonly code: number; readonly reason: string; readonly flaw?: SocketFlaw | undefined } | undefined
 
-  constructor(ws: WebSocket, events: SocketEvents, background: boolean) {
+  constructor(ws: WebSocket, events: SocketEvents, { url, background = false }: SocketTarget) {
     this.#ws = ws
     ws.on('upgrade', (response) => {
       this.#transport = response.socket
@@ -85,11 +90,11 @@ class WebSocketSocket implements Socket {
       this.#fail(response.statusCode ?? 1006, said, isExpired ? 'TOKEN_EXPIRED' : undefined)
     })
     ws.on('error', (error) => {
-      this.#end ??= {
-        code: 1006,
-        reason: error.message,
-        flaw: 'code' in error ? certificateFlaws.get(error.code) : undefined,
-      }
+      const [flaw, remedy] = ('code' in error ? certificateFlaws.get(error.code) : undefined) ?? []
+      // Node's list of names may be empty.
+      const said = error.message.replace(/[:\s]+$/, '')
+      const reason = flaw === undefined ? error.message : `the certificate of ${url}: ${said}: ${remedy}`
+      this.#end ??= { code: 1006, reason, flaw }
     })
     ws.on('close', (code, reason) => {
       const end = this.#end ?? { code, reason: reason.toString(), flaw: undefined }

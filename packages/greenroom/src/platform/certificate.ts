@@ -1,4 +1,5 @@
 /** A certificate with its key, out of the files that the command line names. */
+import { X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { GreenroomError } from '@greenroom/proto'
 import { readGivenFile } from './given-file.ts'
@@ -34,4 +35,17 @@ export function readCertificate(cert: string, key: string, flags = '--'): Certif
       },
     )
   }
+}
+
+/**
+ * Why clients will refuse a certificate at present, as far as that is seen by its dates.
+ *
+ * @param pem - the certificate, or a chain that begins with it
+ * @param now - milliseconds since the epoch
+ * @returns undefined when it holds
+ */
+export function whyNotHolding(pem: string, now: number): string | undefined {
+  const { validFromDate, validToDate } = new X509Certificate(pem)
+  if (now > validToDate.getTime()) return `it has expired at ${validToDate.toISOString()}`
+  return now < validFromDate.getTime() ? `it does not hold before ${validFromDate.toISOString()}` : undefined
 }
