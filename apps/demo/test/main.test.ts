@@ -10,7 +10,7 @@ import { independentCount } from './independent-count.ts'
 import { emptyTree, madeTree, slowTree } from './made-tree.ts'
 
 // Several processes a test, on whatever machine.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url))
 const typescript = realpathSync(fileURLToPath(new URL('../node_modules/typescript', import.meta.url)))
