@@ -44,7 +44,8 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     resumed: [child],
   },
   steer: { ...ref, steerId: 's1', text: 'use v2 instead', mode: 'now' },
-  ask: { ...ref, askId: 'a1', question: 'how far are you?', mode: 'query', deadline: at },
+  ask: { ...ref, askId: 'a1', question: 'how far are you?', mode: 'query' },
+  unask: { ...ref, askId: 'a1' },
   'approval-decision': {
     ...ref,
     requestId: 'q1',
@@ -69,6 +70,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     childId: 'run2',
     status: 'queued',
     children: [child],
+    answer: 'half way',
     error: failure,
   },
   suspend: { ...ref, reason: 'waiting for children' },
@@ -175,6 +177,7 @@ const childrenCalls: readonly ChildrenCall[] = [
   { op: 'unwait', args: { requestId: 'k1' } },
   { op: 'decide', args: { on: true } },
   { op: 'send', args: { runId: 'run2', text: 'Only on Linux', mode: 'queue' } },
+  { op: 'ask', args: { runId: 'run2', question: 'how far are you?', mode: 'steer', timeoutMs: 60_000 } },
   { op: 'cancel', args: { runId: 'run2' } },
 ]
 

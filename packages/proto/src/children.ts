@@ -25,11 +25,27 @@ export interface ChildRef {
 /** What names a child: its {@link ChildRef}, or a part of it. */
 export type ChildId = Pick<ChildRef, 'runId'>
 
+/**
+ * How to ask: `query` beside its work, answered by what its executor says for that (`ctx.onAsk`), without a trace in its
+ * transcript; `steer` within its work, as a text of the user, answered by the next message of the assistant.
+ */
+export type AskMode = 'query' | 'steer'
+
+/** How to ask, and for how long. */
+export interface AskOptions {
+  /** = `query` */
+  readonly mode?: AskMode
+  /** How long all of it may take, admission included, in milliseconds; at most 300,000. = 60,000 */
+  readonly timeoutMs?: number
+  /** Gives the question up. */
+  readonly signal?: AbortSignal
+}
+
 /** Until when to wait: for `all` of the children, for `any` one, or for the `first-error`, else all. */
 export type WaitMode = 'all' | 'any' | 'first-error'
 
 /**
- * Starts, awaits, steers and ends child runs. A child goes on when its parent has completed; a parent that ends otherwise
+ * Starts, awaits, steers, asks and ends child runs. A child goes on when its parent has completed; a parent that ends otherwise
  * takes its children with it.
  */
 export interface Children {
@@ -63,6 +79,28 @@ export interface Children {
     text: string,
     options?: { readonly mode?: SteerMode },
   ): Promise<'delivered' | 'queued' | 'not-live'>
+  /**
+   * Asks a child and waits for the answer, as long as `timeoutMs` says; many at a time are told apart. The asker counts as
+   * one that waits, as in {@link Children.wait}. What happens depends on where the child stands when it is asked:
+   *
+   * - *at work*: `query` is answered by the executor's `ctx.onAsk`; `steer` is a text in `ctx.steering`, and the next message
+   *   of the assistant is the answer, else the final words of the run.
+   * - *not yet, or suspended*: the question waits for it.
+   * - *ended*: another run of its role is started, with what the child's session has and the question as its task; its final
+   *   words are the answer. `steer` adds both to the session; `query` leaves that alone.
+   *
+   * A question that is given up, or not answered in time, is taken back: who answers is told so, and what comes later is
+   * dropped. A child that completes before it has answered is asked as one that has ended.
+   *
+   * @param ref - whom
+   * @param question - in words
+   * @param options - see {@link AskOptions}
+   * @returns the answer
+   * @throws GreenroomError `UNKNOWN_RUN`, `BAD_OPTIONS`, `ABORTED`; `ASK_TIMEOUT`; `ASK_UNSUPPORTED` when its executor answers no
+   *   questions; `ASK_FAILED` with its own words; `ASK_UNANSWERED` when it ended otherwise than completed, and `WORKER_LOST` when
+   *   its worker did; what starting a run may fail with, such as `INPUT_INVALID` when its executor does not work by words alone
+   */
+  ask(ref: ChildId, question: string, options?: AskOptions): Promise<string>
   /**
    * Cancels a child, and with it its own; {@link Children.wait} tells how it ended.
    *

@@ -5,7 +5,7 @@
  * - `frame` bytes ↔ header and payload · `header` bus frames · `handshake` versions and capabilities
  * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
- * - `bus` the bus port · `operator` its operators' side · `children` child runs · `presence` who is there
+ * - `bus` the bus port · `operator` its operators' side · `children` child runs · `ask` asking them · `presence` who is there
  * - `grant` what a token allows · `fabric-record` how a worker is found on one machine
  * - `usage` what was used, against its limits
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
@@ -16,6 +16,7 @@
  *
  * @packageDocumentation
  */
+export { readAsk, withinDeadline, type Asked } from './ask.ts'
 export type * from './bus.ts'
 export { checkNames, checkPayload, checkVisibility } from './check.ts'
 export type * from './children.ts'

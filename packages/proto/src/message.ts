@@ -4,7 +4,7 @@
  * The kind of a message stands in the frame's header only; the payload is its JSON. Every message but `token` names its run
  * and epoch; whoever receives one of an older epoch drops it.
  */
-import type { ChildSpec, WaitMode } from './children.ts'
+import type { AskMode, ChildSpec, WaitMode } from './children.ts'
 import type { ErrorCode, Retry } from './error.ts'
 import type { Message, WireEvent } from './event.ts'
 import type { JsonValue } from './json.ts'
@@ -149,16 +149,20 @@ export interface Steer extends RunRef {
   readonly mode: SteerMode
 }
 
-/** A question to a run or an idle worker. */
+/** A question to a run in progress. */
 export interface Ask extends RunRef {
   /** Named by the {@link AskReply}. */
   readonly askId: string
   /** The question, in words. */
   readonly question: string
   /** `query` leaves no trace in the transcript. */
-  readonly mode: 'query' | 'steer'
-  /** Absolute, in milliseconds since the epoch. */
-  readonly deadline: number
+  readonly mode: AskMode
+}
+
+/** Takes a question back: nobody waits for its answer any more. */
+export interface Unask extends RunRef {
+  /** The {@link Ask} that is taken back. */
+  readonly askId: string
 }
 
 /** How long an approval's answer holds: once, for the run, or for the session. */
@@ -215,6 +219,8 @@ export interface ChildrenResult extends RunRef {
   readonly status?: SteerReceipt['status']
   /** `wait`: those that ended. */
   readonly children?: readonly ChildOutcome[]
+  /** `ask`: what the child said. */
+  readonly answer?: string
   /** Why it was refused. */
   readonly error?: Failure
 }
@@ -347,7 +353,19 @@ export interface WaitArgs {
   readonly mode: WaitMode
 }
 
-/** `unwait`: which `wait` is given up; that is answered with `ABORTED`. */
+/** `ask`: whom, and what. */
+export interface AskArgs {
+  /** The child's run. */
+  readonly runId: string
+  /** The question, in words. */
+  readonly question: string
+  /** See {@link AskMode}. */
+  readonly mode: AskMode
+  /** How long the answer may take, in milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** `unwait`: which `wait` or `ask` is given up; that is answered with `ABORTED`. */
 export interface UnwaitArgs {
   /** Its {@link ChildrenRequest}. */
   readonly requestId: string
@@ -392,7 +410,7 @@ export type ChildrenCall =
       readonly args: WaitArgs
     }
   | {
-      /** Gives a `wait` up. */
+      /** Gives a `wait` or `ask` up. */
       readonly op: 'unwait'
       /** Which. */
       readonly args: UnwaitArgs
@@ -402,6 +420,12 @@ export type ChildrenCall =
       readonly op: 'send'
       /** With what. */
       readonly args: SendArgs
+    }
+  | {
+      /** Asks a child. */
+      readonly op: 'ask'
+      /** What. */
+      readonly args: AskArgs
     }
   | {
       /** Says whether the executor decides on what its descendants ask. */
@@ -482,6 +506,8 @@ export interface RunMessages {
   readonly steer: Steer
   /** A question to a run. */
   readonly ask: Ask
+  /** Takes it back. */
+  readonly unask: Unask
   /** The decision on a request. */
   readonly 'approval-decision': ApprovalDecision
   /** A descendant's request, put to an ancestor. */
@@ -541,6 +567,7 @@ export const kinds = {
   run: { from: 'runner', lane: 'durable', control: false },
   steer: { from: 'runner', lane: 'durable', control: true },
   ask: { from: 'runner', lane: 'durable', control: true },
+  unask: { from: 'runner', lane: 'durable', control: true },
   'approval-decision': { from: 'runner', lane: 'durable', control: true },
   'approval-ask': { from: 'runner', lane: 'durable', control: true },
   'children-result': { from: 'runner', lane: 'durable', control: true },

@@ -2,7 +2,7 @@
  * What one attempt asks about its run's children, and is answered.
  *
  * - *D1* Each request is dealt with once, however often it comes, and answered whatever becomes of it.
- * - *D2* While it waits for children its run does not execute: it gives its permit back, and has it again before it is
+ * - *D2* While it waits for children, or for what they answer, its run does not execute: it gives its permit back, and has it again before it is
  *   answered. One that waits several times at once does so until the last of them is answered.
  */
 import {
@@ -11,6 +11,7 @@ import {
   GreenroomError,
   type ApprovalAnswer,
   type ApprovalAsk,
+  type AskArgs,
   type ChildOutcome,
   isErrorCode,
   type Children,
@@ -54,7 +55,7 @@ export interface ChildrenDeskOptions {
   readonly answer: (result: Omit<ChildrenResult, 'runId' | 'epoch'>) => void
 }
 
-type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children'>
+type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children' | 'answer'>
 
 /** What the desk of an attempt is made of. */
 export interface AttemptDeskOptions {
@@ -121,8 +122,10 @@ export function waitForChildren(
 export class ChildrenDesk implements Occupant {
   readonly #options: ChildrenDeskOptions
   readonly #known = new Set<string>()
-  /** What gives a wait up, by its request. */
+  /** What gives a wait or a question up, by its request. */
   readonly #waits = new Map<string, AbortController>()
+  /** How many of them are questions: with an open one an attempt cannot be suspended. */
+  #asking = 0
   #isLeaving = false
   #isDeciding = false
   #isClosed = false
@@ -157,7 +160,7 @@ export class ChildrenDesk implements Occupant {
   }
 
   get isSuspendable(): boolean {
-    return this.#options.isSuspendable()
+    return this.#asking === 0 && this.#options.isSuspendable()
   }
 
   suspend(): void {
@@ -184,6 +187,8 @@ export class ChildrenDesk implements Occupant {
         return { childId: (await children.spawn(args)).runId }
       case 'wait':
         return { children: await this.#wait(children, requestId, args) }
+      case 'ask':
+        return { answer: await this.#ask(children, requestId, args) }
       case 'unwait':
         this.#waits.get(args.requestId)?.abort()
         return {}
@@ -198,22 +203,32 @@ export class ChildrenDesk implements Occupant {
     }
   }
 
+  #wait(children: Children, requestId: string, { runIds, mode }: WaitArgs): Promise<readonly ChildOutcome[]> {
+    const refs = runIds.map((runId) => ({ runId }))
+    return this.#pausing(requestId, (signal) => children.wait(refs, { mode, signal }))
+  }
+
+  async #ask(children: Children, requestId: string, { question, ...args }: AskArgs): Promise<string> {
+    this.#asking += 1
+    // What it was asked before it leaves: it stays.
+    this.#isLeaving = false
+    try {
+      const { mode, timeoutMs } = args
+      return await this.#pausing(requestId, (signal) => children.ask(args, question, { mode, timeoutMs, signal }))
+    } finally {
+      this.#asking -= 1
+    }
+  }
+
   /** D2 */
-  async #wait(
-    children: Children,
-    requestId: string,
-    { runIds, mode }: WaitArgs,
-  ): Promise<NonNullable<Answer['children']>> {
+  async #pausing<T>(requestId: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { pause, onWait } = this.#options
     const abort = new AbortController()
     this.#waits.set(requestId, abort)
     const goOn = pause()
     onWait()
     try {
-      return await children.wait(
-        runIds.map((runId) => ({ runId })),
-        { mode, signal: abort.signal },
-      )
+      return await wait(abort.signal)
     } finally {
       this.#waits.delete(requestId)
       await goOn()

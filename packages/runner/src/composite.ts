@@ -181,6 +181,7 @@ function explained(run: Run<unknown>, message: string): Run<unknown> {
     id: run.id,
     outcome: run.outcome.then(explain),
     send: (text, options) => run.send(text, options),
+    ask: (question, options) => run.ask(question, options),
     cancel: async (reason) => explain(await run.cancel(reason)),
     status: () => run.status(),
     workerLog: () => run.workerLog(),

@@ -3,14 +3,15 @@ import type { BackupReceipt, Children, GreenroomError, JsonValue, Outcome } from
 import type { Admission } from './admission.ts'
 import type { Arbiter } from './approval/index.ts'
 import type { Config } from './config.ts'
-import type { Drive } from './drive/index.ts'
+import type { Drive, Question } from './drive/index.ts'
 import type { Duty } from './duty.ts'
-import type { AttemptRecord, Journal, Kin, OpenRun, StartKey } from './journal.ts'
+import type { AttemptRecord, Journal, Kin, OpenRun, RunRecord, StartKey } from './journal.ts'
 import type { PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import type { Places } from './places.ts'
 import type { Pool } from './pool/index.ts'
 import type { RunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
+import type { Predecessor } from './stand-in.ts'
 import type { StoreSessions } from './store-sessions.ts'
 
 /** What executions work with: the runner's parts. */
@@ -49,6 +50,8 @@ export interface ExecutionOptions {
   readonly start?: StartKey
   /** Whose child it is. */
   readonly kin?: Kin | undefined
+  /** What else is recorded of it. */
+  readonly mark?: Pick<RunRecord, 'isStandIn'>
   /** What it may have of children of its own. = none */
   readonly family?: Family
 }
@@ -59,6 +62,8 @@ export interface Family {
   readonly childrenOf: (lineage: readonly string[]) => Children
   /** Cancels the children of a parent that was cancelled, or ended without having completed. */
   readonly endChildren: (parent: string, status: Outcome['status']) => void
+  /** Asks another run in the stead of one that has ended. */
+  readonly askStandIn: (run: Predecessor, question: Question, signal: AbortSignal) => Promise<string>
   /** See {@link makeRoom}. */
   readonly makeRoom: (lineage: readonly string[], where: string, slots: number) => void
 }

@@ -13,6 +13,7 @@
  */
 import { GreenroomError, type Children, type Outcome, type ReadEvent } from '@greenroom/proto'
 import { followSignal, untilAbort } from './abort.ts'
+import { Asking } from './asking.ts'
 import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
 import { openDesk, waitForChildren, type ChildrenDesk } from './children-desk.ts'
 import { leftDetached, takeOver } from './detached.ts'
@@ -52,6 +53,8 @@ export class Execution implements Run {
   readonly #startedTicks: number
   /** X2 */
   readonly #steering = new Steering()
+  readonly #asking: Asking
+  readonly ask: Run['ask'] = (...asked) => this.#asking.ask(asked)
   #phase: RunPhase = 'planning'
   #isDetached: boolean
   /** Aborts when its runner leaves it (X5). */
@@ -75,7 +78,7 @@ export class Execution implements Run {
   /** @param more - see {@link ExecutionOptions} */
   constructor(around: Surroundings, spec: Spec, more: ExecutionOptions = {}) {
     const { clock, random } = around.config
-    const { earlier } = more
+    const { earlier, start } = more
     this.#around = around
     this.#more = more
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
@@ -91,13 +94,8 @@ export class Execution implements Run {
     this.#isDetached = this.#spec.detached ?? around.config.roles.get(this.#spec.role)?.detached ?? this.#isTakingOver
     // Of a detached one more may come.
     this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, left === undefined ? undefined : -1))
-    this.#journal = new RunJournal({
-      around,
-      runId: this.id,
-      session: this.#session,
-      start: more.start,
-      isRecorded: earlier !== undefined,
-    })
+    const isRecorded = earlier !== undefined
+    this.#journal = new RunJournal({ around, runId: this.id, session: this.#session, start, isRecorded })
     for (const text of earlier?.texts ?? []) this.#steering.restore(text)
     this.#recorder = new Recorder({
       runId: this.id,
@@ -107,8 +105,10 @@ export class Execution implements Run {
       transcribe: (ref, seq, event) => this.#journal.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
     })
+    this.#asking = new Asking(around.config, { ...this.#spec, session: this.#session, kin: more.kin }, more.family)
     const lived = this.#live()
     this.outcome = lived.then(({ outcome }) => outcome)
+    void this.outcome.then((outcome) => this.#asking.over(outcome))
     this.settled = lived.then((end) => this.#settle(end))
   }
 
@@ -306,10 +306,8 @@ export class Execution implements Run {
   /** What became of it cannot be read: it stays open for who repairs its records, and its worker, if any, goes on. */
   #setAside(error: unknown): LoopEnd {
     const { logger } = this.#around.config
-    logger.warn('a run of an earlier life cannot be gone on with, and stays open', {
-      runId: this.id,
-      error: String(error),
-    })
+    const fields = { runId: this.id, error: String(error) }
+    logger.warn('a run of an earlier life cannot be gone on with, and stays open', fields)
     this.#adopted?.leave()
     this.#attempt?.leave()
     return { ...this.#over(failedBy(error)), left: true }
@@ -455,7 +453,9 @@ export class Execution implements Run {
       flushed: () => this.#recorder.flushed(),
       onAccepted: () => {
         this.#enter('running')
-        if (this.#attempt !== undefined) this.#steering.handOver(this.#attempt)
+        if (this.#attempt === undefined) return
+        this.#steering.handOver(this.#attempt)
+        this.#asking.accepted(this.#attempt)
       },
       onTerminal: () => this.#feed.hurry('attempt'),
       onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
@@ -470,7 +470,7 @@ export class Execution implements Run {
   async #begin({ record, sessionEntries, limits }: Plan, signal: AbortSignal): Promise<void> {
     if (this.#more.earlier !== undefined) return
     const parent = this.#more.duty?.parent
-    const all = parent === undefined ? record : { ...record, parent }
+    const all = { ...record, ...this.#more.mark, ...(parent === undefined ? {} : { parent }) }
     await this.#journal.begin(all, sessionEntries, { signal, withinMs: limits.totalMs ?? Infinity })
   }
 

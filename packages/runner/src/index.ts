@@ -15,6 +15,7 @@
  * - `journal` the runner's tables · `run-journal` one run's part of them · `recorder` the way of its events into them ·
  *   `reader` reading a run, late or live · `past-run` one that has ended · `retention` which are forgotten
  * - `left-over` what a crash left of a run · `detached` runs that go on without their runner
+ * - `asking` what a run is asked · `stand-in` runs that answer in the stead of one that ended
  * - `session-store` transcripts · `session-deadline` that they answer · `transcript` a run's messages on their way there ·
  *   `steering` texts on theirs to a run
  * - `persistence` what a disk could not take now · `store-error` its errors in users' words

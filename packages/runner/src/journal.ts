@@ -78,6 +78,8 @@ export type RunRecord = {
   readonly parent?: string
   /** Whose child it is. */
   readonly kin?: Kin
+  /** It answers a question in the stead of another one: nobody waits for it in another life of the runner. */
+  readonly isStandIn?: boolean
   /** The digest of the idempotency key that started it. */
   readonly startKey?: string
 }

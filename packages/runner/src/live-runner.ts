@@ -10,6 +10,7 @@ import {
   type JsonValue,
 } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
+import { askBy } from './asking.ts'
 import { checkDrain, checkNames, checkScheduler } from './config.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Family, Surroundings } from './execution-parts.ts'
@@ -23,6 +24,7 @@ import { RunChildren } from './run-children.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, StartOptions, TypedRunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
+import { StandIns } from './stand-in.ts'
 import { fromStore, unlessDamaged, type OnDamaged } from './store-error.ts'
 import type { Runner, RunnerStats } from './runner.ts'
 
@@ -50,7 +52,9 @@ export class LiveRunner implements Runner {
   #closing: Promise<void> | undefined
   readonly #closed = Promise.withResolvers<void>()
   #started = 0
+  readonly #standIns: StandIns
   readonly #family: Family = {
+    askStandIn: (...asked) => this.#standIns.ask(...asked),
     childrenOf: (lineage) => this.#childrenOf(lineage),
     endChildren: (parent, status) => {
       for (const run of this.#runs) if (run.parent === parent) void run.cancel(`its parent ended as ${status}`)
@@ -70,6 +74,9 @@ export class LiveRunner implements Runner {
     this.#around = around
     this.#home = home
     this.closed = this.#closed.promise
+    const { sessions, config } = around
+    const start = (spec: RunSpec, more: ExecutionOptions): Execution => this.#start(spec, more)
+    this.#standIns = new StandIns({ start, sessions, freshKey: () => config.random.id() })
     void around.drive.closed.then(({ code, message }) => {
       if (this.#closing !== undefined) return undefined
       around.config.logger.warn('the runner lost its place on the bus and closes', { code, message })
@@ -185,7 +192,9 @@ export class LiveRunner implements Runner {
     const outcome = journal.outcome(runId)
     if (record !== undefined && outcome !== undefined) {
       const send = (text: string): Promise<void> => this.#say(record.session, text)
-      return Promise.resolve(pastRun(journal, record, outcome, { after, send }))
+      const ask: Run['ask'] = (...asked) =>
+        askBy(this.#around.config.clock, asked, (...one) => this.#standIns.ask(record, ...one))
+      return Promise.resolve(pastRun(journal, record, outcome, { after, send, ask }))
     }
     const open = journal.openRun(runId)
     if (open === undefined) throw new GreenroomError('UNKNOWN_RUN', `no run ${runId}`)
@@ -219,11 +228,12 @@ export class LiveRunner implements Runner {
 
   /** Goes on with a run of an earlier life; its parent, if it has one, is told by its scheduler, now or later. */
   #resume(earlier: OpenRun, duty?: Duty): Execution {
-    const { runId: _runId, startedAt, delayMs = 0, parent, kin, ...spec } = earlier.record
+    const { runId: _runId, startedAt, delayMs = 0, parent, kin, isStandIn = false, ...spec } = earlier.record
     const leftMs = Math.max(0, startedAt + delayMs - this.#around.config.clock.now())
     const told = duty ?? (parent === undefined ? undefined : this.#dutyTo(parent, earlier))
     const run = this.#start({ ...spec, delayMs: leftMs }, { earlier, duty: told, kin })
     if (kin !== undefined) this.#endOrphan(run, kin)
+    if (isStandIn) void run.cancel('whoever asked is gone')
     if (duty === undefined && parent !== undefined) this.#orphaned.set(run, parent)
     return run
   }

@@ -1,9 +1,16 @@
 /** Runs as they are read later: one that has ended, out of the journal, and one in progress from some event on. */
-import type { Outcome, ReadEvent } from '@greenroom/proto'
+import type { AskOptions, Outcome, ReadEvent } from '@greenroom/proto'
 import { checkSend } from './config.ts'
 import type { Journal, RunRecord } from './journal.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import type { Run } from './run.ts'
+
+/** What still may be done with a run that has ended. */
+interface PastRunOptions {
+  readonly after: ReadAfter | undefined
+  readonly send: (text: string) => Promise<void>
+  readonly ask: (question: string, options?: AskOptions) => Promise<string>
+}
 
 /**
  * A run that has ended.
@@ -11,13 +18,14 @@ import type { Run } from './run.ts'
  * @param journal - knows it
  * @param record - what was asked for
  * @param outcome - how it ended
- * @param options - `after`: its readers begin with the event after that one; `send`: adds a text to its session
+ * @param options - `after`: its readers begin with the event after that one; `send`: adds a text to its session; `ask`: has
+ *   another run answer
  */
 export function pastRun(
   journal: Journal,
   record: RunRecord,
   outcome: Outcome,
-  { after, send }: { readonly after: ReadAfter | undefined; readonly send: (text: string) => Promise<void> },
+  { after, send, ask }: PastRunOptions,
 ): Run {
   const { runId, role, session, startedAt } = record
   const attempts = journal.attempts(runId)
@@ -30,6 +38,7 @@ export function pastRun(
       await send(text)
       return 'not-live'
     },
+    ask,
     cancel: () => ended,
     workerLog: () => [],
     status: () => ({
@@ -64,6 +73,7 @@ export function runFrom(run: Run, read: () => AsyncIterator<ReadEvent, undefined
     id: run.id,
     outcome: run.outcome,
     send: (text, options) => run.send(text, options),
+    ask: (question, options) => run.ask(question, options),
     cancel: (reason) => run.cancel(reason),
     workerLog: () => run.workerLog(),
     status: () => run.status(),

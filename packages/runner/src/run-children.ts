@@ -8,6 +8,7 @@ import {
   GreenroomError,
   isJson,
   jsonFlaw,
+  type AskOptions,
   type ChildId,
   type ChildOutcome,
   type ChildRef,
@@ -81,6 +82,10 @@ export class RunChildren implements Children {
 
   async send({ runId }: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
     return (await this.#find(runId)).run.send(text, options)
+  }
+
+  async ask({ runId }: ChildId, question: string, options?: AskOptions): Promise<string> {
+    return (await this.#find(runId)).run.ask(question, options)
   }
 
   async cancel({ runId }: ChildId, reason = 'cancelled by its parent'): Promise<void> {

@@ -1,7 +1,7 @@
 /** A run as its caller holds it. */
 import type { PlaceKind } from './placement/index.ts'
 import type { PoolMiss } from './pool/index.ts'
-import type { JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
+import type { AskOptions, JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
 import type { LimitOptions } from './limits.ts'
 import type { ReadAfter } from './reader.ts'
 
@@ -163,6 +163,15 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
    *   runner has left it: then the run does not get it (but for `COMMIT_UNKNOWN`)
    */
   send(text: string, options?: SendOptions): Promise<SteerStatus>
+  /**
+   * Asks it something and waits for the answer, as a parent asks its child: see {@link Children.ask}. One that has ended is
+   * asked by another run, which has its session.
+   *
+   * @param question - in words
+   * @param options - how, and for how long
+   * @throws GreenroomError as {@link Children.ask}, but for `UNKNOWN_RUN`
+   */
+  ask(question: string, options?: AskOptions): Promise<string>
   /**
    * Ends it: what has not started never does; an executor has the runner's `cancelGraceMs`. Idempotent.
    *

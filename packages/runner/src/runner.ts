@@ -32,7 +32,7 @@ export interface RunnerStats {
   readonly executing: number
   /** Runs that wait for one. */
   readonly queued: number
-  /** Messages that belonged to no attempt in progress: late, fenced or foreign. */
+  /** Messages that belonged to no attempt in progress (late, fenced or foreign), and answers that nobody waited for any more. */
   readonly strayMessages: number
 }
 

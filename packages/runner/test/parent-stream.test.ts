@@ -25,6 +25,7 @@ function child(id: string, count: number) {
   const run: Run = {
     id,
     outcome: outcome.promise,
+    ask: () => Promise.reject(new Error('it has ended')),
     send: () => Promise.resolve('not-live'),
     cancel: () => outcome.promise,
     workerLog: () => [],

@@ -32,6 +32,7 @@ import type { Executor, RunRequest } from './executor.ts'
 import { asSent } from './json.ts'
 import { Meter } from './meter.ts'
 import { startProgram, type ProgramHost } from './program.ts'
+import { Questions } from './questions.ts'
 import { secretOf } from './secret.ts'
 import { SteeringInbox } from './steering-inbox.ts'
 import { validate } from './validate.ts'
@@ -64,6 +65,7 @@ export class Attempt {
   readonly inbox: SteeringInbox
   readonly approvals: Approvals
   readonly children: RunChildren
+  readonly questions: Questions
   /** Resolves when the executor itself is done, be it long after the attempt has ended. */
   readonly settled: Promise<void>
   readonly #options: AttemptOptions
@@ -95,10 +97,13 @@ export class Attempt {
       onExceeded: (ending, error) => this.#stop(ending, error),
     })
     this.inbox = new SteeringInbox({
-      record: ({ steerId, text }) =>
-        this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } }),
+      record: async ({ steerId, text }) => {
+        await this.#emit({ type: 'message', message: { id: steerId, role: 'user', content: text } })
+        this.questions.taken(steerId)
+      },
       isHeldUp: () => (this.#link?.waiting ?? 0) > 0,
     })
+    this.questions = new Questions({ inbox: this.inbox, signal: this.#stopped })
     this.approvals = new Approvals({
       ref: this.ref,
       clock: options.clock,
@@ -111,6 +116,7 @@ export class Attempt {
       ref: this.ref,
       resumed: options.run.resumed,
       random: options.random,
+      clock: options.clock,
       signal: this.#stopped,
       pause: () => this.#meter.pause(),
       send: options.askChildren,
@@ -178,8 +184,10 @@ export class Attempt {
     this.#meter.start()
     const work = this.#work(messages).finally(this.#settle)
     const ending = await Promise.race([work, this.#graceOver.promise])
+    const judged = this.#verdict ?? ending
     this.end()
-    return withUsage(this.#verdict ?? ending, greaterUsage(this.#meter.used, ending.usage ?? {}))
+    this.questions.close(judged)
+    return withUsage(judged, greaterUsage(this.#meter.used, ending.usage ?? {}))
   }
 
   /** Ends all that is tied to it: the inbox, programs, calls that wait. */
@@ -213,6 +221,7 @@ export class Attempt {
       const input = await validate(executor.input, run.input, 'input')
       const running = executor.run(requestOf(run, input, messages), this.#context())
       this.inbox.open()
+      this.questions.open()
       const result = await running
       // What an executor makes of its programs' and calls' sudden end is half a result, not one that was faster.
       signal.throwIfAborted()
@@ -252,6 +261,7 @@ export class Attempt {
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
       children: this.children,
+      onAsk: (answer) => this.questions.onAsk(answer),
       resumed: run.resumed,
       suspend: (refs = this.children.known, { mode = 'all' } = {}) => {
         if (this.approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
@@ -275,6 +285,7 @@ export class Attempt {
     const sent = this.#send(event)
     const exceeded = this.#meter.note(event)
     await sent
+    this.questions.told(event)
     if (exceeded !== undefined) throw exceeded
   }
 

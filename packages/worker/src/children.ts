@@ -2,14 +2,17 @@
  * The children of one run: each call is a request to its runner, who owns every run, and waits for the answer.
  *
  * - *C1* A request is stored at the bus before it is waited for; it ends with its run.
- * - *C2* A wait that is given up has ended for the runner, too, before its caller goes on.
+ * - *C2* A wait, or a question, that is given up has ended for the runner, too, before its caller goes on.
  */
 import {
   GreenroomError,
   isErrorCode,
   jsonFlaw,
+  readAsk,
+  withinDeadline,
   type ApprovalAnswer,
   type ApprovalAsk,
+  type AskOptions,
   type ChildId,
   type ChildOutcome,
   type ChildRef,
@@ -18,6 +21,7 @@ import {
   type ChildrenRequest,
   type ChildrenResult,
   type ChildSpec,
+  type Clock,
   type Random,
   type RunRef,
   type SteerMode,
@@ -48,6 +52,7 @@ export interface RunChildrenOptions {
   readonly resumed: readonly ChildOutcome[] | undefined
   /** Names requests, and children that have no key. */
   readonly random: Random
+  readonly clock: Clock
   /** Aborts at the run's end or cancel. */
   readonly signal: AbortSignal
   /** Called when it waits for children, and with what is to be called when it does so no more. */
@@ -63,6 +68,8 @@ export class RunChildren implements ExecutorChildren {
   #decide: DecideForChildren | undefined
   /** For whom it waits, by request. */
   readonly #waits = new Map<string, WaitArgs>()
+  /** How many of its questions are open. */
+  #asking = 0
   /** In the order in which it learned of them. */
   readonly #known = new Set<string>()
 
@@ -74,6 +81,7 @@ export class RunChildren implements ExecutorChildren {
 
   /** What it waits for; undefined when for nothing, or when that is not one thing that can be said. */
   get waitsFor(): WaitArgs | undefined {
+    if (this.#asking > 0) return undefined
     const waits = [...this.#waits.values()]
     const [first] = waits
     if (waits.length < 2) return first
@@ -109,18 +117,29 @@ export class RunChildren implements ExecutorChildren {
     if (signal?.aborted === true) throw new GreenroomError('ABORTED')
     const args = waitArgs('children.wait', refs, mode)
     const requestId = this.#options.random.id()
-    const giveUp = (): void =>
-      void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
-    signal?.addEventListener('abort', giveUp, { once: true })
-    const goOn = this.#options.pause()
     this.#waits.set(requestId, args)
     try {
-      const { children = [] } = await this.#request(requestId, { op: 'wait', args })
+      const { children = [] } = await this.#pausing(requestId, { op: 'wait', args }, signal)
       return children
     } finally {
-      goOn()
       this.#waits.delete(requestId)
-      signal?.removeEventListener('abort', giveUp)
+    }
+  }
+
+  async ask(ref: ChildId, question: string, options: AskOptions = {}): Promise<string> {
+    const { clock, random } = this.#options
+    const asked = readAsk(question, options)
+    const { mode, timeoutMs } = asked
+    const args = { runId: idOf(ref), question, mode, timeoutMs }
+    this.#asking += 1
+    try {
+      return await withinDeadline(clock, asked, async (signal) => {
+        const { answer } = await this.#pausing(random.id(), { op: 'ask', args }, signal)
+        if (answer === undefined) throw new GreenroomError('INTERNAL', 'the runner gave no answer')
+        return answer
+      })
+    } finally {
+      this.#asking -= 1
     }
   }
 
@@ -166,6 +185,20 @@ export class RunChildren implements ExecutorChildren {
   /** An answer came. One that nobody waits for is dropped. */
   answered(result: ChildrenResult): void {
     this.#open.get(result.requestId)?.(result)
+  }
+
+  /** C2: its run does not execute meanwhile. */
+  async #pausing(requestId: string, call: ChildrenCall, signal: AbortSignal | undefined): Promise<ChildrenResult> {
+    const giveUp = (): void =>
+      void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
+    signal?.addEventListener('abort', giveUp, { once: true })
+    const goOn = this.#options.pause()
+    try {
+      return await this.#request(requestId, call)
+    } finally {
+      goOn()
+      signal?.removeEventListener('abort', giveUp)
+    }
   }
 
   async #request(requestId: string, call: ChildrenCall): Promise<ChildrenResult> {

@@ -14,6 +14,7 @@ import type {
 } from '@greenroom/proto'
 import type { ApprovalAnswer, ApprovalCall } from './approval.ts'
 import type { ExecutorChildren } from './children.ts'
+import type { AnswerQuestion } from './questions.ts'
 import type { Program, ProgramOptions } from './program.ts'
 
 /** A text that arrived while the run was in progress. */
@@ -104,6 +105,31 @@ export interface RunContext {
    * ```
    */
   readonly children: ExecutorChildren
+  /**
+   * Answers what the run is asked beside its work (`children.ask`, `run.ask`, mode `query`), as long as its attempt lasts:
+   * several questions at a time, each on its own. Without it they are refused with `ASK_UNSUPPORTED`, so call it before
+   * waiting for anything. One handler at a time.
+   *
+   * @param answer - gives the answer. What it throws is one, too
+   * @returns ends that
+   * @throws GreenroomError `BAD_OPTIONS`
+   *
+   * @example
+   * ```ts
+   * import { defineExecutor } from '@greenroom/worker'
+   *
+   * export const count = defineExecutor({
+   *   version: '1',
+   *   async run(_request, ctx) {
+   *     let done = 0
+   *     ctx.onAsk(() => `${done} of 100`)
+   *     for (; done < 100; done += 1) await ctx.emit({ type: 'data', name: 'done', data: done })
+   *     return { text: 'all of them' }
+   *   },
+   * })
+   * ```
+   */
+  readonly onAsk: (answer: AnswerQuestion) => Disposable
   /**
    * Ends this attempt so that the run waits for its children without a worker: throws, and so never returns. When they have
    * ended the executor is called again, with {@link RunContext.resumed}, an `attempt` that is one more, and what it said in

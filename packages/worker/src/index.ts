@@ -6,6 +6,7 @@
  * - `worker`, `worker-loop` the loop over a mailbox · `runner-line` what it says
  * - `order` reading a run · `attempt` one execution · `ending` how it ended
  * - `approval` asking before something is done · `validate` inputs and outputs · `secret` who may see what
+ * - `children`, `child-approvals` a run's children · `questions` what it is asked
  * - `steering-inbox`, `history-shelf`, `ledger` what a loop remembers
  * - `echo`, `command` executors to start with
  *
@@ -18,6 +19,7 @@ export { type ApprovalAnswer, type ApprovalCall } from './approval.ts'
 export type { RunContext, SteeringText } from './context.ts'
 export type { ExecutorChildren } from './children.ts'
 export type { ChildApproval, ChildVerdict, DecideForChildren } from './child-approvals.ts'
+export type { AnswerQuestion } from './questions.ts'
 export { echo } from './echo.ts'
 export {
   defineExecutor,

@@ -62,6 +62,15 @@ export class SteeringInbox implements AsyncIterable<SteeringText> {
     if (this.#state === 'open') steering.settle('queued')
   }
 
+  /**
+   * Takes a text back that nobody has taken: it is not to be had any more.
+   *
+   * @param steerId - names it
+   */
+  withdraw(steerId: string): void {
+    this.#waiting = this.#waiting.filter((steering) => steering.steerId !== steerId)
+  }
+
   /** There is an executor, which had its chance to take what is here. */
   open(): void {
     if (this.#state !== 'new') return

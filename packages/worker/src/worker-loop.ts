@@ -128,6 +128,8 @@ export class WorkerLoop implements Worker {
       if (delivery.kind === 'approval-decision') this.#decided(delivery)
       if (delivery.kind === 'children-result') this.#answered(delivery)
       if (delivery.kind === 'approval-ask') this.#asked(delivery)
+      if (delivery.kind === 'ask') this.#questioned(delivery)
+      if (delivery.kind === 'unask') this.#unasked(delivery)
       if (delivery.kind === 'suspend')
         this.#at(decodeMessage('suspend', delivery.payload), (attempt, { reason }) => attempt.suspend(reason))
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
@@ -327,6 +329,20 @@ export class WorkerLoop implements Worker {
       const send = (answer: RunMessages['approval-answer']): Promise<void> =>
         this.#line.send(from, 'approval-answer', `approval-answer-${ask.requestId}-${ask.runId}`, answer)
       void attempt.children.asked(ask).then(send)
+    })
+  }
+
+  #questioned({ from, payload }: Delivery): void {
+    this.#at(decodeMessage('ask', payload), (attempt, ask) => {
+      const reply = (answer: RunMessages['ask-reply']): void =>
+        void this.#line.send(from, 'ask-reply', `ask-reply-${ask.askId}`, answer)
+      if (from === attempt.replyTo) attempt.questions.take(ask, reply)
+    })
+  }
+
+  #unasked({ from, payload }: Delivery): void {
+    this.#at(decodeMessage('unask', payload), (attempt, { askId }) => {
+      if (from === attempt.replyTo) attempt.questions.withdraw(askId)
     })
   }
 

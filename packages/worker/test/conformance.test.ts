@@ -50,6 +50,17 @@ describe('an executor that does not conform fails the case that says so', () => 
     expect(await failing(good)).toEqual([])
   })
 
+  test('a question that it cannot answer', async () => {
+    const clueless = defineExecutor({
+      version: '1',
+      async run({ task }, ctx) {
+        ctx.onAsk(() => Promise.reject(new Error('no idea')))
+        if (task === 'slow') await untilAborted(ctx.signal)
+      },
+    })
+    expect(await failing(clueless)).toEqual(['answers what it is asked, or says that it does not'])
+  })
+
   test('an output that its schema refuses', async () => {
     const wrong = defineExecutor({
       version: '1',

@@ -1,6 +1,6 @@
 /** Executors out of a script: they do one step after the other, and end with the last. */
 import type { JsonValue, Message, Retry, RunEvent, Usage } from '@greenroom/proto'
-import { defineExecutor, type Executor, type RunContext, type RunRequest } from '@greenroom/worker'
+import { defineExecutor, type AnswerQuestion, type Executor, type RunContext, type RunRequest } from '@greenroom/worker'
 import { createGate, type Gate } from './gate.ts'
 
 /** One step of a script. */
@@ -20,6 +20,13 @@ export type Step<Output = JsonValue> =
   | {
       /** Waits for the next text that is sent to the run; one that is not this, or does not match, fails it. */
       readonly hear: string | RegExp
+    }
+  | {
+      /**
+       * From here on it answers what it is asked beside its work (`run.ask`, `children.ask`): with this text, or what the
+       * function makes of the question. A step before the first `wait` or `hear` is there in time for every question.
+       */
+      readonly answer: string | AnswerQuestion
     }
   | {
       /** Asks for a secret. What is asked for in a list of steps is declared by itself. */
@@ -149,7 +156,10 @@ class Player {
     else if ('spend' in step) await this.#tell({ type: 'usage', usage: step.spend })
     else if ('wait' in step) await this.#wait(step.wait)
     else if ('hear' in step) await this.#hear(step.hear)
-    else if ('secret' in step) this.#ask(step.secret, step.is)
+    else if ('answer' in step) {
+      const { answer } = step
+      this.#ctx.onAsk(typeof answer === 'string' ? () => answer : answer)
+    } else if ('secret' in step) this.#ask(step.secret, step.is)
     else if ('fail' in step) {
       const { fail, message = fail, retry = 'never' } = step
       this.#ctx.fail(fail, message, { retry })

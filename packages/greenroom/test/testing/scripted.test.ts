@@ -50,6 +50,23 @@ describe('a script', () => {
     expect(await run.outcome).toMatchObject({ status: 'completed', output: 1, text: 'bye', usage: { rounds: 1 } })
   })
 
+  test('answers what it is asked, and is asked again once it has ended', async () => {
+    const executor = scripted(({ messages }) => [
+      { answer: (question) => `${question} No.` },
+      ...(messages.length > 1 ? [] : [{ hear: 'go on' } as const]),
+      { return: null, text: `after ${messages.length}` },
+    ])
+    await using runner = await createTestRunner({ executors: { executor, mute: scripted([{ hear: 'go on' }]) } })
+    const ref = await runner.children.spawn({ role: 'executor', task: 'Work' })
+    expect(await runner.children.ask(ref, 'Ready?')).toBe('Ready? No.')
+    await runner.children.send(ref, 'go on')
+    await runner.children.wait([ref])
+    expect(await runner.children.ask(ref, 'And now?')).toBe('after 3')
+    const mute = runner.run({ role: 'mute' })
+    await expect(mute.ask('Ready?')).rejects.toMatchObject({ code: 'ASK_UNSUPPORTED' })
+    await mute.cancel()
+  })
+
   test('that ends without a return is completed', async () => {
     expect(await perform([])).toMatchObject({ status: 'completed', output: null, text: '' })
   })

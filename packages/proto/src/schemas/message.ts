@@ -91,6 +91,7 @@ export const run = looseObject({
 }) satisfies z.ZodType<messages.Run>
 
 const steerMode = z.enum(['now', 'queue'])
+const askMode = z.enum(['query', 'steer'])
 const receiptStatus = z.enum(['delivered', 'queued', 'not-live'])
 
 /** See {@link messages.Steer}. */
@@ -106,9 +107,11 @@ export const ask = looseObject({
   ...ref,
   askId: id,
   question: z.string(),
-  mode: z.enum(['query', 'steer']),
-  deadline: ms,
+  mode: askMode,
 }) satisfies z.ZodType<messages.Ask>
+
+/** See {@link messages.Unask}. */
+export const unask = looseObject({ ...ref, askId: id }) satisfies z.ZodType<messages.Unask>
 
 const scope = z.enum(['once', 'run', 'session'])
 
@@ -143,6 +146,7 @@ export const childrenResult = looseObject({
   childId: id.exactOptional(),
   status: receiptStatus.exactOptional(),
   children: z.array(childOutcome).exactOptional(),
+  answer: z.string().exactOptional(),
   error: failure.exactOptional(),
 }) satisfies z.ZodType<messages.ChildrenResult>
 
@@ -243,6 +247,11 @@ export const childrenRequest = z.discriminatedUnion('op', [
   }),
   looseObject({
     ...request,
+    op: z.literal('ask'),
+    args: looseObject({ runId: z.string(), question: z.string(), mode: askMode, timeoutMs: ms }),
+  }),
+  looseObject({
+    ...request,
     op: z.literal('cancel'),
     args: looseObject({ runId: z.string(), reason: z.string().exactOptional() }),
   }),
@@ -280,6 +289,7 @@ export const runMessages = {
   run,
   steer,
   ask,
+  unask,
   'approval-decision': approvalDecision,
   'approval-ask': approvalAsk,
   'children-result': childrenResult,

@@ -20,6 +20,7 @@ import {
   GreenroomError,
   codeOf,
   encodeMessage,
+  parseMessage,
   type ApprovalAnswer,
   type ApprovalAsk,
   type ChildrenResult,
@@ -38,9 +39,10 @@ import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import type { AttemptOptions, HandedOver } from './attempt-options.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
 import { Markers, type Lane } from './markers.ts'
+import { Questions } from './questions.ts'
 import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
-import { WorkerReports } from './worker-reports.ts'
+import { acknowledge, WorkerReports } from './worker-reports.ts'
 
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
 
@@ -56,6 +58,8 @@ export class Attempt {
   readonly ref: RunRef
   /** How it ended. Never rejects. */
   readonly ended: Promise<AttemptEnd>
+  /** What its executor is asked, once {@link Attempt.isAccepted}. */
+  readonly questions: Questions
   readonly #options: AttemptOptions
   readonly #peer: Peer
   readonly #seams: LimiterSeams
@@ -107,6 +111,7 @@ export class Attempt {
     })
     this.#broken.promise.catch(() => undefined)
     this.ended = this.#live()
+    this.questions = new Questions({ peer, to: worker.address, ref: this.ref, clock: seams.clock, ended: this.ended })
   }
 
   get #isDetached(): boolean {
@@ -149,9 +154,19 @@ export class Attempt {
     this.#reports.live(kind, content)
   }
 
-  /** A durable message of its worker, and its payload as it was decoded. */
-  durable(delivery: Delivery, content: unknown): void {
-    this.#reports.durable(delivery, content)
+  /**
+   * A durable message of its worker, and its payload as it was decoded.
+   *
+   * @returns false for one that nobody waits for any more
+   */
+  durable(delivery: Delivery, content: unknown): boolean {
+    if (delivery.kind !== 'ask-reply') {
+      this.#reports.durable(delivery, content)
+      return true
+    }
+    const reply = parseMessage('ask-reply', content)
+    acknowledge(delivery)
+    return this.questions.answered(reply)
   }
 
   /** Its worker waits for a decision, or for its run's children; returns what says that it does not any more. */

@@ -56,7 +56,7 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
 export interface Drive {
   /** The runner's mailbox. */
   readonly peer: Peer
-  /** Messages that belonged to no attempt in progress. */
+  /** Messages that belonged to no attempt in progress, and answers that nobody waited for any more. */
   readonly strayMessages: number
   /** Hands an assignment to a worker and follows it to its end. */
   start(options: AttemptOptions): Attempt
@@ -117,7 +117,7 @@ class Dispatch {
     this.#onError = onError
   }
 
-  /** Messages that belonged to no attempt in progress. */
+  /** See {@link Drive.strayMessages}. */
   get strays(): number {
     return this.#strays
   }
@@ -130,7 +130,10 @@ class Dispatch {
 
   readonly onMessage = (delivery: Delivery): void => {
     if (delivery.kind === 'approval-request' && this.#ask(delivery)) return
-    if (this.#lead(delivery, (attempt, content) => attempt.durable(delivery, content))) return
+    const hand = (attempt: Attempt, content: unknown): void => {
+      if (!attempt.durable(delivery, content)) this.#strays += 1
+    }
+    if (this.#lead(delivery, hand)) return
     if (delivery.kind === 'terminal' && this.#keep(delivery)) return
     if (delivery.kind === 'events' && this.#store(delivery)) return
     // What nobody waits for, and what cannot be read, must not fill the mailbox.

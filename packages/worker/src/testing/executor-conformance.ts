@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { jsonFlaw, parseEvent, systemClock, type JsonValue, type RunEvent } from '@greenroom/proto'
 import type { RunContext } from '../context.ts'
 import type { Executor } from '../executor.ts'
-import { pause } from '../pause.ts'
+import { pause, within } from '../pause.ts'
 import { openBench, type Bench } from './bench.ts'
 import { expectNoLeftovers } from './leftovers.ts'
 import type { DoubleRun, DoubleSpec } from './runner-double.ts'
@@ -42,6 +42,9 @@ export interface ConformanceCase {
 
 /** What an executor may emit at the same time without waiting: a few parallel tools, not a loop. */
 const maxParallelEmits = 16
+
+/** How long an answer to a simple question may take, in milliseconds. */
+const maxAnswerMs = 5_000
 
 /** An executor under observation. */
 interface Watched {
@@ -109,6 +112,7 @@ export function executorConformance(executor: Executor, options: ConformanceOpti
       name: 'asks for declared secrets only, and shows none',
       run: onBench((bench) => keepsSecrets(bench, sample, secrets)),
     },
+    { name: 'answers what it is asked, or says that it does not', run: onBench((bench) => answers(bench, slow)) },
     ...('invalidInput' in options
       ? [
           {
@@ -233,6 +237,25 @@ async function keepsSecrets(
   assert.ok(!terminal.error?.code.startsWith('SECRET_'), terminal.error?.message)
   const told = JSON.stringify([run.events, terminal, bench.log])
   for (const [name, value] of Object.entries(secrets)) assert.ok(!told.includes(value), `it told the secret ${name}`)
+}
+
+/** Whoever asks waits for it: it must not take as long as the work does. */
+async function answers(bench: Bench, slow: DoubleSpec): Promise<void> {
+  const run = await bench.run(slow)
+  await run.accepted.promise
+  const asked = run.ask('How far are you?')
+  assert.ok(
+    await within(
+      systemClock,
+      maxAnswerMs,
+      asked.then(() => undefined),
+    ),
+    `no answer within ${maxAnswerMs} ms`,
+  )
+  const { answer, error } = await asked
+  assert.ok(answer !== undefined || error?.code === 'ASK_UNSUPPORTED', `it could not answer: ${error?.message}`)
+  await run.cancel('it was asked')
+  await run.terminal
 }
 
 async function refuses(bench: Bench, sample: DoubleSpec): Promise<void> {

@@ -9,6 +9,7 @@ import {
   isRunKind,
   kinds,
   systemRandom,
+  type AskMode,
   type Bus,
   type Delivery,
   type LiveMessage,
@@ -33,6 +34,7 @@ export class DoubleRun {
   /** Every terminal that arrived: there must be one. */
   readonly terminals: Terminal[] = []
   readonly receipts = new Map<string, PromiseWithResolvers<SteerStatus>>()
+  readonly replies = new Map<string, PromiseWithResolvers<RunMessages['ask-reply']>>()
   readonly accepted = Promise.withResolvers<RunMessages['accepted']>()
   readonly refused = Promise.withResolvers<RunMessages['refused']>()
   readonly #ended = Promise.withResolvers<Terminal>()
@@ -104,6 +106,21 @@ export class DoubleRun {
   }
 
   /**
+   * Asks the run something.
+   *
+   * @param question - the question
+   * @param mode - how
+   * @returns what it says; never resolves for one that has ended
+   */
+  async ask(question: string, mode: AskMode = 'query'): Promise<RunMessages['ask-reply']> {
+    const askId = systemRandom.id()
+    const reply = Promise.withResolvers<RunMessages['ask-reply']>()
+    this.replies.set(askId, reply)
+    await this.#send('ask', `ask-${askId}`, { ...this.ref, askId, question, mode })
+    return reply.promise
+  }
+
+  /**
    * Says something on the live lane.
    *
    * @param kind - what
@@ -119,6 +136,10 @@ export class DoubleRun {
     if (kind === 'steer-receipt') {
       const { steerId, status } = decodeMessage(kind, payload)
       this.receipts.get(steerId)?.resolve(status)
+    }
+    if (kind === 'ask-reply') {
+      const reply = decodeMessage(kind, payload)
+      this.replies.get(reply.askId)?.resolve(reply)
     }
     if (kind === 'events') this.#link.receive(decodeMessage(kind, payload))
     if (kind === 'terminal') this.terminals.push(decodeMessage(kind, payload))
