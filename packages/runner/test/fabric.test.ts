@@ -6,14 +6,8 @@ import { describe, expect, test } from 'vitest'
 import type { Outcome } from '@greenroom/proto'
 import type { Run } from '../src/index.ts'
 import { FabricStage } from './fixtures/fabric-stage.ts'
+import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { until } from './fixtures/setup.ts'
-
-const outputOf = (outcome: Outcome<unknown>): unknown =>
-  outcome.status === 'completed' ? outcome.output : `${outcome.status} ${'code' in outcome ? outcome.code : ''}`
-const outputs = async (runs: readonly Run<unknown>[]): Promise<unknown[]> =>
-  (await Promise.all(runs.map((run) => run.outcome))).map(outputOf)
-const counted = (values: readonly unknown[]): Record<string, number> =>
-  values.map(String).reduce<Record<string, number>>((sum, value) => ({ ...sum, [value]: (sum[value] ?? 0) + 1 }), {})
 
 describe('a run in a fabric', { timeout: 30_000 }, () => {
   test('reaches every worker in turn while all are equally busy, and knows where it runs', async () => {

@@ -1,16 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { encodeMessage, systemClock, type Outcome } from '@greenroom/proto'
 import { createDrive } from '../src/drive/index.ts'
-import { createRunner, type Run } from '../src/index.ts'
+import { createRunner } from '../src/index.ts'
 import { PoolStage, refuse } from './fixtures/pool-stage.ts'
+import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { keepingLogger, until, worker } from './fixtures/setup.ts'
-
-const outputOf = (outcome: Outcome<unknown>): unknown =>
-  outcome.status === 'completed' ? outcome.output : `${outcome.status} ${'code' in outcome ? outcome.code : ''}`
-const outputs = async (runs: readonly Run<unknown>[]): Promise<unknown[]> =>
-  (await Promise.all(runs.map((run) => run.outcome))).map(outputOf)
-const counted = (values: readonly unknown[]): Record<string, number> =>
-  values.map(String).reduce<Record<string, number>>((sum, value) => ({ ...sum, [value]: (sum[value] ?? 0) + 1 }), {})
 
 describe('a run in a pool', () => {
   test('reaches every member in turn while all are equally busy', async () => {
