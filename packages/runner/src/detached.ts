@@ -17,7 +17,7 @@ import type { Config } from './config.ts'
 import type { AttemptHooks } from './attempt.ts'
 import type { Attempt, AttemptEnd, Drive } from './drive/index.ts'
 import { entryOperation } from './entry-journal.ts'
-import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
+import type { AttemptRecord, Journal, OpenRun, RunRecord } from './journal.ts'
 import { settleLeftOver, type LeftOver } from './left-over.ts'
 import type { Places } from './places.ts'
 import type { PlacedWorker, Placement } from './placement/index.ts'
@@ -114,7 +114,7 @@ export async function takeOver(parts: TakeOverParts, run: OpenRun): Promise<Left
   const worker = placement.adopt(record)
   void worker.gone.then(() => pool.noteRoom())
   // It executes, and counts as soon as there is room: nothing waits for that.
-  using _counted = counted(admission, role, config.roles.get(role)?.concurrency)
+  using _counted = counted(admission, run.record, config.roles.get(role)?.concurrency)
   const attempt = drive.start({
     run: {
       ...ref,
@@ -157,10 +157,14 @@ function stillLost(now: AttemptEnd, before: AttemptEnd & { readonly how: 'lost' 
 }
 
 /** A permit, from when there is one to be had. */
-function counted(admission: Admission, role: string, shared: RoleOptions['concurrency']): Disposable {
+function counted(
+  admission: Admission,
+  { role, runId, parent: root = runId }: RunRecord,
+  shared: RoleOptions['concurrency'],
+): Disposable {
   const over = new AbortController()
   const concurrency = shared === undefined ? undefined : { key: shared.key ?? role, limit: shared.limit }
-  const entered = admission.enter({ depth: 0, priority: Infinity, exempt: true, concurrency }, over.signal)
+  const entered = admission.enter({ depth: 0, root, priority: Infinity, exempt: true, concurrency }, over.signal)
   return {
     [Symbol.dispose]() {
       over.abort()

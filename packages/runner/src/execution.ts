@@ -361,17 +361,16 @@ export class Execution implements Run {
 
   /** The plan; whoever it has to ask, a cancel is not kept waiting. */
   async #plan(): Promise<Plan> {
-    const { config, sessions } = this.#around
+    const { kin, duty, earlier } = this.#more
     const planned = planRun({
+      ...this.#around,
       runId: this.id,
       session: this.#session,
       spec: this.#spec,
       startedAt: this.#startedAt,
-      isResumed: this.#more.earlier !== undefined,
-      config,
-      sessions,
-      whyNotDetached: this.#around.whyNotDetached,
-      kin: this.#more.kin,
+      isResumed: earlier !== undefined,
+      kin,
+      root: duty?.parent ?? this.#around.journal.rootOf(this.id, kin),
     })
     return untilAbort(this.#abort.signal, planned)
   }

@@ -166,6 +166,8 @@ export class Journal {
   /** What runs ask for. */
   readonly approvals: ApprovalJournal
   readonly #store: PatientStore
+  /** Of the run that began last; undefined before the first one of this life. */
+  #turn: number | undefined
 
   /** @param store - one with {@link journalCollections} */
   constructor(store: PatientStore) {
@@ -193,10 +195,10 @@ export class Journal {
    */
   async restored(backup: BackupMark | undefined): Promise<number | undefined> {
     if (backup === undefined || this.#store.get('runner', 'restored')?.meta['backup'] === backup.id) return undefined
-    const open = this.#store.keys('open')
+    const open = this.#turns()
     await this.#store.commit(
       [
-        ...open.map((key): Operation => ({ put: 'open', key, meta: { isRestored: true } })),
+        ...open.map(([key, turn]): Operation => ({ put: 'open', key, meta: { turn, isRestored: true } })),
         { put: 'runner', key: 'restored', meta: { backup: backup.id } },
       ],
       briefly,
@@ -210,7 +212,7 @@ export class Journal {
     const meta = start === undefined ? run : { ...run, startKey: start.key }
     const operations: Operation[] = [
       { put: 'run', key: runId, meta },
-      { put: 'open', key: runId, meta: {} },
+      { put: 'open', key: runId, meta: { turn: this.#nextTurn() } },
     ]
     if (start !== undefined) operations.push({ put: 'start', key: start.key, meta: { runId, digest: start.digest } })
     return this.#store.commit([...also, ...operations], { ...patience, reserve: true })
@@ -251,10 +253,39 @@ export class Journal {
     return isRunRecord(meta) ? meta : undefined
   }
 
-  /** The runs without an outcome (J3), in no order, but for damaged ones: they stay open. */
+  /** Whatever a run's tree belongs to: the session that a scheduler is for, else the run at its root. */
+  rootOf(runId: string, kin: Kin | undefined): string {
+    const [first = runId] = kin?.lineage ?? []
+    return this.run(first)?.parent ?? first
+  }
+
+  /** The runs without an outcome (J3), in the order in which they began, but for damaged ones: they stay open. */
   openRuns(onDamaged: OnDamaged): OpenRun[] {
     const read = (runId: string): readonly OpenRun[] => [this.openRun(runId) ?? []].flat()
-    return this.#store.keys('open').flatMap((runId) => unlessDamaged(runId, () => read(runId), onDamaged))
+    const inTurn = this.#turns().toSorted(([, turn], [, other]) => turn - other)
+    return inTurn.flatMap(([runId]) => unlessDamaged(runId, () => read(runId), onDamaged))
+  }
+
+  /** Open runs, and the how manieth each of them was; 0 where that is not known. */
+  #turns(): [string, number][] {
+    const read = (runId: string): readonly number[] => {
+      const turn = this.#store.get('open', runId)?.meta['turn']
+      return typeof turn === 'number' ? [turn] : []
+    }
+    const turnOf = (runId: string): number =>
+      unlessDamaged(
+        runId,
+        () => read(runId),
+        () => undefined,
+      )[0] ?? 0
+    return this.#store.keys('open').map((runId) => [runId, turnOf(runId)])
+  }
+
+  /** After all that are open. */
+  #nextTurn(): number {
+    this.#turn ??= this.#turns().reduce((last, [, turn]) => Math.max(last, turn), 0)
+    this.#turn += 1
+    return this.#turn
   }
 
   /**

@@ -85,6 +85,8 @@ export interface PlanRequest {
   readonly whyNotDetached: string | undefined
   /** Whose child it is. */
   readonly kin: Kin | undefined
+  /** See `Ticket.root`. */
+  readonly root: string
 }
 
 /**
@@ -145,7 +147,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       ...(detached ? { detached, required: ['detached'] } : {}),
     },
     detached,
-    ticket: ticketOf(role, spec, depth),
+    ticket: ticketOf(role, spec, depth, request.root),
     delayMs: spec.delayMs ?? 0,
     retry: role.retry ?? {},
     idempotent: role.idempotent,
@@ -289,10 +291,11 @@ function orderOf(spec: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limit
   }
 }
 
-function ticketOf(role: RoleOptions, spec: RunSpec, depth: number): Ticket {
+function ticketOf(role: RoleOptions, spec: RunSpec, depth: number, root: string): Ticket {
   const { concurrency } = role
   return {
     depth,
+    root,
     priority: spec.priority ?? role.priority ?? 0,
     ...(concurrency === undefined
       ? {}

@@ -3,7 +3,13 @@ import { describe, expect, test } from 'vitest'
 import { Admission, type Permit, type Ticket } from '../src/admission.ts'
 
 const idle = new AbortController().signal
-const ticket = (more: Partial<Ticket> = {}): Ticket => ({ depth: 0, priority: 0, ...more })
+let roots = 0
+const ticket = (more: Partial<Ticket> = {}): Ticket => ({
+  depth: 0,
+  priority: 0,
+  root: `root ${(roots += 1)}`,
+  ...more,
+})
 
 /** Lets somebody in and notes it. */
 function caller(admission: Admission) {
@@ -50,6 +56,52 @@ describe('admission', () => {
     void enter('grandchild', { depth: 2, priority: -1 })
     for (const name of ['first', 'grandchild', 'child', 'urgent', 'late']) await leave(name)
     expect(order).toEqual(['first', 'grandchild', 'child', 'urgent', 'late'])
+  })
+
+  test('a root of which fewer execute comes first, then one of which none was let in for longer', async () => {
+    const admission = new Admission({ maxExecuting: 4, queue: 1_000 })
+    const { order, enter, leave } = caller(admission)
+    const many = Array.from({ length: 100 }, (_, n) => `a${n}`)
+    for (const name of many) void enter(name, { root: 'A', depth: 1 })
+    await Promise.resolve()
+    for (const name of ['b0', 'b1', 'b2']) void enter(name, { root: 'B', depth: 1 })
+    for (const name of ['a0', 'a1', 'a2', 'a3']) await leave(name)
+    // Two of each, whatever of A came before.
+    expect(order.slice(4)).toEqual(['b0', 'b1', 'a4', 'a5'])
+
+    const single = new Admission({ maxExecuting: 1, queue: 1_000 })
+    const one = caller(single)
+    for (const name of many) void one.enter(name, { root: 'A', depth: 1 })
+    await Promise.resolve()
+    for (const name of ['b0', 'b1', 'b2']) void one.enter(name, { root: 'B', depth: 1 })
+    for (let n = 0; n < 6; n += 1) await one.leave(one.order.at(-1) ?? '')
+    expect(one.order).toEqual(['a0', 'a1', 'b0', 'a2', 'b1', 'a3', 'b2'])
+  })
+
+  test('a tree that grows and grows keeps no new root out, and priority is what it was', async () => {
+    const admission = new Admission({ maxExecuting: 1, queue: 1_000 })
+    const { order, enter, leave } = caller(admission)
+    let born = 0
+    const grow = (depth: number, priority = 0): void => {
+      for (let n = 0; n < 2; n += 1) void enter(`deep${(born += 1)}`, { root: 'A', depth, priority })
+    }
+    grow(1)
+    await Promise.resolve()
+    const roots = ['new1', 'new2', 'new3']
+    for (const name of roots) void enter(name)
+    void enter('unimportant', { priority: -1 })
+    for (let step = 0; step < 40; step += 1) {
+      grow(2 + step)
+      await leave(order.at(-1) ?? '')
+    }
+    expect(roots.map((name) => order.indexOf(name))).toEqual([8, 16, 24])
+    expect(order).not.toContain('unimportant')
+    // Who comes back takes nobody's turn: that is only put off.
+    void enter('last')
+    const back = Array.from({ length: 20 }, (_, step) => `back${step}`)
+    for (const name of back) void enter(name, { root: 'A', returns: true })
+    for (let step = 0; step < 21; step += 1) await leave(order.at(-1) ?? '')
+    expect(order.slice(-21)).toEqual([...back, 'last'])
   })
 
   test('who shares a key that is used up is passed over, and keeps its place', async () => {
