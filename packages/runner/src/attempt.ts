@@ -30,7 +30,7 @@ import { outcomeOfLeftOver, type LeftOver } from './left-over.ts'
 import { Account } from './limits.ts'
 import type { WorkerEnd } from './placement/index.ts'
 import { PermitHolder } from './permit-holder.ts'
-import type { Places, WorkerLease } from './places.ts'
+import type { Acquiring, Places, WorkerLease } from './places.ts'
 import type { Plan } from './plan.ts'
 import type { Release } from './pool/index.ts'
 import { Retry, type Tried as Judged } from './retry.ts'
@@ -59,7 +59,7 @@ export interface AttemptLoop {
   readonly leftOver: LeftOver | undefined
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'suspended' | 'queued'>) => void
   /** Called whenever there is no room where it is to go: see `Acquiring`. */
-  readonly onFull: (slots: number) => void
+  readonly onFull: Acquiring['onFull']
   /** Waits for children of the run. */
   readonly waitFor: (wait: WaitArgs) => Promise<readonly ChildOutcome[]>
   /** Called when it got its permit. */
@@ -68,7 +68,7 @@ export interface AttemptLoop {
   /** Called with the last attempt, when it has ended, and what its record is to be now. */
   readonly onEnd: (ref: RunRef, record: AttemptRecord) => void
   /** Called when the attempt may be acknowledged, steered and watched. */
-  readonly onAttempt: (attempt: Attempt, permit: PermitHolder) => void
+  readonly onAttempt: (attempt: Attempt, permit: PermitHolder, lease: WorkerLease) => void
   readonly hooks: AttemptHooks
 }
 
@@ -272,7 +272,8 @@ async function tryOnce(
   loop.onAdmitted()
   let lease: WorkerLease
   try {
-    lease = await loop.places.acquire(plan, { excluded, signal, onFull: loop.onFull })
+    const { returns = false } = plan.ticket
+    lease = await loop.places.acquire(plan, { excluded, returns, signal, onFull: loop.onFull })
   } catch (error) {
     const end = { how: 'unplaced', error } as const
     return {
@@ -383,7 +384,7 @@ async function follow(
     },
     record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
-  loop.onAttempt(attempt, permit)
+  loop.onAttempt(attempt, permit, lease)
   const over = new AbortController()
   void worker.attached.then(() => {
     const more = told(lease, plan)

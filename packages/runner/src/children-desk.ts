@@ -25,18 +25,17 @@ import {
 import type { Approval, Verdict } from './approval/index.ts'
 import type { Attempt } from './drive/index.ts'
 import type { PermitHolder } from './permit-holder.ts'
-import { placeKey } from './place.ts'
-import type { PlacedWorker, WorkerNeed } from './placement/index.ts'
+import type { PlacedWorker } from './placement/index.ts'
+import type { Places } from './places.ts'
 import { whyNoChildren, type Plan } from './plan.ts'
-import type { Pool } from './pool/index.ts'
 import type { Occupant } from './room-maker.ts'
 
 /** What a desk is made of. */
 export interface ChildrenDeskOptions {
   /** The run. */
   readonly id: string
-  /** Where its worker is. */
-  readonly where: string
+  /** Its worker. */
+  readonly worker: PlacedWorker
   /** Whether its executor can be suspended. */
   readonly isSuspendable: () => boolean
   /** Called when it begins to wait: its place may be wanted. */
@@ -61,14 +60,14 @@ type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children' | 'answer'>
 export interface AttemptDeskOptions {
   /** Its run's; undefined: none. */
   readonly children: Children | undefined
-  readonly plan: Pick<Plan, 'assignment' | 'place'>
-  readonly worker: Pick<PlacedWorker, 'serves'> | undefined
+  readonly plan: Pick<Plan, 'assignment'>
+  readonly worker: PlacedWorker
   /** Asks. */
   readonly attempt: Pick<Attempt, 'ref' | 'waits' | 'answer' | 'ask' | 'suspend' | 'ended'>
   /** What it executes by. */
   readonly permit: Pick<PermitHolder, 'pause'>
   /** When it begins to wait, whoever finds no room looks again: its place may be to be had. */
-  readonly pool: Pick<Pool<WorkerNeed, PlacedWorker>, 'noteRoom'>
+  readonly places: Pick<Places, 'noteRoom'>
 }
 
 /**
@@ -76,21 +75,21 @@ export interface AttemptDeskOptions {
  *
  * @param options - see {@link AttemptDeskOptions}
  */
-export function openDesk({ children, plan, worker, attempt, permit, pool }: AttemptDeskOptions): ChildrenDesk {
-  const { assignment, place } = plan
+export function openDesk({ children, plan, worker, attempt, permit, places }: AttemptDeskOptions): ChildrenDesk {
+  const { assignment } = plan
   const desk = new ChildrenDesk({
     id: attempt.ref.runId,
     children,
     whyNone: whyNoChildren(assignment),
-    where: placeKey(place),
-    isSuspendable: () => worker?.serves?.find(({ name }) => name === assignment.executor)?.suspendable === true,
+    worker,
+    isSuspendable: () => worker.serves?.find(({ name }) => name === assignment.executor)?.suspendable === true,
     pause() {
       const [waited, goOn] = [attempt.waits('children'), permit.pause()]
       return () => goOn().finally(waited)
     },
     answer: (result) => attempt.answer(result),
     ask: async (approval, signal) => verdictOf(await attempt.ask(askOf(approval), signal)),
-    onWait: () => pool.noteRoom(),
+    onWait: () => places.noteRoom(),
     onLeave: () => attempt.suspend('its worker is needed for another run'),
   })
   void attempt.ended.then(() => desk.close())
@@ -150,8 +149,8 @@ export class ChildrenDesk implements Occupant {
     return this.#options.id
   }
 
-  get where(): string {
-    return this.#options.where
+  get worker(): PlacedWorker {
+    return this.#options.worker
   }
 
   get waits(): boolean | 'leaving' {
@@ -231,6 +230,8 @@ export class ChildrenDesk implements Occupant {
       return await wait(abort.signal)
     } finally {
       this.#waits.delete(requestId)
+      // It was asked too late: its wait is over.
+      if (this.#waits.size === 0) this.#isLeaving = false
       await goOn()
     }
   }

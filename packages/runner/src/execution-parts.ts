@@ -6,7 +6,7 @@ import type { Config } from './config.ts'
 import type { Drive, Question } from './drive/index.ts'
 import type { Duty } from './duty.ts'
 import type { AttemptRecord, Journal, Kin, OpenRun, RunRecord, StartKey } from './journal.ts'
-import type { PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
+import type { Full, Outlook, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import type { Places } from './places.ts'
 import type { Pool } from './pool/index.ts'
 import type { RunSpec } from './run.ts'
@@ -65,5 +65,5 @@ export interface Family {
   /** Asks another run in the stead of one that has ended. */
   readonly askStandIn: (run: Predecessor, question: Question, signal: AbortSignal) => Promise<string>
   /** See {@link makeRoom}. */
-  readonly makeRoom: (lineage: readonly string[], where: string, slots: number) => void
+  readonly makeRoom: (lineage: readonly string[], full: Full) => Outlook
 }

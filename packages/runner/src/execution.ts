@@ -24,7 +24,7 @@ import type { OpenRun } from './journal.ts'
 import type { LogPart, PlacedWorker } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
-import { placeKey, stampOf, standOf } from './place.ts'
+import { stampOf, standOf } from './place.ts'
 import type { WorkerLease } from './places.ts'
 import { Feed, type ReadAfter } from './reader.ts'
 import { Recorder } from './recorder.ts'
@@ -393,7 +393,7 @@ export class Execution implements Run {
   }
 
   #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
-    const { config, journal, places, admission, pool } = this.#around
+    const { config, journal, places, admission } = this.#around
     return runAttempts({
       plan,
       places,
@@ -418,11 +418,11 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
-      onFull: (slots) => this.#more.family?.makeRoom(this.#more.kin?.lineage ?? [], placeKey(plan.place), slots),
+      onFull: (full) => this.#more.family?.makeRoom(this.#more.kin?.lineage ?? [], full) ?? 'later',
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
-      onAttempt: (attempt, permit) => {
-        this.#desk = openDesk({ children: this.#children, plan, worker: this.#lease?.worker, attempt, permit, pool })
+      onAttempt: (attempt, permit, { worker }) => {
+        this.#desk = openDesk({ children: this.#children, plan, worker, attempt, permit, places })
         this.#follow(attempt, 0)
       },
       hooks: this.#hooks(),

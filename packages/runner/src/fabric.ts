@@ -14,7 +14,15 @@ import { GreenroomError, type PresenceChange, type Timer } from '@greenroom/prot
 import type { Drive } from './drive/index.ts'
 import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { FabricSite } from './fabric-site.ts'
-import { FabricFolder, Residents, type Lack, type ResidentLease, type ResidentNeed } from './placement/index.ts'
+import {
+  FabricFolder,
+  Residents,
+  type Full,
+  type Lack,
+  type Outlook,
+  type ResidentLease,
+  type ResidentNeed,
+} from './placement/index.ts'
 
 /** What a fabric is made of. */
 export interface FabricOptions {
@@ -88,9 +96,10 @@ export class Fabric {
    *
    * @param need - which
    * @param signal - ends the waiting
-   * @throws GreenroomError what `lacking` says; `ABORTED`, `CLOSED`
+   * @param onFull - see `Residents.acquire`
+   * @throws GreenroomError what `lacking` says; `POOL_HELD_BY_ANCESTOR`, `ABORTED`, `CLOSED`
    */
-  async acquire(need: ResidentNeed, signal: AbortSignal): Promise<FabricLease> {
+  async acquire(need: ResidentNeed, signal: AbortSignal, onFull?: (full: Full) => Outlook): Promise<FabricLease> {
     const { clock } = this.#options.parts.config
     const until = clock.monotonic() + need.maxWaitMs
     this.#waiting += 1
@@ -99,7 +108,7 @@ export class Fabric {
         this.#look()
         const isKnown = [...this.#sites.values()].every((site) => site.isKnown)
         const maxWaitMs = Math.max(until - clock.monotonic(), isKnown ? 0 : lookMs)
-        const lease = await this.#residents.acquire({ ...need, maxWaitMs }, signal)
+        const lease = await this.#residents.acquire({ ...need, maxWaitMs }, signal, onFull)
         const site = [...this.#sites.values()].find(({ endpoint }) =>
           endpoint?.members.some(({ incarnation }) => incarnation === lease.worker.incarnation),
         )
@@ -135,6 +144,11 @@ export class Fabric {
     } finally {
       this.#waiting -= 1
     }
+  }
+
+  /** See `Residents.noteRoom`. */
+  noteRoom(): void {
+    this.#residents.noteRoom()
   }
 
   /** Chooses nobody any more. */

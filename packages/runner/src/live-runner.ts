@@ -59,12 +59,11 @@ export class LiveRunner implements Runner {
     endChildren: (parent, status) => {
       for (const run of this.#runs) if (run.parent === parent) void run.cancel(`its parent ended as ${status}`)
     },
-    makeRoom: (lineage, where, slots) =>
+    makeRoom: (lineage, full) =>
       makeRoom(
         [...this.#runs].flatMap(({ occupant }) => occupant ?? []),
         lineage,
-        where,
-        slots,
+        full,
       ),
   }
   /** While there are runs. */

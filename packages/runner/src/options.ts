@@ -30,7 +30,9 @@ export interface PoolPlacement {
   readonly version?: string
   /**
    * How long a run waits, with its permit, when there is none (else `POOL_EMPTY`) or all are busy (else `POOL_FULL`), in
-   * milliseconds; each of its attempts anew. = 0
+   * milliseconds; each of its attempts anew. Longer, however little this is, for whom a waiting parent there makes room (ten
+   * seconds), and for a suspended parent that comes back and finds all busy (ten minutes). Where its own ancestors hold all
+   * that fit it fails as `POOL_HELD_BY_ANCESTOR`. = 0
    */
   readonly maxWaitMs?: number
 }

@@ -65,24 +65,6 @@ export function stampOf(place: Place): NonNullable<RunStatus['placement']> {
   }
 }
 
-/**
- * Tells places apart.
- *
- * @param place - one
- */
-export function placeKey(place: Place): string {
-  switch (place.kind) {
-    case 'local':
-      return 'local'
-    case 'pool':
-      return `pool ${place.pool}`
-    case 'fabric':
-      return `fabric ${place.fabric} ${place.pool}`
-    case 'remote':
-      return `remote ${place.remote}`
-  }
-}
-
 /** Of an endpoint; a socket is on this machine. */
 function hostOf(url: string): string {
   return URL.parse(url)?.hostname || hostName

@@ -9,8 +9,11 @@ import { Fabric } from './fabric.ts'
 import type { AttemptRecord } from './journal.ts'
 import { placeOf, stampOf, type Place } from './place.ts'
 import {
+  heldByAncestors,
   Residents,
+  type Full,
   type Lack,
+  type Outlook,
   type PlacedWorker,
   type ResidentLease,
   type WorkerEnd,
@@ -40,10 +43,12 @@ export type Acquired = Pick<Plan, 'need' | 'place' | 'limits'>
 export interface Acquiring {
   /** Lives of resident workers that did not answer this run. */
   readonly excluded: ReadonlySet<string>
+  /** Whether it gave up a worker before, to wait for its children. */
+  readonly returns: boolean
   /** Ends the waiting. */
   readonly signal: AbortSignal
-  /** Called whenever there is no room, with how many may be there at a time; what it throws ends the waiting. */
-  readonly onFull: (slots: number) => void
+  /** Called whenever there is no room; says what may become of that. */
+  readonly onFull: (full: Full) => Outlook
 }
 
 /** What places are made of. */
@@ -116,7 +121,7 @@ export class Places {
    * @param plan - the run's
    * @param acquiring - see {@link Acquiring}
    * @throws GreenroomError `POOL_EMPTY`, `POOL_FULL`; of a remote `CONNECT_FAILED`, `UNAUTHORIZED`, `UNKNOWN_EXECUTOR`, `BUSY`;
-   * what `Pool.acquire` throws; `ABORTED`, `CLOSED`
+   * `POOL_HELD_BY_ANCESTOR`; what `Pool.acquire` throws; `ABORTED`, `CLOSED`
    */
   acquire({ need, place, limits }: Acquired, acquiring: Acquiring): Promise<WorkerLease> {
     switch (place.kind) {
@@ -151,6 +156,14 @@ export class Places {
     return (await this.#remoteAt(place, config.partitionGraceMs)).endpoint.drive
   }
 
+  /** There may be room now, or somebody who can make it: whoever waits looks again. */
+  noteRoom(): void {
+    this.#parts.pool.noteRoom()
+    for (const residents of this.#pools.values()) residents.noteRoom()
+    for (const fabric of this.#fabrics.values()) fabric.noteRoom()
+    for (const { residents } of this.#open) residents.noteRoom()
+  }
+
   /** Chooses no resident any more. */
   refuse(): void {
     this.#isClosed = true
@@ -178,26 +191,31 @@ export class Places {
 
   async #local(need: WorkerNeed, { signal, onFull }: Acquiring): Promise<WorkerLease> {
     const { pool, drive } = this.#parts
-    return { ...(await pool.acquire(need, signal, onFull)), drive, accepted: () => undefined }
+    const onHeld = (slots: number): void => {
+      const full = { has: ({ kind }: PlacedWorker) => kind === 'local', slots }
+      const outlook = onFull(full)
+      if (outlook === 'own' || outlook === 'held') throw heldByAncestors(full)
+    }
+    return { ...(await pool.acquire(need, signal, onHeld)), drive, accepted: () => undefined }
   }
 
   async #pooled(
     { executor }: WorkerNeed,
     { pool, labels, version, maxWaitMs }: Pooled,
-    { excluded, signal }: Acquiring,
+    { excluded, returns, signal, onFull }: Acquiring,
   ): Promise<WorkerLease> {
-    const need = { executor, labels, version, maxWaitMs, excluded }
-    return leaseOf(await this.#poolOf(pool).acquire(need, signal), this.#parts.drive)
+    const need = { executor, labels, version, maxWaitMs, excluded, returns }
+    return leaseOf(await this.#poolOf(pool).acquire(need, signal, onFull), this.#parts.drive)
   }
 
   async #fabricated(
     { executor }: WorkerNeed,
     place: Extract<Place, { kind: 'fabric' }>,
-    { excluded, signal }: Acquiring,
+    { excluded, returns, signal, onFull }: Acquiring,
   ): Promise<WorkerLease> {
     const { labels, version, maxWaitMs } = place
-    const need = { executor, labels, version, maxWaitMs, excluded }
-    const { lease, drive, id } = await this.#fabricOf(place).acquire(need, signal)
+    const need = { executor, labels, version, maxWaitMs, excluded, returns }
+    const { lease, drive, id } = await this.#fabricOf(place).acquire(need, signal, onFull)
     return { ...leaseOf(lease, drive), site: id, settleMs: this.#parts.config.partitionGraceMs / 2 }
   }
 
@@ -205,14 +223,20 @@ export class Places {
     { executor }: WorkerNeed,
     place: Remote,
     withinMs: number,
-    { excluded, signal }: Acquiring,
+    { excluded, returns, signal, onFull }: Acquiring,
   ): Promise<WorkerLease> {
     const { clock, partitionGraceMs } = this.#parts.config
     const since = clock.monotonic()
     const { endpoint, residents } = await untilAbort(signal, this.#remoteAt(place, withinMs))
     const maxWaitMs = Math.max(0, since + withinMs - clock.monotonic())
-    const need = { executor, labels: {}, version: undefined, maxWaitMs, excluded }
-    const lease = leaseOf(await residents.acquire(need, signal), endpoint.drive)
+    const need = { executor, labels: {}, version: undefined, maxWaitMs, excluded, returns }
+    const onHeld: Acquiring['onFull'] = (full) => {
+      const outlook = onFull(full)
+      // Nobody else can join it.
+      if (outlook === 'own') throw heldByAncestors(full)
+      return outlook
+    }
+    const lease = leaseOf(await residents.acquire(need, signal, onHeld), endpoint.drive)
     return { ...lease, settleMs: partitionGraceMs / 2 }
   }
 

@@ -1,18 +1,18 @@
 /**
- * Making room: where every place that a run could have is taken by runs that wait for their children, one of those gives
- * its own up.
+ * Making room: where every place that a run could have is taken, a run that waits there for its children gives its own up.
  *
  * - *O1* The nearest ancestor that can be suspended is, else any other run there that waits and can.
- * - *O2* Where nobody can, and nobody but waiting runs is there, nothing would ever change: that is refused by name.
+ * - *O2* An ancestor that executes there is expected to wait in a moment: a child may be placed before its parent says so.
+ * - *O3* Where nobody can, and nobody but waiting runs is there, nothing would ever change.
  */
-import { GreenroomError } from '@greenroom/proto'
+import type { Full, Outlook, PlacedWorker } from './placement/index.ts'
 
 /** A run that has a worker, as far as others want its place. */
 export interface Occupant {
   /** The run. */
   readonly id: string
-  /** Where its worker is. */
-  readonly where: string
+  /** Its worker. */
+  readonly worker: PlacedWorker
   /** Whether it does nothing but wait for children; `leaving`: and was asked to suspend itself. */
   readonly waits: boolean | 'leaving'
   /** Whether its executor can be suspended. */
@@ -22,26 +22,23 @@ export interface Occupant {
 }
 
 /**
- * Makes room for a run that finds none.
+ * Makes room for a run that finds none, if that can be.
  *
  * @param occupants - all runs of the runner
  * @param lineage - the run ids from the root to its parent
- * @param where - where it wants to be
- * @param slots - how many there are at a time there
- * @throws GreenroomError `POOL_HELD_BY_ANCESTOR` (O2)
+ * @param full - where it wants to be
  */
-export function makeRoom(
-  occupants: Iterable<Occupant>,
-  lineage: readonly string[],
-  where: string,
-  slots: number,
-): void {
-  const waiting = [...occupants].filter((one) => one.where === where && one.waits !== false)
-  // Somebody is about to go.
-  if (waiting.some(({ waits }) => waits === 'leaving')) return
+export function makeRoom(occupants: Iterable<Occupant>, lineage: readonly string[], full: Full): Outlook {
+  const there = [...occupants].filter(({ worker }) => full.has(worker))
+  const waiting = there.filter(({ waits }) => waits !== false)
+  if (waiting.some(({ waits }) => waits === 'leaving')) return 'soon'
   const able = waiting.filter(({ isSuspendable }) => isSuspendable)
   const nearest = able.toSorted((one, other) => lineage.lastIndexOf(other.id) - lineage.lastIndexOf(one.id))[0]
-  if (nearest !== undefined) return nearest.suspend()
-  if (waiting.length >= slots)
-    throw new GreenroomError('POOL_HELD_BY_ANCESTOR', `each of ${slots} is held by a run that waits for its children`)
+  if (nearest !== undefined) {
+    nearest.suspend()
+    return 'soon'
+  }
+  if (there.some(({ id, waits }) => waits === false && lineage.includes(id))) return 'soon'
+  if (waiting.length < full.slots) return 'later'
+  return waiting.every(({ id }) => lineage.includes(id)) ? 'own' : 'held'
 }

@@ -1,7 +1,7 @@
 /** Where roles go, and what is known of that before anything is connected. */
 import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
-import { placeKey, placeOf, stampOf, type Place } from '../src/place.ts'
+import { placeOf, stampOf, type Place } from '../src/place.ts'
 
 const remote = { remote: 'wss://far.example:7441', token: 'a-token-of-some-length' }
 
@@ -34,8 +34,4 @@ test('a run is stamped with its kind of place, and the host that is known: of a 
     { kind: 'pool', host: 'crew' },
     { kind: 'fabric', host: hostname() },
   ])
-})
-
-test('no two places have the same key', () => {
-  expect(new Set(places.map(placeKey)).size).toBe(places.length)
 })

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { Capture } from './capture.ts'
+export { heldByAncestors, type Full, type Outlook } from './full.ts'
 export { createLocalPlacement } from './local.ts'
 export type { LocalPlacementOptions } from './local-options.ts'
 export type { LogPart, WorkerLog } from './worker-log.ts'

@@ -6,6 +6,8 @@
  * - *M3* One that refused is left alone until it shows something new, or for a moment: its slot was taken by somebody else.
  * - *M4* Where a run of this runner has just ended the slot is about to be shown: that is waited for, whoever may not wait.
  * - *M5* None is ever ended from here: see {@link ResidentWorker}.
+ * - *M6* Where a slot is held by a run of this runner's own that waits, that one may make room. For that, and for its own slot
+ *   if it had given that up, a run waits a while, whatever it was told: it is our doing that it has none.
  */
 import {
   GreenroomError,
@@ -17,6 +19,7 @@ import {
 } from '@greenroom/proto'
 import { Change } from '../change.ts'
 import { choose } from './choice.ts'
+import { heldByAncestors, type Full, type Outlook } from './full.ts'
 import type { PlaceKind } from './placement.ts'
 import { ResidentWorker } from './resident.ts'
 
@@ -32,6 +35,8 @@ export interface ResidentNeed {
   readonly maxWaitMs: number
   /** Lives that are not asked again. */
   readonly excluded: ReadonlySet<string>
+  /** Whether it had one and gave it up, to wait for its children (M6). = false */
+  readonly returns?: boolean
 }
 
 /** Why there is none: nobody is there, nobody fits, or those who fit have no free slot. */
@@ -77,6 +82,8 @@ interface Member {
   /** M4, by the monotonic clock. */
   showsUntil: number
   chosen: number
+  /** How many slots it has, as far as it ever showed a free one; Infinity else. */
+  slots: number
   readonly leases: Set<ResidentWorker>
 }
 
@@ -86,6 +93,9 @@ const lookMs = 1_000
 const showMs = 1_000
 /** M3, in milliseconds. */
 const restMs = 100
+/** M6, in milliseconds: for whom room is made, and who comes back to a place that others took meanwhile. */
+const makeMs = 10_000
+const returnMs = 600_000
 
 /** See M1 to M5. */
 export class Residents {
@@ -110,11 +120,18 @@ export class Residents {
    *
    * @param need - which
    * @param signal - ends the waiting
-   * @throws GreenroomError what `lacking` says; `ABORTED`, `CLOSED`
+   * @param onFull - called whenever each of those that fit is full; says what may become of that
+   * @throws GreenroomError what `lacking` says; `POOL_HELD_BY_ANCESTOR`, what `onFull` throws; `ABORTED`, `CLOSED`
    */
-  async acquire(need: ResidentNeed, signal: AbortSignal): Promise<ResidentLease> {
+  async acquire(
+    need: ResidentNeed,
+    signal: AbortSignal,
+    onFull: (full: Full) => Outlook = () => 'later',
+  ): Promise<ResidentLease> {
     const { clock, random } = this.#options
-    const until = clock.monotonic() + need.maxWaitMs
+    const since = clock.monotonic()
+    /** M6 */
+    let makesUntil = since
     for (;;) {
       if (signal.aborted) throw new GreenroomError('ABORTED')
       if (this.#closed) throw new GreenroomError('CLOSED', 'the runner was closed')
@@ -127,11 +144,24 @@ export class Residents {
       )
       if (chosen !== undefined) return this.#lease(chosen.member)
       const untilKnown = this.#members.size === 0 ? this.#since + lookMs : now
-      const leftMs = Math.max(until, untilKnown, ...fitting.map(({ showsUntil }) => showsUntil)) - now
-      if (leftMs <= 0) throw this.#lacking(need, fitting.length > 0)
+      const untilShown = Math.max(untilKnown, ...fitting.map(({ showsUntil }) => showsUntil))
+      const full = free.length === 0 && fitting.length > 0 && untilShown <= now ? fullOf(fitting) : undefined
+      const outlook = full && onFull(full)
+      if (outlook === 'soon' && makesUntil === since) makesUntil = now + makeMs
+      const patientUntil = need.returns === true && full !== undefined ? since + returnMs : makesUntil
+      const until = Math.max(since + need.maxWaitMs, outlook === 'own' ? 0 : patientUntil)
+      const leftMs = Math.max(until, untilShown) - now
+      if (leftMs <= 0) throw full && outlook === 'own' ? heldByAncestors(full) : this.#lacking(need, fitting.length > 0)
       const rests = free.map(({ restsUntil }) => restsUntil - now)
-      await this.#change.wait(signal, Math.min(leftMs, ...rests))
+      // What was not shown by then is taken: others may make room.
+      const shows = untilShown > now ? [untilShown - now] : []
+      await this.#change.wait(signal, Math.min(leftMs, ...rests, ...shows))
     }
+  }
+
+  /** Who is there may be able to make room now: whoever waits looks again. */
+  noteRoom(): void {
+    this.#change.tell()
   }
 
   /** Chooses nobody any more; who waits is refused. */
@@ -182,7 +212,7 @@ export class Residents {
     const release = (refused: boolean): void => {
       if (!member.leases.delete(worker)) return
       const now = this.#options.clock.monotonic()
-      if (!isPending && freeOf(member) <= 0) member.showsUntil = now + showMs
+      if (!isPending && freeOf(member) <= 0 && member.leases.size < member.slots) member.showsUntil = now + showMs
       if (isPending && refused) member.restsUntil = now + restMs
       settle()
     }
@@ -197,9 +227,10 @@ export class Residents {
       for (const worker of known?.leases ?? []) worker.lost(seenDead)
     } else if (known === undefined) {
       const fresh = { pending: 0, restsUntil: 0, showsUntil: 0, chosen: 0, leases: new Set<ResidentWorker>() }
-      this.#members.set(incarnation, { address, incarnation, presence, isAttached, ...fresh })
+      const slots = slotsOf(presence) ?? Infinity
+      this.#members.set(incarnation, { address, incarnation, presence, isAttached, slots, ...fresh })
     } else {
-      Object.assign(known, { presence, isAttached, restsUntil: 0 })
+      Object.assign(known, { presence, isAttached, restsUntil: 0, slots: slotsOf(presence) ?? known.slots })
       if ((presence.slots ?? 1) > 0) known.showsUntil = 0
     }
     this.#change.tell()
@@ -210,8 +241,17 @@ function freeOf({ presence, pending }: Member): number {
   return (presence.slots ?? 1) - pending
 }
 
+/** How many it has; undefined when it shows none that is free: then it does not show how many are not. */
+function slotsOf({ slots = 1, load = 0 }: Presence): number | undefined {
+  return slots > 0 && load < 1 ? Math.round(slots / (1 - load)) : undefined
+}
+
 function standingOf({ presence, pending, chosen }: Member): { readonly load: number; readonly chosen: number } {
   const { slots = 1, load = 0 } = presence
-  const all = load < 1 ? slots / (1 - load) : slots
-  return { load: load + pending / all, chosen }
+  return { load: load + pending / (slotsOf(presence) ?? slots), chosen }
+}
+
+function fullOf(members: readonly Member[]): Full {
+  const leases: ReadonlySet<unknown> = new Set(members.flatMap((member) => [...member.leases]))
+  return { has: (worker) => leases.has(worker), slots: members.reduce((sum, { slots }) => sum + slots, 0) }
 }

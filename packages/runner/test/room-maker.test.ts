@@ -1,0 +1,44 @@
+/** Who makes room, and what is said when nobody can. */
+import { expect, test } from 'vitest'
+import { heldByAncestors, type PlacedWorker } from '../src/placement/index.ts'
+import { ResidentWorker } from '../src/placement/resident.ts'
+import { makeRoom, type Occupant } from '../src/room-maker.ts'
+
+const lineage = ['root', 'mid']
+
+/** Two slots, and who is there; `+` can be suspended, `!` was asked to, `.` executes; says who is asked, and the outlook. */
+function room(slots: number, ...names: string[]): [string, ...string[]] {
+  const asked: string[] = []
+  const workers = new Set<PlacedWorker>()
+  const occupants = names.map((name): Occupant => {
+    const id = name.replace(/[+!.]$/, '').replace('far-', '')
+    const parts = { kind: 'pool', host: 'h', address: id, incarnation: id, presence: { role: 'r' } } as const
+    const worker = new ResidentWorker(parts)
+    if (!name.startsWith('far-')) workers.add(worker)
+    const waits = name.endsWith('!') ? 'leaving' : !name.endsWith('.')
+    return { id, worker, waits, isSuspendable: name.endsWith('+'), suspend: () => void asked.push(id) }
+  })
+  return [makeRoom(occupants, lineage, { has: (worker) => workers.has(worker), slots }), ...asked]
+}
+
+test('the nearest ancestor that can leaves, else whoever else can, and one at a time', () => {
+  expect(room(3, 'other+', 'root+', 'mid+')).toEqual(['soon', 'mid'])
+  expect(room(3, 'other+', 'root+', 'mid')).toEqual(['soon', 'root'])
+  expect(room(3, 'other+', 'root', 'mid')).toEqual(['soon', 'other'])
+  expect(room(3, 'other+', 'root+', 'mid!')).toEqual(['soon'])
+  expect(room(2, 'far-mid+', 'root+')).toEqual(['soon', 'root'])
+})
+
+test('who executes is not asked; of an ancestor it is expected that it will wait', () => {
+  expect(room(2, 'other.', 'root')).toEqual(['later'])
+  expect(room(2, 'other', 'mid.')).toEqual(['soon'])
+  expect(room(2, 'other', 'far-mid.')).toEqual(['later'])
+})
+
+test('where nobody can leave it says whose waiting that is', () => {
+  expect(room(2, 'root', 'mid')).toEqual(['own'])
+  expect(room(2, 'other', 'mid')).toEqual(['held'])
+  expect(room(3, 'root', 'mid')).toEqual(['later'])
+  expect(room(Infinity, 'root', 'mid')).toEqual(['later'])
+  expect(heldByAncestors({ has: () => true, slots: 2 })).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })
+})
