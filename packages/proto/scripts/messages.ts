@@ -1,5 +1,5 @@
 /** One value of every run-protocol message with every field, and the vectors made of them. */
-import type { ChildOutcome, ChildrenCall, Failure, RunKind, RunMessages } from '../src/index.ts'
+import type { Budget, ChildOutcome, ChildrenCall, Failure, RunKind, RunMessages } from '../src/index.ts'
 import { events, limits, outcomes } from './documents.ts'
 import type { Full } from './full.ts'
 import { messageVector, type FrameVector } from './vector.ts'
@@ -7,6 +7,7 @@ import { messageVector, type FrameVector } from './vector.ts'
 const ref = { runId: 'run1', epoch: 1 }
 const child: Full<ChildOutcome> = { runId: 'run2', key: 'first', outcome: outcomes.completed }
 const failure: Full<Failure> = { code: 'EXECUTOR_ERROR', message: 'it threw', retry: 'never' }
+const budget: Full<Budget> = { ms: 60_000, tokens: 1_000, usd: 0.5, spawns: 3 }
 const gated = { tool: 'git', permission: 'execute', resource: '/home/ada/project', input: { args: ['tag', 'v1'] } }
 const at = 1_790_000_000_000
 const digest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -42,6 +43,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     cancelGraceMs: 5_000,
     detached: false,
     resumed: [child],
+    budget,
   },
   steer: { ...ref, steerId: 's1', text: 'use v2 instead', mode: 'now' },
   ask: { ...ref, askId: 'a1', question: 'how far are you?', mode: 'query' },
@@ -73,6 +75,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     answer: 'half way',
     error: failure,
   },
+  'spend-receipt': { ...ref, upTo: 12, left: budget },
   suspend: { ...ref, reason: 'waiting for children' },
   cancel: { ...ref, reason: 'not needed any more' },
   token: { token: 'a-newer-token', expiresAt: at },
@@ -97,7 +100,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     ...ref,
     requestId: 'k1',
     op: 'spawn',
-    args: { role: 'tester', task: 'test it', input: { deep: true }, key: 'first' },
+    args: { role: 'tester', task: 'test it', input: { deep: true }, key: 'first', budget },
   },
   heartbeat: { ...ref, lastSentSeq: 12, progressSeq: 9, loopLagMs: 1.25, rssMb: 71.5, waiting: 3 },
   terminal: {

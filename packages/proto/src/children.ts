@@ -1,4 +1,5 @@
 /** Child runs: the same interface for a parent program (`runner.children`) and for an executor (`ctx.children`). */
+import type { Budget } from './budget.ts'
 import type { JsonValue } from './json.ts'
 import type { ChildOutcome, SteerMode } from './message.ts'
 
@@ -12,6 +13,11 @@ export interface ChildSpec {
   readonly input?: JsonValue
   /** Names the child for its parent: the same key again is the same child, in whichever attempt. = another child each time */
   readonly key?: string
+  /**
+   * What it and its descendants may use. It is set aside out of what its parent draws on, until all of them have ended; what
+   * is absent they draw from there. = all of it
+   */
+  readonly budget?: Budget
 }
 
 /** A started child. */
@@ -53,7 +59,7 @@ export interface Children {
    * Starts a child; resolves when its run is stored.
    *
    * @throws GreenroomError `UNKNOWN_ROLE`, `BAD_OPTIONS`, `INPUT_INVALID`, `SPEC_TOO_LARGE`; `DEPTH_EXCEEDED`; `ID_CONFLICT` when the key
-   * named another order; `STORAGE_FULL`; `DRAINING`, `CLOSED`
+   * named another order; `LIMIT_BUDGET` when what its parent draws on does not cover it; `STORAGE_FULL`; `DRAINING`, `CLOSED`
    */
   spawn(spec: ChildSpec): Promise<ChildRef>
   /**

@@ -7,7 +7,7 @@
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
  * - `bus` the bus port · `operator` its operators' side · `children` child runs · `ask` asking them · `presence` who is there
  * - `grant` what a token allows · `fabric-record` how a worker is found on one machine
- * - `usage` what was used, against its limits
+ * - `usage` what was used, against its limits · `budget` what a tree may use
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
  * - `check` what no bus takes
  * - `json` what JSON can say, and where a value is something else · `canonical-json` for digests · `same-shape` for edits
@@ -18,6 +18,7 @@
  */
 export { readAsk, withinDeadline, type Asked } from './ask.ts'
 export type * from './bus.ts'
+export { budgetFlaw, budgetNames, type Budget } from './budget.ts'
 export { checkNames, checkPayload, checkVisibility } from './check.ts'
 export type * from './children.ts'
 export { idFromBytes, type Clock, type Random, type Timer } from './clock.ts'

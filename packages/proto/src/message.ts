@@ -4,6 +4,7 @@
  * The kind of a message stands in the frame's header only; the payload is its JSON. Every message but `token` names its run
  * and epoch; whoever receives one of an older epoch drops it.
  */
+import type { Budget } from './budget.ts'
 import type { AskMode, ChildSpec, WaitMode } from './children.ts'
 import type { ErrorCode, Retry } from './error.ts'
 import type { Message, WireEvent } from './event.ts'
@@ -134,6 +135,8 @@ export interface Run extends RunRef {
   readonly detached?: boolean
   /** The outcomes of its children, for a run that was suspended. */
   readonly resumed?: readonly ChildOutcome[]
+  /** What is left of the budgets that it draws on: each `usage` entry is answered by a {@link SpendReceipt}. = none, and no answer */
+  readonly budget?: Budget
 }
 
 /** When a steering text is to be taken up: at the next safe point, or when the run would end. */
@@ -223,6 +226,14 @@ export interface ChildrenResult extends RunRef {
   readonly answer?: string
   /** Why it was refused. */
   readonly error?: Failure
+}
+
+/** What was used is counted, and within the budgets. When it is not, there is none: the run is cancelled. */
+export interface SpendReceipt extends RunRef {
+  /** The last `usage` entry that is counted. */
+  readonly upTo: number
+  /** What is left of the budgets now. */
+  readonly left: Budget
 }
 
 /** Ends the attempt; the run goes on later, in another. */
@@ -514,6 +525,8 @@ export interface RunMessages {
   readonly 'approval-ask': ApprovalAsk
   /** The answer to a request about children. */
   readonly 'children-result': ChildrenResult
+  /** What was used is counted. */
+  readonly 'spend-receipt': SpendReceipt
   /** Ends the attempt. */
   readonly suspend: Suspend
   /** Ends the run. */
@@ -571,6 +584,7 @@ export const kinds = {
   'approval-decision': { from: 'runner', lane: 'durable', control: true },
   'approval-ask': { from: 'runner', lane: 'durable', control: true },
   'children-result': { from: 'runner', lane: 'durable', control: true },
+  'spend-receipt': { from: 'runner', lane: 'durable', control: true },
   suspend: { from: 'runner', lane: 'durable', control: true },
   cancel: { from: 'runner', lane: 'durable', control: true },
   token: { from: 'runner', lane: 'live', control: true },

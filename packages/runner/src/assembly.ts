@@ -4,6 +4,7 @@ import type { Store } from '@greenroom/store'
 import { Admission } from './admission.ts'
 import { attachWithin } from './attach-deadline.ts'
 import { Arbiter } from './approval/index.ts'
+import { Budgets } from './budgets.ts'
 import { type Config } from './config.ts'
 import { keepEvents, leftDetached } from './detached.ts'
 import { createDrive, type DriveOptions } from './drive/index.ts'
@@ -88,6 +89,7 @@ export async function assemble(config: Config, { bus, subject, address, issue, s
     places,
     admission,
     arbiter,
+    budgets: budgetsOf(config, journal),
     isGone,
     whyNotDetached,
     backUp: backUpOf(config, store),
@@ -151,6 +153,10 @@ function obstacleToDetaching({ bus: choice, dataDir, launcher }: Config, bus: Bu
   if (!bus.capabilities.has('detached')) return 'this bus does not keep detached runs'
   if (dataDir === null) return 'detached runs need a dataDir, in which a later life finds them'
   return launcher.canDetach === true ? undefined : 'its launcher cannot start a process that outlives the runner'
+}
+
+function budgetsOf({ clock, budget, inspect, logger }: Config, { budgets: journal }: Journal): Budgets {
+  return new Budgets({ journal, clock, budget, isTimeless: inspect, warn: (...words) => logger.warn(...words) })
 }
 
 /** Who the runner is, once its journal knows that it lives, and on what. */

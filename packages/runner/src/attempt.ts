@@ -9,10 +9,12 @@
  * - *L4* The bounds are the run's: an attempt has what earlier ones left.
  * - *L5* That its executor is idempotent is in an attempt's record as soon as its worker says so: another life of the runner
  *   cannot ask it any more.
+ * - *L6* Nothing begins on a budget that is used up. What a last word says that was used, and was not told before, counts as well.
  */
 import {
   codeOf,
   type ChildOutcome,
+  type Limits,
   type Message,
   type Outcome,
   type RunEvent,
@@ -22,12 +24,13 @@ import {
 } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
+import type { BudgetedRun } from './budgeted-run.ts'
 import type { Config } from './config.ts'
 import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, DrivenWorker, Spent } from './drive/index.ts'
 import { failed, failedBy, outcomeOf, outcomeOfTrip, withUsage } from './ending.ts'
 import type { AttemptRecord, Journal, OpenRun } from './journal.ts'
 import { outcomeOfLeftOver, type LeftOver } from './left-over.ts'
-import { Account } from './limits.ts'
+import { Account, budgetedLimits } from './limits.ts'
 import type { WorkerEnd } from './placement/index.ts'
 import { PermitHolder } from './permit-holder.ts'
 import type { Acquiring, Places, WorkerLease } from './places.ts'
@@ -55,6 +58,8 @@ export interface AttemptLoop {
   readonly begun: Promise<void>
   /** Its attempts of an earlier life of the runner, in order. */
   readonly earlier: OpenRun['attempts']
+  /** What it draws on; undefined: on no budget. */
+  readonly budget: BudgetedRun | undefined
   /** The last of them, when it was left without an end. */
   readonly leftOver: LeftOver | undefined
   readonly onPhase: (phase: Extract<RunPhase, 'delayed' | 'suspended' | 'queued'>) => void
@@ -75,7 +80,7 @@ export interface AttemptLoop {
 /** What takes an attempt's events, and learns of its progress. */
 export type AttemptHooks = Pick<
   AttemptOptions,
-  'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt' | 'onChildren'
+  'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt' | 'onChildren' | 'onWaits'
 > & {
   /** Takes events of an attempt, in order, each once; `first` is the first one's number. */
   readonly record: (epoch: number, first: number, events: readonly (RunEvent | WireEvent)[]) => void
@@ -116,7 +121,7 @@ export async function runAttempts(loop: AttemptLoop): Promise<LoopEnd> {
   const { plan, config, signal } = loop
   const { runId } = plan.record
   const before = loop.earlier.at(-1)
-  const account = new Account(plan.limits)
+  const account = new Account(plan.limits, (sum) => loop.budget?.ended(sum))
   /** The attempt that ended last, as far as it is not dealt with. */
   let last: Tried = { ...neverTried, ref: { runId, epoch: before?.epoch ?? 1 } }
   let { leftOver } = loop
@@ -266,6 +271,7 @@ async function tryOnce(
   excluded: ReadonlySet<string>,
 ): Promise<Tried> {
   const { plan, admission, signal } = loop
+  loop.budget?.check()
   loop.onPhase('queued')
   using permit = new PermitHolder(admission, { ...plan.ticket, exempt: loop.exempt || ref.epoch > 1 }, signal)
   await permit.enter()
@@ -310,7 +316,7 @@ async function use(loop: AttemptLoop, ref: RunRef, held: Held, account: Account)
     startedAt: clock.now(),
     ...(worker.pid === undefined ? {} : { pid: worker.pid }),
     ...(worker.process === undefined ? {} : { process: worker.process }),
-    ...(loop.plan.detached ? { detached: { limits: account.left } } : {}),
+    ...(loop.plan.detached ? { detached: { limits: boundsOf(loop, loop.plan, account) } } : {}),
   }
   const { end, lastSeq, ms } = await follow(loop, ref, held, started, account)
   // It may still run, and nobody looks after it any more: whoever else uses the worker loses it too.
@@ -354,6 +360,11 @@ function releaseAfter(end: AttemptEnd): Release | undefined {
   }
 }
 
+/** What an attempt may use. Of one that goes on without its runner nobody else could say that a budget is used up. */
+function boundsOf({ budget }: Pick<AttemptLoop, 'budget'>, { detached }: Plan, { left }: Account): Limits {
+  return detached && budget !== undefined ? budgetedLimits(left, budget.left) : left
+}
+
 /** From the record of an attempt to its end. */
 async function follow(
   { plan, journal, config, signal, ...loop }: AttemptLoop,
@@ -366,12 +377,15 @@ async function follow(
   try {
     const withinMs = account.left.totalMs ?? Infinity
     await untilAbort(signal, Promise.all([loop.begun, journal.attempt(ref, record, { signal, withinMs })]))
+    loop.budget?.check()
   } catch (error) {
     return { end: { how: 'unplaced', error }, lastSeq: 0, ms: 0 }
   }
+  const limits = boundsOf(loop, plan, account)
+  const budget = plan.detached ? undefined : loop.budget?.left
   const attempt = lease.drive.start({
     // Where its worker is, the runner may have another name.
-    run: { ...plan.assignment, replyTo: lease.drive.peer.address, limits: account.left, epoch: ref.epoch },
+    run: { ...plan.assignment, replyTo: lease.drive.peer.address, limits, epoch: ref.epoch, ...(budget && { budget }) },
     worker: drivenBy(lease),
     signal,
     acceptMs: (warm ? plan.limits.acceptWarmMs : plan.limits.acceptColdMs) ?? Infinity,
@@ -393,8 +407,12 @@ async function follow(
   })
   const end = await attempt.ended
   over.abort()
+  const wasCovered = loop.budget?.excess === undefined
   account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
-  return { end, lastSeq: attempt.received, ms: attempt.spent.ms }
+  const tripped = wasCovered ? loop.budget?.excess : undefined
+  const isDone = end.how === 'terminal' && end.terminal.status === 'completed'
+  const judgedEnd = isDone && tripped !== undefined ? { tripped, ...end } : end
+  return { end: judgedEnd, lastSeq: attempt.received, ms: attempt.spent.ms }
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   type Random,
 } from '@greenroom/proto'
 import type { ApprovalOptions } from './approval/index.ts'
+import { checkBudget, type BudgetOptions } from './budget.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import { checkLimits, type LimitOptions } from './limits.ts'
@@ -45,6 +46,7 @@ export interface Config {
   readonly pool: Required<WarmPoolOptions>
   readonly inspect: boolean
   readonly limits: LimitOptions
+  readonly budget: BudgetOptions
   readonly cancelGraceMs: number
   readonly partitionGraceMs: number
   readonly logger: Logger
@@ -67,6 +69,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   pool: true,
   inspect: true,
   limits: true,
+  budget: true,
   cancelGraceMs: true,
   partitionGraceMs: true,
   quiet: true,
@@ -170,6 +173,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   check('openStore', options.openStore, (it) => typeof it === 'function', 'a function that opens a store')
   check('env', env, isVariables, 'a list of names of environment variables')
   checkLimits('limits', options.limits)
+  checkBudget('budget', options.budget)
   check('cancelGraceMs', cancelGraceMs, isMs, 'a number of milliseconds')
   check('partitionGraceMs', partitionGraceMs, isMs, 'a number of milliseconds')
   check('inspect', inspect, isFlag, 'true or false')
@@ -195,6 +199,7 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
     inspect,
     approvals: checkApprovals(options.approvals ?? {}),
     limits: options.limits ?? {},
+    budget: options.budget ?? {},
     cancelGraceMs,
     partitionGraceMs,
     logger: quiet ? { warn: (...words) => logger.warn(...words), output: () => undefined } : logger,

@@ -2,6 +2,7 @@
 import type { BackupReceipt, Children, GreenroomError, JsonValue, Outcome } from '@greenroom/proto'
 import type { Admission } from './admission.ts'
 import type { Arbiter } from './approval/index.ts'
+import type { Budgets } from './budgets.ts'
 import type { Config } from './config.ts'
 import type { Drive, Question } from './drive/index.ts'
 import type { Duty } from './duty.ts'
@@ -27,6 +28,7 @@ export interface Surroundings {
   readonly places: Places
   readonly admission: Admission
   readonly arbiter: Arbiter
+  readonly budgets: Budgets
   /** Waits for the end of a worker of an earlier life; false when nobody knows. */
   readonly isGone: (record: AttemptRecord) => Promise<boolean>
   /** See `Runner.backup`. */

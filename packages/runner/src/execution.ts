@@ -15,6 +15,7 @@ import { GreenroomError, type Children, type Outcome, type ReadEvent } from '@gr
 import { followSignal, untilAbort } from './abort.ts'
 import { Asking } from './asking.ts'
 import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
+import { budgetedHooks, type BudgetedRun } from './budgeted-run.ts'
 import { openDesk, waitForChildren, type ChildrenDesk } from './children-desk.ts'
 import { leftDetached, takeOver } from './detached.ts'
 import type { Attempt } from './drive/index.ts'
@@ -32,7 +33,10 @@ import type { Occupant } from './room-maker.ts'
 import { checkSend } from './config.ts'
 import type { Run, RunPhase, RunStatus, SendOptions, SteerStatus } from './run.ts'
 import { RunJournal } from './run-journal.ts'
+import { RunTime } from './run-time.ts'
 import { settleLate, Steering } from './steering.ts'
+
+const staysOpen = 'a run of an earlier life cannot be gone on with, and stays open'
 
 /** See X1 to X6. */
 export class Execution implements Run {
@@ -47,10 +51,11 @@ export class Execution implements Run {
   readonly #feed: Feed
   readonly #journal: RunJournal
   readonly #children: Children | undefined
+  /** Undefined: it draws on none. */
+  readonly #budget: BudgetedRun | undefined
   readonly #recorder: Recorder
   readonly #abort = new AbortController()
-  readonly #startedAt: number
-  readonly #startedTicks: number
+  readonly #time: RunTime
   /** X2 */
   readonly #steering = new Steering()
   readonly #asking: Asking
@@ -72,10 +77,12 @@ export class Execution implements Run {
   #attempt: Attempt | undefined
   #desk: ChildrenDesk | undefined
   #attempts: number
-  #ms: number | undefined
   #status: Outcome['status'] | undefined
 
-  /** @param more - see {@link ExecutionOptions} */
+  /**
+   * @param more - see {@link ExecutionOptions}
+   * @throws GreenroomError `LIMIT_BUDGET` for a child that is not begun
+   */
   constructor(around: Surroundings, spec: Spec, more: ExecutionOptions = {}) {
     const { clock, random } = around.config
     const { earlier, start } = more
@@ -83,10 +90,11 @@ export class Execution implements Run {
     this.#more = more
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.id = earlier?.record.runId ?? random.id()
+    const { budgets } = around
+    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.id, this.parent, this.#spec.budget)
     this.#children = more.family?.childrenOf([...(more.kin?.lineage ?? []), this.id])
     this.#session = this.#spec.session ?? this.id
-    this.#startedAt = earlier?.record.startedAt ?? clock.now()
-    this.#startedTicks = clock.monotonic() - (clock.now() - this.#startedAt)
+    this.#time = new RunTime(clock, earlier?.record.startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
     const left = earlier === undefined ? undefined : leftDetached(earlier)
     this.#isTakingOver = left !== undefined && earlier?.isRestored !== true
@@ -95,13 +103,15 @@ export class Execution implements Run {
     // Of a detached one more may come.
     this.#feed = new Feed(this.id, around.journal, earlier?.attempts.slice(0, left === undefined ? undefined : -1))
     const isRecorded = earlier !== undefined
-    this.#journal = new RunJournal({ around, runId: this.id, session: this.#session, start, isRecorded })
+    const [session, budget] = [this.#session, this.#budget]
+    this.#journal = new RunJournal({ around, runId: this.id, session, start, budget, isRecorded })
     for (const text of earlier?.texts ?? []) this.#steering.restore(text)
     this.#recorder = new Recorder({
       runId: this.id,
       journal: around.journal,
       feed: this.#feed,
       signal: this.#abort.signal,
+      also: () => this.#budget?.operations ?? [],
       transcribe: (ref, seq, event) => this.#journal.transcribe(ref, seq, event),
       onBroken: (error) => this.#attempt?.break(error),
     })
@@ -184,10 +194,8 @@ export class Execution implements Run {
     if (this.#isDetached) await this.#journal.durable.catch(() => undefined)
     const isKept = this.#isDetached && !this.#isOver
     if (isKept) await this.#journal.keepText({ id, text, mode })
-    if (!this.#isOver) {
-      const carrier = this.#attempt?.isAccepted === true ? this.#attempt : undefined
-      return this.#steering.send(id, text, mode, carrier)
-    }
+    if (!this.#isOver)
+      return this.#steering.send(id, text, mode, this.#attempt?.isAccepted === true ? this.#attempt : undefined)
     await this.outcome
     if (!this.#left.signal.aborted) return this.#journal.appendLate(id, text)
     // X5: the next life of the runner sends it.
@@ -209,10 +217,11 @@ export class Execution implements Run {
       phase: this.#phase,
       attempts: this.#attempts,
       events: this.#attempt?.received ?? 0,
-      startedAt: this.#startedAt,
-      ms: this.#ms ?? this.#elapsed(),
+      startedAt: this.#time.startedAt,
+      ms: this.#time.ms,
       ...(this.#status === undefined ? {} : { status: this.#status }),
       ...(approvals === 0 ? {} : { approvals }),
+      ...(this.#budget && { budget: this.#budget.left }),
       ...(this.#stamp === undefined ? {} : { placement: this.#stamp }),
       ...(worker === undefined ? {} : standOf(worker, warm, miss)),
     }
@@ -239,7 +248,7 @@ export class Execution implements Run {
 
   #close({ status }: Outcome): void {
     this.#status = status
-    this.#ms = this.#elapsed()
+    this.#time.stop()
     this.#phase = 'ended'
     this.#feed.end()
   }
@@ -305,9 +314,7 @@ export class Execution implements Run {
 
   /** What became of it cannot be read: it stays open for who repairs its records, and its worker, if any, goes on. */
   #setAside(error: unknown): LoopEnd {
-    const { logger } = this.#around.config
-    const fields = { runId: this.id, error: String(error) }
-    logger.warn('a run of an earlier life cannot be gone on with, and stays open', fields)
+    this.#around.config.logger.warn(staysOpen, { runId: this.id, error: String(error) })
     this.#adopted?.leave()
     this.#attempt?.leave()
     return { ...this.#over(failedBy(error)), left: true }
@@ -367,7 +374,7 @@ export class Execution implements Run {
       runId: this.id,
       session: this.#session,
       spec: this.#spec,
-      startedAt: this.#startedAt,
+      startedAt: this.#time.startedAt,
       isResumed: earlier !== undefined,
       kin,
       root: duty?.parent ?? this.#around.journal.rootOf(this.id, kin),
@@ -393,16 +400,13 @@ export class Execution implements Run {
   }
 
   #attemptAll(plan: Plan, leftOver: LeftOver | undefined, begun: Promise<void>, signal: AbortSignal): Promise<LoopEnd> {
-    const { config, journal, places, admission } = this.#around
     return runAttempts({
+      ...this.#around,
       plan,
-      places,
-      journal,
-      config,
-      admission,
       signal,
       begun,
       earlier: this.#more.earlier?.attempts ?? [],
+      budget: this.#budget,
       leftOver,
       // It was let in before its runner ended.
       exempt: this.#more.earlier !== undefined || (this.#more.duty?.exempt ?? false),
@@ -422,7 +426,7 @@ export class Execution implements Run {
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit, { worker }) => {
-        this.#desk = openDesk({ children: this.#children, plan, worker, attempt, permit, places })
+        this.#desk = openDesk({ ...this.#around, children: this.#children, plan, worker, attempt, permit })
         this.#follow(attempt, 0)
       },
       hooks: this.#hooks(),
@@ -433,6 +437,7 @@ export class Execution implements Run {
   #follow(attempt: Attempt, received: number): void {
     this.#attempt = attempt
     this.#isFollowing = true
+    this.#budget?.follow(attempt)
     const { arbiter } = this.#around
     arbiter.follow(attempt.ref, { waits: () => attempt.waits('approval'), ask: (...one) => this.#desk?.ask(...one) })
     void attempt.ended.then(({ how }) => {
@@ -444,7 +449,7 @@ export class Execution implements Run {
   }
 
   #hooks(): AttemptHooks {
-    return {
+    return budgetedHooks(this.#budget, {
       record: (epoch, first, events) => {
         this.#recorder.record(epoch, first, events)
         for (const event of events) this.#steering.noteTaken(event)
@@ -459,7 +464,7 @@ export class Execution implements Run {
       onTerminal: () => this.#feed.hurry('attempt'),
       onSteerReceipt: (receipt) => this.#steering.receipt(receipt),
       onChildren: (request) => this.#desk?.take(request),
-    }
+    })
   }
 
   #enter(phase: RunPhase): void {
@@ -481,9 +486,5 @@ export class Execution implements Run {
       this.#more.refusal === undefined && (await this.#journal.finish(end, late, this.#more.duty?.operations(this.id)))
     settleLate(late, (id, text) => (recorded ? Promise.resolve('not-live') : this.#journal.appendLate(id, text)))
     return recorded
-  }
-
-  #elapsed(): number {
-    return Math.round(this.#around.config.clock.monotonic() - this.#startedTicks)
   }
 }

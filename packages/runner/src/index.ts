@@ -12,14 +12,15 @@
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
  * - `approval/` who decides on what runs ask for
- * - `journal` the runner's tables · `run-journal` one run's part of them · `recorder` the way of its events into them ·
+ * - `journal` the runner's tables · `run-journal` one run's part of them · `run-time` how long it takes · `recorder` the way of its events into them ·
  *   `reader` reading a run, late or live · `past-run` one that has ended · `retention` which are forgotten
  * - `left-over` what a crash left of a run · `detached` runs that go on without their runner
  * - `asking` what a run is asked · `stand-in` runs that answer in the stead of one that ended
  * - `session-store` transcripts · `session-deadline` that they answer · `transcript` a run's messages on their way there ·
  *   `steering` texts on theirs to a run
  * - `persistence` what a disk could not take now · `store-error` its errors in users' words
- * - `limits` the bounds of a run, and what is left of them · `room` places that are waited for
+ * - `limits` the bounds of a run, and what is left of them · `budget` those of its tree · `budgets` all trees ·
+ *   `budgeted-run` one run of them · `budget-journal` their records · `room` places that are waited for
  * - `abort` waiting that ends with a run · `launcher` how processes come into being · `platform/` processes, files and sockets
  *
  * @packageDocumentation
@@ -66,6 +67,7 @@ export type {
 export type { PlaceKind } from './placement/index.ts'
 export { describeMiss, explainReuse, type Fingerprint, type FingerprintDifference } from './pool/index.ts'
 export type { EndReason, PoolMiss, PoolStats } from './pool/index.ts'
+export type { BudgetOptions } from './budget.ts'
 export type { LimitOptions } from './limits.ts'
 export type { RetryOptions } from './retry.ts'
 export type { ReadAfter } from './reader.ts'

@@ -9,7 +9,7 @@
  * attempt  runId/epoch(6)           where it was tried, and how that ended
  * outcome  runId                    how it ended, once; the body is its JSON
  * entry: see `entry-journal` · text: `text-journal` · terminal, unfenced: `worker-journal` · completion:
- * `completion-journal` · approval, unsettled, decision, grant: `approval/approval-journal`
+ * `completion-journal` · budget: `budget-journal` · approval, unsettled, decision, grant: `approval/approval-journal`
  * ```
  *
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
@@ -32,6 +32,7 @@ import {
 } from '@greenroom/proto'
 import type { BackupMark, Operation } from '@greenroom/store'
 import { ApprovalJournal, approvalCollections } from './approval/index.ts'
+import { BudgetJournal } from './budget-journal.ts'
 import { CompletionJournal } from './completion-journal.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { epochKey } from './journal-key.ts'
@@ -55,6 +56,7 @@ export const journalCollections: readonly string[] = [
   'unfenced',
   'outcome',
   'completion',
+  'budget',
   ...approvalCollections,
 ]
 
@@ -163,6 +165,8 @@ export class Journal {
   readonly workers: WorkerJournal
   /** What parents are to be told. */
   readonly completions: CompletionJournal
+  /** What runs may use with their descendants. */
+  readonly budgets: BudgetJournal
   /** What runs ask for. */
   readonly approvals: ApprovalJournal
   readonly #store: PatientStore
@@ -176,6 +180,7 @@ export class Journal {
     this.texts = new TextJournal(store)
     this.workers = new WorkerJournal(store)
     this.completions = new CompletionJournal(store, (runId) => this.outcome(runId))
+    this.budgets = new BudgetJournal(store)
     this.approvals = new ApprovalJournal(store)
   }
 

@@ -3,7 +3,7 @@
  *
  * Later ones replace earlier ones, each for itself: defaults, the runner's, the role's, the session's, the run's.
  */
-import { addUsage, greaterUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
+import { addUsage, type Budget, greaterUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
 import type { Spent } from './drive/index.ts'
 import type { Session } from './session-store.ts'
 
@@ -100,16 +100,36 @@ export function limitsOfSession(session: Session | undefined): LimitOptions {
   }
 }
 
+/**
+ * Bounds that hold what is left of a budget, too.
+ *
+ * @param limits - the run's
+ * @param left - of the budgets that it draws on
+ */
+export function budgetedLimits(limits: Limits, { ms, tokens, usd }: Budget): Limits {
+  return {
+    ...limits,
+    ...(ms === undefined ? {} : { totalMs: Math.min(ms, limits.totalMs ?? Infinity) }),
+    ...(tokens === undefined ? {} : { tokens: Math.min(tokens, limits.tokens ?? Infinity) }),
+    ...(usd === undefined ? {} : { costUsd: Math.min(usd, limits.costUsd ?? Infinity) }),
+  }
+}
+
 /** What a run's attempts used together. */
 export class Account {
   readonly #limits: Limits
+  readonly #onAdd: (sum: { readonly ms: number; readonly usage: Usage }) => void
   #ms = 0
   #outputBytes = 0
   #usage: Usage = {}
 
-  /** @param limits - the run's */
-  constructor(limits: Limits) {
+  /**
+   * @param limits - the run's
+   * @param onAdd - called after each attempt with what all of them used
+   */
+  constructor(limits: Limits, onAdd: (sum: { readonly ms: number; readonly usage: Usage }) => void = () => undefined) {
     this.#limits = limits
+    this.#onAdd = onAdd
   }
 
   /** What was used; undefined when nobody said so. */
@@ -143,5 +163,6 @@ export class Account {
     this.#ms += spent.ms
     this.#outputBytes += spent.outputBytes
     this.#usage = addUsage(this.#usage, greaterUsage(spent.usage, told ?? {}))
+    this.#onAdd({ ms: this.#ms, usage: this.#usage })
   }
 }

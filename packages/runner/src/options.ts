@@ -3,6 +3,7 @@ import type { TokenSource } from '@greenroom/bus'
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
 import type { ApprovalOptions } from './approval/index.ts'
+import type { BudgetOptions } from './budget.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import type { LimitOptions } from './limits.ts'
@@ -205,6 +206,11 @@ export interface RunnerOptions<
   readonly pool?: WarmPoolOptions<NoInfer<keyof R & string>>
   /** Bounds on every run; roles, sessions and runs may say otherwise, each for itself. = see {@link LimitOptions} */
   readonly limits?: LimitOptions
+  /**
+   * What each tree of runs may use: a run without a parent and all of its descendants together. When it is used up every run
+   * of the tree that draws on it ends as `LIMIT_BUDGET`. A run may say otherwise, each amount for itself. = nothing is bounded
+   */
+  readonly budget?: BudgetOptions
   /** How long an executor may take to end after a cancel, in milliseconds. = 5,000 */
   readonly cancelGraceMs?: number
   /** How long a connection may be lost before its owner counts as gone, in milliseconds. = 30,000 */

@@ -14,6 +14,7 @@ import {
   type Run as Assignment,
 } from '@greenroom/proto'
 import type { Ticket } from './admission.ts'
+import { checkBudget } from './budget.ts'
 import { checkNames, type Config } from './config.ts'
 import type { RoleOptions } from './options.ts'
 import type { Kin, RunRecord } from './journal.ts'
@@ -47,6 +48,7 @@ const orderFields: Readonly<Record<keyof PlanRequest['spec'], true>> = {
   delayMs: true,
   priority: true,
   limits: true,
+  budget: true,
   detached: true,
   signal: true,
 }
@@ -314,6 +316,7 @@ function checkSpec({ spec, session }: PlanRequest): void {
       throw new GreenroomError('BAD_OPTIONS', `${field} must be a number`)
   }
   checkLimits('limits', spec.limits)
+  checkBudget('budget', spec.budget)
   if (spec.messages !== undefined && !Array.isArray(spec.messages))
     throw new GreenroomError('BAD_OPTIONS', 'messages must be a list')
   if (spec.input !== undefined) checkJson('INPUT_INVALID', 'input', spec.input)

@@ -5,6 +5,7 @@
  * - *E2* One commit is under way at a time and takes all entries that came meanwhile.
  * - *E3* A commit is repeated until it holds (P1 and P2 of `persistence`): meanwhile nothing is
  *   acknowledged, so the worker waits when its window is full. Only a run that is cancelled gives up.
+ * - *E5* What else is told of the run is recorded as it is when a commit begins.
  * - *E4* A delta that comes while nobody reads is let go of at once: only its place is kept.
  */
 import { isDelta, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
@@ -40,6 +41,7 @@ export class Recorder {
   readonly #feed: Feed
   readonly #signal: AbortSignal
   readonly #transcribe: Transcribe
+  readonly #also: () => readonly Operation[]
   readonly #onBroken: (error: unknown) => void
   #waiting: FedEvent[] = []
   #operations: Operation[] = []
@@ -52,12 +54,14 @@ export class Recorder {
     readonly feed: Feed
     readonly signal: AbortSignal
     readonly transcribe?: Transcribe
+    readonly also?: () => readonly Operation[]
     readonly onBroken: (error: unknown) => void
   }) {
     this.#runId = options.runId
     this.#journal = options.journal
     this.#feed = options.feed
     this.#signal = options.signal
+    this.#also = options.also ?? (() => [])
     this.#transcribe = options.transcribe ?? (() => [])
     this.#onBroken = options.onBroken
   }
@@ -89,7 +93,7 @@ export class Recorder {
 
   async #commitAll(): Promise<void> {
     while (this.#operations.length > 0) {
-      const operations = this.#operations
+      const operations = [...this.#operations, ...this.#also()]
       const events = this.#waiting
       this.#operations = []
       this.#waiting = []

@@ -18,6 +18,7 @@ import {
   type WaitMode,
 } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
+import { checkBudget } from './budget.ts'
 import { checkNames } from './config.ts'
 import type { Kin, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
@@ -50,9 +51,10 @@ export class RunChildren implements Children {
 
   async spawn(spec: ChildSpec): Promise<ChildRef> {
     const { lineage, freshKey, start } = this.#options
-    checkNames('spec', spec, { role: true, task: true, input: true, key: true })
+    checkNames('spec', spec, { role: true, task: true, input: true, key: true, budget: true })
     const { key = freshKey(), ...order } = spec
     if (typeof key !== 'string' || key === '') throw new GreenroomError('BAD_OPTIONS', 'key must be a text')
+    checkBudget('budget', spec.budget)
     const flaw = jsonFlaw(order, 'spec')
     if (flaw !== undefined || !isJson(order)) throw new GreenroomError('INPUT_INVALID', flaw ?? 'spec is not JSON')
     const startKey = { key: digestOf([...lineage, key], keyDomain), digest: digestOf(order, keyDomain) }

@@ -8,6 +8,7 @@
  */
 import { GreenroomError, type Outcome, type RunEvent, type RunRef, type WireEvent } from '@greenroom/proto'
 import { isStoreError, type Operation } from '@greenroom/store'
+import type { BudgetedRun } from './budgeted-run.ts'
 import type { Surroundings } from './execution-parts.ts'
 import { attemptOperation, type AttemptRecord, type RunRecord, type StartKey } from './journal.ts'
 import type { Patience } from './persistence.ts'
@@ -26,6 +27,8 @@ export interface RunJournalOptions {
   readonly session: string
   /** By which it is found when it is started again. */
   readonly start: StartKey | undefined
+  /** What it draws on; undefined: on no budget. */
+  readonly budget: BudgetedRun | undefined
   /** Whether an earlier life has recorded it. */
   readonly isRecorded: boolean
 }
@@ -86,10 +89,11 @@ export class RunJournal {
 
   /** Records the run together with what its session was told (B1). */
   async begin(record: RunRecord, told: readonly SessionEntry[], patience: Patience): Promise<void> {
-    const { around, start } = this.#options
+    const { around, start, budget } = this.#options
+    const also = budget?.operations ?? []
     this.#isOpen = true
     try {
-      await around.journal.begin(record, this.#transcript.opening(told), start, patience)
+      await around.journal.begin(record, [...this.#transcript.opening(told), ...also], start, patience)
     } catch (error) {
       if (isStoreError(error, 'STORAGE_FULL')) {
         this.#isOpen = false
@@ -167,6 +171,7 @@ export class RunJournal {
     also: readonly Operation[] | undefined,
   ): Promise<boolean> {
     const { journal, config } = this.#options.around
+    const settled = this.#options.budget?.settlement(outcome.usage) ?? []
     try {
       if (this.#isRefused && also === undefined) {
         if (attempts > 0) await journal.discard(ref)
@@ -176,7 +181,7 @@ export class RunJournal {
       if (!this.#isDurable) this.recall()
       const entries = await this.#transcript.move(this.#messages)
       const told = await this.#transcript.give([...entries, ...this.#transcript.late(late)])
-      await journal.finish(ref, outcome, config.clock.now(), [...this.#ends, ...told, ...(also ?? [])])
+      await journal.finish(ref, outcome, config.clock.now(), [...this.#ends, ...settled, ...told, ...(also ?? [])])
       this.#isOpen = false
       return true
     } catch (error) {
@@ -188,6 +193,8 @@ export class RunJournal {
 
   /** Tells who waits for it whether anything of it is recorded. */
   ended(isRecorded: boolean): void {
+    // What is open in the journal stays so here.
+    if (isRecorded || !this.#isOpen) this.#options.budget?.over(isRecorded)
     if (isRecorded) this.#durable.resolve()
     else this.#durable.reject(new GreenroomError('OUTCOME_UNKNOWN', 'the run could not be recorded'))
   }

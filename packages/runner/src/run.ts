@@ -1,7 +1,8 @@
 /** A run as its caller holds it. */
 import type { PlaceKind } from './placement/index.ts'
 import type { PoolMiss } from './pool/index.ts'
-import type { AskOptions, JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
+import type { AskOptions, Budget, JsonValue, Message, Outcome, ReadEvent, SteerMode } from '@greenroom/proto'
+import type { BudgetOptions } from './budget.ts'
 import type { LimitOptions } from './limits.ts'
 import type { ReadAfter } from './reader.ts'
 
@@ -25,6 +26,8 @@ export interface RunSpec<Role extends string = string> {
   readonly priority?: number
   /** Its bounds. = the session's, the role's, the runner's, each for itself */
   readonly limits?: LimitOptions
+  /** What it and all of its descendants may use together. = the runner's, each amount for itself */
+  readonly budget?: BudgetOptions
   /**
    * Whether it goes on when its runner ends, however that ends: a later life with the same `dataDir` follows it again, by
    * `attach` or `resume`, for up to 7 days. It needs a broker outside the runner (`bus`) and a `dataDir`
@@ -132,6 +135,8 @@ export interface RunStatus {
   readonly events: number
   /** How many decisions it waits for; absent when for none. */
   readonly approvals?: number
+  /** What is left of the budgets that it draws on, its own and its ancestors'; absent when nothing is bounded. */
+  readonly budget?: Budget
   /** When the run was asked for, in milliseconds since the epoch. */
   readonly startedAt: number
   /** How long it has taken, or took, in milliseconds. */

@@ -34,6 +34,7 @@ import { Meter } from './meter.ts'
 import { startProgram, type ProgramHost } from './program.ts'
 import { Questions } from './questions.ts'
 import { secretOf } from './secret.ts'
+import { Spending } from './spending.ts'
 import { SteeringInbox } from './steering-inbox.ts'
 import { validate } from './validate.ts'
 import type { WorkerPlatform } from './worker-platform.ts'
@@ -66,6 +67,7 @@ export class Attempt {
   readonly approvals: Approvals
   readonly children: RunChildren
   readonly questions: Questions
+  readonly spending: Spending
   /** Resolves when the executor itself is done, be it long after the attempt has ended. */
   readonly settled: Promise<void>
   readonly #options: AttemptOptions
@@ -89,6 +91,7 @@ export class Attempt {
     this.#options = options
     this.ref = { runId, epoch }
     this.replyTo = replyTo
+    this.spending = new Spending(options.run.budget)
     this.#meter = new Meter({
       limits: options.run.limits ?? {},
       clock: options.clock,
@@ -246,6 +249,7 @@ export class Attempt {
       workspace: run.workspace,
       signal: this.#stopped,
     }
+    const { spending } = this
     const emit = (event: RunEvent): Promise<void> => this.#tracked(this.#emit(event))
     return {
       signal: this.#cancelled.signal,
@@ -263,6 +267,9 @@ export class Attempt {
       children: this.children,
       onAsk: (answer) => this.questions.onAsk(answer),
       resumed: run.resumed,
+      get budget() {
+        return spending.left
+      },
       suspend: (refs = this.children.known, { mode = 'all' } = {}) => {
         if (this.approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
         throw new Suspended(waitArgs('suspend', refs, mode))
@@ -284,16 +291,17 @@ export class Attempt {
     this.#meter.weigh(event)
     const sent = this.#send(event)
     const exceeded = this.#meter.note(event)
-    await sent
+    const seq = await sent
     this.questions.told(event)
     if (exceeded !== undefined) throw exceeded
+    if (event.type === 'usage') await this.spending.counted(seq, this.#stopped)
   }
 
-  async #send(event: RunEvent): Promise<void> {
+  async #send(event: RunEvent): Promise<number> {
     // A cancel frees an emit that waits for room; what is emitted after it, in the grace, waits until the end (T2).
     const signal = this.#cancelled.signal.aborted ? this.#over.signal : this.#stopped
     try {
-      await this.#link?.emit(event, { signal })
+      return (await this.#link?.emit(event, { signal })) ?? 0
     } catch (error) {
       throw signal.aborted ? signal.reason : error
     }

@@ -5,6 +5,7 @@
  * - *C2* A wait, or a question, that is given up has ended for the runner, too, before its caller goes on.
  */
 import {
+  budgetFlaw,
   GreenroomError,
   isErrorCode,
   jsonFlaw,
@@ -97,13 +98,21 @@ export class RunChildren implements ExecutorChildren {
   async spawn(spec: ChildSpec): Promise<ChildRef> {
     const { random } = this.#options
     if (typeof spec !== 'object' || spec === null) throw bad('spawn: its argument must be an object')
-    const { role, task, input, key = random.id() } = spec
+    const { role, task, input, key = random.id(), budget } = spec
     for (const [name, value] of Object.entries({ role, task, key }))
       if (value !== undefined && typeof value !== 'string') throw bad(`spawn: ${name} must be a text`)
     if (role === undefined) throw bad('spawn: role must be a text')
     const flaw = input === undefined ? undefined : jsonFlaw(input, 'input')
     if (flaw !== undefined) throw new GreenroomError('INPUT_INVALID', flaw)
-    const order = { role, key, ...(task === undefined ? {} : { task }), ...(input === undefined ? {} : { input }) }
+    const unbudgeted = budget === undefined ? undefined : budgetFlaw('spawn: budget', budget)
+    if (unbudgeted !== undefined) throw bad(unbudgeted)
+    const order = {
+      role,
+      key,
+      ...(task === undefined ? {} : { task }),
+      ...(input === undefined ? {} : { input }),
+      ...(budget && { budget }),
+    }
     const { childId } = await this.#request(random.id(), { op: 'spawn', args: order })
     if (childId === undefined) throw new GreenroomError('INTERNAL', 'the runner named no child')
     this.#known.add(childId)

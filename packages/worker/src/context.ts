@@ -1,5 +1,6 @@
 /** What an executor may do while it runs. */
 import type {
+  Budget,
   ChildId,
   ChildOutcome,
   Clock,
@@ -49,12 +50,20 @@ export interface RunContext {
   readonly message: (message: string | Message) => Promise<void>
   /**
    * Says what was used since the last call, as a `usage` entry. When that is more than the run's limits allow, the run
-   * ends as failed, whatever the executor makes of it: its signal aborts, and it has the cancel grace to finish.
+   * ends as failed, whatever the executor makes of it: its signal aborts, and it has the cancel grace to finish. Where the run
+   * draws on a budget this waits until its runner has counted it: await it before the next call, and no call is made that a
+   * budget does not cover any more.
    *
    * @param usage - what to add to what was told before
-   * @throws GreenroomError `LIMIT_ROUNDS`, `LIMIT_TOKENS`, `LIMIT_COST`; and what {@link RunContext.emit} throws
+   * @throws GreenroomError `LIMIT_ROUNDS`, `LIMIT_TOKENS`, `LIMIT_COST`; the reason of {@link RunContext.signal} when a budget is
+   * used up; and what {@link RunContext.emit} throws
    */
   readonly spend: (usage: Usage) => Promise<void>
+  /**
+   * What was left of the budgets that the run draws on, its own and its ancestors', when the runner last said so: at its
+   * beginning, then at each {@link RunContext.spend}. What is absent is unlimited; undefined when all is, or it is detached.
+   */
+  readonly budget: Budget | undefined
   /**
    * Texts that were sent to the run, in order. What is taken here is in the transcript, as a message of the user; what
    * is not taken before the run ends is put there by the runner, for the session's next run. The sender is told

@@ -130,6 +130,8 @@ export class WorkerLoop implements Worker {
       if (delivery.kind === 'approval-ask') this.#asked(delivery)
       if (delivery.kind === 'ask') this.#questioned(delivery)
       if (delivery.kind === 'unask') this.#unasked(delivery)
+      if (delivery.kind === 'spend-receipt')
+        this.#at(decodeMessage('spend-receipt', delivery.payload), ({ spending }, receipt) => spending.count(receipt))
       if (delivery.kind === 'suspend')
         this.#at(decodeMessage('suspend', delivery.payload), (attempt, { reason }) => attempt.suspend(reason))
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { Budget } from '../budget.ts'
 import type * as messages from '../message.ts'
 import { limits as sizes } from '../limits.ts'
 import { message, wireEvent } from './event.ts'
@@ -25,6 +26,14 @@ export const limits = looseObject({
   outputBytes: count.exactOptional(),
   memoryMb: z.number().min(0).exactOptional(),
 }) satisfies z.ZodType<messages.Limits>
+
+/** See {@link Budget}. */
+export const budget = looseObject({
+  ms: ms.exactOptional(),
+  tokens: z.number().min(0).exactOptional(),
+  usd: z.number().min(0).exactOptional(),
+  spawns: z.number().min(0).exactOptional(),
+}) satisfies z.ZodType<Budget>
 
 /** See {@link messages.Posture}. */
 export const posture = looseObject({
@@ -88,6 +97,7 @@ export const run = looseObject({
   cancelGraceMs: ms.exactOptional(),
   detached: z.boolean().exactOptional(),
   resumed: z.array(childOutcome).exactOptional(),
+  budget: budget.exactOptional(),
 }) satisfies z.ZodType<messages.Run>
 
 const steerMode = z.enum(['now', 'queue'])
@@ -149,6 +159,13 @@ export const childrenResult = looseObject({
   answer: z.string().exactOptional(),
   error: failure.exactOptional(),
 }) satisfies z.ZodType<messages.ChildrenResult>
+
+/** See {@link messages.SpendReceipt}. */
+export const spendReceipt = looseObject({
+  ...ref,
+  upTo: ordinal,
+  left: budget,
+}) satisfies z.ZodType<messages.SpendReceipt>
 
 /** See {@link messages.Suspend}. */
 export const suspend = looseObject({ ...ref, reason: z.string() }) satisfies z.ZodType<messages.Suspend>
@@ -231,6 +248,7 @@ export const childrenRequest = z.discriminatedUnion('op', [
       task: z.string().exactOptional(),
       input: json.exactOptional(),
       key: z.string(),
+      budget: budget.exactOptional(),
     }),
   }),
   looseObject({
@@ -293,6 +311,7 @@ export const runMessages = {
   'approval-decision': approvalDecision,
   'approval-ask': approvalAsk,
   'children-result': childrenResult,
+  'spend-receipt': spendReceipt,
   suspend,
   cancel,
   token,

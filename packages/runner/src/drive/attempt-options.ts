@@ -58,6 +58,8 @@ export interface AttemptOptions {
   readonly flushed: () => Promise<void>
   /** Called once, when the worker has claimed the run. */
   readonly onAccepted?: () => void
+  /** Called whenever it begins, and ceases, to wait for a decision or for its run's children. */
+  readonly onWaits?: () => void
   /** Called once, when the executor has ended. */
   readonly onTerminal?: () => void
   /** Called with what the worker did with a text of {@link Attempt.steer}. */

@@ -23,6 +23,7 @@ import {
   parseMessage,
   type ApprovalAnswer,
   type ApprovalAsk,
+  type Budget,
   type ChildrenResult,
   type Delivery,
   type LiveMessage,
@@ -38,6 +39,7 @@ import { encodeAssignment } from './assignment.ts'
 import type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
 import type { AttemptOptions, HandedOver } from './attempt-options.ts'
 import { Limiter, reasonOf, type LimiterSeams, type Spent } from './limiter.ts'
+import type { Exceeded } from './meter.ts'
 import { Markers, type Lane } from './markers.ts'
 import { Questions } from './questions.ts'
 import { sendWhenRoom } from './room-send.ts'
@@ -128,6 +130,11 @@ export class Attempt {
     return this.#reports.isAccepted
   }
 
+  /** Whether time passes for it: it was claimed, has not ended, and does not wait for children. */
+  get isExecuting(): boolean {
+    return this.isAccepted && this.#reports.held === undefined && this.#waiting.children === 0
+  }
+
   /** What it used so far. */
   get spent(): Spent {
     return this.#limiter.spent
@@ -173,9 +180,11 @@ export class Attempt {
   waits(what: 'approval' | 'children'): () => void {
     this.#waiting[what] += 1
     this.#limiter.hold(what)
+    this.#options.onWaits?.()
     return () => {
       this.#waiting[what] -= 1
       if (this.#waiting[what] === 0) this.#limiter.release(what)
+      this.#options.onWaits?.()
     }
   }
 
@@ -208,11 +217,19 @@ export class Attempt {
 
   /** Answers a request of {@link AttemptOptions.onChildren}. */
   answer(result: Omit<ChildrenResult, keyof RunRef>): void {
-    const message = { ...result, ...this.ref }
-    const payload = encodeMessage('children-result', message)
     const id = `children-result-${result.requestId}`
-    const outgoing = { to: this.#options.worker.address, id, kind: 'children-result', control: true, payload }
-    sendWhenRoom(this.#peer, outgoing, this.#seams.clock, { signal: this.#signal }).catch(() => undefined)
+    this.#sendWhenRoom('children-result', id, { ...result, ...this.ref })
+  }
+
+  /** What its events up to that one say was used is counted, and there is so much left. */
+  counted(upTo: number, left: Budget): void {
+    const { runId, epoch } = this.ref
+    this.#sendWhenRoom('spend-receipt', `spend-receipt-${runId}-${epoch}-${upTo}`, { ...this.ref, upTo, left })
+  }
+
+  /** A budget that it draws on is used up: it ends by that, unless something else was first. */
+  exceed(exceeded: Exceeded): void {
+    this.#limiter.exceed(exceeded)
   }
 
   /** A message that it sent to the runner's own mailbox came back. */
@@ -414,6 +431,17 @@ export class Attempt {
       acknowledge: forget,
       ...this.#reports.missing(terminal.lastSeq),
     }
+  }
+
+  #sendWhenRoom<K extends 'children-result' | 'spend-receipt'>(kind: K, id: string, message: RunMessages[K]): void {
+    const outgoing = {
+      to: this.#options.worker.address,
+      id,
+      kind,
+      control: true,
+      payload: encodeMessage(kind, message),
+    }
+    sendWhenRoom(this.#peer, outgoing, this.#seams.clock, { signal: this.#signal }).catch(() => undefined)
   }
 
   #cancelMessage(): RunMessages['cancel'] {

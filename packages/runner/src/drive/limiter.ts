@@ -130,6 +130,11 @@ export class Limiter {
     this.#watchdog.release(reason)
   }
 
+  /** Something else than its own limits was exceeded. */
+  exceed(exceeded: Exceeded): void {
+    this.#trip(exceeded)
+  }
+
   /** Nothing trips any more. Idempotent. */
   stop(): void {
     this.#isOver = true

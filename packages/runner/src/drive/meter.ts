@@ -13,7 +13,7 @@ import {
 /** A limit that was exceeded. */
 export interface Exceeded {
   /** Which limit. */
-  readonly code: 'LIMIT_ROUNDS' | 'LIMIT_TOKENS' | 'LIMIT_COST' | 'LIMIT_OUTPUT' | 'LIMIT_MEMORY'
+  readonly code: 'LIMIT_ROUNDS' | 'LIMIT_TOKENS' | 'LIMIT_COST' | 'LIMIT_OUTPUT' | 'LIMIT_MEMORY' | 'LIMIT_BUDGET'
   /** By what, for people. */
   readonly message: string
 }
