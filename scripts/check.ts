@@ -7,7 +7,7 @@
  * `npm test -- --only lint,tests` runs some, `-- --list` names them; what follows a second `--` goes to vitest.
  */
 import { spawn } from 'node:child_process'
-import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -85,14 +85,15 @@ async function packed({ folder, name }: Published): Promise<Ended> {
   return inOrder(['publint', '--strict', tarball], ['attw', tarball, '--profile', 'esm-only', ...format])
 }
 
+const report = join(scratch, 'counts.json')
+
 async function tests(args: readonly string[]): Promise<Ended & { counts: Counts }> {
-  const file = join(scratch, 'counts.json')
   const reporters = ['--reporter=default', '--reporter=./scripts/count-reporter.ts']
   const ended = await command(['vitest', 'run', '--passWithNoTests', ...reporters, ...args], {
     show: 'live',
-    extraEnv: { GREENROOM_COUNTS: file },
+    extraEnv: { GREENROOM_COUNTS: report },
   })
-  const counts = readCounts(file)
+  const counts = readCounts(report)
   // vitest fails for reasons that are no test, too: that must not read as "0 failed".
   if (!ended.ok && counts.failed === 0) counts.failed = 1
   return { ...ended, ok: ended.ok && counts.failed === 0, counts }
@@ -100,10 +101,17 @@ async function tests(args: readonly string[]): Promise<Ended & { counts: Counts 
 
 function readCounts(file: string): Counts {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Counts
+    const { passed, failed, skipped } = JSON.parse(readFileSync(file, 'utf8')) as Counts
+    return { passed, failed, skipped }
   } catch {
     return { passed: 0, failed: 0, skipped: 0 }
   }
+}
+
+/** Whether the tests that docs/parity.md names ran and passed: to be asked after all of them. */
+async function proofs(): Promise<Ended> {
+  if (existsSync(report)) return command(['node', 'scripts/parity.ts', '--report', report])
+  return { ok: false, output: 'no test has run: --only tests,proofs' }
 }
 
 const turbo = [
@@ -121,6 +129,7 @@ function allChecks(vitestArgs: readonly string[]): Check[] {
     check('format', ['oxfmt', '--check']),
     check('lint', ['oxlint', '--deny-warnings']),
     check('names', ['node', 'scripts/names.ts']),
+    check('parity', ['node', 'scripts/parity.ts']),
     check('types', [...turbo, 'typecheck'], ['tsc']),
     check('build', [...turbo, 'build']),
     check('unused', ['knip', '--no-progress']),
@@ -128,6 +137,8 @@ function allChecks(vitestArgs: readonly string[]): Check[] {
     check('examples', ['node', 'scripts/examples.ts']),
     check('docs', [...turbo, 'docs']),
     { name: 'tests', run: () => tests(vitestArgs) },
+    // Who chooses among the tests is not told of those that were left out.
+    ...(vitestArgs.length > 0 ? [] : [{ name: 'proofs', run: proofs }]),
   ]
 }
 

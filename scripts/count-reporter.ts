@@ -1,9 +1,13 @@
 /**
- * A vitest reporter that writes the run's counts as JSON to the file named by `GREENROOM_COUNTS`: vitest's own
- * output has no line that a program can rely on.
+ * A vitest reporter that writes what ran, and the run's counts, as JSON to the file named by `GREENROOM_COUNTS`: vitest's
+ * own output has no line that a program can rely on.
  */
 import { writeFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Reporter, TestModule } from 'vitest/node'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** How many tests passed, failed and were skipped. */
 export interface Counts {
@@ -12,19 +16,35 @@ export interface Counts {
   skipped: number
 }
 
+/** A test that was run, or left out. */
+export interface Ran {
+  /** Its file, from the root. */
+  readonly file: string
+  /** Its title without those of its groups. */
+  readonly name: string
+  readonly state: keyof Counts
+}
+
+/** What the reporter writes. */
+export interface Report extends Counts {
+  readonly tests: Ran[]
+}
+
 /** Counts tests; a file that failed to load and an error outside of a test are one failure each. */
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
-    const counts: Counts = { passed: 0, failed: unhandled.length, skipped: 0 }
+    const report: Report = { passed: 0, failed: unhandled.length, skipped: 0, tests: [] }
     for (const module of modules) {
-      counts.failed += module.errors().length
+      report.failed += module.errors().length
+      const file = relative(root, module.moduleId)
       for (const test of module.children.allTests()) {
         const { state } = test.result()
-        if (state === 'passed' || state === 'failed') counts[state] += 1
-        else counts.skipped += 1
+        const known = state === 'passed' || state === 'failed' ? state : 'skipped'
+        report[known] += 1
+        report.tests.push({ file, name: test.name, state: known })
       }
     }
     const file = process.env['GREENROOM_COUNTS']
-    if (file !== undefined) writeFileSync(file, JSON.stringify(counts))
+    if (file !== undefined) writeFileSync(file, JSON.stringify(report))
   }
 }

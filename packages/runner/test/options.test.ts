@@ -97,6 +97,26 @@ test('good options are taken, and a bus object only together with a launcher', a
   expect(check({ bus, worker: { launch: () => undefined } })).toBeUndefined()
 })
 
+test('what nobody says is what the documents say', () => {
+  const { admission, pool, dataDir, cancelGraceMs, partitionGraceMs, retentionMs, env } = checkOptions(good)
+  expect(admission).toEqual({ maxExecuting: 8, maxProcesses: 32, queue: 128, maxDepth: 4 })
+  expect(pool).toEqual({
+    maxIdle: 16,
+    maxIdlePerKey: 4,
+    idleMs: 300_000,
+    maxAgeMs: 3_600_000,
+    maxUses: 100,
+    prewarm: {},
+  })
+  expect({ dataDir, cancelGraceMs, partitionGraceMs, retentionMs, env }).toEqual({
+    dataDir: '.greenroom',
+    cancelGraceMs: 5_000,
+    partitionGraceMs: 30_000,
+    retentionMs: null,
+    env: ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR'],
+  })
+})
+
 test('Windows is refused with a plain message', () => {
   expect(() => checkOptions(good, 'win32')).toThrow(
     expect.objectContaining({ code: 'UNSUPPORTED_PLATFORM', message: expect.stringContaining('WSL') }),

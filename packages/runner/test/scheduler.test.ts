@@ -1,6 +1,7 @@
 /** The scheduler: a parent's children in the background. */
 import { codeOf } from '@greenroom/proto'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import {
   createMemorySessions,
@@ -118,6 +119,22 @@ test('jobs wait for their turn and not for each other’s runs; beyond the bound
   await scheduler.drain()
   expect(scheduler.waiting).toBe(0)
   await expect(scheduler.enqueue({ role: 'echo' })).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('128 jobs wait unless its options say otherwise', async () => {
+  await using runner = await testRunner({ admission: { maxExecuting: 1 } })
+  const scheduler = runner.scheduler({ parent })
+  const spec = { role: 'echo', task: 'x', delayMs: 3_600_000 } as const
+  let taken = 0
+  const enqueue = (): unknown =>
+    scheduler.enqueue(spec).then(
+      () => (taken += 1),
+      () => undefined,
+    )
+  for (let n = 0; n < 130; n += 1) enqueue()
+  await until(() => taken >= 128)
+  await sleep(20)
+  expect([taken, scheduler.waiting]).toEqual([128, 130])
 })
 
 test('enqueue ends with its signal; what it is given is judged in the outcome', async () => {

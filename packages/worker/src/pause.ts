@@ -50,6 +50,8 @@ export async function untilEnd<T>(signal: AbortSignal, promise: Promise<T>): Pro
   const { promise: ended, reject } = Promise.withResolvers<never>()
   const onAbort = (): void => reject(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
+  // A signal tells only once: it may have aborted between two waits.
+  if (signal.aborted) onAbort()
   try {
     return await Promise.race([promise, ended])
   } finally {

@@ -1,0 +1,106 @@
+/** Asking for an approval, from the worker's side: what is asked, and which answers are believed. */
+import type { ApprovalDecision, ApprovalRequest } from '@greenroom/proto'
+import { createManualClock } from '@greenroom/bus/testing'
+import { describe, expect, test } from 'vitest'
+import { Approvals, type ApprovalAnswer } from '../src/approval.ts'
+
+const call = { tool: 'git', permission: 'execute', resource: '/repo', input: { args: ['status'] } }
+
+/** The questions of a run, with the bus and its runner in the test's hands. */
+function open({ send = async (): Promise<void> => {} } = {}) {
+  const asked: ApprovalRequest[] = []
+  const run = new AbortController()
+  const ids = ['first', 'second'][Symbol.iterator]()
+  const approvals = new Approvals({
+    ref: { runId: 'r', epoch: 2 },
+    clock: createManualClock(),
+    random: { id: () => ids.next().value ?? 'later', fraction: () => 0 },
+    signal: run.signal,
+    lastSeq: () => 7,
+    send: (request) => {
+      asked.push(request)
+      return send()
+    },
+  })
+  /** Answers the n-th question: by default it may be done. */
+  const decide = (n: number, more: Partial<ApprovalDecision> = {}): void => {
+    const { requestId = '', digest = '' } = asked[n] ?? {}
+    const verdict = { allowed: true, reason: 'fine', decider: 'person', scope: 'once' } as const
+    approvals.decided({ runId: 'r', epoch: 2, requestId, digest, ...verdict, ...more })
+  }
+  return { approvals, asked, run, decide }
+}
+
+test('ids are drawn from the source of chance, each for its question', async () => {
+  const { approvals, asked, decide } = open()
+  const answers = [approvals.ask(call), approvals.ask({ ...call, input: { args: ['log'] } })]
+  expect(asked.map(({ requestId, afterSeq }) => [requestId, afterSeq])).toEqual([
+    ['first', 7],
+    ['second', 7],
+  ])
+  decide(1, { allowed: false, reason: 'not the log' })
+  decide(0)
+  expect(await Promise.all(answers)).toMatchObject([
+    { allowed: true, input: call.input },
+    { allowed: false, reason: 'not the log', decider: 'person' },
+  ])
+  expect(approvals.isAsking).toBe(false)
+})
+
+describe('what is allowed is not believed', () => {
+  test.for<[string, Partial<ApprovalDecision>]>([
+    ['about something else than what was asked', { digest: 'f'.repeat(64) }],
+    ['with an edit that its digest does not name', { input: { args: ['push'] } }],
+  ])('%s', async ([, decision]) => {
+    const { approvals, decide } = open()
+    const answer = approvals.ask(call)
+    decide(0, decision)
+    expect(await answer).toMatchObject({ allowed: false, decider: 'system', reason: expect.stringMatching(/else/) })
+  })
+
+  test('of another shape, though its digest names it', async () => {
+    const { approvals, asked, decide } = open()
+    const other = approvals.ask({ ...call, input: 'rm -rf /' })
+    const answer = approvals.ask(call)
+    decide(1, { input: 'rm -rf /', digest: asked[0]?.digest ?? '' })
+    decide(0)
+    expect(await answer).toMatchObject({ allowed: false, decider: 'system', reason: expect.stringMatching(/shape/) })
+    expect(await other).toMatchObject({ allowed: true })
+  })
+})
+
+test('what cannot be asked is denied, and says why', async () => {
+  const { approvals } = open({ send: () => Promise.reject(new Error('the bus is gone')) })
+  expect(await approvals.ask(call)).toEqual({
+    allowed: false,
+    reason: 'it could not be asked: the bus is gone',
+    decider: 'system',
+  } satisfies ApprovalAnswer)
+  expect(approvals.isAsking).toBe(false)
+})
+
+test('the end of the run ends what it asks, and a decision that comes then is dropped', async () => {
+  const { approvals, run, decide } = open()
+  const answer = approvals.ask(call)
+  run.abort(new Error('enough'))
+  await expect(answer).rejects.toThrow('enough')
+  decide(0)
+  expect(approvals.isAsking).toBe(false)
+  await expect(approvals.ask(call)).rejects.toThrow('enough')
+})
+
+test.for<[string, object]>([
+  ['tool', { tool: '' }],
+  ['permission', { permission: 3 }],
+  ['resource', { resource: undefined }],
+  ['deadlineMs', { deadlineMs: -1 }],
+  ['input', { input: { when: new Date(0) } }],
+])('a question without a proper %s is refused by name, and not asked', async ([field, change]) => {
+  const { approvals, asked } = open()
+  const broken = Object.assign({}, call, change)
+  await expect(approvals.ask(broken)).rejects.toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: expect.stringContaining(field),
+  })
+  expect(asked).toEqual([])
+})
