@@ -1,0 +1,100 @@
+/** The plan of a run: what is decided before anything is started. */
+import { expect, test } from 'vitest'
+import { checkOptions } from '../src/config.ts'
+import { createMemorySessions, type RoleOptions, type RunnerOptions, type RunSpec } from '../src/index.ts'
+import type { Kin } from '../src/journal.ts'
+import { planRun, type Plan } from '../src/plan.ts'
+import { temporaryFolder, worker } from './fixtures/setup.ts'
+
+/** Plans a run of a role. */
+function planned(
+  spec: Omit<RunSpec, 'role'>,
+  role: Partial<RoleOptions> = {},
+  { kin, sessions = createMemorySessions(), ...options }: { kin?: Kin } & Partial<RunnerOptions> = {},
+): Promise<Plan> {
+  const roles = { a: { executor: 'echo', ...role } }
+  return planRun({
+    runId: 'r',
+    session: 's',
+    spec: { role: 'a', ...spec },
+    startedAt: 0,
+    isResumed: false,
+    config: checkOptions({ worker: worker.url, dataDir: null, ...options, roles }),
+    sessions,
+    whyNotDetached: undefined,
+    kin,
+  })
+}
+
+test('what a run says comes before what its role says', async () => {
+  using own = temporaryFolder()
+  using roles = temporaryFolder()
+  const role = { workspace: roles.path, model: 'openai/role', priority: 1, limits: { rounds: 1 } }
+  const none = await planned({})
+  expect([none.assignment.workspace, none.assignment.model, none.ticket.priority]).toEqual([
+    process.cwd(),
+    undefined,
+    0,
+  ])
+  const byRole = await planned({}, role)
+  expect(byRole.assignment).toMatchObject({ workspace: roles.path, model: 'openai/role' })
+  expect([byRole.limits.rounds, byRole.ticket.priority]).toEqual([1, 1])
+  const byRun = await planned({ workspace: own.path, model: 'openai/run', priority: 2, limits: { rounds: 2 } }, role)
+  expect(byRun.assignment).toMatchObject({ workspace: own.path, model: 'openai/run' })
+  expect([byRun.limits.rounds, byRun.ticket.priority]).toEqual([2, 2])
+  // What a worker fixes, and what its run is told, is the same.
+  expect(byRun.need.fixed).toMatchObject({ workspace: own.path, model: 'openai/run' })
+})
+
+test('the task is the run’s, else the newest text of the user, else the session’s title', async () => {
+  const sessions = createMemorySessions()
+  const taskOf = async (spec: Omit<RunSpec, 'role'>): Promise<string> => {
+    const { assignment } = await planned(spec, {}, { sessions })
+    return assignment.task
+  }
+  expect(await taskOf({})).toBe('')
+  await sessions.describe('s', { title: 'the title' })
+  expect(await taskOf({})).toBe('the title')
+  const say = (seq: number, role: 'user' | 'assistant', content: string) =>
+    sessions.append('s', [{ runId: 'earlier', epoch: 1, seq, message: { role, content } }])
+  await say(1, 'user', 'first')
+  await say(2, 'user', 'second')
+  await say(3, 'assistant', 'done')
+  expect(await taskOf({})).toBe('second')
+  expect(await taskOf({ messages: [{ role: 'user', content: 'third' }] })).toBe('third')
+  expect(await taskOf({ messages: [{ role: 'user', content: 'third' }], task: 'mine' })).toBe('mine')
+})
+
+test('what an executor is told of its place in the tree is the runner’s word', async () => {
+  const at = (depth: number, options: Partial<RunnerOptions> = {}, role: Partial<RoleOptions> = {}) =>
+    planned({}, role, { ...options, kin: { lineage: ['p', 'q', 't', 'u'].slice(0, depth), childKey: 'k' } })
+  const root = await planned({})
+  expect(root.assignment).toMatchObject({ role: 'a', depth: 0, path: ['r'], posture: { nesting: true } })
+  const child = await at(2)
+  expect(child.assignment).toMatchObject({ depth: 2, path: ['p', 'q', 'r'], posture: { nesting: true } })
+  expect([child.ticket.depth, child.need.fixed['depth']]).toEqual([2, 2])
+  expect((await at(4)).assignment.posture).toMatchObject({ nesting: false })
+  expect((await at(1, { admission: { maxDepth: 1 } })).assignment.posture).toMatchObject({ nesting: false })
+  expect((await at(1, {}, { posture: { nesting: false } })).assignment.posture).toMatchObject({ nesting: false })
+})
+
+test('postures are the role’s; without a person it is unattended, unless it says otherwise', async () => {
+  const postureOf = async (posture: RoleOptions['posture'], person?: 'elsewhere') =>
+    (await planned({}, { posture }, { approvals: person === undefined ? {} : { person } })).assignment.posture
+  expect(await postureOf({})).toEqual({ unattended: true, nesting: true })
+  expect(await postureOf({}, 'elsewhere')).toEqual({ unattended: false, nesting: true })
+  expect(await postureOf({ unattended: true, bypass: true, enforce: true, readOnly: true }, 'elsewhere')).toEqual({
+    unattended: true,
+    bypass: true,
+    enforce: true,
+    readOnly: true,
+    nesting: true,
+  })
+})
+
+test('tools, servers and what is needed of them go along as the role names them', async () => {
+  const mcpServers = [{ name: 'files', command: 'mcp-files' }]
+  const { assignment } = await planned({ task: 't' }, { disabledTools: ['bash'], mcpServers })
+  expect(assignment).toMatchObject({ executor: 'echo', task: 't', disabledTools: ['bash'], mcpServers })
+  expect(assignment.messages).toEqual([{ role: 'user', content: 't' }])
+})
