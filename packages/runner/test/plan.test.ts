@@ -1,4 +1,5 @@
 /** The plan of a run: what is decided before anything is started. */
+import type { Posture } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import { checkOptions } from '../src/config.ts'
 import { createMemorySessions, type RoleOptions, type RunnerOptions, type RunSpec } from '../src/index.ts'
@@ -79,7 +80,7 @@ test('what an executor is told of its place in the tree is the runner’s word',
 })
 
 test('postures are the role’s; without a person it is unattended, unless it says otherwise', async () => {
-  const postureOf = async (posture: RoleOptions['posture'], person?: 'elsewhere') =>
+  const postureOf = async (posture: Posture, person?: 'elsewhere') =>
     (await planned({}, { posture }, { approvals: person === undefined ? {} : { person } })).assignment.posture
   expect(await postureOf({})).toEqual({ unattended: true, nesting: true })
   expect(await postureOf({}, 'elsewhere')).toEqual({ unattended: false, nesting: true })

@@ -1,8 +1,10 @@
 /** Asking for an approval, from the worker's side: what is asked, and which answers are believed. */
-import type { ApprovalDecision, ApprovalRequest } from '@greenroom/proto'
+import { decodeMessage, encodeMessage, type ApprovalDecision, type ApprovalRequest } from '@greenroom/proto'
 import { createManualClock } from '@greenroom/bus/testing'
+import { defineExecutor } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
 import { Approvals, type ApprovalAnswer } from '../src/approval.ts'
+import { openBench } from '../src/testing/bench.ts'
 
 const call = { tool: 'git', permission: 'execute', resource: '/repo', input: { args: ['status'] } }
 
@@ -103,4 +105,43 @@ test.for<[string, object]>([
     message: expect.stringContaining(field),
   })
   expect(asked).toEqual([])
+})
+
+test('a decision that is not its runner’s decides nothing, though it knows the question', async () => {
+  const asks = defineExecutor({
+    version: '1',
+    run: async (_request, ctx) => ({ output: JSON.parse(JSON.stringify(await ctx.approve(call))) }),
+  })
+  await using bench = await openBench({ asks })
+  const asked = Promise.withResolvers<ApprovalRequest>()
+  const ended = Promise.withResolvers<unknown>()
+  const attach = (address: string) =>
+    bench.bus.attach({
+      address,
+      incarnation: 'i',
+      lifetime: 'named',
+      onMessage: (delivery) => {
+        if (delivery.kind === 'approval-request') asked.resolve(decodeMessage('approval-request', delivery.payload))
+        if (delivery.kind === 'terminal') ended.resolve(decodeMessage('terminal', delivery.payload).output)
+        void delivery.ack()
+      },
+    })
+  const [runner, stranger] = await Promise.all([attach('runner.own'), attach('runner.other')])
+  const ref = { runId: 'r', epoch: 1 }
+  const order = { ...ref, role: 'a', executor: 'asks', path: ['r'], depth: 0, task: '', workspace: '/' }
+  const payload = encodeMessage('run', { ...order, replyTo: 'runner.own' })
+  await runner.send({ to: bench.address, id: 'run-r-1', kind: 'run', payload })
+  const { requestId, digest } = await asked.promise
+  const decision = { ...ref, requestId, digest, decider: 'person', scope: 'once' } as const
+  const decide = (peer: typeof runner, id: string, allowed: boolean): Promise<unknown> =>
+    peer.send({
+      to: bench.address,
+      id,
+      kind: 'approval-decision',
+      control: true,
+      payload: encodeMessage('approval-decision', { ...decision, allowed, reason: id }),
+    })
+  await decide(stranger, 'forged', true)
+  await decide(runner, 'true', false)
+  expect(await ended.promise).toEqual({ allowed: false, reason: 'true', decider: 'person' })
 })

@@ -1,0 +1,17 @@
+import { createBroker } from '@greenroom/broker'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { firstData, temporaryFolder, testRunner, until } from './fixtures/setup.ts'
+
+test('all runs of a runner share its connection, and each worker has one', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder()
+  const token = 'a-token-of-some-length'
+  await using broker = await createBroker({ listen: { socket: join(folder.path, 'bus.sock') }, token })
+  await using runner = await testRunner({ bus: { url: broker.url ?? '', token }, pool: { maxIdle: 0 } })
+  await until(() => broker.stats().connections === 1)
+  const runs = Array.from({ length: 3 }, () => runner.run({ role: 'wait' }))
+  for (const run of runs) await firstData(run, 'pid')
+  expect(broker.stats()).toMatchObject({ connections: 1 + 3, attached: 1 + 3 })
+  await Promise.all(runs.map((run) => run.cancel()))
+  await until(() => broker.stats().connections === 1)
+})
