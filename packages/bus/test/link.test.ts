@@ -194,6 +194,28 @@ describe('losses', () => {
     expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
+  test('what comes again, in whole or in part, is handed over once', async () => {
+    const link = new LossyLink()
+    const emitInOneMessage = async (...ns: number[]): Promise<void> => {
+      for (const n of ns) await link.sender.emit(event(n))
+      link.tick()
+    }
+    await emitInOneMessage(1, 2)
+    await emitInOneMessage(3)
+    const again = [...link.toRunner]
+    link.carry(2)
+    link.toRunner.splice(0, Infinity, ...again)
+    link.carry(2)
+    await emitInOneMessage(4)
+    link.settle()
+    expect(numbers(link)).toEqual([1, 2, 3, 4])
+    expect(link.receiver.counters).toEqual({ duplicates: 3, gaps: 0, resumes: 0 })
+    // Half of it is known: the other half is new.
+    const half = { ...link.ref, first: 4, events: [4, 5].map(event) }
+    link.receiver.receive(half)
+    expect(numbers(link)).toEqual([1, 2, 3, 4, 5])
+  })
+
   test('a lost end is found by the next heartbeat, and a lost acknowledgement is repeated after it', async () => {
     const link = new LossyLink()
     await link.sender.emit(event(1))

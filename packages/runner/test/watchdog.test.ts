@@ -128,6 +128,12 @@ test('one trips, once, and nothing after stop', () => {
   stopped.clock.jump(100_000)
   expect(stopped.trips).toEqual([])
   expect(stopped.watchdog.executedMs).toBe(1_000)
+  // Also when it had passed, and the inbox is drained only afterwards.
+  const late = accepted({ totalMs: 3_000 }, { drains: false })
+  late.clock.jump(3_000)
+  late.watchdog.stop()
+  late.drain()
+  expect(late.trips).toEqual([])
   expect(stopped.clock.timers).toHaveLength(0)
 })
 

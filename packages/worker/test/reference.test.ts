@@ -1,6 +1,7 @@
 /** The reference's checklist of behaviours, a test a row, in its words: executor. */
 import { createManualClock } from '@greenroom/bus/testing'
-import { echo } from '@greenroom/worker'
+import { defineExecutor, echo } from '@greenroom/worker'
+import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { openBench } from '../src/testing/bench.ts'
 
@@ -20,5 +21,23 @@ describe('Executor', () => {
     await run.cancel('enough')
     expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'enough', lastSeq: 1 })
     expect(run.events).toEqual([{ type: 'text-delta', text: 'before ' }])
+  })
+  test('echo sees a cancel before every word', async () => {
+    const interrupted = defineExecutor({
+      version: '1',
+      run: (request, ctx) => {
+        const emit: typeof ctx.emit = async (event) => {
+          await ctx.emit(event)
+          const aborted = once(ctx.signal, 'abort')
+          await run.cancel('enough')
+          await aborted
+        }
+        return echo.run(request, { ...ctx, emit })
+      },
+    })
+    await using bench = await openBench({ interrupted })
+    const run = await bench.run({ executor: 'interrupted', task: 'one two three' })
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', lastSeq: 1 })
+    expect(run.events).toHaveLength(1)
   })
 })
