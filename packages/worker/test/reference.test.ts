@@ -25,14 +25,14 @@ describe('Executor', () => {
   test('echo sees a cancel before every word', async () => {
     const interrupted = defineExecutor({
       version: '1',
-      run: (request, ctx) => {
+      run: async (request, ctx) => {
         const emit: typeof ctx.emit = async (event) => {
           await ctx.emit(event)
           const aborted = once(ctx.signal, 'abort')
           await run.cancel('enough')
           await aborted
         }
-        return echo.run(request, { ...ctx, emit })
+        await echo.run(request, { ...ctx, emit })
       },
     })
     await using bench = await openBench({ interrupted })
