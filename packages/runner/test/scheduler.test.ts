@@ -121,7 +121,7 @@ test('jobs wait for their turn and not for each other’s runs; beyond the bound
   await expect(scheduler.enqueue({ role: 'echo' })).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
-test('128 jobs wait unless its options say otherwise', async () => {
+test('128 jobs wait unless its options say otherwise', { timeout: 60_000 }, async () => {
   await using runner = await testRunner({ admission: { maxExecuting: 1 } })
   const scheduler = runner.scheduler({ parent })
   const spec = { role: 'echo', task: 'x', delayMs: 3_600_000 } as const
