@@ -24,6 +24,7 @@ function planned(
     sessions,
     whyNotDetached: undefined,
     kin,
+    root: 'r',
   })
 }
 
