@@ -21,6 +21,7 @@ import {
   type Failure,
   type RunRef,
   type WaitArgs,
+  type WaitMode,
 } from '@greenroom/proto'
 import type { Approval, Verdict } from './approval/index.ts'
 import type { Attempt } from './drive/index.ts'
@@ -121,8 +122,8 @@ export function waitForChildren(
 export class ChildrenDesk implements Occupant {
   readonly #options: ChildrenDeskOptions
   readonly #known = new Set<string>()
-  /** What gives a wait or a question up, by its request. */
-  readonly #waits = new Map<string, AbortController>()
+  /** By its request: what gives a wait or a question up, and a wait's mode. */
+  readonly #waits = new Map<string, { readonly abort: AbortController; readonly mode?: WaitMode }>()
   /** How many of them are questions: with an open one an attempt cannot be suspended. */
   #asking = 0
   #isLeaving = false
@@ -155,11 +156,16 @@ export class ChildrenDesk implements Occupant {
 
   get waits(): boolean | 'leaving' {
     if (this.#waits.size === 0) return false
-    return this.#isLeaving ? 'leaving' : true
+    return this.#isLeaving && this.#isOneWait ? 'leaving' : true
   }
 
   get isSuspendable(): boolean {
-    return this.#asking === 0 && this.#options.isSuspendable()
+    return this.#asking === 0 && this.#isOneWait && this.#options.isSuspendable()
+  }
+
+  /** What it waits for can be said as one thing: only then its worker suspends it. */
+  get #isOneWait(): boolean {
+    return this.#waits.size < 2 || [...this.#waits.values()].every(({ mode }) => mode === 'all')
   }
 
   suspend(): void {
@@ -175,7 +181,7 @@ export class ChildrenDesk implements Occupant {
   /** Its attempt has ended: nobody waits any more. */
   close(): void {
     this.#isClosed = true
-    for (const abort of this.#waits.values()) abort.abort()
+    for (const { abort } of this.#waits.values()) abort.abort()
   }
 
   async #deal(requestId: string, { op, args }: ChildrenCall): Promise<Answer> {
@@ -189,7 +195,7 @@ export class ChildrenDesk implements Occupant {
       case 'ask':
         return { answer: await this.#ask(children, requestId, args) }
       case 'unwait':
-        this.#waits.get(args.requestId)?.abort()
+        this.#waits.get(args.requestId)?.abort.abort()
         return {}
       case 'decide':
         this.#isDeciding = args.on
@@ -204,7 +210,7 @@ export class ChildrenDesk implements Occupant {
 
   #wait(children: Children, requestId: string, { runIds, mode }: WaitArgs): Promise<readonly ChildOutcome[]> {
     const refs = runIds.map((runId) => ({ runId }))
-    return this.#pausing(requestId, (signal) => children.wait(refs, { mode, signal }))
+    return this.#pausing(requestId, (signal) => children.wait(refs, { mode, signal }), mode)
   }
 
   async #ask(children: Children, requestId: string, { question, ...args }: AskArgs): Promise<string> {
@@ -220,10 +226,10 @@ export class ChildrenDesk implements Occupant {
   }
 
   /** D2 */
-  async #pausing<T>(requestId: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #pausing<T>(requestId: string, wait: (signal: AbortSignal) => Promise<T>, mode?: WaitMode): Promise<T> {
     const { pause, onWait } = this.#options
     const abort = new AbortController()
-    this.#waits.set(requestId, abort)
+    this.#waits.set(requestId, { abort, ...(mode && { mode }) })
     const goOn = pause()
     onWait()
     try {

@@ -72,6 +72,8 @@ export interface ApprovalsOptions {
   readonly signal: AbortSignal
   /** The number of its last event. */
   readonly lastSeq: () => number
+  /** Called when it waits for one decision less. */
+  readonly onSettled: () => void
   /** Stores a request in the runner's mailbox. */
   readonly send: (request: ApprovalRequest, signal: AbortSignal) => Promise<unknown>
 }
@@ -121,6 +123,7 @@ export class Approvals {
       return { allowed: false, reason: `it could not be asked: ${messageOf(error)}`, decider: 'system' }
     } finally {
       this.#open.delete(request.requestId)
+      this.#options.onSettled()
     }
   }
 

@@ -84,6 +84,8 @@ export class Attempt {
   #verdict: Ending | undefined
   #grace: { readonly deadline: number; readonly timer: Timer } | undefined
   #link: LinkSender | undefined
+  /** Why its runner wants its worker back. */
+  #leaving: string | undefined
 
   /** @param options - the run and what it needs */
   constructor(options: AttemptOptions) {
@@ -113,6 +115,7 @@ export class Attempt {
       random: options.random,
       signal: this.#stopped,
       lastSeq: () => this.#link?.lastSeq ?? 0,
+      onSettled: () => this.#leave(),
       send: options.askApproval,
     })
     this.children = new RunChildren({
@@ -121,7 +124,8 @@ export class Attempt {
       random: options.random,
       clock: options.clock,
       signal: this.#stopped,
-      pause: () => this.#meter.pause(),
+      pause: () => this.#pause(),
+      onSettled: () => this.#leave(),
       send: options.askChildren,
     })
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -167,12 +171,29 @@ export class Attempt {
     this.#grace = { deadline, timer }
   }
 
-  /** Its runner needs its worker: it is suspended where its executor can be, and does nothing but wait for children. */
+  /**
+   * Its runner needs its worker: it is suspended where its executor can be, as soon as it does nothing but wait for children.
+   * When it ceases to wait before that, it goes on.
+   */
   suspend(reason: string): void {
-    const { waitsFor } = this.children
-    if (!this.#options.executor.suspendable || waitsFor === undefined || this.approvals.isAsking) return
+    this.#leaving = reason
+    this.#leave()
+  }
+
+  #leave(): void {
+    const { isWaiting, waitsFor } = this.children
+    if (!isWaiting) this.#leaving = undefined
+    if (this.#leaving === undefined || waitsFor === undefined || this.approvals.isAsking) return
+    if (!this.#options.executor.suspendable) return
     this.#graceOver.resolve({ status: 'suspended', waitsFor })
-    this.#abort(new DOMException(reason, 'AbortError'))
+    this.#abort(new DOMException(this.#leaving, 'AbortError'))
+  }
+
+  /** It waits for children; returns what ends that. */
+  #pause(): () => void {
+    const goOn = this.#meter.pause()
+    this.#leave()
+    return goOn
   }
 
   /**

@@ -58,6 +58,8 @@ export interface RunChildrenOptions {
   readonly signal: AbortSignal
   /** Called when it waits for children, and with what is to be called when it does so no more. */
   readonly pause: () => () => void
+  /** Called when it waits for one thing less. */
+  readonly onSettled: () => void
   /** Stores a request in the runner's mailbox. */
   readonly send: (request: ChildrenRequest, signal: AbortSignal) => Promise<unknown>
 }
@@ -78,6 +80,11 @@ export class RunChildren implements ExecutorChildren {
   constructor(options: RunChildrenOptions) {
     this.#options = options
     for (const { runId } of options.resumed ?? []) this.#known.add(runId)
+  }
+
+  /** Whether it waits for any. */
+  get isWaiting(): boolean {
+    return this.#waits.size > 0
   }
 
   /** What it waits for; undefined when for nothing, or when that is not one thing that can be said. */
@@ -132,6 +139,7 @@ export class RunChildren implements ExecutorChildren {
       return children
     } finally {
       this.#waits.delete(requestId)
+      this.#options.onSettled()
     }
   }
 
@@ -149,6 +157,7 @@ export class RunChildren implements ExecutorChildren {
       })
     } finally {
       this.#asking -= 1
+      this.#options.onSettled()
     }
   }
 
