@@ -31,6 +31,10 @@ const memoryMs = 86_400_000
 /** One execution of an attempt. */
 export interface Execution {
   readonly job: number
+  /** The run; empty when it is not recorded. */
+  readonly runId: string
+  /** Whether its worker outlives its runner. */
+  readonly isDetached: boolean
   readonly epoch: number
   readonly address: string
   /** What it tries to tell, in order. */
@@ -64,6 +68,18 @@ interface Message {
   revoked: Revocation | undefined
 }
 
+/** What the checker asks others. */
+export interface CheckerParts {
+  /** The runs of a job that are in the journal. */
+  readonly runsOf: (job: number) => readonly string[]
+  /** Whether an attempt is recorded as suspended. */
+  readonly wasSuspended: (runId: string, epoch: number) => boolean
+  /** Whether a worker outlives its runner. */
+  readonly isDetached: (address: string) => boolean
+  /** Whether a job is a child that its parent does not name. */
+  readonly isUnkeyed: (job: number) => boolean
+}
+
 /** Collects what happened; `violations` says what must not. */
 export class Checker {
   readonly violations: string[] = []
@@ -79,13 +95,12 @@ export class Checker {
   readonly #told = new Map<string, number>()
   /** Runs whose outcome was given out without a record, as their runner said. */
   readonly #unrecorded = new Set<string>()
-  readonly #recordedRuns: (job: number) => readonly string[]
+  readonly #known: CheckerParts
 
-  /** @param recordedRuns - the runs of a job that are in the journal */
-  constructor(jobs: readonly Job[], trace: Trace, recordedRuns: (job: number) => readonly string[]) {
+  constructor(jobs: readonly Job[], trace: Trace, known: CheckerParts) {
     this.#jobs = jobs
     this.#trace = trace
-    this.#recordedRuns = recordedRuns
+    this.#known = known
   }
 
   /** Something must not be. */
@@ -110,12 +125,14 @@ export class Checker {
       tags.push(next)
       return next
     }
-    const execution: Execution = { job, epoch, address, tags, tag, isOver: false, isDone: false }
-    for (const other of this.#executions) if (other.job === job) this.#compare(other, execution)
-    this.#executions.push(execution)
-    const recorded = this.#recordedRuns(job)
+    const recorded = this.#known.runsOf(job)
     if (recorded.length === 0) this.violate('I8', `job ${job}.${epoch} executes and is not recorded`)
-    const runId = recorded.find((id) => this.#messages.has(`${address} run-${id}-${epoch}`)) ?? ''
+    const runId = this.#runOf(recorded, epoch, address)
+    const isDetached = this.#known.isDetached(address)
+    const execution: Execution = { job, runId, isDetached, epoch, address, tags, tag, isOver: false, isDone: false }
+    for (const other of this.#executions)
+      if (other.job === job && this.#isSameOrder(other, execution)) this.#compare(other, execution)
+    this.#executions.push(execution)
     const before = this.#unrecorded.has(runId) ? undefined : this.#outcomes.get(runId)
     if (before !== undefined && !mayStillRun(before))
       this.violate('I1', `${runId} ended as ${before.status}, and job ${job}.${epoch} executes`)
@@ -125,18 +142,34 @@ export class Checker {
     return execution
   }
 
+  /** Of several runs of one job in one worker it is the one that was claimed and has not begun. */
+  #runOf(recorded: readonly string[], epoch: number, address: string): string {
+    const sent = recorded.filter((id) => this.#messages.has(`${address} run-${id}-${epoch}`))
+    const isNext = (id: string): boolean =>
+      this.#messages.get(`${address} run-${id}-${epoch}`)?.claimed === true &&
+      !this.#executions.some((other) => other.runId === id && other.epoch === epoch)
+    return sent.find(isNext) ?? sent[0] ?? ''
+  }
+
+  /** A child without a key is another one whenever its parent asks for it; of all others there is one run at a time. */
+  #isSameOrder(other: Execution, { job, runId }: Execution): boolean {
+    return other.runId === runId || !this.#known.isUnkeyed(job)
+  }
+
   #compare(other: Execution, { job, epoch }: Execution): void {
     if (other.epoch === epoch) this.violate('I2', `job ${job}.${epoch} executes twice`)
     if (other.epoch > epoch) this.violate('I2', `job ${job}.${epoch} executes after ${job}.${other.epoch}`)
     if (!other.isOver) this.violate('I2', `job ${job}.${other.epoch} still runs when ${job}.${epoch} starts`)
     const mayRepeat = this.#jobs[job]?.role === 'again' && (other.isOver || this.#gone.has(other.address))
-    if (!mayRepeat) this.violate('I3', `job ${job}.${other.epoch} executed, and is tried again`)
+    if (!mayRepeat && !this.#known.wasSuspended(other.runId, other.epoch))
+      this.violate('I3', `job ${job}.${other.epoch} executed, and is tried again`)
   }
 
-  ended(execution: Execution): void {
+  /** @param isDone - whether its executor came to its end: it was not suspended */
+  ended(execution: Execution, isDone = true): void {
     this.#trace.add(`executed ${execution.job}.${execution.epoch}`)
     execution.isOver = true
-    execution.isDone = true
+    execution.isDone = isDone
   }
 
   /**

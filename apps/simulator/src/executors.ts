@@ -3,6 +3,8 @@ import type { JsonValue, RunEvent } from '@greenroom/proto'
 import { defineExecutor, type Executors, type RunContext } from '@greenroom/worker'
 import type { ApprovalRules } from './approval-rules.ts'
 import type { Checker, Execution } from './checker.ts'
+import type { FamilyRules } from './family-rules.ts'
+import { Parent } from './parent.ts'
 import type { Question } from './questions.ts'
 import type { Act, Job } from './workload.ts'
 
@@ -12,44 +14,70 @@ export interface Life {
   readonly isOver: () => boolean
 }
 
+/** What must hold. */
+export interface Rules {
+  readonly approvals: ApprovalRules | undefined
+  readonly family: FamilyRules | undefined
+}
+
 /**
  * The executors of one worker.
  *
  * @param jobs - what the index in a run's input means
  * @param life - the worker's
- * @param rules - what must hold of what they ask for
+ * @param rules - what must hold of what they ask for, and of their children
  */
-export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, rules?: ApprovalRules): Executors {
+export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, rules: Rules): Executors {
   const run = async ({ input, attempt }: { input: JsonValue | undefined; attempt: number }, ctx: RunContext) => {
     const job = jobs[Number(input)]
     if (job === undefined) throw new Error(`there is no job ${JSON.stringify(input)}`)
     if (life.isOver()) await forEver()
     const execution = checker.started(job.index, attempt, life.address)
-    rules?.began(execution)
+    const { approvals, family } = rules
+    approvals?.began(execution)
+    const parent = family && parentOf(family, execution, ctx, life)
     try {
-      for (const act of job.acts) await perform(act, ctx, execution, { life, rules })
+      const from = (await parent?.resume(job.acts)) ?? 0
+      for (const [place, act] of job.acts.entries())
+        if (place >= from) await perform(act, ctx, execution, { life, rules: approvals, parent, place })
       await alive(life)
       return { output: job.index, text: `job ${job.index}` }
     } finally {
-      if (!life.isOver()) checker.ended(execution)
+      if (!life.isOver()) checker.ended(execution, parent?.isWaiting !== true)
     }
   }
   return {
     solo: defineExecutor({ version: '1', run }),
     shared: defineExecutor({ version: '1', slots: 3, lateBound: ['workspace', 'model'], run }),
     again: defineExecutor({ version: '1', idempotent: true, run }),
+    pliant: defineExecutor({ version: '1', suspendable: true, run }),
   }
+}
+
+function parentOf(rules: FamilyRules, execution: Execution, ctx: RunContext, life: Life): Parent {
+  rules.began(execution, ctx.signal)
+  if (ctx.resumed === undefined) rules.notResumed(execution)
+  return new Parent({ ctx, execution, rules, isOver: life.isOver })
+}
+
+/** What one act is done with. */
+interface Stage {
+  readonly life: Life
+  readonly rules: ApprovalRules | undefined
+  readonly parent: Parent | undefined
+  readonly place: number
 }
 
 async function perform(
   act: Act,
   ctx: RunContext,
   execution: Execution,
-  { life, rules }: { readonly life: Life; readonly rules: ApprovalRules | undefined },
+  { life, rules, parent, place }: Stage,
 ): Promise<void> {
   await alive(life)
   if (typeof act === 'string') return performWord(act, ctx, execution)
   if ('ask' in act) return rules === undefined ? undefined : askAll(act.ask, ctx, execution, life, rules)
+  if ('family' in act) return parent?.perform(act.family, place)
   if ('waitMs' in act) return wait(ctx, act.waitMs)
   if (act.failAttempt === execution.epoch) ctx.fail('SIMULATED', 'as the job says', { retry: act.retry })
 }

@@ -39,6 +39,7 @@ const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
   4: [...kinds, ...deaths, ...losses, ...partings],
   5: [...kinds, ...deaths, ...losses, ...partings],
   6: [...kinds, ...deaths, ...losses, ...partings],
+  7: [...kinds, ...deaths, ...losses, ...partings],
 }
 
 /** In so many turns an answer is on its way through the network. */
@@ -62,12 +63,16 @@ export class Harm {
   /** The same for the runner, and questions and decisions that it records. */
   #askedUntilDeath: number
 
+  /** The same for the runner, and perhaps the broker, and suspensions that it records. */
+  #suspendedUntilDeath: number
+
   constructor(world: World, chance: Chance) {
     this.#world = world
     this.#chance = chance
     this.#toldUntilDeath = world.generation >= 4 && chance.happens(0.4) ? chance.between(1, 6) : 0
     this.#askedUntilDeath = world.generation >= 6 && chance.happens(0.4) ? chance.between(1, 8) : 0
     this.#withdrawnUntilDeath = world.generation >= 5 && chance.happens(0.4) ? chance.between(1, 3) : 0
+    this.#suspendedUntilDeath = world.generation >= 7 && chance.happens(0.5) ? chance.between(1, 6) : 0
   }
 
   /** A caller has an outcome: it must outlast this very moment. */
@@ -102,6 +107,22 @@ export class Harm {
     const turns = this.#chance.one([1, answerTurns, 2 * answerTurns + 1, 4 * answerTurns])
     const after = (left: number): void => clock.defer(() => (left > 0 ? after(left - 1) : this.#killRunner()))
     after(turns)
+  }
+
+  /** The runner records that a run is suspended: whoever it waits for may end at this very moment. */
+  suspending(): void {
+    if (this.#isOver || this.#suspendedUntilDeath === 0) return
+    this.#suspendedUntilDeath -= 1
+    if (this.#suspendedUntilDeath > 0) return
+    const { runnerDisk, clock } = this.#world
+    this.#note('kill runner as it suspends')
+    runnerDisk.slow(this.#chance.one([0, 2 * answerTurns]))
+    const withBroker = this.#chance.happens(0.5)
+    const kill = (): void => {
+      this.#killRunner()
+      if (withBroker) this.#killBroker()
+    }
+    clock.timer(this.#chance.one([0, 0, 20, 500, 4_000]), kill)
   }
 
   /** Something goes wrong now. */

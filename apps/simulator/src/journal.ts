@@ -1,14 +1,29 @@
 /** What the runner's journal says, by its records: the checker's own reading of them. */
 import { decodePayload, isJson, parseOutcome, type JsonValue, type Outcome } from '@greenroom/proto'
+import type { WaitArgs } from '@greenroom/proto'
 import type { ApprovalDecided, ApprovalRecord, Grant } from '@greenroom/runner'
 import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { JournalEntry } from './checker.ts'
 import type { Disk } from './disk.ts'
 import { tagOf } from './executors.ts'
 
+/** A child, as it is recorded. */
+export interface KinRun {
+  readonly runId: string
+  readonly parent: string
+  readonly key: string
+  /** How many ancestors it has. */
+  readonly depth: number
+  /** The index of its job. */
+  readonly job: number
+}
+
 /** See the file. */
 export class Journal {
   readonly #disk: Disk
+  readonly #now: () => number
+  /** By run: when its end was recorded first. */
+  readonly #endedAt = new Map<string, number>()
   readonly #ends = new Map<string, Map<string, Outcome>>()
   /** By approval: what was decided first. */
   readonly #decided = new Map<string, string>()
@@ -16,8 +31,10 @@ export class Journal {
   /** Approvals that were decided in two ways. */
   readonly decidedTwice = new Set<string>()
 
-  constructor(disk: Disk) {
+  /** @param now - in virtual milliseconds */
+  constructor(disk: Disk, now: () => number) {
     this.#disk = disk
+    this.#now = now
   }
 
   /** A store whose commits are noted when they are receipted. */
@@ -35,6 +52,7 @@ export class Journal {
     if ('put' in operation && operation.put === 'grant' && isGrant(operation.meta))
       this.#grants.set(operation.key, operation.meta)
     if (!('put' in operation) || operation.put !== 'outcome' || operation.body === undefined) return
+    if (!this.#endedAt.has(operation.key)) this.#endedAt.set(operation.key, this.#now())
     const outcome = parseOutcome(decodePayload(operation.body))
     const ends = this.#ends.get(operation.key) ?? new Map<string, Outcome>()
     this.#ends.set(operation.key, ends.set(JSON.stringify(outcome), outcome))
@@ -88,6 +106,40 @@ export class Journal {
     })
   }
 
+  // ─── children ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** All children. */
+  kinRuns(): KinRun[] {
+    return (this.#disk.store?.scan('run', { bodies: false }) ?? []).flatMap((record) => kinIn(record) ?? [])
+  }
+
+  /** One child; undefined for a run that is none. */
+  kin(runId: string): KinRun | undefined {
+    const record = this.#disk.store?.get('run', runId)
+    return record && kinIn(record)
+  }
+
+  /** When a run's end was recorded; 0 when it was not. */
+  endedAt(runId: string): number {
+    return this.#endedAt.get(runId) ?? 0
+  }
+
+  /** The last attempt of a run that was suspended, and what for. */
+  lastSuspension(runId: string): (WaitArgs & { readonly epoch: number }) | undefined {
+    const records = this.#disk.store?.scan('attempt', { prefix: `${runId}/`, reverse: true }) ?? []
+    const [last] = records.flatMap(({ key, meta }) => {
+      const wait = waitIn(meta['end'])
+      return wait === undefined ? [] : [{ ...wait, epoch: Number(key.slice(-6)) }]
+    })
+    return last
+  }
+
+  /** Whether an attempt is recorded as suspended. */
+  wasSuspended(runId: string, epoch: number): boolean {
+    const records = this.#disk.store?.scan('attempt', { prefix: `${runId}/` }) ?? []
+    return records.some(({ key, meta }) => Number(key.slice(-6)) === epoch && waitIn(meta['end']) !== undefined)
+  }
+
   // ─── approvals ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** One of them, as it is recorded now. */
@@ -136,6 +188,28 @@ function decidedIn({ meta, body }: Pick<StoredRecord, 'meta'> & { readonly body?
   const decision = { ...said, ...(input === undefined ? {} : { input }) }
   if (!isDecided(decision)) throw new Error(`this is no decision: ${JSON.stringify(meta)}`)
   return decision
+}
+
+/** Whether it records that an attempt was suspended. */
+export function isSuspension(operation: Operation): boolean {
+  return 'put' in operation && operation.put === 'attempt' && waitIn(operation.meta['end']) !== undefined
+}
+
+function kinIn({ key: runId, meta }: Pick<StoredRecord, 'key' | 'meta'>): KinRun | undefined {
+  const { kin, input } = meta
+  if (typeof kin !== 'object' || kin === null || !('lineage' in kin) || !('childKey' in kin)) return undefined
+  const { lineage, childKey } = kin
+  if (!Array.isArray(lineage) || typeof childKey !== 'string') return undefined
+  const parent = String(lineage.at(-1) ?? '')
+  return { runId, parent, key: childKey, depth: lineage.length, job: Number(input) }
+}
+
+function waitIn(end: JsonValue | undefined): WaitArgs | undefined {
+  const wait = typeof end === 'object' && end !== null && 'waitsFor' in end ? end['waitsFor'] : undefined
+  if (typeof wait !== 'object' || wait === null || !('runIds' in wait)) return undefined
+  const { runIds, mode } = wait
+  if (!Array.isArray(runIds)) return undefined
+  return { runIds: runIds.map(String), mode: mode === 'any' || mode === 'first-error' ? mode : 'all' }
 }
 
 function jsonIn(body: Uint8Array | undefined): JsonValue | undefined {

@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander'
 import { mutations, placeOf, type Mutation } from './mutations.ts'
 import { runSchedule } from './schedule.ts'
-import { latest, type Generation } from './world.ts'
+import { latest, type Aim, type Generation } from './world.ts'
 
 const program = new Command('simulate')
   .description('Runs Greenroom under faults drawn from seeds')
@@ -12,7 +12,7 @@ const program = new Command('simulate')
   .option('--seed <seed>', 'only this one')
   .option('--mutations [name]', 'breaks one promise after the other, or one by name: each must be noticed')
   .option('--trace', 'prints each step')
-  .addOption(new Option('--aim <what>', 'what all schedules are to have').choices(['approvals']))
+  .addOption(new Option('--aim <what>', 'what all schedules are to have').choices(['approvals', 'children']))
   .option('--generation <n>', 'what may be drawn, as a regression names it', String(latest))
   .parse()
 const options = program.opts<{
@@ -22,7 +22,7 @@ const options = program.opts<{
   mutations?: string | true
   trace?: boolean
   generation: string
-  aim?: 'approvals'
+  aim?: Aim
 }>()
 
 function whole(name: 'seeds' | 'from' | 'seed', text: string): number {
@@ -37,9 +37,12 @@ function print(line: string): void {
 
 const first = whole(options.seed === undefined ? 'from' : 'seed', options.seed ?? options.from)
 const count = options.seed === undefined ? whole('seeds', options.seeds) : 1
-const generations: readonly Generation[] = [1, 2, 3, 4, 5, 6]
+const generations: readonly Generation[] = [1, 2, 3, 4, 5, 6, 7]
 const generation = generations.find((one) => String(one) === options.generation) ?? latest
 const how = { generation, aim: options.aim, ...(options.trace === true ? { show: print } : {}) }
+
+/** Of one seed no more are printed: the first ones say it. */
+const most = 8
 
 function tally(into: Map<string, number>, names: readonly string[]): void {
   for (const name of names) into.set(name, (into.get(name) ?? 0) + 1)
@@ -54,6 +57,7 @@ async function simulate(): Promise<boolean> {
   const began = performance.now()
   const faults = new Map<string, number>()
   const outcomes = new Map<string, number>()
+  const children = new Map<string, number>()
   const decisions = new Map<string, number>()
   let [runs, steps, failed] = [0, 0, 0]
   for (let seed = first; seed < first + count; seed += 1) {
@@ -62,16 +66,18 @@ async function simulate(): Promise<boolean> {
     steps += report.steps
     tally(faults, report.faults)
     tally(outcomes, report.outcomes)
+    tally(children, report.children)
     tally(decisions, report.decisions)
     if (report.violations.length > 0) {
       failed += 1
-      print(`seed ${seed}: ${report.violations.join('\n  ')}`)
+      print(`seed ${seed}: ${report.violations.slice(0, most).join('\n  ')}`)
     }
     if (count === 1) print(`digest ${report.digest}`)
   }
   const seconds = (performance.now() - began) / 1_000
   print(`faults: ${words(faults)}`)
   print(`outcomes: ${words(outcomes)}`)
+  print(`children: ${words(children)}`)
   print(`approvals: ${words(decisions)}`)
   print(
     `${count} seeds, ${runs} runs, ${steps} steps in ${seconds.toFixed(1)} s, ${(count / seconds).toFixed(1)} seeds/s`,

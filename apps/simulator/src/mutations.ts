@@ -6,15 +6,17 @@ import {
   decodeMessage,
   encodeMessage,
   type Bus,
+  type Clock,
   type Delivery,
   type LiveMessage,
-  type Peer,
   type PeerOptions,
 } from '@greenroom/proto'
+import { busWith, peerWith, sending } from './broken-bus.ts'
+import { childMutations } from './child-mutations.ts'
 import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
 import type { QueueBounds } from './queues.ts'
-import type { Generation } from './world.ts'
+import type { Aim, Generation } from './world.ts'
 
 /** Whose a client of the broker is. */
 export type Who = 'runner' | 'worker' | 'detached' | 'queue'
@@ -26,20 +28,28 @@ export interface Mutation {
   readonly says: string
   /** Only who asks for approvals can notice it. */
   readonly isOfApprovals?: true
+  /** Only who has children can notice it. */
+  readonly isOfChildren?: true
   /** `life`: which one of the runner. */
   readonly bus?: (bus: Bus, who: Who, life: number) => Bus
   readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
   /** What the broker is told in place of what it should be. */
   readonly broker?: Partial<QueueBounds>
   readonly launched?: (launched: InProcessLaunched) => InProcessLaunched
+  /** Breaks the product itself, for all schedules until it is disposed of. */
+  readonly patch?: (clock: Clock) => Disposable
 }
 
 /**
- * The schedules in which a mutation is looked for: without approvals, unless it is about them, since who waits for people is
- * seldom just then at what is broken.
+ * The schedules in which a mutation is looked for: without approvals and children, unless it is about them, since who waits
+ * for people is seldom just then at what is broken.
  */
-export function placeOf({ isOfApprovals }: Mutation): { readonly generation?: Generation; readonly aim?: 'approvals' } {
-  return isOfApprovals === true ? { aim: 'approvals' } : { generation: 5 }
+export function placeOf({ isOfApprovals, isOfChildren }: Mutation): {
+  readonly generation?: Generation
+  readonly aim?: Aim
+} {
+  if (isOfChildren === true) return { aim: 'children' }
+  return isOfApprovals === true ? { aim: 'approvals', generation: 6 } : { generation: 5 }
 }
 
 const puts =
@@ -187,6 +197,7 @@ export const mutations: readonly Mutation[] = [
     says: 'a message is delivered after its time',
     bus: (bus, who) => (who === 'queue' ? immortal(bus) : bus),
   },
+  ...childMutations,
 ]
 
 function isWorker(who: Who): boolean {
@@ -243,17 +254,6 @@ function wordless(bus: Bus): Bus {
   )
 }
 
-/** A bus whose peers send otherwise. */
-function sending(bus: Bus, otherwise: (send: Peer['send']) => Peer['send']): Bus {
-  return {
-    ...busWith(bus, {}),
-    async attach(options: PeerOptions) {
-      const peer = await bus.attach(options)
-      return { ...peerWith(peer, {}), send: otherwise((message, waiting) => peer.send(message, waiting)) }
-    },
-  }
-}
-
 /** A store that says "committed" before it has committed, for some batches. */
 function early(store: Store, matches: (operation: Operation) => boolean): Store {
   return storeWith(store, {
@@ -303,51 +303,5 @@ function renumber(): (message: LiveMessage) => LiveMessage {
     const count = counts.get(key) ?? 0
     counts.set(key, count + events.events.length)
     return { ...message, payload: encodeMessage('events', { ...events, first: count + 1 }) }
-  }
-}
-
-/** A bus whose peers do some things otherwise. */
-function busWith(
-  bus: Bus,
-  otherwise: Partial<Pick<Peer, 'fence' | 'revoke'>>,
-  onDelivery: (delivery: Delivery) => Delivery = (delivery) => delivery,
-  onLive: (message: LiveMessage) => LiveMessage = (message) => message,
-): Bus {
-  return {
-    get capabilities() {
-      return bus.capabilities
-    },
-    async attach(options: PeerOptions) {
-      const peer = await bus.attach({
-        ...options,
-        onMessage: (delivery) => options.onMessage?.(onDelivery(delivery)),
-        onLive: (message) => options.onLive?.(onLive(message)),
-      })
-      return peerWith(peer, otherwise)
-    },
-    close: () => bus.close(),
-    [Symbol.asyncDispose]: () => bus.close(),
-  }
-}
-
-/** A peer that does some things otherwise. */
-function peerWith(peer: Peer, otherwise: Partial<Pick<Peer, 'fence' | 'revoke'>>): Peer {
-  return {
-    address: peer.address,
-    incarnation: peer.incarnation,
-    closed: peer.closed,
-    get state() {
-      return peer.state
-    },
-    send: (message, waiting) => peer.send(message, waiting),
-    publish: (message) => peer.publish(message),
-    revoke: (message, waiting) => peer.revoke(message, waiting),
-    announce: (presence) => peer.announce(presence),
-    watch: (role, listener) => peer.watch(role, listener),
-    fence: (target, waiting) => peer.fence(target, waiting),
-    drain: () => peer.drain(),
-    close: () => peer.close(),
-    [Symbol.asyncDispose]: () => peer.drain(),
-    ...otherwise,
   }
 }

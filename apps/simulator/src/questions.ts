@@ -82,6 +82,6 @@ export function drawDeciders(chance: Chance): Deciders {
     hasPolicy: chance.happens(0.4),
     person: chance.one(['function', 'function', 'elsewhere', 'elsewhere', 'nobody']),
     deadlineMs: chance.one([undefined, 5_000, 60_000]),
-    postures: { solo: posture(), shared: posture(), again: posture() },
+    postures: { solo: posture(), shared: posture(), again: posture(), pliant: {} },
   }
 }

@@ -1,4 +1,5 @@
 /** One schedule from its start to its last check. */
+import type { Outcome } from '@greenroom/proto'
 import type { JournalEntry } from './checker.ts'
 import type { Task } from './task.ts'
 import { World, type Report, type WorldOptions } from './world.ts'
@@ -19,6 +20,7 @@ const mailboxTtlMs = 8 * 24 * 3_600_000
  */
 export async function runSchedule(seed: number, options: WorldOptions = {}): Promise<Report> {
   const world = new World(seed, options)
+  using _broken = options.mutation?.patch?.(world.clock)
   await new Schedule(world).play()
   const { checker, trace, harm, workload, program, journal } = world
   return {
@@ -29,6 +31,7 @@ export async function runSchedule(seed: number, options: WorldOptions = {}): Pro
     runs: workload.jobs.length,
     faults: harm.happened,
     outcomes: program.tasks.map(wordOf),
+    children: journal.kinRuns().map(({ runId }) => childWordOf(journal.outcomes(runId)[0])),
     decisions: journal.approvals().map(({ decision }) => `${decision?.decider} ${decision?.allowed}`),
   }
 }
@@ -36,6 +39,10 @@ export async function runSchedule(seed: number, options: WorldOptions = {}): Pro
 function wordOf({ outcome, standing }: Task): string {
   if (outcome?.status === 'failed') return outcome.code
   return outcome?.status ?? standing
+}
+
+function childWordOf(outcome: Outcome | undefined): string {
+  return outcome?.status === 'failed' ? outcome.code : (outcome?.status ?? 'none')
 }
 
 class Schedule {
@@ -67,6 +74,7 @@ class Schedule {
     for (const task of program.tasks) await this.#checkTask(task)
     checker.finishMessages()
     this.#world.approvals?.finish()
+    this.#world.family?.finish({ since: this.#world.lives === 1 ? 0 : harmMs, hasSlept: harm.sleptMs > 0 })
     await this.#close()
   }
 

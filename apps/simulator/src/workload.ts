@@ -1,6 +1,7 @@
 /** What is asked of the runner in one schedule: jobs of random shape, at random times. */
 import type { Chance } from './chance.ts'
 import type { Question } from './questions.ts'
+import type { FamilyAct } from './trees.ts'
 
 /** What the executor of a job does next. */
 export type Act =
@@ -11,6 +12,8 @@ export type Act =
   | { readonly waitMs: number }
   /** Since approvals are asked for: these, at the same time. */
   | { readonly ask: readonly Question[] }
+  /** Since runs have children. */
+  | { readonly family: FamilyAct }
   | { readonly failAttempt: number; readonly retry: 'never' | 'later' }
   /** Waits until it is cancelled; `deaf`: does not even hear of that. */
   | 'hang'
@@ -19,7 +22,7 @@ export type Act =
 /** One job: a run, or one that a scheduler makes. */
 export type Job = {
   readonly index: number
-  readonly role: 'solo' | 'shared' | 'again'
+  readonly role: 'solo' | 'shared' | 'again' | 'pliant'
   readonly acts: readonly Act[]
   readonly atMs: number
   readonly cancelAtMs: number | undefined
@@ -37,6 +40,8 @@ export interface Workload {
   readonly maxProcesses: number
   readonly maxIdle: number
   readonly jobs: readonly Job[]
+  /** Those of their children, which follow them by index. = none */
+  readonly children?: readonly Job[]
 }
 
 /** Draws a workload. */
@@ -101,6 +106,12 @@ export interface Manner {
   readonly endsTwice: boolean
   /** Jobs that go on without their runner, by index. */
   readonly detached: ReadonlySet<number>
+}
+
+/** The same, where most parents stay with their runner: who leaves it has no children. */
+export function withParents(manner: Manner, parents: ReadonlySet<number>): Manner {
+  const detached = [...manner.detached].filter((index) => !parents.has(index) || index % 4 === 3)
+  return { ...manner, detached: new Set(detached) }
 }
 
 /** Draws it. */

@@ -18,11 +18,12 @@ import { storeWith, type Operation, type Schema, type Store } from '@greenroom/s
 import { createInProcessLauncher, ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
 import { Approvals } from './approvals.ts'
 import { Chance } from './chance.ts'
-import { Checker } from './checker.ts'
+import { Checker, type CheckerParts } from './checker.ts'
 import { Disk } from './disk.ts'
-import { executorsOf } from './executors.ts'
+import { executorsOf, type Rules } from './executors.ts'
+import { FamilyRules } from './family-rules.ts'
 import { Harm } from './harm.ts'
-import { Journal } from './journal.ts'
+import { isSuspension, Journal } from './journal.ts'
 import { RunnerLife } from './life.ts'
 import { Program } from './program.ts'
 import { drawQuestions } from './questions.ts'
@@ -32,8 +33,9 @@ import type { Mutation, Who } from './mutations.ts'
 import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
 import { Trace } from './trace.ts'
+import { drawTrees, isParent, unkeyed } from './trees.ts'
 import { watchBus } from './watched-bus.ts'
-import { drawManner, drawWorkload, plainManner, type Job, type Manner, type Workload } from './workload.ts'
+import { drawManner, drawWorkload, plainManner, withParents, type Job, type Manner, type Workload } from './workload.ts'
 
 /** What became of a schedule. */
 export interface Report {
@@ -46,6 +48,8 @@ export interface Report {
   readonly faults: readonly string[]
   /** How each run ended: the code of a failure, else the status. */
   readonly outcomes: readonly string[]
+  /** The same of each child. */
+  readonly children: readonly string[]
   /** What became of what runs asked for: who decided, and what. */
   readonly decisions: readonly string[]
 }
@@ -53,11 +57,15 @@ export interface Report {
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
  * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims at told
- * outcomes; 5: and at revocations; 6: runs ask for approvals.
+ * outcomes; 5: and at revocations; 6: runs ask for approvals; 7: and
+ * have children.
  */
-export type Generation = 1 | 2 | 3 | 4 | 5 | 6
+export type Generation = 1 | 2 | 3 | 4 | 5 | 6 | 7
 /** What new seeds are drawn with. */
-export const latest: Generation = 6
+export const latest: Generation = 7
+
+/** What all schedules of a series are to have. */
+export type Aim = 'approvals' | 'children'
 
 /** How to run a schedule. */
 export interface WorldOptions {
@@ -65,7 +73,7 @@ export interface WorldOptions {
   /** = {@link latest} */
   readonly generation?: Generation | undefined
   /** What all schedules are to have. = nothing */
-  readonly aim?: 'approvals' | undefined
+  readonly aim?: Aim | undefined
   /** Gets each step. */
   readonly show?: ((line: string) => void) | undefined
 }
@@ -92,6 +100,8 @@ export class World {
   readonly queues: Queues | undefined
   /** When runs ask for some. */
   readonly approvals: Approvals | undefined
+  /** When runs have children. */
+  readonly family: FamilyRules | undefined
   readonly workers = new Map<string, InProcessWorker>()
   readonly journal: Journal
   /** The runner's present life; undefined while there is none. */
@@ -124,20 +134,49 @@ export class World {
     this.brokerDisk = new Disk({ name: 'broker', clock, chance: this.chance.child(), pass })
     this.runnerDisk = new Disk({ name: 'runner', clock, chance: this.chance.child(), pass })
     this.live = new LiveLane(clock, pass)
-    this.journal = new Journal(this.runnerDisk)
+    this.journal = new Journal(this.runnerDisk, () => clock.monotonic())
     const [manners, program, queues] = [this.chance.child(), this.chance.child(), this.chance.child()]
     const [questions, deciders] = [this.chance.child(), this.chance.child()]
     this.#asking = this.chance.child()
     const asking = generation < 6 ? undefined : drawQuestions(questions, workload, aim === 'approvals')
-    this.workload = asking ?? workload
-    const { jobs } = this.workload
-    this.manner = generation === 1 ? plainManner(jobs) : drawManner(manners, jobs, generation >= 4)
+    const trees = generation < 7 ? undefined : drawTrees(this.chance.child(), asking ?? workload, aim === 'children')
+    this.workload = trees ?? asking ?? workload
+    const { jobs, children = [] } = this.workload
+    const parents = new Set(jobs.filter(isParent).map(({ index }) => index))
+    this.manner =
+      generation === 1 ? plainManner(jobs) : withParents(drawManner(manners, jobs, generation >= 4), parents)
     const { sessionsMs } = this.manner
     this.#sessions = sessionsMs === undefined ? undefined : slowSessions(clock, sessionsMs)
     this.program = new Program(this, program)
-    this.checker = new Checker(jobs, this.trace, (job) => this.journal.runsOf(job))
+    this.checker = new Checker([...jobs, ...children], this.trace, this.#known)
+    this.family = trees === undefined ? undefined : this.#familyRules()
     this.queues = generation < 3 ? undefined : new Queues(this, queues)
     this.approvals = asking === undefined ? undefined : new Approvals(this, deciders)
+  }
+
+  /** All jobs, those of children too, by their index. */
+  get jobs(): readonly Job[] {
+    return [...this.workload.jobs, ...(this.workload.children ?? [])]
+  }
+
+  get #rules(): Rules {
+    return { approvals: this.approvals?.rules, family: this.family }
+  }
+
+  get #known(): CheckerParts {
+    return {
+      runsOf: (job) => this.journal.runsOf(job),
+      wasSuspended: (runId, epoch) => this.journal.wasSuspended(runId, epoch),
+      isDetached: (address) => this.isDetached(address),
+      isUnkeyed: unkeyed(this.jobs),
+    }
+  }
+
+  #familyRules(): FamilyRules {
+    const { checker, journal, jobs, workload } = this
+    const isPresent = (address: string): boolean =>
+      !this.isDetached(address) && this.life?.workers.some((worker) => worker.address === address) === true
+    return new FamilyRules({ checker, journal, jobs, maxExecuting: workload.maxExecuting, isPresent })
   }
 
   // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,6 +306,7 @@ export class World {
         retry: { attempts: 3, backoffMs: 100 },
         ...(this.manner.declares ? { idempotent: true } : {}),
       },
+      ...(this.family === undefined ? {} : { pliant: { executor: 'pliant' } }),
     }
   }
 
@@ -285,12 +325,17 @@ export class World {
     return this.#mutation?.store?.(store, 'runner', life) ?? store
   }
 
-  /** The runner's store, at whose questions and decisions harm may aim. */
+  /** The runner's store, at whose questions, decisions and suspensions harm may aim. */
   #asked(store: Store): Store {
-    if (this.approvals === undefined) return store
+    if (this.approvals === undefined && this.family === undefined) return store
     return storeWith(store, {
       commit: (batch, options) => {
-        if (batch.some((one) => 'put' in one && (one.put === 'approval' || one.put === 'decision'))) this.harm.asking()
+        if (this.family !== undefined && batch.some(isSuspension)) this.harm.suspending()
+        if (
+          this.approvals !== undefined &&
+          batch.some((one) => 'put' in one && (one.put === 'approval' || one.put === 'decision'))
+        )
+          this.harm.asking()
         return store.commit(batch, options)
       },
     })
@@ -332,7 +377,7 @@ export class World {
 
   /** Starts a worker. */
   launch(spec: LaunchSpec): Launched {
-    const { clock, network, checker, workload } = this
+    const { clock, network, checker } = this
     const { address } = spec
     const isOver = (): boolean => this.workers.get(address)?.state === 'ended'
     const launcher = createInProcessLauncher({
@@ -341,7 +386,7 @@ export class World {
         cut: () => network.cut(address),
         restore: () => network.restore(address),
       },
-      executors: executorsOf(workload.jobs, checker, { address, isOver }, this.approvals?.rules),
+      executors: executorsOf(this.jobs, checker, { address, isOver }, this.#rules),
       clock,
       random: this.#asking.child().random,
       observe: (worker) => {

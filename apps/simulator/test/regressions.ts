@@ -1,4 +1,4 @@
-import type { Generation } from '../src/world.ts'
+import type { Aim, Generation } from '../src/world.ts'
 
 /**
  * The bugs that the simulator found, by the seeds that found them, each with the generation of what was drawn then: so it
@@ -7,7 +7,7 @@ import type { Generation } from '../src/world.ts'
 export const regressions: readonly {
   readonly seed: number
   readonly generation: Generation
-  readonly aim?: 'approvals'
+  readonly aim?: Aim
   readonly was: string
 }[] = [
   { seed: 332, generation: 1, was: 'an ack that a full disk refused was lost: its message stayed held for ever' },
@@ -106,5 +106,11 @@ export const regressions: readonly {
     generation: 6,
     aim: 'approvals',
     was: 'a text that came too late took the place of a message in a session elsewhere: its runner died, and the run was done after it',
+  },
+  {
+    seed: 28,
+    generation: 7,
+    aim: 'children',
+    was: 'a parent that was asked to suspend itself while it waited for several things held its worker, and its children, for ever',
   },
 ]

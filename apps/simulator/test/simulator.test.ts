@@ -30,6 +30,18 @@ test('aimed at approvals', { timeout }, async () => {
   expect(decisions).toBeGreaterThan(1_000)
 })
 
+test('aimed at children', { timeout }, async () => {
+  const failed: string[] = []
+  let children = 0
+  for (let seed = 1; seed <= seedsPerTest; seed += 1) {
+    const report = await runSchedule(seed, { aim: 'children' })
+    children += report.children.length
+    if (report.violations.length > 0) failed.push(`seed ${seed}: ${report.violations.join('; ')}`)
+  }
+  expect(failed).toEqual([])
+  expect(children).toBeGreaterThan(500)
+})
+
 test.for(regressions)('seed $seed: $was', { timeout }, async ({ seed, generation, aim }) => {
   expect((await runSchedule(seed, { generation, aim })).violations).toEqual([])
 })
