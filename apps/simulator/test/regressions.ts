@@ -113,4 +113,10 @@ export const regressions: readonly {
     aim: 'children',
     was: 'a parent that was asked to suspend itself while it waited for several things held its worker, and its children, for ever',
   },
+  {
+    seed: 29,
+    generation: 7,
+    aim: 'children',
+    was: 'a suspended parent was taken for one that executes: its descendants waited for its place, which others had',
+  },
 ]

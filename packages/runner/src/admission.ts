@@ -93,6 +93,11 @@ export class Admission {
     return this.#waiters.length
   }
 
+  /** Whether somebody who comes back waits: it holds a worker. */
+  get isReturnedTo(): boolean {
+    return this.#waiters.some(({ ticket }) => ticket.returns === true)
+  }
+
   /**
    * Waits for a permit.
    *

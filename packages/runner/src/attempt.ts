@@ -279,7 +279,17 @@ async function tryOnce(
   let lease: WorkerLease
   try {
     const { returns = false } = plan.ticket
-    lease = await loop.places.acquire(plan, { excluded, returns, signal, onFull: loop.onFull })
+    lease = await permit.yielding((onLack) =>
+      loop.places.acquire(plan, {
+        excluded,
+        returns,
+        signal,
+        onFull(full) {
+          onLack()
+          return loop.onFull(full)
+        },
+      }),
+    )
   } catch (error) {
     const end = { how: 'unplaced', error } as const
     return {

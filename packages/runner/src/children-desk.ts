@@ -86,7 +86,12 @@ export function openDesk({ children, plan, worker, attempt, permit, places }: At
     isSuspendable: () => worker.serves?.find(({ name }) => name === assignment.executor)?.suspendable === true,
     pause() {
       const [waited, goOn] = [attempt.waits('children'), permit.pause()]
-      return () => goOn().finally(waited)
+      return () => {
+        const going = goOn()
+        // Who waits for its worker may have the permit that it waits for.
+        places.noteRoom()
+        return going.finally(waited)
+      }
     },
     answer: (result) => attempt.answer(result),
     ask: async (approval, signal) => verdictOf(await attempt.ask(askOf(approval), signal)),
@@ -148,6 +153,11 @@ export class ChildrenDesk implements Occupant {
 
   get id(): string {
     return this.#options.id
+  }
+
+  /** Whether its attempt has not ended. */
+  get isOpen(): boolean {
+    return !this.#isClosed
   }
 
   get worker(): PlacedWorker {

@@ -127,9 +127,9 @@ export class Execution implements Run {
     return this.#more.kin?.lineage.at(-1)
   }
 
-  /** What others may want of it. */
+  /** What others may want of it: one that is suspended has nothing. */
   get occupant(): Occupant | undefined {
-    return this.#desk
+    return this.#desk?.isOpen === true ? this.#desk : undefined
   }
 
   /** See {@link RunJournal.isOpen}. */

@@ -1,8 +1,9 @@
 /**
- * The permit of one attempt: given back while its run waits for children.
+ * The permit of one attempt: given back while its run waits for children, or leaves it to one that did.
  *
  * - *P1* Of several waits at a time the first gives it back, and only the last has to have it again.
  * - *P2* What it still asks for when the attempt has ended it asks for no more.
+ * - *P3* Who finds no worker leaves its permit to whoever comes back from waiting: that one has a worker, which may be the one.
  */
 import type { Admission, Permit, Ticket } from './admission.ts'
 
@@ -51,6 +52,20 @@ export class PermitHolder implements Disposable {
       this.#entering ??= this.#enterAgain().finally(() => (this.#entering = undefined))
       await this.#entering
     }
+  }
+
+  /**
+   * Gets something that may be long in coming. See P3.
+   *
+   * @param get - gets it; is given what to call whenever that is not to be had yet
+   */
+  async yielding<T>(get: (onLack: () => void) => Promise<T>): Promise<T> {
+    let goOn: (() => Promise<void>) | undefined
+    const got = await get(() => {
+      if (this.#admission.isReturnedTo) goOn ??= this.pause()
+    })
+    await goOn?.()
+    return got
   }
 
   /** Gives it back for good. */

@@ -1,6 +1,6 @@
 /** Places whose slots are held by runs that wait for their children. */
 import { describe, expect, test } from 'vitest'
-import type { PoolPlacement, Runner } from '../src/index.ts'
+import { createRunner, type PoolPlacement, type RoleOptions, type Runner } from '../src/index.ts'
 import { FabricStage } from './fixtures/fabric-stage.ts'
 import { PoolStage } from './fixtures/pool-stage.ts'
 import { outputOf, outputs, type MemberOptions, type ResidentStage } from './fixtures/resident-stage.ts'
@@ -95,6 +95,33 @@ describe('where there is more than one slot', { timeout: 30_000 }, () => {
     await using scene = await pool({ a: { slots: 2 } }, { maxWaitMs: 20_000 })
     const runs = [1, 2, 3, 4].map(() => scene.runner.run({ role: 'pliant', task: 'pliant who' }))
     expect(await outputs(runs)).toEqual(runs.map(() => expect.stringMatching(/^a( again)?, a( again)?, a$/)))
+  })
+
+  test('who comes back from waiting is not kept waiting by who was let in and finds no place', async () => {
+    await using stage = new PoolStage()
+    for (const [name, generation] of [
+      ['a', 'parents'],
+      ['b', 'children'],
+    ] as const)
+      await stage.member(name, { labels: { generation } })
+    const at = (executor: string, generation: string): RoleOptions => ({
+      executor,
+      placement: { pool: 'crew', labels: { generation }, maxWaitMs: 600_000 },
+    })
+    await using runner = await createRunner({
+      bus: stage.bus.client(),
+      roles: { stiff: at('stiff', 'parents'), who: at('who', 'parents'), hold: at('hold', 'children') },
+      dataDir: null,
+      quiet: true,
+      admission: { maxExecuting: 1 },
+    })
+    const parent = runner.run({ role: 'stiff', task: 'hold' })
+    const [child] = await until(() => stage.held.length === 1 && stage.held)
+    // It gets the child's permit, and wants the parent's slot, whose run wants the permit.
+    const rival = runner.run({ role: 'who' })
+    await until(() => runner.stats().queued === 1)
+    child?.end()
+    expect(await outputs([parent, rival])).toEqual(['a, b', 'a'])
   })
 
   test('only those with the right labels count', async () => {

@@ -19,6 +19,7 @@ function open({ send = async (): Promise<void> => {} } = {}) {
     random: { id: () => ids.next().value ?? 'later', fraction: () => 0 },
     signal: run.signal,
     lastSeq: () => 7,
+    onSettled: () => undefined,
     send: (request) => {
       asked.push(request)
       return send()
