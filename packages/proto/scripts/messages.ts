@@ -36,7 +36,14 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     model: 'a-model',
     disabledTools: ['web'],
     mcpServers: [
-      { name: 'files', command: 'mcp-files', args: ['--root', '.'], url: 'http://127.0.0.1:1/', env: { LANG: 'C' } },
+      {
+        name: 'files',
+        command: 'mcp-files',
+        args: ['--root', '.'],
+        url: 'http://127.0.0.1:1/',
+        env: { LANG: 'C' },
+        headers: { accept: 'application/json' },
+      },
     ],
     posture: { bypass: false, enforce: true, unattended: true, readOnly: false, nesting: true },
     limits,
@@ -73,6 +80,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     status: 'queued',
     children: [child],
     answer: 'half way',
+    listed: [{ runId: 'run2', key: 'first', role: 'tester', status: 'running' }],
     error: failure,
   },
   'spend-receipt': { ...ref, upTo: 12, left: budget },
@@ -182,6 +190,7 @@ const childrenCalls: readonly ChildrenCall[] = [
   { op: 'send', args: { runId: 'run2', text: 'Only on Linux', mode: 'queue' } },
   { op: 'ask', args: { runId: 'run2', question: 'how far are you?', mode: 'steer', timeoutMs: 60_000 } },
   { op: 'cancel', args: { runId: 'run2' } },
+  { op: 'list', args: {} },
 ]
 
 function fromWorker(): FrameVector[] {

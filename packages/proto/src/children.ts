@@ -2,6 +2,7 @@
 import type { Budget } from './budget.ts'
 import type { JsonValue } from './json.ts'
 import type { ChildOutcome, SteerMode } from './message.ts'
+import type { Outcome } from './outcome.ts'
 
 /** A child to start. */
 export interface ChildSpec {
@@ -45,6 +46,14 @@ export interface AskOptions {
   readonly timeoutMs?: number
   /** Gives the question up. */
   readonly signal?: AbortSignal
+}
+
+/** A child among the others of its parent. */
+export interface ChildStatus extends ChildRef {
+  /** What it was started as. */
+  readonly role: string
+  /** How it ended; `running` until that is recorded, also while it waits for its turn or for children of its own. */
+  readonly status: 'running' | Outcome['status']
 }
 
 /** Until when to wait: for `all` of the children, for `any` one, or for the `first-error`, else all. */
@@ -113,4 +122,9 @@ export interface Children {
    * @throws GreenroomError `UNKNOWN_RUN`
    */
   cancel(ref: ChildId, reason?: string): Promise<void>
+  /**
+   * The children, also those of earlier attempts or lives, oldest first: all that run, and of those that ended the newest, as
+   * many as make 1,000. One that is forgotten (`retentionMs`) is not among them.
+   */
+  list(): Promise<readonly ChildStatus[]>
 }

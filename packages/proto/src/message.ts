@@ -5,7 +5,7 @@
  * and epoch; whoever receives one of an older epoch drops it.
  */
 import type { Budget } from './budget.ts'
-import type { AskMode, ChildSpec, WaitMode } from './children.ts'
+import type { AskMode, ChildSpec, ChildStatus, WaitMode } from './children.ts'
 import type { ErrorCode, Retry } from './error.ts'
 import type { Message, WireEvent } from './event.ts'
 import type { JsonValue } from './json.ts'
@@ -71,6 +71,8 @@ export interface McpServer {
   readonly url?: string
   /** Added to the program's environment. */
   readonly env?: Readonly<Record<string, string>>
+  /** Sent with each request, to one that speaks over HTTP. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** What a suspended parent gets back of a child. */
@@ -224,6 +226,8 @@ export interface ChildrenResult extends RunRef {
   readonly children?: readonly ChildOutcome[]
   /** `ask`: what the child said. */
   readonly answer?: string
+  /** `list`: all of them. */
+  readonly listed?: readonly ChildStatus[]
   /** Why it was refused. */
   readonly error?: Failure
 }
@@ -449,6 +453,12 @@ export type ChildrenCall =
       readonly op: 'cancel'
       /** Which. */
       readonly args: CancelArgs
+    }
+  | {
+      /** Lists the children. */
+      readonly op: 'list'
+      /** Nothing. */
+      readonly args: Readonly<Record<string, unknown>>
     }
 
 /** What `ctx.children` asks of the runner. */

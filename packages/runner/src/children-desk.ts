@@ -55,7 +55,7 @@ export interface ChildrenDeskOptions {
   readonly answer: (result: Omit<ChildrenResult, 'runId' | 'epoch'>) => void
 }
 
-type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children' | 'answer'>
+type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children' | 'answer' | 'listed'>
 
 /** What the desk of an attempt is made of. */
 export interface AttemptDeskOptions {
@@ -215,6 +215,8 @@ export class ChildrenDesk implements Occupant {
       case 'cancel':
         await children.cancel(args, args.reason)
         return {}
+      case 'list':
+        return { listed: await children.list() }
     }
   }
 

@@ -142,6 +142,8 @@ const isCount = (value: unknown): boolean => typeof value === 'number' && Number
 const isSome = (value: unknown): boolean => isCount(value) && value !== 0
 const isVariables = (value: unknown): boolean =>
   Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
+const isTextsByName = (value: unknown): boolean =>
+  isObject(value) && Object.values(value).every((text) => typeof text === 'string')
 const has = (value: unknown, ...methods: readonly string[]): boolean =>
   isObject(value) && methods.every((name) => typeof Reflect.get(value, name) === 'function')
 
@@ -368,12 +370,7 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.disabledTools`, role.disabledTools, isTexts, 'a list of names')
   check(`${field}.secrets`, role.secrets, isTexts, 'a list of names')
   check(`${field}.env`, role.env, isVariables, 'a list of names of environment variables')
-  check(
-    `${field}.mcpServers`,
-    role.mcpServers,
-    (it) => Array.isArray(it) && it.every((server: unknown) => isObject(server) && isText(Reflect.get(server, 'name'))),
-    'a list of servers, each with a name',
-  )
+  checkServers(`${field}.mcpServers`, role.mcpServers)
   check(`${field}.posture`, role.posture, (it) => isObject(it) && Object.values(it).every(isFlag), 'an object of flags')
   checkNames(`${field}.posture`, role.posture ?? {}, postures)
   checkLimits(`${field}.limits`, role.limits)
@@ -390,6 +387,26 @@ function checkRole(field: string, role: RoleOptions): void {
   check(`${field}.concurrency.key`, role.concurrency?.key, isText, 'a text')
   if (role.concurrency !== undefined && !isSome(role.concurrency.limit))
     throw bad(`${field}.concurrency.limit`, 'a number of runs, at least 1')
+}
+
+/** A misspelt `haeders` would be a request without them. */
+function checkServers(field: string, servers: RoleOptions['mcpServers']): void {
+  const isServer = (it: unknown): boolean => isObject(it) && isText(Reflect.get(it, 'name'))
+  check(field, servers, (it) => Array.isArray(it) && it.every(isServer), 'a list of servers, each with a name')
+  for (const [index, server] of (servers ?? []).entries()) {
+    const at = `${field}.${index}`
+    checkNames(at, server, { name: true, command: true, args: true, url: true, env: true, headers: true })
+    check(`${at}.command`, server.command, isText, 'a program')
+    check(
+      `${at}.args`,
+      server.args,
+      (it) => Array.isArray(it) && it.every((arg) => typeof arg === 'string'),
+      'a list of texts',
+    )
+    check(`${at}.url`, server.url, isText, 'a URL')
+    for (const name of ['env', 'headers'] as const)
+      check(`${at}.${name}`, server[name], isTextsByName, 'an object of texts')
+  }
 }
 
 function isLauncher(worker: RunnerOptions['worker']): worker is Launcher {

@@ -9,7 +9,8 @@
  * attempt  runId/epoch(6)           where it was tried, and how that ended
  * outcome  runId                    how it ended, once; the body is its JSON
  * entry: see `entry-journal` · text: `text-journal` · terminal, unfenced: `worker-journal` · completion:
- * `completion-journal` · budget: `budget-journal` · approval, unsettled, decision, grant: `approval/approval-journal`
+ * `completion-journal` · budget: `budget-journal` · child: `child-journal`
+ * approval, unsettled, decision, grant: `approval/approval-journal`
  * ```
  *
  * - *J1* An entry is committed before it is acknowledged to its worker, in order.
@@ -33,6 +34,7 @@ import {
 import type { BackupMark, Operation } from '@greenroom/store'
 import { ApprovalJournal, approvalCollections } from './approval/index.ts'
 import { BudgetJournal } from './budget-journal.ts'
+import { ChildJournal } from './child-journal.ts'
 import { CompletionJournal } from './completion-journal.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { epochKey } from './journal-key.ts'
@@ -57,6 +59,7 @@ export const journalCollections: readonly string[] = [
   'outcome',
   'completion',
   'budget',
+  'child',
   ...approvalCollections,
 ]
 
@@ -150,6 +153,8 @@ export interface RunTies {
   readonly startKey: string | undefined
   /** The key of the note to its parent. */
   readonly completion: string | undefined
+  /** Whose child it is. */
+  readonly kin: Kin | undefined
 }
 
 /** How many entries one transaction removes. */
@@ -167,6 +172,8 @@ export class Journal {
   readonly completions: CompletionJournal
   /** What runs may use with their descendants. */
   readonly budgets: BudgetJournal
+  /** Whose children there are. */
+  readonly children: ChildJournal
   /** What runs ask for. */
   readonly approvals: ApprovalJournal
   readonly #store: PatientStore
@@ -181,6 +188,7 @@ export class Journal {
     this.workers = new WorkerJournal(store)
     this.completions = new CompletionJournal(store, (runId) => this.outcome(runId))
     this.budgets = new BudgetJournal(store)
+    this.children = new ChildJournal(store)
     this.approvals = new ApprovalJournal(store)
   }
 
@@ -219,6 +227,7 @@ export class Journal {
       { put: 'run', key: runId, meta },
       { put: 'open', key: runId, meta: { turn: this.#nextTurn() } },
     ]
+    operations.push(...this.children.note(run))
     if (start !== undefined) operations.push({ put: 'start', key: start.key, meta: { runId, digest: start.digest } })
     return this.#store.commit([...also, ...operations], { ...patience, reserve: true })
   }
@@ -351,10 +360,10 @@ export class Journal {
 
   /** What goes with a run that has ended; nothing may go before its parent was told. */
   ties(runId: string): RunTies {
-    const { parent, session, startKey } = this.run(runId) ?? {}
+    const { parent, session, startKey, kin } = this.run(runId) ?? {}
     const told = parent === undefined ? undefined : this.#store.get('completion', `${parent}/${runId}`)
     const isFree = told === undefined || told.meta['deliveredAt'] !== undefined
-    return { isFree, session, startKey, completion: told?.key }
+    return { isFree, session, startKey, completion: told?.key, kin }
   }
 
   /** The sessions of the runs without an outcome. */
@@ -377,7 +386,7 @@ export class Journal {
    */
   async forget(
     runId: string,
-    { isFree, session, startKey, completion }: RunTies,
+    { isFree, session, startKey, completion, kin }: RunTies,
     forgetSession?: (session: string) => Promise<void>,
   ): Promise<boolean> {
     if (!isFree) return false
@@ -393,6 +402,7 @@ export class Journal {
       ...this.approvals.forget(runId),
       ...this.texts.forget(runId),
       ...this.workers.forget(runId),
+      ...this.children.forget(runId, kin),
       { delete: 'run', key: runId },
       ...(startKey === undefined ? [] : [{ delete: 'start', key: startKey }]),
       ...(completion === undefined ? [] : [{ delete: 'completion', key: completion }]),

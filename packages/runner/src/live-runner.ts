@@ -113,6 +113,7 @@ export class LiveRunner implements Runner {
       },
       attach: (runId) => this.attach(runId),
       kinOf: (runId) => journal.run(runId)?.kin,
+      listOf: (parent) => journal.children.of(parent),
     })
   }
 

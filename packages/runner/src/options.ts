@@ -68,7 +68,11 @@ export interface RoleOptions<Executor extends string = string> {
   readonly model?: string
   /** Tools that the executor must not offer. */
   readonly disabledTools?: readonly string[]
-  /** MCP servers whose tools its executor may offer. */
+  /**
+   * MCP servers whose tools its executor may offer. Workers of other servers, or with other `env` or `headers`, are never
+   * exchanged for its own. What is in these is sent with each run, and so is on the bus's disk: for what must not be there the
+   * executor has `ctx.secret`.
+   */
   readonly mcpServers?: readonly McpServer[]
   /** What its runs may do without asking; `unattended` = whether the runner has no `approvals.person`. */
   readonly posture?: Posture

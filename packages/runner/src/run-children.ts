@@ -14,6 +14,7 @@ import {
   type ChildRef,
   type Children,
   type ChildSpec,
+  type ChildStatus,
   type SteerMode,
   type WaitMode,
 } from '@greenroom/proto'
@@ -36,6 +37,8 @@ export interface RunChildrenOptions {
   readonly attach: (runId: string) => Promise<Run>
   /** Whose child a run is; undefined for one that is not there, or has no parent. */
   readonly kinOf: (runId: string) => Kin | undefined
+  /** All children of a run; undefined: of the program. */
+  readonly listOf: (parent: string | undefined) => readonly ChildStatus[]
 }
 
 const keyDomain = 'greenroom child'
@@ -92,6 +95,11 @@ export class RunChildren implements Children {
 
   async cancel({ runId }: ChildId, reason = 'cancelled by its parent'): Promise<void> {
     void (await this.#find(runId)).run.cancel(reason)
+  }
+
+  list(): Promise<readonly ChildStatus[]> {
+    const { lineage, listOf } = this.#options
+    return Promise.resolve(listOf(lineage.at(-1)))
   }
 
   /** K2 */

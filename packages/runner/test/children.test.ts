@@ -349,3 +349,40 @@ test('what outlives its parent is decided on by the next ancestor, else by a per
   await runner.approvals.answer(asked.id, { allow: true, reason: 'late, but fine' })
   expect(await output(low)).toEqual([null, [true, 'person', 'late, but fine', { what: 'cut', depth: 0 }]])
 })
+
+test('a parent lists its own children, with how they ended, oldest first', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder()
+  const steps: Step[] = [
+    spawn('a', { do: 'say' }, { key: 'first' }),
+    spawn('b', { do: 'fail' }, { key: 'second' }),
+    wait(['a', 'b']),
+    spawn('c', linger, { key: 'third', role: 'parent' }),
+    { do: 'list' },
+    { do: 'cancel', name: 'c' },
+    wait(['c']),
+    { do: 'list' },
+  ]
+  const listed = async (runner: Runner<Family, typeof familyRoles>): Promise<JsonValue[]> =>
+    (await runner.children.list()).map(({ key, role, status }) => [key, role, status])
+  let before: JsonValue[]
+  {
+    await using runner = await family({ dataDir: folder.path })
+    const { runId } = await runner.children.spawn({ role: 'parent', input: steps, key: 'parent' })
+    const said = (await output(await runner.attach(runId))) ?? []
+    const [a, b, , c, meanwhile, , , after] = Array.isArray(said) ? said : []
+    expect(meanwhile).toEqual([
+      [a, 'first', 'child', 'completed'],
+      [b, 'second', 'child', 'failed'],
+      [c, 'third', 'parent', 'running'],
+    ])
+    expect(after).toEqual([
+      [a, 'first', 'child', 'completed'],
+      [b, 'second', 'child', 'failed'],
+      [c, 'third', 'parent', 'cancelled'],
+    ])
+    before = await listed(runner)
+    expect(before).toEqual([['parent', 'parent', 'completed']])
+  }
+  await using next = await family({ dataDir: folder.path })
+  expect(await listed(next)).toEqual(before)
+})

@@ -44,6 +44,8 @@ test.each<[string, object]>([
   ['roles.a.workspace', { roles: { a: { executor: 'a', workspace: 3 } } }],
   ['roles.a.disabledTools', { roles: { a: { executor: 'a', disabledTools: 'none' } } }],
   ['roles.a.mcpServers', { roles: { a: { executor: 'a', mcpServers: [{}] } } }],
+  ['roles.a.mcpServers.0: "haeders"', { roles: { a: { executor: 'a', mcpServers: [{ name: 'm', haeders: {} }] } } }],
+  ['roles.a.mcpServers.0.headers', { roles: { a: { executor: 'a', mcpServers: [{ name: 'm', headers: { a: 1 } }] } } }],
   ['roles.a.posture', { roles: { a: { executor: 'a', posture: { bypass: 'yes' } } } }],
   ['roles.a.posture: "unatended"', { roles: { a: { executor: 'a', posture: { unatended: true } } } }],
   ['roles.a.limits: "totalSecs"', { roles: { a: { executor: 'a', limits: { totalSecs: 1 } } } }],

@@ -119,6 +119,43 @@ test(
   },
 )
 
+test(
+  'roles with other MCP servers never share a worker, and no secret of these is told',
+  { timeout: 60_000 },
+  async () => {
+    const [tickets, files] = [
+      { name: 'tickets', url: 'http://127.0.0.1:1/' },
+      { name: 'files', command: 'mcp-files' },
+    ]
+    const server = (headers: string, env: string) => ({
+      executor: 'where' as const,
+      mcpServers: [
+        { ...tickets, headers: { authorization: headers } },
+        { ...files, env: { TOKEN: env } },
+      ],
+    })
+    const roles = {
+      one: server('hunter1', 'hunter2'),
+      two: server('hunter3', 'hunter2'),
+      three: server('hunter1', 'hunter4'),
+    }
+    const logger = keepingLogger()
+    await using runner = await createRunner({ worker, roles, dataDir: null, logger })
+    const pids = new Set<number | undefined>()
+    const told: unknown[] = []
+    for (const role of ['one', 'two', 'three'] as const) {
+      const run = runner.run({ role })
+      const end = await run.outcome
+      expect(end).toMatchObject({ status: 'completed' })
+      pids.add(pidOf(run))
+      told.push(end, run.status(), run.workerLog(), runner.stats())
+      expect(fieldsOf(run)).toEqual(role === 'one' ? ['first'] : ['mcpServers', 'role'])
+    }
+    expect(pids.size).toBe(3)
+    expect(JSON.stringify([told, logger])).not.toMatch(/hunter/)
+  },
+)
+
 test('a rotated secret, and a changed variable of the environment, are each a miss that names it', async () => {
   let token = 'hunter2'
   process.env['POOL_TEST'] = 'one'

@@ -22,6 +22,7 @@ import {
   type ChildrenRequest,
   type ChildrenResult,
   type ChildSpec,
+  type ChildStatus,
   type Clock,
   type Random,
   type RunRef,
@@ -178,6 +179,10 @@ export class RunChildren implements ExecutorChildren {
   async cancel(ref: ChildId, reason?: string): Promise<void> {
     const args = { runId: idOf(ref), ...(reason === undefined ? {} : { reason: String(reason) }) }
     await this.#request(this.#options.random.id(), { op: 'cancel', args })
+  }
+
+  async list(): Promise<readonly ChildStatus[]> {
+    return (await this.#request(this.#options.random.id(), { op: 'list', args: {} })).listed ?? []
   }
 
   onApproval(decide: DecideForChildren): Disposable {

@@ -51,6 +51,7 @@ export const mcpServer = looseObject({
   args: z.array(z.string()).exactOptional(),
   url: z.string().exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
+  headers: z.record(z.string(), z.string()).exactOptional(),
 }) satisfies z.ZodType<messages.McpServer>
 
 /** See {@link messages.ChildOutcome}. */
@@ -157,6 +158,16 @@ export const childrenResult = looseObject({
   status: receiptStatus.exactOptional(),
   children: z.array(childOutcome).exactOptional(),
   answer: z.string().exactOptional(),
+  listed: z
+    .array(
+      looseObject({
+        runId: id,
+        key: z.string(),
+        role: z.string(),
+        status: z.enum(['running', 'completed', 'cancelled', 'failed', 'timeout', 'skipped']),
+      }),
+    )
+    .exactOptional(),
   error: failure.exactOptional(),
 }) satisfies z.ZodType<messages.ChildrenResult>
 
@@ -273,6 +284,7 @@ export const childrenRequest = z.discriminatedUnion('op', [
     op: z.literal('cancel'),
     args: looseObject({ runId: z.string(), reason: z.string().exactOptional() }),
   }),
+  looseObject({ ...request, op: z.literal('list'), args: looseObject({}) }),
 ]) satisfies z.ZodType<messages.ChildrenRequest>
 
 /** See {@link messages.Heartbeat}. */
