@@ -30,6 +30,7 @@ import {
 import { examine, type DoctorCommand } from './doctor-command.ts'
 import { runGc, type GcCommand } from './gc-command.ts'
 import { deleteMailbox, listMailboxes } from './mailboxes-command.ts'
+import { runMcp } from './mcp-command.ts'
 import { checkNeeded, Needed } from './needed-option.ts'
 import { withAccess, type OperatorAccess } from './operator-access.ts'
 import { inspectToken, makeToken, type TokenCommand } from './token-command.ts'
@@ -47,7 +48,7 @@ function program(): Command {
     .action(() => {
       const [name] = greenroom.args
       greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, worker, token, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
+        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, worker, mcp, token, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
       )
     })
   greenroom
@@ -77,6 +78,13 @@ function program(): Command {
   addApprovals(greenroom)
   addTokens(greenroom)
   addWorker(greenroom)
+  greenroom
+    .command('mcp <file>')
+    .allowExcessArguments(false)
+    .description(
+      'Lets an MCP client (Claude Code, Codex) start and lead children, over standard input and output. The file has a default export { runner, delegates }.',
+    )
+    .action((file: string) => runMcp(file))
   addMailboxes(greenroom)
   addDeadLetters(greenroom)
   addCare(greenroom)

@@ -1,0 +1,21 @@
+/**
+ * The parent's door: what lets a model start and lead children.
+ *
+ * {@link delegateTools} gives it the tools; `greenroom mcp` gives the same ones to whoever speaks MCP.
+ *
+ * @packageDocumentation
+ */
+export {
+  delegateTools,
+  type AwaitInput,
+  type CancelInput,
+  type DelegateOptions,
+  type DelegateResult,
+  type DelegateTool,
+  type DelegateTools,
+  type ListInput,
+  type SendInput,
+  type SpawnInput,
+  type ToolCallOptions,
+} from './delegate-tools.ts'
+export type { DelegateRole, DelegateRoles } from './delegate-role.ts'
