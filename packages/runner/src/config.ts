@@ -15,6 +15,21 @@ import { checkBudget, type BudgetOptions } from './budget.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
 import { checkLimits, type LimitOptions } from './limits.ts'
+import {
+  bad,
+  isObject,
+  check,
+  checkNames,
+  isText,
+  isFlag,
+  isTexts,
+  isMs,
+  isCount,
+  isSome,
+  isVariables,
+  isTextsByName,
+  has,
+} from './option-check.ts'
 import type {
   AdmissionOptions,
   BusChoice,
@@ -105,48 +120,6 @@ const postures: Readonly<Record<keyof Posture, true>> = {
 /** Whoever stands at a breakpoint is not gone. */
 const dayMs = 86_400_000
 const defaultEnv = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR']
-const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
-
-function bad(field: string, must: string): GreenroomError {
-  return new GreenroomError('BAD_OPTIONS', `${field} must be ${must}`)
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
-}
-
-function check<T>(field: string, value: T, ok: (value: NonNullable<T>) => boolean, must: string): T {
-  if (value !== undefined && (value === null || !ok(value))) throw bad(field, must)
-  return value
-}
-
-/**
- * What is misspelt, or of a later version, would be trusted in vain if nobody said so.
- *
- * @param field - what was given, for people
- * @param given - what its names are checked of
- * @param known - has the names that there are
- * @throws GreenroomError `BAD_OPTIONS`
- */
-export function checkNames(field: string, given: object, known: object): void {
-  const name = Object.keys(given).find((key) => !Object.hasOwn(known, key))
-  if (name !== undefined) throw bad(`${field}: "${name}"`, `one of ${Object.keys(known).join(', ')}`)
-}
-
-const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
-const isFlag = (value: unknown): boolean => typeof value === 'boolean'
-const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
-const isMs = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value) && value >= 0
-const isCount = (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= 0
-/** Where none would mean that what waits, waits for ever. */
-const isSome = (value: unknown): boolean => isCount(value) && value !== 0
-const isVariables = (value: unknown): boolean =>
-  Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
-const isTextsByName = (value: unknown): boolean =>
-  isObject(value) && Object.values(value).every((text) => typeof text === 'string')
-const has = (value: unknown, ...methods: readonly string[]): boolean =>
-  isObject(value) && methods.every((name) => typeof Reflect.get(value, name) === 'function')
-
 /** Whether a choice of bus is a bus already, and not a place to connect to. */
 export function isBus(choice: BusChoice): choice is Bus {
   return 'attach' in choice

@@ -6,7 +6,7 @@
  *
  * - `runner` the door · `live-runner` owns runs and schedulers · `assembly` puts the parts together · `composite` several
  *   behind one door · `run` one execution, as its caller holds it · `execution` the object behind it · `options` what can be
- *   asked for · `config` checks it · `entry` the worker's file and the types of its executors
+ *   asked for · `config` checks it, by `option-check` · `entry` the worker's file and the types of its executors
  * - `plan` values of a run · `admission` the queue that every attempt passes · `attempt` the attempt loop · `retry` whether
  *   there is another one · `ending` how an attempt's end becomes an outcome
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run

@@ -1,10 +1,11 @@
 /** Where a run's worker is to be, and is. */
-import { GreenroomError, isName, poolRole } from '@greenroom/proto'
+import { isName, poolRole } from '@greenroom/proto'
 import { hostName } from './platform/surroundings.ts'
 import type { PoolPlacement, RemotePlacement, RoleOptions } from './options.ts'
 import type { PlacedWorker } from './placement/index.ts'
 import type { PoolMiss } from './pool/index.ts'
 import type { RunStatus } from './run.ts'
+import { bad, isObject } from './option-check.ts'
 
 /** Where a role's runs go. */
 export type Place =
@@ -149,12 +150,4 @@ function checkPool(at: string, { pool, fabric, labels, version, maxWaitMs }: Poo
   if (fabric !== undefined && (typeof fabric !== 'string' || fabric === '')) throw bad(`${at}.fabric`, 'a path')
   if (fabric === undefined && !hasBus)
     throw bad(`${at}.pool`, 'on a bus that others reach, createRunner({ bus }), or in a folder: fabric')
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
-}
-
-function bad(field: string, must: string): GreenroomError {
-  return new GreenroomError('BAD_OPTIONS', `${field} must be ${must}`)
 }

@@ -20,7 +20,7 @@ import {
 } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import { checkBudget } from './budget.ts'
-import { checkNames } from './config.ts'
+import { checkNames } from './option-check.ts'
 import type { Kin, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import type { Run, RunSpec, SteerStatus } from './run.ts'
