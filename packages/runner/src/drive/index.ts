@@ -5,7 +5,7 @@
  */
 export { createDrive, type Drive, type DriveOptions } from './drive.ts'
 export type { Attempt } from './attempt.ts'
-export type { Question } from './questions.ts'
+export type { Question, Questions, QuestionsOptions } from './questions.ts'
 export type { Lane } from './markers.ts'
 export type { AttemptOptions, DrivenWorker, HandedOver } from './attempt-options.ts'
 export type { AttemptEnd, UntrippedEnd } from './attempt-end.ts'
