@@ -33,10 +33,13 @@ export interface Question {
 
 /** What questions are put by. */
 export interface QuestionsOptions {
+  /** Sends them. */
   readonly peer: Peer
   /** The worker's mailbox. */
   readonly to: string
+  /** The attempt. */
   readonly ref: RunRef
+  /** Measures deadlines. */
   readonly clock: Clock
   /** Resolves when the attempt has ended. */
   readonly ended: Promise<unknown>
