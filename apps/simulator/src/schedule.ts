@@ -112,7 +112,8 @@ class Schedule {
     checker.finishEntries(job, runId, entries, job.reader === 'all' ? read : undefined)
     if (this.#world.generation === 1) return
     await this.#checkTranscript(task, entries)
-    if (lives === 1 || !journal.has(runId)) return
+    // Of one that hangs there would be no end of it.
+    if (lives === 1 || !journal.has(runId) || checker.outcomeOf(runId) === undefined) return
     const again = await this.#world.program.review(task)
     if (again === undefined) return checker.violate('I7', 'there is no runner')
     checker.outcome(job.index, runId, again.outcome)
