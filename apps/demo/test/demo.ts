@@ -27,11 +27,14 @@ export interface Demo extends AsyncDisposable {
 export interface Surroundings {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Options of Node's, which its programs inherit. */
+  readonly options?: readonly string[]
 }
 
 /** Starts the demo with these arguments. */
 export function startDemo(args: readonly string[], surroundings: Surroundings = {}): Demo {
-  return watch(node, args, surroundings)
+  const [program = '', ...rest] = node
+  return watch([program, ...(surroundings.options ?? []), ...rest], args, surroundings)
 }
 
 /** Starts the demo on a terminal of this size: all that it writes comes as standard output. */

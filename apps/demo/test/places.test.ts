@@ -1,7 +1,7 @@
 /** Children at all places, all of them real processes. */
 import { connectBus } from '@greenroom/bus'
 import { codeOf } from 'greenroom'
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
@@ -98,15 +98,19 @@ test('a place that cannot be opened is said to be so, and its files are counted 
   using tree = emptyTree()
   for (let n = 0; n < 4; n++) tree.write(`${n}.txt`, 'x\n')
   using temporary = emptyTree()
-  // No socket can have a path that is so long, and a remote worker needs one.
-  const deep = join(temporary.root, 'd'.repeat(100))
-  mkdirSync(deep)
-  const { code, stderr, report } = await runDemo([tree.root, '--children', '4'], { env: { TMPDIR: deep } })
+  using hook = emptyTree()
+  // Only a remote worker listens.
+  const words = "{ console.error('no port'); process.exit(1) }"
+  hook.write('end.cjs', `if (process.argv.includes('--listen')) ${words}\n`)
+  const { code, stderr, report } = await runDemo([tree.root, '--children', '4'], {
+    env: { TMPDIR: temporary.root },
+    options: ['--require', join(hook.root, 'end.cjs')],
+  })
   expect(code).toBe(0)
-  expect(stderr).toMatch(/^no remote worker, its files are counted here: it ended \(exit code 1\): /m)
+  expect(stderr).toMatch(/^no remote worker, its files are counted here: it ended \(exit code 1\): no port$/m)
   expect(report.children.map(({ placement }) => placement).sort()).toEqual(['local', 'local', 'local', 'pool'])
   expect(report.totals.files).toBe(4)
-  expect(readdirSync(deep)).toEqual([])
+  expect(readdirSync(temporary.root)).toEqual([])
 })
 
 describe('nothing is left behind', () => {

@@ -30,7 +30,7 @@ export function readAsk(question: string, options: AskOptions = {}): Asked {
   if (typeof question !== 'string') throw bad('question must be a text')
   if (mode !== 'query' && mode !== 'steer') throw bad("mode must be 'query' or 'steer'")
   if (!(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= longestMs))
-    throw bad(`timeoutMs must be a number of milliseconds, at most ${longestMs}`)
+    throw bad(`timeoutMs must be a number of milliseconds, more than 0 and at most ${longestMs}`)
   if (signal !== undefined && typeof signal?.addEventListener !== 'function') throw bad('signal must be an AbortSignal')
   return { question, mode, timeoutMs, signal }
 }

@@ -285,8 +285,9 @@ async function tryOnce(
         returns,
         signal,
         onFull(full) {
-          onLack()
-          return loop.onFull(full)
+          const outlook = loop.onFull(full)
+          onLack(outlook)
+          return outlook
         },
       }),
     )

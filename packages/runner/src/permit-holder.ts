@@ -4,8 +4,10 @@
  * - *P1* Of several waits at a time the first gives it back, and only the last has to have it again.
  * - *P2* What it still asks for when the attempt has ended it asks for no more.
  * - *P3* Who finds no worker leaves its permit to whoever comes back from waiting: that one has a worker, which may be the one.
+ *   Where nobody but waiting runs have workers it leaves it to all: those wait for somebody.
  */
 import type { Admission, Permit, Ticket } from './admission.ts'
+import type { Outlook } from './placement/index.ts'
 
 /** See P1 and P2. */
 export class PermitHolder implements Disposable {
@@ -57,12 +59,13 @@ export class PermitHolder implements Disposable {
   /**
    * Gets something that may be long in coming. See P3.
    *
-   * @param get - gets it; is given what to call whenever that is not to be had yet
+   * @param get - gets it; is given what to call whenever that is not to be had yet, with why
    */
-  async yielding<T>(get: (onLack: () => void) => Promise<T>): Promise<T> {
+  async yielding<T>(get: (onLack: (outlook: Outlook) => void) => Promise<T>): Promise<T> {
     let goOn: (() => Promise<void>) | undefined
-    const got = await get(() => {
-      if (this.#admission.isReturnedTo) goOn ??= this.pause()
+    const got = await get((outlook) => {
+      const isStanding = outlook === 'held' || outlook === 'mutual'
+      if (isStanding || this.#admission.isReturnedTo) goOn ??= this.pause()
     })
     await goOn?.()
     return got

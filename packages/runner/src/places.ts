@@ -194,7 +194,7 @@ export class Places {
     const onHeld = (slots: number): void => {
       const full = { has: ({ kind }: PlacedWorker) => kind === 'local', slots }
       const outlook = onFull(full)
-      if (outlook === 'own' || outlook === 'held') throw heldByAncestors(full)
+      if (outlook === 'own' || outlook === 'mutual') throw heldByAncestors(full)
     }
     return { ...(await pool.acquire(need, signal, onHeld)), drive, accepted: () => undefined }
   }

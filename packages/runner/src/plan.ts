@@ -267,7 +267,7 @@ export function whyNoChildren({ depth, posture, detached, role }: Plan['assignme
   if (detached === true)
     return new GreenroomError('MISSING_FEATURE', 'a detached run has no children: its runner may be away')
   if (posture?.nesting !== false) return undefined
-  const why = `a run of depth ${depth} in role "${role}" has no children`
+  const why = `a run of depth ${depth} in role "${role}" may have no children`
   return new GreenroomError('DEPTH_EXCEEDED', `${why}: see admission.maxDepth, and nesting in the role's posture`)
 }
 

@@ -40,5 +40,6 @@ export function makeRoom(occupants: Iterable<Occupant>, lineage: readonly string
   }
   if (there.some(({ id, waits }) => waits === false && lineage.includes(id))) return 'soon'
   if (waiting.length < full.slots) return 'later'
-  return waiting.every(({ id }) => lineage.includes(id)) ? 'own' : 'held'
+  if (waiting.every(({ id }) => lineage.includes(id))) return 'own'
+  return waiting.some(({ id }) => lineage.includes(id)) ? 'mutual' : 'held'
 }

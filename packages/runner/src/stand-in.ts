@@ -54,9 +54,11 @@ export class StandIns {
     const { session } = run
     const before = this.#turns.get(session) ?? Promise.resolve()
     const outcome = before.then(() => (signal.aborted ? givenUp : this.#steer(run, question, signal)))
-    this.#turns.set(session, outcome)
-    void outcome.then(() => {
-      if (this.#turns.get(session) === outcome) this.#turns.delete(session)
+    // One that is not even begun, as its budget is used up, concerns nobody but who asked.
+    const over = outcome.catch(() => undefined)
+    this.#turns.set(session, over)
+    void over.then(() => {
+      if (this.#turns.get(session) === over) this.#turns.delete(session)
     })
     return answerIn(await untilAbort(signal, outcome))
   }

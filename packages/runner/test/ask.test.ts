@@ -154,6 +154,20 @@ test('with one permit a parent asks a child that has ended', { timeout: 60_000 }
   expect(runner.stats()).toMatchObject({ executing: 0, queued: 0, runs: [] })
 })
 
+test('who would answer, and is not covered by a budget, is refused to who asks, and to nobody else', async () => {
+  await using runner = await asking()
+  const input: Step[] = [
+    { do: 'spawn', name: 'a', role: 'sage', task: 'first' },
+    { do: 'wait', name: 'a' },
+    ask(['second', 'third'], { mode: 'steer' }),
+    ask(['fourth']),
+  ]
+  const said = await output(runner.run({ role: 'asker', input, budget: { spawns: 1 } }))
+  expect(said.slice(1)).toEqual(['completed', ['LIMIT_BUDGET', 'LIMIT_BUDGET'], ['LIMIT_BUDGET']])
+  const [first] = await runner.children.list()
+  expect(first).toBeUndefined()
+})
+
 test('the deadline holds for admission, and for who is not at work yet', { timeout: 60_000 }, async () => {
   await using runner = await asking({ admission: { maxExecuting: 1 } })
   const ended = runner.run({ role: 'sage', task: 'first' })

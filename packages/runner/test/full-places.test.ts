@@ -124,6 +124,31 @@ describe('where there is more than one slot', { timeout: 30_000 }, () => {
     expect(await outputs([parent, rival])).toEqual(['a, b', 'a'])
   })
 
+  test('who is of another tree waits, and keeps nobody out whom the waiting wait for', async () => {
+    await using stage = new PoolStage()
+    await stage.member('a', { labels: { generation: 'parents' } })
+    const at = (executor: string, generation: string, maxWaitMs: number): RoleOptions => ({
+      executor,
+      placement: { pool: 'crew', labels: { generation }, maxWaitMs },
+      retry: { attempts: 10, backoffMs: 500 },
+    })
+    await using runner = await createRunner({
+      bus: stage.bus.client(),
+      roles: { stiff: at('stiff', 'parents', 0), who: at('who', 'parents', 600_000), hold: at('hold', 'children', 0) },
+      dataDir: null,
+      quiet: true,
+      admission: { maxExecuting: 1 },
+    })
+    const parent = runner.run({ role: 'stiff', task: 'hold' })
+    // The child finds nobody, and is to be tried again: meanwhile the stranger is let in, who wants the parent's slot.
+    await until(() => runner.stats().runs.some(({ phase }) => phase === 'delayed'))
+    const stranger = runner.run({ role: 'who' })
+    await stage.member('b', { labels: { generation: 'children' } })
+    const [child] = await until(() => stage.held.length === 1 && stage.held)
+    child?.end()
+    expect(await outputs([parent, stranger])).toEqual(['a, b', 'a'])
+  })
+
   test('only those with the right labels count', async () => {
     await using scene = await pool({ a: { labels: { gpu: 'big' } }, b: {} }, { labels: { gpu: 'big' } })
     expect(await say(scene.runner, 'stiff', 'who')).toBe('a, failed POOL_HELD_BY_ANCESTOR')

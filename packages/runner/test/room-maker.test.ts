@@ -37,7 +37,8 @@ test('who executes is not asked; of an ancestor it is expected that it will wait
 
 test('where nobody can leave it says whose waiting that is', () => {
   expect(room(2, 'root', 'mid')).toEqual(['own'])
-  expect(room(2, 'other', 'mid')).toEqual(['held'])
+  expect(room(2, 'other', 'mid')).toEqual(['mutual'])
+  expect(room(2, 'other', 'another')).toEqual(['held'])
   expect(room(3, 'root', 'mid')).toEqual(['later'])
   expect(room(Infinity, 'root', 'mid')).toEqual(['later'])
   expect(heldByAncestors({ has: () => true, slots: 2 })).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })

@@ -14,11 +14,13 @@ export interface Full {
  * What may become of it:
  *
  * - `soon`: a run of this runner is about to leave it;
- * - `held`: each of its slots is held by a run of this runner that waits for children, and cannot be suspended;
- * - `own`: the same, and each of those is an ancestor of the run that finds no room: their waiting is for that one;
+ * - `own`: each of its slots is held by an ancestor of the run that finds no room, which waits and cannot be suspended: their
+ *   waiting is for that one;
+ * - `mutual`: the same, but some of those are of other trees, and may wait for somebody who finds no room either;
+ * - `held`: the same, and none is its ancestor: their children are elsewhere, or are told so themselves;
  * - `later`: somebody executes there, or it is somebody else's.
  */
-export type Outlook = 'soon' | 'held' | 'own' | 'later'
+export type Outlook = 'soon' | 'own' | 'mutual' | 'held' | 'later'
 
 /**
  * Says that nothing would ever change.
