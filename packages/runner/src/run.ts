@@ -169,12 +169,12 @@ export interface Run<Output = JsonValue> extends AsyncIterable<ReadEvent>, Async
    */
   send(text: string, options?: SendOptions): Promise<SteerStatus>
   /**
-   * Asks it something and waits for the answer, as a parent asks its child: see {@link Children.ask}. One that has ended is
+   * Asks it something and waits for the answer, as a parent asks its child: see `Children.ask`. One that has ended is
    * asked by another run, which has its session.
    *
    * @param question - in words
    * @param options - how, and for how long
-   * @throws GreenroomError as {@link Children.ask}, but for `UNKNOWN_RUN`
+   * @throws GreenroomError as `Children.ask`, but for `UNKNOWN_RUN`
    */
   ask(question: string, options?: AskOptions): Promise<string>
   /**
