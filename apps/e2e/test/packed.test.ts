@@ -62,7 +62,7 @@ async function project(name: string): Promise<string> {
 
 async function readmeWorks(cwd: string): Promise<void> {
   const { env } = registry
-  expect(await pasteReadme(cwd)).toEqual(['release.ts', 'worker.ts', 'main.ts'])
+  expect(await pasteReadme(cwd)).toEqual(['release.ts', 'worker.ts', 'main.ts', 'agents.ts'])
   await run(join(cwd, 'node_modules', '.bin', 'tsc'), [], { cwd, env })
   const git = (...args: string[]): Promise<string> =>
     run('git', ['-c', 'user.name=reader', '-c', 'user.email=reader@example.com', ...args], { cwd, env })
