@@ -2,6 +2,7 @@
  * Mutations: promises that are broken on purpose, behind a seam, one at a time. A simulator that does not notice one of them
  * proves nothing about it.
  */
+import { peerWith } from '@greenroom/bus/testing'
 import {
   decodeMessage,
   encodeMessage,
@@ -11,7 +12,7 @@ import {
   type LiveMessage,
   type PeerOptions,
 } from '@greenroom/proto'
-import { busWith, peerWith, sending } from './broken-bus.ts'
+import { busWith, sending } from './broken-bus.ts'
 import { childMutations } from './child-mutations.ts'
 import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'

@@ -1,4 +1,5 @@
 /** A bus that the checker looks into: what was receipted, delivered, acked, claimed and taken back. */
+import { peerWith } from '@greenroom/bus/testing'
 import type { Bus, Delivery, Peer } from '@greenroom/proto'
 import type { Checker } from './checker.ts'
 import type { Trace } from './trace.ts'
@@ -68,35 +69,23 @@ function laneOf(kind: string, id: string): 'control' | 'data' {
 }
 
 function watchPeer(peer: Peer, checker: Checker, trace: Trace): Peer {
-  return {
-    address: peer.address,
-    incarnation: peer.incarnation,
-    closed: peer.closed,
-    get state() {
-      return peer.state
-    },
+  return peerWith(peer, {
     async send(message, options) {
       const receipt = await peer.send(message, options)
       trace.add(`receipt ${message.kind} ${message.id} to ${message.to}`)
       checker.receipted(message.to, message.id, receipt.seq)
       return receipt
     },
-    publish: (message) => peer.publish(message),
     async revoke(message, options) {
       const answer = await peer.revoke(message, options)
       trace.add(`revoke ${message.id} is ${answer}`)
       checker.revoked(message.to, message.id, answer)
       return answer
     },
-    announce: (presence) => peer.announce(presence),
     watch: (role, listener) =>
       peer.watch(role, (change) => {
         trace.add(`presence ${change.address} ${change.state}`)
         listener(change)
       }),
-    fence: (target, options) => peer.fence(target, options),
-    drain: () => peer.drain(),
-    close: () => peer.close(),
-    [Symbol.asyncDispose]: () => peer.drain(),
-  }
+  })
 }

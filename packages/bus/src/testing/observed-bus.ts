@@ -1,5 +1,6 @@
 /** A bus that is looked into, between a client and the real one. */
 import type { Bus, Delivery, Peer, PeerOptions } from '@greenroom/proto'
+import { peerWith } from './peer-with.ts'
 
 /** What {@link observeBus} calls. */
 export interface BusObserver {
@@ -65,25 +66,12 @@ function observedDelivery(delivery: Delivery, step: (name: string) => void): Del
 }
 
 function observedPeer(peer: Peer, step: (name: string) => void, { publish }: BusObserver): Peer {
-  return {
-    address: peer.address,
-    incarnation: peer.incarnation,
-    closed: peer.closed,
-    get state() {
-      return peer.state
-    },
+  return peerWith(peer, {
     send: (message, options) => around(`send ${message.kind}`, step, () => peer.send(message, options)),
     publish: (message) => {
       step(`publish ${message.kind}`)
       const pass = (): boolean => peer.publish(message)
       return publish === undefined ? pass() : publish(message, pass)
     },
-    revoke: (message, options) => peer.revoke(message, options),
-    announce: (presence) => peer.announce(presence),
-    watch: (role, listener) => peer.watch(role, listener),
-    fence: (target, options) => peer.fence(target, options),
-    drain: () => peer.drain(),
-    close: () => peer.close(),
-    [Symbol.asyncDispose]: () => peer.drain(),
-  }
+  })
 }
