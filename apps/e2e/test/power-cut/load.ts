@@ -15,27 +15,38 @@ interface Story {
   /** That was confirmed. */
   takenAt: bigint | undefined
   wasRevoked: boolean
+  /** What was answered to that. */
+  told: Revocation | undefined
   /** Its revocation was confirmed, with `withdrawn` or `unknown`. */
   withdrawnAt: bigint | undefined
 }
 
-/** A message that was receipted and is not there, with all that tells why. */
-export interface Loss {
+/** A promise that was broken, with all that tells why; times are microseconds before the cut, negative after it. */
+export interface Breach {
   readonly id: string
+  /**
+   * - `lost`: receipted, and not there, or not even known
+   * - `resurrected`: taken or taken back, and there again
+   * - `misremembered`: the broker says that it ended otherwise
+   */
+  readonly how: 'lost' | 'resurrected' | 'misremembered'
   readonly kind: 'run' | 'note'
   readonly receipt: Receipt | undefined
-  /** How long before the cut the receipt was read, in microseconds. */
-  readonly receiptedBeforeCutUs: number
+  readonly receiptedUs: number | undefined
   /** Whether the first consumer began to ack or claim it. */
   readonly wasTried: boolean
+  readonly takenUs: number | undefined
   /** Whether its sender began to take it back. */
   readonly wasRevoked: boolean
+  readonly withdrawnUs: number | undefined
+  /** What the sender was told when he took it back. */
+  readonly told: Revocation | undefined
   /** Whether it was in its mailbox on the disk after the cut, before any broker had looked at it. */
   readonly isOnDisk: boolean
   /** What the broker after the cut says to its revocation: `unknown` when it never heard of it. */
   readonly answer: Revocation | undefined
-  /** Whether it was delivered after a message that was sent to the same mailbox after the cut. */
-  readonly cameLate: boolean
+  /** Whether it was delivered: `late` after a message that was sent to the same mailbox after the cut. */
+  readonly came: boolean | 'late'
 }
 
 /** What a broker kept or broke of its promises. */
@@ -43,14 +54,9 @@ export interface Findings {
   readonly receipted: number
   readonly taken: number
   readonly withdrawn: number
-  /** Receipted before the cut, and not there, or not even known. */
-  readonly lost: readonly Loss[]
-  /** How many were receipted later, and are not there: by a flush that was under way (see `loop-disk`). */
+  readonly breaches: readonly Breach[]
+  /** How many were receipted after the cut began, and are not there: by a flush that was under way (see `loop-disk`). */
   readonly lostSince: number
-  /** Taken or taken back, and there again. */
-  readonly resurrected: readonly string[]
-  /** Whose fate the broker remembers otherwise. */
-  readonly misremembered: readonly string[]
 }
 
 /** How many messages may be on their way at once. */
@@ -103,6 +109,7 @@ export class Load {
         wasTried: false,
         takenAt: undefined,
         wasRevoked: false,
+        told: undefined,
         withdrawnAt: undefined,
       }
       this.#stories.set(id, story)
@@ -122,8 +129,9 @@ export class Load {
 
   async #revoke(sender: Peer, id: string, story: Story): Promise<void> {
     story.wasRevoked = true
-    const answer = await sender.revoke({ to: this.mailbox, id }).catch(ignore)
-    if (answer === 'withdrawn' || answer === 'unknown') story.withdrawnAt = process.hrtime.bigint()
+    const told = await sender.revoke({ to: this.mailbox, id }).catch(ignore)
+    if (told === 'withdrawn' || told === 'unknown') story.withdrawnAt = process.hrtime.bigint()
+    if (told !== undefined) story.told = told
   }
 
   #take(delivery: Delivery): void {
@@ -152,34 +160,36 @@ export class Load {
     const revoked = answered.map(async ([id]) => [id, await peer.revoke({ to: this.mailbox, id })] as const)
     const answers = new Map(await Promise.all(revoked))
     const counts = { receipted: 0, taken: 0, withdrawn: 0, lostSince: 0 }
-    const lost: Loss[] = []
-    const resurrected: string[] = []
-    const misremembered: string[] = []
-    for (const [id, { kind, receipt, receiptedAt, wasTried, takenAt, wasRevoked, withdrawnAt }] of answered) {
+    const breaches: Breach[] = []
+    for (const [id, story] of answered) {
+      const { kind, receiptedAt, wasTried, takenAt, wasRevoked, withdrawnAt, ...rest } = story
       const answer = answers.get(id)
       const isTaken = said(takenAt)
       const isWithdrawn = said(withdrawnAt)
+      const isThere = came.has(id)
+      const broke = (how: Breach['how']): void => {
+        const before = (at: bigint | undefined): number | undefined =>
+          at === undefined ? undefined : Number(cutAt - at) / 1_000
+        const times = { receiptedUs: before(receiptedAt), takenUs: before(takenAt), withdrawnUs: before(withdrawnAt) }
+        const found = { isOnDisk: onDisk.has(id), answer, came: late.has(id) ? ('late' as const) : isThere }
+        breaches.push({ id, how, kind, wasTried, wasRevoked, ...rest, ...times, ...found })
+      }
       if (isTaken) counts.taken += 1
       if (isWithdrawn) counts.withdrawn += 1
       if (isTaken || isWithdrawn) {
         // The ack of a note that was taken back meanwhile is confirmed: it is not there any more. The claim of a run is not.
         const isBoth = isTaken && isWithdrawn && kind === 'run'
-        if (isBoth || answer !== (isWithdrawn ? 'withdrawn' : 'claimed')) misremembered.push(id)
-        if (came.has(id)) resurrected.push(id)
+        if (isBoth || answer !== (isWithdrawn ? 'withdrawn' : 'claimed')) broke('misremembered')
+        if (isThere) broke('resurrected')
       }
       if (said(receiptedAt)) counts.receipted += 1
       const isUntouched = !wasTried && !wasRevoked
-      const isMissing = answer === 'unknown' || (isUntouched && !came.has(id))
+      const isMissing = answer === 'unknown' || (isUntouched && !isThere)
       if (receiptedAt === undefined || !isMissing) continue
-      if (!said(receiptedAt)) {
-        counts.lostSince += 1
-        continue
-      }
-      const receiptedBeforeCutUs = Number(cutAt - receiptedAt) / 1_000
-      const findings = { isOnDisk: onDisk.has(id), answer, cameLate: late.has(id) }
-      lost.push({ id, kind, receipt, receiptedBeforeCutUs, wasTried, wasRevoked, ...findings })
+      if (said(receiptedAt)) broke('lost')
+      else counts.lostSince += 1
     }
-    return { ...counts, lost, resurrected, misremembered }
+    return { ...counts, breaches }
   }
 
   /** Another consumer takes the mailbox over; `came` is complete, `late` what is delivered out of turn after that. */
