@@ -108,6 +108,11 @@ export const regressions: readonly {
     was: 'a text that came too late took the place of a message in a session elsewhere: its runner died, and the run was done after it',
   },
   {
+    seed: 3583,
+    generation: 7,
+    was: 'a last word that an earlier life had kept came once more when its run was taken over, and stayed at the bus',
+  },
+  {
     seed: 28,
     generation: 7,
     aim: 'children',

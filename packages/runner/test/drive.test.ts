@@ -30,6 +30,41 @@ test('an attempt is over when its terminal is there and every event up to its la
   await until(() => it.bus.stats().messages === 0)
 })
 
+test.each(['before its end', 'after it'])(
+  'a last word that an earlier life kept, and that comes once more %s, is forgotten by the bus, too',
+  async (when) => {
+    await using it = await openAttempt()
+    const again = { runId: 'r2', epoch: 1 }
+    const terminal = { ...again, status: 'completed', lastSeq: 0, text: 'kept' } as const
+    const attempt = it.drive.start({
+      run: {
+        ...again,
+        detached: true,
+        limits: {},
+        startedAt: it.clock.now(),
+        received: 0,
+        kept: { from: 'worker.1', fromIncarnation: 'w1', terminal },
+      },
+      worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill: it.kill },
+      signal: it.cancel.signal,
+      acceptMs: Infinity,
+      cancelGraceMs: 5_000,
+      settleMs: 30_000,
+      record: () => undefined,
+      flushed: () => Promise.resolve(),
+    })
+    await it.claim()
+    const isLate = when === 'after it'
+    if (!isLate) await it.send('terminal', terminal)
+    const end = await attempt.ended
+    expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'kept' } })
+    if (end.how !== 'terminal') throw new Error('no terminal')
+    end.acknowledge()
+    if (isLate) await it.send('terminal', terminal)
+    await until(() => it.bus.stats().messages === 0)
+  },
+)
+
 test('a message is decoded once, whoever has to know whose it is', async () => {
   await using it = await openAttempt()
   await it.claim()

@@ -56,6 +56,7 @@ export class WorkerReports {
   readonly #refused = Promise.withResolvers<void>()
   #isAccepted = false
   #held: HeldTerminal | undefined
+  #forget: () => void = () => undefined
   /** What a detached worker's heartbeats told last. */
   #progress = 0
   /** The greatest event number that the worker is known to have sent. */
@@ -198,8 +199,10 @@ export class WorkerReports {
   }
 
   /** Its executor has ended. */
-  over(held: HeldTerminal): void {
-    this.#held ??= held
+  over({ terminal, acknowledge: forget }: HeldTerminal): void {
+    // Of the same, kept or delivered before, only the latest delivery can be acknowledged.
+    this.#forget = forget
+    this.#held ??= { terminal, acknowledge: () => this.#forget() }
     this.accept()
     this.#options.limiter.terminal(this.#held.terminal)
     this.#options.attempt.onTerminal?.()
