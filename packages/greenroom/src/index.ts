@@ -43,6 +43,7 @@ export {
   GreenroomError,
   isErrorCode,
   type AskOptions,
+  type BridgedTool,
   type Budget,
   type Bus,
   type ChildId,
@@ -65,6 +66,7 @@ export {
   type RunEvent,
   type SteerMode,
   type Timer,
+  type ToolResult,
   type Usage,
 } from '@greenroom/proto'
 export * from '@greenroom/runner'
@@ -72,5 +74,6 @@ export { askInTerminal } from './ask-in-terminal.ts'
 export { modelReviewer, type ModelReviewerOptions } from './model-reviewer.ts'
 export { bySignedToken } from './by-signed-token.ts'
 export { createHandler, type HandledRunner } from './handler.ts'
+export { mcpToolServer, type McpToolServerOptions } from './mcp-tool-server.ts'
 export type { Delegation } from './mcp-file.ts'
 export type { DelegateRole, DelegateRoles } from './delegate-role.ts'

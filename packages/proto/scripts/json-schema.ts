@@ -18,7 +18,7 @@ const parts = {
   outcome: flat.outcome,
   limits: runProtocol.limits,
   childOutcome: runProtocol.childOutcome,
-  failure: runProtocol.failure,
+  failure: flat.failure,
 }
 for (const [id, schema] of Object.entries(parts)) named.add(schema, { id })
 

@@ -1,5 +1,5 @@
 /** One value of every run-protocol message with every field, and the vectors made of them. */
-import type { Budget, ChildOutcome, ChildrenCall, Failure, RunKind, RunMessages } from '../src/index.ts'
+import type { BridgeCall, Budget, ChildOutcome, ChildrenCall, Failure, RunKind, RunMessages } from '../src/index.ts'
 import { events, limits, outcomes } from './documents.ts'
 import type { Full } from './full.ts'
 import { messageVector, type FrameVector } from './vector.ts'
@@ -35,6 +35,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     workspace: '/home/ada/project',
     model: 'a-model',
     disabledTools: ['web'],
+    bridge: ['screen'],
     mcpServers: [
       {
         name: 'files',
@@ -83,6 +84,23 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     listed: [{ runId: 'run2', key: 'first', role: 'tester', status: 'running' }],
     error: failure,
   },
+  'bridge-result': {
+    ...ref,
+    requestId: 'b1',
+    tools: [
+      {
+        server: 'screen',
+        name: 'shot',
+        title: 'Screenshot',
+        description: 'Takes a picture of the screen',
+        inputSchema: { type: 'object' },
+        outputSchema: { type: 'object' },
+        annotations: { readOnlyHint: true },
+      },
+    ],
+    result: { content: [{ type: 'text', text: 'done' }], structuredContent: { width: 640 }, isError: false },
+    error: failure,
+  },
   'spend-receipt': { ...ref, upTo: 12, left: budget },
   suspend: { ...ref, reason: 'waiting for children' },
   cancel: { ...ref, reason: 'not needed any more' },
@@ -109,6 +127,12 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     requestId: 'k1',
     op: 'spawn',
     args: { role: 'tester', task: 'test it', input: { deep: true }, key: 'first', budget },
+  },
+  'bridge-request': {
+    ...ref,
+    requestId: 'b1',
+    op: 'call',
+    args: { tool: { server: 'screen', name: 'shot' }, input: { window: 'editor' }, timeoutMs: 60_000 },
   },
   heartbeat: { ...ref, lastSentSeq: 12, progressSeq: 9, loopLagMs: 1.25, rssMb: 71.5, waiting: 3 },
   terminal: {
@@ -193,6 +217,11 @@ const childrenCalls: readonly ChildrenCall[] = [
   { op: 'list', args: {} },
 ]
 
+const bridgeCalls: readonly BridgeCall[] = [
+  { op: 'list', args: {} },
+  { op: 'cancel', args: { requestId: 'b1' } },
+]
+
 function fromWorker(): FrameVector[] {
   return [
     messageVector('refused: leaving', 'refused', { ...ref, code: 'DRAINING' }),
@@ -204,6 +233,9 @@ function fromWorker(): FrameVector[] {
     messageVector('approval-answer: hands on', 'approval-answer', { ...ref, requestId: 'q1', answer: 'pass' }),
     ...childrenCalls.map((call) =>
       messageVector(`children-request: ${call.op}`, 'children-request', { ...ref, requestId: 'k2', ...call }),
+    ),
+    ...bridgeCalls.map((call) =>
+      messageVector(`bridge-request: ${call.op}`, 'bridge-request', { ...ref, requestId: 'b2', ...call }),
     ),
     messageVector('terminal: completed with nothing', 'terminal', { ...ref, status: 'completed', lastSeq: 0 }),
     messageVector('terminal: cancelled', 'terminal', {

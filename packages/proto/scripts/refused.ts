@@ -226,6 +226,14 @@ function badMessages(): RefusedVector[] {
     message('steer')('steer: an unknown mode', { ...messages.steer, mode: 'later' }),
     message('terminal')('terminal: an unknown status', { runId, epoch, status: 'skipped', lastSeq: 0 }),
     message('children-request')('children-request: an unknown op', { ...messages['children-request'], op: 'adopt' }),
+    message('bridge-request')('bridge-request: an unknown op', { ...messages['bridge-request'], op: 'install' }),
+    message('bridge-request')('bridge-request: an input that is no object', {
+      runId,
+      epoch,
+      requestId: 'b1',
+      op: 'call',
+      args: { tool: { server: 'screen', name: 'shot' }, input: [], timeoutMs: 60_000 },
+    }),
   ]
 }
 

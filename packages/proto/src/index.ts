@@ -5,7 +5,7 @@
  * - `frame` bytes ↔ header and payload · `header` bus frames · `handshake` versions and capabilities
  * - `message` the run protocol · `event` what a run tells · `outcome` how it ends · `provision` what a worker is told
  * - `parse` the door where `unknown` becomes typed · `error` the one error class and its table · `limits` sizes and times
- * - `bus` the bus port · `operator` its operators' side · `children` child runs · `ask` asking them · `presence` who is there
+ * - `bus` the bus port · `operator` its operators' side · `children` child runs · `ask` asking them · `bridge` tools beside the runner · `presence` who is there
  * - `grant` what a token allows · `fabric-record` how a worker is found on one machine
  * - `usage` what was used, against its limits · `budget` what a tree may use
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others
@@ -17,6 +17,7 @@
  * @packageDocumentation
  */
 export { readAsk, withinDeadline, type Asked } from './ask.ts'
+export type * from './bridge.ts'
 export type * from './bus.ts'
 export { budgetFlaw, budgetNames, type Budget } from './budget.ts'
 export { checkNames, checkPayload, checkVisibility } from './check.ts'

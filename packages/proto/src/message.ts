@@ -4,6 +4,7 @@
  * The kind of a message stands in the frame's header only; the payload is its JSON. Every message but `token` names its run
  * and epoch; whoever receives one of an older epoch drops it.
  */
+import type { BridgeRequest, BridgeResult } from './bridge.ts'
 import type { Budget } from './budget.ts'
 import type { AskMode, ChildSpec, ChildStatus, WaitMode } from './children.ts'
 import type { ErrorCode, Retry } from './error.ts'
@@ -127,6 +128,8 @@ export interface Run extends RunRef {
   readonly disabledTools?: readonly string[]
   /** MCP servers that the executor may use. */
   readonly mcpServers?: readonly McpServer[]
+  /** Servers of the runner some of whose tools it may call over the bridge. */
+  readonly bridge?: readonly string[]
   /** What it may do without asking. */
   readonly posture?: Posture
   /** Its bounds. */
@@ -535,6 +538,8 @@ export interface RunMessages {
   readonly 'approval-ask': ApprovalAsk
   /** The answer to a request about children. */
   readonly 'children-result': ChildrenResult
+  /** The answer to a request over the bridge. */
+  readonly 'bridge-result': BridgeResult
   /** What was used is counted. */
   readonly 'spend-receipt': SpendReceipt
   /** Ends the attempt. */
@@ -565,6 +570,8 @@ export interface RunMessages {
   readonly 'approval-answer': ApprovalAnswer
   /** About children. */
   readonly 'children-request': ChildrenRequest
+  /** About tools of the runner's MCP servers. */
+  readonly 'bridge-request': BridgeRequest
   /** Alive, and this far. */
   readonly heartbeat: Heartbeat
   /** The attempt ended. */
@@ -594,6 +601,7 @@ export const kinds = {
   'approval-decision': { from: 'runner', lane: 'durable', control: true },
   'approval-ask': { from: 'runner', lane: 'durable', control: true },
   'children-result': { from: 'runner', lane: 'durable', control: true },
+  'bridge-result': { from: 'runner', lane: 'durable', control: false },
   'spend-receipt': { from: 'runner', lane: 'durable', control: true },
   suspend: { from: 'runner', lane: 'durable', control: true },
   cancel: { from: 'runner', lane: 'durable', control: true },
@@ -609,6 +617,7 @@ export const kinds = {
   'approval-request': { from: 'worker', lane: 'durable', control: true },
   'approval-answer': { from: 'worker', lane: 'durable', control: true },
   'children-request': { from: 'worker', lane: 'durable', control: true },
+  'bridge-request': { from: 'worker', lane: 'durable', control: true },
   heartbeat: { from: 'worker', lane: 'live', control: true },
   terminal: { from: 'worker', lane: 'durable', control: true },
 } as const satisfies Record<RunKind, KindRow>

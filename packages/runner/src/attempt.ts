@@ -24,6 +24,7 @@ import {
 } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Admission } from './admission.ts'
+import { BridgeDesk } from './bridge/index.ts'
 import type { BudgetedRun } from './budgeted-run.ts'
 import type { Config } from './config.ts'
 import type { Attempt, AttemptEnd as DrivenEnd, AttemptOptions, DrivenWorker, Spent } from './drive/index.ts'
@@ -48,7 +49,10 @@ export interface AttemptLoop {
   readonly plan: Plan
   readonly places: Places
   readonly journal: Journal
-  readonly config: Pick<Config, 'cancelGraceMs' | 'partitionGraceMs' | 'clock' | 'random'>
+  readonly config: Pick<
+    Config,
+    'bridge' | 'roles' | 'logger' | 'cancelGraceMs' | 'partitionGraceMs' | 'clock' | 'random'
+  >
   readonly admission: Admission
   /** Whether somebody else bounds how many such runs wait. */
   readonly exempt: boolean
@@ -394,6 +398,12 @@ async function follow(
   }
   const limits = boundsOf(loop, plan, account)
   const budget = plan.detached ? undefined : loop.budget?.left
+  const bridge = new BridgeDesk({
+    ...config,
+    servers: config.bridge,
+    allowance: config.roles.get(plan.assignment.role)?.bridge,
+    answer: (result) => attempt.answer('bridge-result', result),
+  })
   const attempt = lease.drive.start({
     // Where its worker is, the runner may have another name.
     run: { ...plan.assignment, replyTo: lease.drive.peer.address, limits, epoch: ref.epoch, ...(budget && { budget }) },
@@ -407,6 +417,7 @@ async function follow(
       lease.accepted()
       loop.hooks.onAccepted?.()
     },
+    onBridge: (request) => bridge.take(request),
     record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
   loop.onAttempt(attempt, permit, lease)
@@ -418,6 +429,7 @@ async function follow(
   })
   const end = await attempt.ended
   over.abort()
+  bridge.close()
   const wasCovered = loop.budget?.excess === undefined
   account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
   const tripped = wasCovered ? loop.budget?.excess : undefined

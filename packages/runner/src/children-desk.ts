@@ -6,25 +6,22 @@
  *   answered. One that waits several times at once does so until the last of them is answered.
  */
 import {
-  codeOf,
-  errors,
   GreenroomError,
   type ApprovalAnswer,
   type ApprovalAsk,
   type AskArgs,
   type ChildOutcome,
-  isErrorCode,
   type Children,
   type ChildrenCall,
   type ChildrenRequest,
   type ChildrenResult,
-  type Failure,
   type RunRef,
   type WaitArgs,
   type WaitMode,
 } from '@greenroom/proto'
 import type { Approval, Verdict } from './approval/index.ts'
 import type { Attempt } from './drive/index.ts'
+import { failureOf } from './ending.ts'
 import type { PermitHolder } from './permit-holder.ts'
 import type { PlacedWorker } from './placement/index.ts'
 import type { Places } from './places.ts'
@@ -52,7 +49,7 @@ export interface ChildrenDeskOptions {
   /** Its run stops executing; returns what has it go on, which resolves when it may. */
   readonly pause: () => () => Promise<void>
   /** Sends an answer. */
-  readonly answer: (result: Omit<ChildrenResult, 'runId' | 'epoch'>) => void
+  readonly answer: (result: Omit<ChildrenResult, keyof RunRef>) => void
 }
 
 type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children' | 'answer' | 'listed'>
@@ -93,7 +90,7 @@ export function openDesk({ children, plan, worker, attempt, permit, places }: At
         return going.finally(waited)
       }
     },
-    answer: (result) => attempt.answer(result),
+    answer: (result) => attempt.answer('children-result', result),
     ask: async (approval, signal) => verdictOf(await attempt.ask(askOf(approval), signal)),
     onWait: () => places.noteRoom(),
     onLeave: () => attempt.suspend('its worker is needed for another run'),
@@ -253,12 +250,6 @@ export class ChildrenDesk implements Occupant {
       await goOn()
     }
   }
-}
-
-function failureOf(error: unknown): Failure {
-  const code = codeOf(error) ?? 'INTERNAL'
-  const message = error instanceof Error ? error.message : String(error)
-  return { code, message, ...(isErrorCode(code) ? { retry: errors[code].retry } : {}) }
 }
 
 function askOf({

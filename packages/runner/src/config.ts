@@ -11,6 +11,7 @@ import {
   type Random,
 } from '@greenroom/proto'
 import type { ApprovalOptions } from './approval/index.ts'
+import { checkAllowance, checkBridge, type ToolServer } from './bridge/index.ts'
 import { checkBudget, type BudgetOptions } from './budget.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
@@ -60,6 +61,7 @@ export interface Config {
   readonly admission: Required<AdmissionOptions>
   readonly pool: Required<WarmPoolOptions>
   readonly inspect: boolean
+  readonly bridge: ReadonlyMap<string, ToolServer>
   readonly limits: LimitOptions
   readonly budget: BudgetOptions
   readonly cancelGraceMs: number
@@ -79,6 +81,7 @@ const runnerOptions: Readonly<Record<keyof RunnerOptions, true>> = {
   retentionMs: true,
   sessions: true,
   secrets: true,
+  bridge: true,
   env: true,
   admission: true,
   pool: true,
@@ -100,6 +103,7 @@ const roleOptions: Readonly<Record<keyof RoleOptions, true>> = {
   model: true,
   disabledTools: true,
   mcpServers: true,
+  bridge: true,
   posture: true,
   secrets: true,
   env: true,
@@ -158,16 +162,18 @@ export function checkOptions(options: RunnerOptions, platform: string = platform
   check('clock', clock, (it) => has(it, 'now', 'monotonic', 'timer'), 'a clock')
   check('random', random, (it) => has(it, 'fraction', 'id'), 'a source of chance')
   const secrets = checkSecrets(options.secrets ?? {})
+  const bridge = checkBridge(options.bridge ?? {})
   const logger = options.logger ?? standardErrorLogger
   return {
     launcher: checkWorker(options),
-    roles: checkRoles(options, secrets),
+    roles: checkRoles(options, secrets, bridge),
     bus: checkBus(options),
     dataDir,
     openStore: options.openStore,
     retentionMs,
     sessions: options.sessions,
     secrets,
+    bridge,
     env,
     admission: checkAdmission(options.admission ?? {}),
     pool: checkPool(options.pool ?? {}, options.roles),
@@ -302,6 +308,7 @@ function checkSecrets(secrets: NonNullable<RunnerOptions['secrets']>): ReadonlyM
 function checkRoles(
   { roles, bus }: RunnerOptions,
   secrets: ReadonlyMap<string, SecretSource>,
+  bridge: ReadonlyMap<string, ToolServer>,
 ): ReadonlyMap<string, RoleOptions> {
   if (!isObject(roles)) throw bad('roles', 'an object of roles by name')
   for (const [name, role] of Object.entries(roles)) {
@@ -310,6 +317,7 @@ function checkRoles(
     if (!isObject(role)) throw bad(`roles.${name}`, 'an object')
     checkRole(`roles.${name}`, role)
     checkPlacement(`roles.${name}`, role, bus !== undefined)
+    checkAllowance(`roles.${name}.bridge`, role.bridge, bridge)
     const missing = role.secrets?.find((secret) => !secrets.has(secret))
     if (missing !== undefined)
       throw bad(

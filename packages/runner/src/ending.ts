@@ -4,6 +4,7 @@ import {
   errors,
   isErrorCode,
   type EventRange,
+  type Failure,
   type JsonValue,
   type Outcome,
   type Terminal,
@@ -96,4 +97,15 @@ export function outcomeOf(terminal: Terminal, eventsLost?: EventRange): Outcome 
       return { ...failed(code, message, retry === undefined ? {} : { retry }), ...base }
     }
   }
+}
+
+/**
+ * What a request is answered with that came to nothing.
+ *
+ * @param error - anything that was thrown
+ */
+export function failureOf(error: unknown): Failure {
+  const code = codeOf(error) ?? 'INTERNAL'
+  const message = error instanceof Error ? error.message : String(error)
+  return { code, message, ...(isErrorCode(code) ? { retry: errors[code].retry } : {}) }
 }

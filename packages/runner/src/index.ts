@@ -11,7 +11,7 @@
  *   there is another one · `ending` how an attempt's end becomes an outcome
  * - `scheduler` children of a parent in the background · `parent-stream` their events as one · `duty` what it wants of a run
  * - `placement/` where a role runs · `drive/` one attempt with one worker: both are given to the runner, never each other
- * - `approval/` who decides on what runs ask for
+ * - `approval/` who decides on what runs ask for · `bridge/` tools beside the runner
  * - `journal` the runner's tables · `run-journal` one run's part of them · `run-time` how long it takes · `recorder` the way of its events into them ·
  *   `reader` reading a run, late or live · `past-run` one that has ended · `retention` which are forgotten
  * - `left-over` what a crash left of a run · `detached` runs that go on without their runner
@@ -44,6 +44,7 @@ export type {
   RunnerApprovals,
   Verdict,
 } from './approval/index.ts'
+export type { BridgeAllowance, ServedTool, ToolServer, ToolServerOptions } from './bridge/index.ts'
 export { createApprovalHandler, isVerdict } from './approval/index.ts'
 export { findApprovalsDoor } from './platform/approvals-door.ts'
 export { composeRunners, type ComposableRunner, type ComposedRoles, type CompositeRunner } from './composite.ts'

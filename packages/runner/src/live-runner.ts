@@ -11,6 +11,7 @@ import {
 } from '@greenroom/proto'
 import type { RunnerApprovals } from './approval/index.ts'
 import { askBy } from './asking.ts'
+import { closeToolServers } from './bridge/index.ts'
 import { checkDrain, checkScheduler } from './config.ts'
 import { checkNames } from './option-check.ts'
 import type { Duty } from './duty.ts'
@@ -343,7 +344,8 @@ export class LiveRunner implements Runner {
     await this.#allEnded()
     const late = Promise.withResolvers<void>()
     const timer = config.clock.timer(leaveMs, late.resolve)
-    await Promise.race([this.#allSettled().then(() => Promise.all([drive.drain(), places.drain()])), late.promise])
+    const settled = this.#allSettled().then(() => Promise.all([drive.drain(), places.drain()]))
+    await Promise.race([Promise.all([settled, closeToolServers(config.bridge)]), late.promise])
     timer.cancel()
     await places.close()
     arbiter.close()

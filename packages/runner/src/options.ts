@@ -3,6 +3,7 @@ import type { TokenSource } from '@greenroom/bus'
 import type { Bus, Clock, McpServer, Posture, Random } from '@greenroom/proto'
 import type { Schema, Store } from '@greenroom/store'
 import type { ApprovalOptions } from './approval/index.ts'
+import type { BridgeAllowance, ToolServer } from './bridge/index.ts'
 import type { BudgetOptions } from './budget.ts'
 import type { CommandEntry, WorkerEntry } from './entry.ts'
 import type { Launcher, Logger } from './launcher.ts'
@@ -74,6 +75,11 @@ export interface RoleOptions<Executor extends string = string> {
    * executor has `ctx.secret`.
    */
   readonly mcpServers?: readonly McpServer[]
+  /**
+   * Which tools of the runner's `bridge` its executors may call over `ctx.bridge`, by server: names, or `'all'`. It is looked at
+   * when they are called, and is no part of what makes workers alike. = none
+   */
+  readonly bridge?: BridgeAllowance
   /** What its runs may do without asking; `unattended` = whether the runner has no `approvals.person`. */
   readonly posture?: Posture
   /** Names of secrets that its executor declares; each must be among the runner's `secrets`. */
@@ -200,6 +206,11 @@ export interface RunnerOptions<
   readonly sessions?: SessionStore
   /** Values of secrets by name; a role's workers get those that the role names. */
   readonly secrets?: Readonly<Record<string, SecretSource>>
+  /**
+   * Servers of tools that stay beside this runner, by name: for what is bound to its machine (a screen, a login of its user), or is
+   * not to be where workers are. What a role may call of them its `bridge` says. = none
+   */
+  readonly bridge?: Readonly<Record<string, ToolServer>>
   /** Names of environment variables that workers get. = PATH, HOME, LANG, TZ, TMPDIR */
   readonly env?: readonly string[]
   /** Who decides on what runs ask for. = nobody: all of it is denied */

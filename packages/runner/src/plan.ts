@@ -147,6 +147,7 @@ export async function planRun(request: PlanRequest): Promise<Plan> {
       cancelGraceMs: config.cancelGraceMs,
       ...(role.disabledTools === undefined ? {} : { disabledTools: role.disabledTools }),
       ...(role.mcpServers === undefined ? {} : { mcpServers: role.mcpServers }),
+      ...(role.bridge === undefined || detached ? {} : { bridge: Object.keys(role.bridge) }),
       ...(detached ? { detached, required: ['detached'] } : {}),
     },
     detached,

@@ -29,6 +29,8 @@ function check(changes: object): { readonly code: string | undefined; readonly m
   }
 }
 
+const lamp = { listTools() {}, callTool() {}, close() {} }
+
 test.each<[string, object]>([
   ['options: "dataDri"', { dataDri: null }],
   ['worker', { worker: undefined }],
@@ -46,6 +48,11 @@ test.each<[string, object]>([
   ['roles.a.mcpServers', { roles: { a: { executor: 'a', mcpServers: [{}] } } }],
   ['roles.a.mcpServers.0: "haeders"', { roles: { a: { executor: 'a', mcpServers: [{ name: 'm', haeders: {} }] } } }],
   ['roles.a.mcpServers.0.headers', { roles: { a: { executor: 'a', mcpServers: [{ name: 'm', headers: { a: 1 } }] } } }],
+  ['bridge', { bridge: 5 }],
+  ['bridge.lamp', { bridge: { lamp: { listTools() {} } } }],
+  ['roles.a.bridge: "lamp"', { roles: { a: { executor: 'a', bridge: { lamp: 'all' } } } }],
+  ['roles.a.bridge.lamp', { bridge: { lamp }, roles: { a: { executor: 'a', bridge: { lamp: 'some' } } } }],
+  ['roles.a.bridge.lamp', { bridge: { lamp }, roles: { a: { executor: 'a', bridge: { lamp: [''] } } } }],
   ['roles.a.posture', { roles: { a: { executor: 'a', posture: { bypass: 'yes' } } } }],
   ['roles.a.posture: "unatended"', { roles: { a: { executor: 'a', posture: { unatended: true } } } }],
   ['roles.a.limits: "totalSecs"', { roles: { a: { executor: 'a', limits: { totalSecs: 1 } } } }],

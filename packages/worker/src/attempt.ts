@@ -13,13 +13,12 @@ import {
   isJson,
   jsonFlaw,
   parseEvent,
-  type ApprovalRequest,
-  type ChildrenRequest,
   type Clock,
   type Message,
   type Random,
   type Run,
   type RunEvent,
+  type RunMessages,
   type RunRef,
   type Timer,
 } from '@greenroom/proto'
@@ -33,6 +32,8 @@ import { asSent } from './json.ts'
 import { Meter } from './meter.ts'
 import { startProgram, type ProgramHost } from './program.ts'
 import { Questions } from './questions.ts'
+import { RunBridge } from './run-bridge.ts'
+import type { RequestKind } from './runner-line.ts'
 import { secretOf } from './secret.ts'
 import { Spending } from './spending.ts'
 import { SteeringInbox } from './steering-inbox.ts'
@@ -52,10 +53,8 @@ export interface AttemptOptions {
   readonly clock: Clock
   readonly random: Random
   readonly platform: WorkerPlatform
-  /** Stores a request for an approval in the runner's mailbox. */
-  readonly askApproval: (request: ApprovalRequest, signal: AbortSignal) => Promise<unknown>
-  /** The same with one about children. */
-  readonly askChildren: (request: ChildrenRequest, signal: AbortSignal) => Promise<unknown>
+  /** Stores a request in the runner's mailbox. */
+  readonly ask: <K extends RequestKind>(kind: K, request: RunMessages[K], signal: AbortSignal) => Promise<unknown>
 }
 
 /** See T1 to T4. */
@@ -66,6 +65,7 @@ export class Attempt {
   readonly inbox: SteeringInbox
   readonly approvals: Approvals
   readonly children: RunChildren
+  readonly bridge: RunBridge
   readonly questions: Questions
   readonly spending: Spending
   /** Resolves when the executor itself is done, be it long after the attempt has ended. */
@@ -116,7 +116,7 @@ export class Attempt {
       signal: this.#stopped,
       lastSeq: () => this.#link?.lastSeq ?? 0,
       onSettled: () => this.#leave(),
-      send: options.askApproval,
+      send: (request, signal) => options.ask('approval-request', request, signal),
     })
     this.children = new RunChildren({
       ref: this.ref,
@@ -126,7 +126,15 @@ export class Attempt {
       signal: this.#stopped,
       pause: () => this.#pause(),
       onSettled: () => this.#leave(),
-      send: options.askChildren,
+      send: (request, signal) => options.ask('children-request', request, signal),
+    })
+    this.bridge = new RunBridge({
+      ref: this.ref,
+      run: options.run,
+      random: options.random,
+      clock: options.clock,
+      signal: this.#stopped,
+      send: (request, signal) => options.ask('bridge-request', request, signal),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.settled = promise
@@ -286,6 +294,7 @@ export class Attempt {
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
       children: this.children,
+      bridge: this.bridge,
       onAsk: (answer) => this.questions.onAsk(answer),
       resumed: run.resumed,
       get budget() {

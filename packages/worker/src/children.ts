@@ -1,13 +1,11 @@
 /**
  * The children of one run: each call is a request to its runner, who owns every run, and waits for the answer.
  *
- * - *C1* A request is stored at the bus before it is waited for; it ends with its run.
- * - *C2* A wait, or a question, that is given up has ended for the runner, too, before its caller goes on.
+ * - *C1* A wait, or a question, that is given up has ended for the runner, too, before its caller goes on.
  */
 import {
   budgetFlaw,
   GreenroomError,
-  isErrorCode,
   jsonFlaw,
   readAsk,
   withinDeadline,
@@ -19,20 +17,18 @@ import {
   type ChildRef,
   type Children,
   type ChildrenCall,
-  type ChildrenRequest,
   type ChildrenResult,
   type ChildSpec,
   type ChildStatus,
   type Clock,
   type Random,
-  type RunRef,
   type SteerMode,
   type SteerReceipt,
   type WaitArgs,
   type WaitMode,
 } from '@greenroom/proto'
 import { answerFor, type DecideForChildren } from './child-approvals.ts'
-import { untilEnd } from './pause.ts'
+import { RunnerRequests, type RunnerRequestsOptions } from './runner-requests.ts'
 
 /** The children of an executor's run. */
 export interface ExecutorChildren extends Children {
@@ -48,27 +44,22 @@ export interface ExecutorChildren extends Children {
 }
 
 /** What the children of a run need of it. */
-export interface RunChildrenOptions {
-  readonly ref: RunRef
+export interface RunChildrenOptions extends RunnerRequestsOptions<ChildrenCall> {
   /** Those that it waited for when it was suspended. */
   readonly resumed: readonly ChildOutcome[] | undefined
   /** Names requests, and children that have no key. */
   readonly random: Random
   readonly clock: Clock
-  /** Aborts at the run's end or cancel. */
-  readonly signal: AbortSignal
   /** Called when it waits for children, and with what is to be called when it does so no more. */
   readonly pause: () => () => void
   /** Called when it waits for one thing less. */
   readonly onSettled: () => void
-  /** Stores a request in the runner's mailbox. */
-  readonly send: (request: ChildrenRequest, signal: AbortSignal) => Promise<unknown>
 }
 
-/** See C1 and C2. */
+/** See C1. */
 export class RunChildren implements ExecutorChildren {
   readonly #options: RunChildrenOptions
-  readonly #open = new Map<string, (result: ChildrenResult) => void>()
+  readonly #requests: RunnerRequests<ChildrenCall, ChildrenResult>
   #decide: DecideForChildren | undefined
   /** For whom it waits, by request. */
   readonly #waits = new Map<string, WaitArgs>()
@@ -80,6 +71,7 @@ export class RunChildren implements ExecutorChildren {
   /** @param options - see {@link RunChildrenOptions} */
   constructor(options: RunChildrenOptions) {
     this.#options = options
+    this.#requests = new RunnerRequests<ChildrenCall, ChildrenResult>(options)
     for (const { runId } of options.resumed ?? []) this.#known.add(runId)
   }
 
@@ -205,12 +197,12 @@ export class RunChildren implements ExecutorChildren {
     return answerFor(this.#decide, ask, this.#options.signal)
   }
 
-  /** An answer came. One that nobody waits for is dropped. */
+  /** An answer came. */
   answered(result: ChildrenResult): void {
-    this.#open.get(result.requestId)?.(result)
+    this.#requests.answered(result)
   }
 
-  /** C2: its run does not execute meanwhile. */
+  /** C1; its run does not execute meanwhile. */
   async #pausing(requestId: string, call: ChildrenCall, signal: AbortSignal | undefined): Promise<ChildrenResult> {
     const giveUp = (): void =>
       void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
@@ -224,20 +216,8 @@ export class RunChildren implements ExecutorChildren {
     }
   }
 
-  async #request(requestId: string, call: ChildrenCall): Promise<ChildrenResult> {
-    const { ref, signal, send } = this.#options
-    signal.throwIfAborted()
-    const { promise, resolve } = Promise.withResolvers<ChildrenResult>()
-    this.#open.set(requestId, resolve)
-    try {
-      await untilEnd(signal, send({ ...ref, requestId, ...call }, signal))
-      const result = await untilEnd(signal, promise)
-      if (result.error === undefined) return result
-      const { code, message } = result.error
-      throw new GreenroomError(isErrorCode(code) ? code : 'INTERNAL', message)
-    } finally {
-      this.#open.delete(requestId)
-    }
+  #request(requestId: string, call: ChildrenCall): Promise<ChildrenResult> {
+    return this.#requests.request(requestId, call)
   }
 }
 

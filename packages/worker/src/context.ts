@@ -1,5 +1,6 @@
 /** What an executor may do while it runs. */
 import type {
+  Bridge,
   Budget,
   ChildId,
   ChildOutcome,
@@ -114,6 +115,25 @@ export interface RunContext {
    * ```
    */
   readonly children: ExecutorChildren
+  /**
+   * Tools of MCP servers that stay beside the runner, wherever this worker is: those that the run's role allows
+   * (`roles.….bridge`). The runner decides what may be called, by the role that it gave the run.
+   *
+   * @example
+   * ```ts
+   * import { defineExecutor } from '@greenroom/worker'
+   *
+   * export const look = defineExecutor({
+   *   version: '1',
+   *   async run(_request, ctx) {
+   *     for (const tool of await ctx.bridge.list()) ctx.log(`${tool.server}.${tool.name}: ${tool.description ?? ''}`)
+   *     const { content, isError = false } = await ctx.bridge.call({ server: 'screen', name: 'shot' }, { window: 'editor' })
+   *     return isError ? ctx.fail('NO_PICTURE', JSON.stringify(content)) : { output: content }
+   *   },
+   * })
+   * ```
+   */
+  readonly bridge: Bridge
   /**
    * Answers what the run is asked beside its work (`children.ask`, `run.ask`, mode `query`), as long as its attempt lasts:
    * several questions at a time, each on its own. Without it they are refused with `ASK_UNSUPPORTED`, so call it before

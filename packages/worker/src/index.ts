@@ -6,7 +6,8 @@
  * - `worker`, `worker-loop` the loop over a mailbox · `runner-line` what it says
  * - `order` reading a run · `attempt` one execution · `ending` how it ended
  * - `approval` asking before something is done · `validate` inputs and outputs · `secret` who may see what
- * - `children`, `child-approvals` a run's children · `questions` what it is asked
+ * - `runner-requests` what a run asks its runner: `children`, `child-approvals` its children · `run-bridge` tools beside the runner
+ * - `questions` what it is asked
  * - `steering-inbox`, `history-shelf`, `ledger` what a loop remembers
  * - `echo`, `command` executors to start with
  *

@@ -5,8 +5,6 @@ import {
   errors,
   isErrorCode,
   kinds,
-  type ApprovalRequest,
-  type ChildrenRequest,
   type Clock,
   type Delivery,
   type Peer,
@@ -28,6 +26,9 @@ export interface RunnerLineOptions {
   /** Says to people what could not be said to a runner. */
   readonly log: (line: string) => void
 }
+
+/** What is answered by the runner. */
+export type RequestKind = 'approval-request' | 'children-request' | 'bridge-request'
 
 /** See above. */
 export class RunnerLine {
@@ -68,26 +69,14 @@ export class RunnerLine {
   }
 
   /**
-   * Sends a request for an approval.
+   * Sends a request.
    *
    * @param signal - ends the sending
    * @throws GreenroomError as `Peer.send`
    */
-  async ask(to: string, request: ApprovalRequest, signal: AbortSignal): Promise<void> {
-    const payload = encodeMessage('approval-request', request)
-    const message = { to, id: `approval-${request.requestId}`, kind: 'approval-request', control: true, payload }
-    await this.#options.peer.send(message, { signal })
-  }
-
-  /**
-   * Sends a request about children.
-   *
-   * @param signal - ends the sending
-   * @throws GreenroomError as `Peer.send`
-   */
-  async askChildren(to: string, request: ChildrenRequest, signal: AbortSignal): Promise<void> {
-    const payload = encodeMessage('children-request', request)
-    const message = { to, id: `children-${request.requestId}`, kind: 'children-request', control: true, payload }
+  async ask<K extends RequestKind>(to: string, kind: K, request: RunMessages[K], signal: AbortSignal): Promise<void> {
+    const payload = encodeMessage(kind, request)
+    const message = { to, id: `${kind}-${request.requestId}`, kind, control: kinds[kind].control, payload }
     await this.#options.peer.send(message, { signal })
   }
 

@@ -127,6 +127,7 @@ export class WorkerLoop implements Worker {
       if (delivery.kind === 'steer') return this.#steer(delivery)
       if (delivery.kind === 'approval-decision') this.#decided(delivery)
       if (delivery.kind === 'children-result') this.#answered(delivery)
+      if (delivery.kind === 'bridge-result') this.#called(delivery)
       if (delivery.kind === 'approval-ask') this.#asked(delivery)
       if (delivery.kind === 'ask') this.#questioned(delivery)
       if (delivery.kind === 'unask') this.#unasked(delivery)
@@ -234,9 +235,6 @@ export class WorkerLoop implements Worker {
     if (executor === undefined)
       return failed('UNKNOWN_EXECUTOR', `no executor "${run.executor}"; there are: ${provision.executors.join(', ')}`)
     const cancelGraceMs = run.cancelGraceMs ?? provision.cancelGraceMs ?? 5_000
-    const askApproval: AttemptOptions['askApproval'] = (request, signal) => this.#line.ask(run.replyTo, request, signal)
-    const askChildren: AttemptOptions['askChildren'] = (request, signal) =>
-      this.#line.askChildren(run.replyTo, request, signal)
     const secrets = provision.secrets ?? {}
     const { random = systemRandom } = this.#options
     return new Attempt({
@@ -247,8 +245,7 @@ export class WorkerLoop implements Worker {
       clock: this.#clock,
       random,
       platform,
-      askApproval,
-      askChildren,
+      ask: (kind, request, signal) => this.#line.ask(run.replyTo, kind, request, signal),
     })
   }
 
@@ -351,6 +348,12 @@ export class WorkerLoop implements Worker {
   #answered({ from, payload }: Delivery): void {
     this.#at(decodeMessage('children-result', payload), (attempt, result) => {
       if (from === attempt.replyTo) attempt.children.answered(result)
+    })
+  }
+
+  #called({ from, payload }: Delivery): void {
+    this.#at(decodeMessage('bridge-result', payload), (attempt, result) => {
+      if (from === attempt.replyTo) attempt.bridge.answered(result)
     })
   }
 

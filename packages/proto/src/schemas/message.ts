@@ -2,12 +2,12 @@ import * as z from 'zod'
 import type { Budget } from '../budget.ts'
 import type * as messages from '../message.ts'
 import { limits as sizes } from '../limits.ts'
+import { bridgeRequest, bridgeResult } from './bridge.ts'
 import { message, wireEvent } from './event.ts'
 import { eventRange, outcome, usage } from './outcome.ts'
 import { count, id, json, ms, name, ordinal, words } from './primitive.ts'
+import { failure, ref } from './run-ref.ts'
 import { looseObject } from './object.ts'
-
-const ref = { runId: id, epoch: ordinal }
 
 /** See {@link messages.RunRef}. */
 export const runRef = looseObject(ref) satisfies z.ZodType<messages.RunRef>
@@ -61,13 +61,6 @@ export const childOutcome = looseObject({
   outcome,
 }) satisfies z.ZodType<messages.ChildOutcome>
 
-/** See {@link messages.Failure}. */
-export const failure = looseObject({
-  code: z.string(),
-  message: z.string(),
-  retry: z.enum(['never', 'later']).exactOptional(),
-}) satisfies z.ZodType<messages.Failure>
-
 /** See {@link messages.History}. */
 export const history = looseObject({
   ...ref,
@@ -93,6 +86,7 @@ export const run = looseObject({
   model: z.string().exactOptional(),
   disabledTools: z.array(z.string()).exactOptional(),
   mcpServers: z.array(mcpServer).exactOptional(),
+  bridge: z.array(z.string()).exactOptional(),
   posture: posture.exactOptional(),
   limits: limits.exactOptional(),
   cancelGraceMs: ms.exactOptional(),
@@ -323,6 +317,7 @@ export const runMessages = {
   'approval-decision': approvalDecision,
   'approval-ask': approvalAsk,
   'children-result': childrenResult,
+  'bridge-result': bridgeResult,
   'spend-receipt': spendReceipt,
   suspend,
   cancel,
@@ -338,6 +333,7 @@ export const runMessages = {
   'approval-request': approvalRequest,
   'approval-answer': approvalAnswer,
   'children-request': childrenRequest,
+  'bridge-request': bridgeRequest,
   heartbeat,
   terminal,
 } as const satisfies { [K in messages.RunKind]: z.ZodType<messages.RunMessages[K]> }

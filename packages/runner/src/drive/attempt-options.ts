@@ -1,5 +1,14 @@
 /** What an attempt is made of. Types only. */
-import type { ChildrenRequest, Limits, Run, RunEvent, RunRef, SteerReceipt, WireEvent } from '@greenroom/proto'
+import type {
+  BridgeRequest,
+  ChildrenRequest,
+  Limits,
+  Run,
+  RunEvent,
+  RunRef,
+  SteerReceipt,
+  WireEvent,
+} from '@greenroom/proto'
 import type { KeptTerminal } from './orphan.ts'
 
 /** The worker of an attempt, as far as an attempt needs it. */
@@ -66,4 +75,6 @@ export interface AttemptOptions {
   readonly onSteerReceipt?: (receipt: SteerReceipt) => void
   /** Called with what the run asks about its children; to be answered by {@link Attempt.answer}. = not answered */
   readonly onChildren?: (request: ChildrenRequest) => void
+  /** The same with what it asks over the bridge. */
+  readonly onBridge?: (request: BridgeRequest) => void
 }

@@ -20,9 +20,11 @@ import {
   GreenroomError,
   codeOf,
   encodeMessage,
+  kinds,
   parseMessage,
   type ApprovalAnswer,
   type ApprovalAsk,
+  type BridgeResult,
   type Budget,
   type ChildrenResult,
   type Delivery,
@@ -45,6 +47,10 @@ import { Questions } from './questions.ts'
 import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
 import { acknowledge, WorkerReports } from './worker-reports.ts'
+
+/** What answers a request of a worker. */
+type AnswerKind = 'children-result' | 'bridge-result'
+type Answer = Omit<ChildrenResult, keyof RunRef> | Omit<BridgeResult, keyof RunRef>
 
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
 
@@ -215,16 +221,24 @@ export class Attempt {
     }
   }
 
-  /** Answers a request of {@link AttemptOptions.onChildren}. */
-  answer(result: Omit<ChildrenResult, keyof RunRef>): void {
-    const id = `children-result-${result.requestId}`
-    this.#sendWhenRoom('children-result', id, { ...result, ...this.ref })
+  /** Answers a request of {@link AttemptOptions.onChildren} or {@link AttemptOptions.onBridge}. */
+  answer(kind: AnswerKind, result: Answer): void {
+    const { requestId } = result
+    const id = `${kind}-${requestId}`
+    this.#sendWhenRoom(kind, id, { ...result, ...this.ref }).catch((error: unknown) => {
+      if (codeOf(error) !== 'FRAME_TOO_LARGE') return
+      // It would wait for ever.
+      const message = `the answer is too large: ${error instanceof Error ? error.message : ''}`
+      const none = { ...this.ref, requestId, error: { code: 'FRAME_TOO_LARGE', message } }
+      this.#sendWhenRoom(kind, id, none).catch(() => undefined)
+    })
   }
 
   /** What its events up to that one say was used is counted, and there is so much left. */
   counted(upTo: number, left: Budget): void {
     const { runId, epoch } = this.ref
-    this.#sendWhenRoom('spend-receipt', `spend-receipt-${runId}-${epoch}-${upTo}`, { ...this.ref, upTo, left })
+    const id = `spend-receipt-${runId}-${epoch}-${upTo}`
+    this.#sendWhenRoom('spend-receipt', id, { ...this.ref, upTo, left }).catch(() => undefined)
   }
 
   /** A budget that it draws on is used up: it ends by that, unless something else was first. */
@@ -433,15 +447,14 @@ export class Attempt {
     }
   }
 
-  #sendWhenRoom<K extends 'children-result' | 'spend-receipt'>(kind: K, id: string, message: RunMessages[K]): void {
-    const outgoing = {
-      to: this.#options.worker.address,
-      id,
-      kind,
-      control: true,
-      payload: encodeMessage(kind, message),
-    }
-    sendWhenRoom(this.#peer, outgoing, this.#seams.clock, { signal: this.#signal }).catch(() => undefined)
+  async #sendWhenRoom<K extends AnswerKind | 'spend-receipt'>(
+    kind: K,
+    id: string,
+    message: RunMessages[K],
+  ): Promise<void> {
+    const payload = encodeMessage(kind, message)
+    const outgoing = { to: this.#options.worker.address, id, kind, control: kinds[kind].control, payload }
+    await sendWhenRoom(this.#peer, outgoing, this.#seams.clock, { signal: this.#signal })
   }
 
   #cancelMessage(): RunMessages['cancel'] {

@@ -44,7 +44,7 @@ export interface WorkerReportsOptions {
   readonly onBroken: (error: unknown) => void
   readonly attempt: Pick<
     AttemptOptions,
-    'run' | 'worker' | 'record' | 'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt' | 'onChildren'
+    'run' | 'worker' | 'record' | 'flushed' | 'onAccepted' | 'onTerminal' | 'onSteerReceipt' | 'onChildren' | 'onBridge'
   >
 }
 
@@ -182,6 +182,7 @@ export class WorkerReports {
     }
     if (delivery.kind === 'children-request')
       this.#options.attempt.onChildren?.(parseMessage('children-request', content))
+    if (delivery.kind === 'bridge-request') this.#options.attempt.onBridge?.(parseMessage('bridge-request', content))
     if (delivery.kind === 'steer-receipt') {
       const receipt = parseMessage('steer-receipt', content)
       this.#steers.delete(receipt.steerId)

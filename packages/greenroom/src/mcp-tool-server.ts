@@ -1,0 +1,210 @@
+/**
+ * An MCP server beside the runner, whose tools runs may call over the bridge.
+ *
+ * - *M1* It is started, or connected to, when it is needed first, and again when it is needed after it ended. One that ended soon
+ *   after its start is left alone for a while, longer each time; meanwhile who calls is told so at once.
+ * - *M2* A call that may have been done is never repeated.
+ * - *M3* A program ends with this process, however that ends.
+ */
+import { Backoff } from '@greenroom/bus'
+import {
+  codeOf,
+  GreenroomError,
+  isJson,
+  systemClock,
+  systemRandom,
+  type Clock,
+  type JsonObject,
+  type JsonValue,
+  type ToolResult,
+} from '@greenroom/proto'
+import type { ServedTool, ToolServer, ToolServerOptions } from '@greenroom/runner'
+import type { CallToolResult, Client, Tool } from '@modelcontextprotocol/client'
+import { failingOf, McpConnection } from './mcp-connection.ts'
+
+/** Who has been there for so long was well: it may be started again at once. */
+const healthyMs = 10_000
+const pauses = { minMs: 500, maxMs: 30_000 }
+
+const codes = { down: 'TOOL_SERVER_DOWN', unknown: 'OUTCOME_UNKNOWN', refused: 'TOOL_FAILED', late: 'TIMEOUT' } as const
+
+/** Where an MCP server is: a program, or a URL. */
+export type McpToolServerOptions = (
+  | {
+      /** A program that speaks MCP over its standard input and output: a name to look up in `PATH`, or a path. */
+      readonly command: string
+      /** Its arguments. = none */
+      readonly args?: readonly string[]
+      /** Its environment, beside PATH, HOME, LANG, TZ and TMPDIR. = nothing more */
+      readonly env?: Readonly<Record<string, string>>
+      /** Its working directory. = this process's */
+      readonly cwd?: string
+    }
+  | {
+      /** Where it listens: Streamable HTTP. */
+      readonly url: string | URL
+      /** Headers of each request, such as `Authorization`. = none */
+      readonly headers?: Readonly<Record<string, string>>
+    }
+) & {
+  /** = the system's */
+  readonly clock?: Clock
+}
+
+/**
+ * An MCP server, by the official SDK: a program (stdio) or a URL (Streamable HTTP).
+ *
+ * @param options - where it is
+ * @throws GreenroomError `BAD_OPTIONS`
+ *
+ * @example
+ * ```ts
+ * import { createRunner, mcpToolServer } from 'greenroom'
+ *
+ * await using runner = await createRunner({
+ *   worker: new URL('./worker.ts', import.meta.url),
+ *   bridge: { screen: mcpToolServer({ command: 'screen-mcp', args: ['--stdio'] }) },
+ *   roles: { tester: { executor: 'test', bridge: { screen: ['shot'] } } }, // any other tool does not exist for it
+ * })
+ * ```
+ */
+export function mcpToolServer(options: McpToolServerOptions): ToolServer {
+  return new McpToolServer(options, whereOf(options))
+}
+
+class McpToolServer implements ToolServer {
+  readonly #options: McpToolServerOptions
+  readonly #clock: Clock
+  /** For people, without what may be secret. */
+  readonly #where: string
+  readonly #backoff = new Backoff(pauses, systemRandom)
+  #connection: McpConnection | undefined
+  /** Until when it is left alone, by the monotonic clock, and why. */
+  #rest: { readonly until: number; readonly why: string } | undefined
+
+  constructor(options: McpToolServerOptions, where: string) {
+    this.#options = options
+    this.#where = where
+    this.#clock = options.clock ?? systemClock
+  }
+
+  async listTools(options: ToolServerOptions): Promise<readonly ServedTool[]> {
+    try {
+      const { tools } = await this.#ask(options, (client, bounds) =>
+        client.listTools(undefined, { ...bounds, cacheMode: 'refresh' }),
+      )
+      return tools.map(servedOf)
+    } catch (error) {
+      // It does no harm to ask again.
+      if (codeOf(error) !== 'OUTCOME_UNKNOWN') throw error
+      throw new GreenroomError('TOOL_SERVER_DOWN', error instanceof Error ? error.message : '', { cause: error })
+    }
+  }
+
+  async callTool(name: string, input: JsonObject, options: ToolServerOptions): Promise<ToolResult> {
+    try {
+      return resultOf(
+        await this.#ask(options, (client, bounds) => client.callTool({ name, arguments: { ...input } }, bounds)),
+      )
+    } catch (error) {
+      if (codeOf(error) !== 'TOOL_FAILED') throw error
+      // The protocol has no code of its own for it.
+      const isThere = (await this.listTools(options)).some((tool) => tool.name === name)
+      throw isThere ? error : new GreenroomError('UNKNOWN_TOOL', `${this.#where} has no tool "${name}"`)
+    }
+  }
+
+  async close(): Promise<void> {
+    const connection = this.#connection
+    this.#connection = undefined
+    await connection?.close()
+  }
+
+  /** M2: it is asked once more only where the server was not there to do it. */
+  async #ask<T>(
+    { signal, timeoutMs }: ToolServerOptions,
+    ask: (client: Client, bounds: { readonly signal: AbortSignal; readonly timeout: number }) => Promise<T>,
+  ): Promise<T> {
+    for (let isAgain = false; ; isAgain = true) {
+      const connection = this.#connected()
+      const client = await connection.ready.catch(async () => this.#down(await connection.ended))
+      signal.throwIfAborted()
+      try {
+        return await ask(client, { signal, timeout: timeoutMs })
+      } catch (error) {
+        const { how, message } = failingOf(error)
+        const isGone = how === 'down' || how === 'unknown'
+        if (isGone) await connection.break(message)
+        if (how === 'down' && !isAgain) continue
+        const told = isGone ? await connection.ended : message
+        throw new GreenroomError(codes[how], `${this.#where}: ${told}`, { cause: error })
+      }
+    }
+  }
+
+  /** M1 */
+  #connected(): McpConnection {
+    if (this.#connection !== undefined) return this.#connection
+    if (this.#rest !== undefined && this.#clock.monotonic() < this.#rest.until) this.#down(this.#rest.why)
+    const since = this.#clock.monotonic()
+    const connection = new McpConnection(this.#options, this.#clock)
+    this.#connection = connection
+    void connection.ended.then((why) => {
+      if (this.#connection !== connection) return
+      this.#connection = undefined
+      const now = this.#clock.monotonic()
+      const isWell = now - since >= healthyMs
+      if (isWell) this.#backoff.reset()
+      this.#rest = isWell ? undefined : { until: now + this.#backoff.next(), why }
+    })
+    return connection
+  }
+
+  #down(why: string): never {
+    throw new GreenroomError('TOOL_SERVER_DOWN', `${this.#where}: ${why}`)
+  }
+}
+
+function servedOf({ name, title, description, inputSchema, outputSchema, annotations }: Tool): ServedTool {
+  return {
+    name,
+    inputSchema: objectOf(inputSchema),
+    ...(title === undefined ? {} : { title }),
+    ...(description === undefined ? {} : { description }),
+    ...(outputSchema === undefined ? {} : { outputSchema: objectOf(outputSchema) }),
+    ...(annotations === undefined ? {} : { annotations: objectOf(annotations) }),
+  }
+}
+
+function resultOf({ content, structuredContent, isError }: CallToolResult): ToolResult {
+  return {
+    content: content.map(objectOf),
+    ...(structuredContent === undefined ? {} : { structuredContent: jsonOf(structuredContent) }),
+    ...(isError === undefined ? {} : { isError }),
+  }
+}
+
+/** It came as JSON. */
+function jsonOf(value: unknown): JsonValue {
+  if (!isJson(value)) throw new GreenroomError('TOOL_FAILED', 'the server gave what is not JSON')
+  return value
+}
+
+function objectOf(value: unknown): JsonObject {
+  return { ...Object(jsonOf(value)) }
+}
+
+/** @throws GreenroomError `BAD_OPTIONS` */
+function whereOf(options: McpToolServerOptions): string {
+  const { command, url } = { command: undefined, url: undefined, ...options }
+  if ((command === undefined) === (url === undefined)) throw bad('either command or url must be given')
+  if (command !== undefined) {
+    if (typeof command !== 'string' || command === '') throw bad('command must be a program')
+    return command
+  }
+  const parsed = URL.parse(String(url))
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) throw bad('url must be an http: or https: URL')
+  return `${parsed.origin}${parsed.pathname}`
+}
+
+const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `mcpToolServer: ${message}`)

@@ -1,0 +1,111 @@
+/**
+ * MCP over the standard input and output of a program that never outlives this one: `kill -9` of this process ends it, too.
+ *
+ * What it writes to standard error is kept as far as it may explain its end.
+ */
+import { spawnGuarded, type GuardedProcess, type ProcessExit } from '@greenroom/bus/process'
+import type { Clock } from '@greenroom/proto'
+import type { JSONRPCMessage, ReadBuffer, Transport } from '@modelcontextprotocol/client'
+
+/** How long it may take to end, at each of: its input has ended, TERM; in milliseconds. */
+const stepMs = 1_000
+
+/** Once it has ended: how long whoever else has its output may keep it open, in milliseconds. */
+const drainMs = 500
+
+/** Characters of its last words. */
+const maxTail = 2_000
+
+/** The program. */
+export interface GuardedProgram {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+/** What of the SDK is needed: it is loaded only where it is used. */
+export interface Codec {
+  readonly buffer: ReadBuffer
+  readonly serialize: (message: JSONRPCMessage) => string
+}
+
+/** See above. */
+export class GuardedTransport implements Transport {
+  onclose?: () => void
+  onerror?: (error: Error) => void
+  onmessage?: (message: JSONRPCMessage) => void
+  readonly #program: GuardedProgram
+  readonly #codec: Codec
+  readonly #clock: Clock
+  #process: GuardedProcess | undefined
+  #tail = ''
+  #exit: ProcessExit | undefined
+
+  /**
+   * @param program - what to start
+   * @param codec - of the SDK
+   * @param clock - measures how long it takes to end
+   */
+  constructor(program: GuardedProgram, codec: Codec, clock: Clock) {
+    this.#program = program
+    this.#codec = codec
+    this.#clock = clock
+  }
+
+  /** How it ended, for people; undefined while it runs. */
+  get end(): string | undefined {
+    if (this.#exit === undefined) return undefined
+    const { error, signal, code } = this.#exit
+    if (error !== undefined) return error.message
+    const how = signal === null ? `ended with code ${code ?? 0}` : `was ended by ${signal}`
+    const words = this.#tail.trim()
+    return words === '' ? how : `${how}: ${words}`
+  }
+
+  start(): Promise<void> {
+    const { stdout, stderr, exited } = (this.#process = spawnGuarded({ ...this.#program, background: true }))
+    stdout.on('data', (chunk: Buffer) => this.#read(chunk))
+    stderr.on('data', (chunk: Buffer) => (this.#tail = `${this.#tail}${chunk.toString()}`.slice(-maxTail)))
+    // What it said last may still be in the pipe.
+    const read = Promise.withResolvers<void>()
+    stdout.once('close', read.resolve)
+    void exited.then(async (exit) => {
+      this.#exit = exit
+      const timer = this.#clock.timer(drainMs, read.resolve)
+      await read.promise
+      timer.cancel()
+      this.onclose?.()
+    })
+    return Promise.resolve()
+  }
+
+  async send(message: JSONRPCMessage): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#process?.stdin.write(this.#codec.serialize(message), (error) => (error ? reject(error) : resolve()))
+    await promise
+  }
+
+  async close(): Promise<void> {
+    if (this.#process === undefined) return
+    const { stdin, kill, exited } = this.#process
+    stdin.end()
+    const timers = [
+      this.#clock.timer(stepMs, () => kill('SIGTERM')),
+      this.#clock.timer(2 * stepMs, () => kill('SIGKILL')),
+    ]
+    await exited
+    for (const timer of timers) timer.cancel()
+  }
+
+  #read(chunk: Buffer): void {
+    const { buffer } = this.#codec
+    try {
+      buffer.append(chunk)
+      for (let message = buffer.readMessage(); message !== null; message = buffer.readMessage())
+        this.onmessage?.(message)
+    } catch (error) {
+      this.onerror?.(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+}

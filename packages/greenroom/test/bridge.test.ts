@@ -1,0 +1,252 @@
+/** The bridge to MCP servers: real servers by the official SDK, real workers. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import {
+  createRunner,
+  mcpToolServer,
+  workerEntry,
+  type BridgeAllowance,
+  type JsonValue,
+  type Runner,
+  type ToolServer,
+} from '../src/index.ts'
+import { serveHttp } from './bridge/http-server.ts'
+import type { executors, Step } from './bridge/worker.ts'
+import { start, temporaryFolder } from './program.ts'
+
+const time = { timeout: 120_000 }
+const program = fileURLToPath(new URL('bridge/server.ts', import.meta.url))
+
+type Role<Executor> = { readonly executor: Executor; readonly bridge: BridgeAllowance }
+type Bridged = Runner<typeof executors, { readonly caller: Role<'caller'>; readonly crowd: Role<'crowd'> }>
+
+/** A lamp, by a program. */
+function lamp(env: Record<string, string> = {}): ToolServer {
+  const args = ['--conditions=@greenroom/source', program]
+  return mcpToolServer({ command: process.execPath, args, env })
+}
+
+async function bridged(bridge: Record<string, ToolServer>, allowance?: BridgeAllowance): Promise<Bridged> {
+  const allowed = allowance ?? Object.fromEntries(Object.keys(bridge).map((name): [string, 'all'] => [name, 'all']))
+  return createRunner({
+    worker: workerEntry<typeof executors>(new URL('bridge/worker.ts', import.meta.url)),
+    bridge,
+    roles: { caller: { executor: 'caller', bridge: allowed }, crowd: { executor: 'crowd', bridge: allowed } },
+    dataDir: null,
+    quiet: true,
+  })
+}
+
+/** What came of each step. */
+async function came(runner: Bridged, ...steps: Step[]): Promise<readonly JsonValue[]> {
+  const outcome = await runner.run({ role: 'caller', input: steps }).outcome
+  if (outcome.status !== 'completed') throw new Error(JSON.stringify(outcome))
+  return outcome.output
+}
+
+/** The lines of a ledger. */
+function lines(ledger: string): string[] {
+  return existsSync(ledger) ? readFileSync(ledger, 'utf8').trim().split('\n') : []
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  const end = performance.now() + 30_000
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error('it did not come about')
+    await sleep(20)
+  }
+}
+
+/** Whether a process is there and not only waits to be noticed. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return !existsSync('/proc/self') || !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+const words = (text: string): JsonValue => ({ content: [{ type: 'text', text }] })
+
+test('an executor lists and calls the tools that its role allows; the others do not exist for it', time, async () => {
+  await using runner = await bridged({ lamp: lamp({ SECRET: 'sesame' }) }, { lamp: ['add', 'who', 'ghost'] })
+  const [listed, told, sum, wrong, who, fail, ghost, foreign] = await came(
+    runner,
+    { do: 'list' },
+    { do: 'tell' },
+    { do: 'lamp.add', input: { a: 1, b: 2 } },
+    { do: 'lamp.add', input: { a: 'one' } },
+    { do: 'lamp.who' },
+    { do: 'lamp.fail' },
+    { do: 'lamp.ghost' },
+    { do: 'screen.shot' },
+  )
+  expect(listed).toEqual(['lamp.add', 'lamp.who'])
+  expect(told).toMatchObject([
+    {
+      server: 'lamp',
+      name: 'add',
+      description: 'Adds',
+      inputSchema: { type: 'object', required: ['a', 'b'] },
+      outputSchema: { type: 'object' },
+      annotations: { readOnlyHint: true },
+    },
+    { name: 'who' },
+  ])
+  expect(sum).toEqual({ content: [{ type: 'text', text: '3' }], structuredContent: { sum: 3 } })
+  // What a server makes of wrong arguments is its answer.
+  expect(wrong).toMatchObject({ isError: true })
+  // Its environment is what it was given, not this process's.
+  expect(who).toMatchObject({ content: [{ text: expect.stringMatching(/^\d+ sesame -$/) }] })
+  expect(fail).toMatchObject({ code: 'UNKNOWN_TOOL', message: expect.stringContaining('may call no tool "fail"') })
+  expect(ghost).toMatchObject({ code: 'UNKNOWN_TOOL', message: expect.stringContaining('has no tool "ghost"') })
+  expect(foreign).toMatchObject({ code: 'UNKNOWN_TOOL', message: expect.stringContaining('"screen"') })
+})
+
+test('what a tool says of its own failing is a result', time, async () => {
+  await using runner = await bridged({ lamp: lamp() })
+  expect(await came(runner, { do: 'lamp.fail' })).toEqual([{ ...Object(words('the lamp is off')), isError: true }])
+})
+
+test('a server that dies during a call is started anew; that call is not repeated', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await bridged({ lamp: lamp({ LEDGER: ledger }) })
+  const [crashed, meanwhile, , after] = await came(
+    runner,
+    { do: 'lamp.crash' },
+    { do: 'lamp.add', input: { a: 1, b: 1 } },
+    { do: 'pause', ms: 600 },
+    { do: 'lamp.add', input: { a: 1, b: 1 } },
+  )
+  expect(crashed).toMatchObject({ code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('the lamp exploded') })
+  expect(meanwhile).toMatchObject({ code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('ended with code 7') })
+  expect(after).toMatchObject({ structuredContent: { sum: 2 } })
+  expect(lines(ledger).map((line) => line.split(' ')[0])).toEqual(['start', 'crash', 'start'])
+})
+
+test('one that cannot be started is told so, with its last words, and does not hide the others', time, async () => {
+  await using runner = await bridged({
+    lamp: lamp(),
+    broken: lamp({ FAIL: 'start' }),
+    none: mcpToolServer({ command: 'no-such-server' }),
+  })
+  const [listed, broken, none] = await came(runner, { do: 'list' }, { do: 'broken.add' }, { do: 'none.add' })
+  expect(listed).toContain('lamp.add')
+  expect(listed).not.toContain('broken.add')
+  expect(broken).toMatchObject({
+    code: 'TOOL_SERVER_DOWN',
+    message: expect.stringMatching(/ended with code 3: no screen is connected/),
+  })
+  expect(none).toMatchObject({ code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('no-such-server') })
+  await using alone = await bridged({ broken: lamp({ FAIL: 'start' }) })
+  expect(await came(alone, { do: 'list' })).toMatchObject([{ code: 'TOOL_SERVER_DOWN' }])
+})
+
+test('a call ends at its deadline, and its server is told', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await bridged({ lamp: lamp({ LEDGER: ledger }) })
+  await came(runner, { do: 'list' })
+  expect(await came(runner, { do: 'lamp.hang', timeoutMs: 300 })).toMatchObject([{ code: 'TIMEOUT' }])
+  await until(() => lines(ledger).includes('told to stop'))
+})
+
+test('a run that is cancelled gives its calls up, and its server is told', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await bridged({ lamp: lamp({ LEDGER: ledger }) })
+  const run = runner.run({ role: 'caller', input: [{ do: 'lamp.hang' }] })
+  await until(() => lines(ledger).includes('hang'))
+  await run.cancel('not needed')
+  expect(await run.outcome).toMatchObject({ status: 'cancelled', reason: 'not needed' })
+  await until(() => lines(ledger).includes('told to stop'))
+})
+
+test('a result that no message holds is said so, and the run goes on', time, async () => {
+  await using runner = await bridged({ lamp: lamp() })
+  const [large, tooLarge, after] = await came(
+    runner,
+    { do: 'lamp.big', input: { size: 3_000_000 } },
+    { do: 'lamp.big', input: { size: 9_000_000 } },
+    { do: 'lamp.add', input: { a: 2, b: 2 } },
+  )
+  expect(large).toEqual(words('x'.repeat(3_000_000)))
+  expect(tooLarge).toMatchObject({ code: 'FRAME_TOO_LARGE' })
+  expect(after).toMatchObject({ structuredContent: { sum: 4 } })
+})
+
+test('many runs call one server at once, and each has its own answers', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await bridged({ lamp: lamp({ LEDGER: ledger }) })
+  const runs = Array.from({ length: 4 }, () => runner.run({ role: 'crowd', input: 50 }))
+  const sums = Array.from({ length: 50 }, (_, n) => ({ sum: n + 1 }))
+  for (const run of runs) expect(await run.outcome).toMatchObject({ status: 'completed', output: sums })
+  expect(lines(ledger)).toHaveLength(1)
+})
+
+test('a runner that closes ends its servers', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  const runner = await bridged({ lamp: lamp({ LEDGER: ledger }) })
+  await came(runner, { do: 'list' })
+  const pid = Number(lines(ledger)[0]?.split(' ')[1])
+  expect(isAlive(pid)).toBe(true)
+  await runner.close()
+  expect(isAlive(pid)).toBe(false)
+})
+
+test('kill -9 of the runner leaves no server', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using owner = start(fileURLToPath(new URL('bridge/program.ts', import.meta.url)), [ledger])
+  await until(() => lines(ledger).includes('hang'))
+  const pid = Number(lines(ledger)[0]?.split(' ')[1])
+  expect(isAlive(pid)).toBe(true)
+  owner.process.kill('SIGKILL')
+  await until(() => !isAlive(pid))
+})
+
+test('a server over HTTP gets its headers; one that was started anew is connected to again', time, async () => {
+  await using server = await serveHttp()
+  const { url } = server
+  await using runner = await bridged({ web: mcpToolServer({ url, headers: { Authorization: 'Bearer sesame' } }) })
+  expect(await came(runner, { do: 'list' }, { do: 'web.add', input: { a: 1, b: 2 } })).toEqual([
+    ['web.add'],
+    words('3'),
+  ])
+  expect([...server.seen]).toEqual(['Bearer sesame'])
+  await sleep(600)
+  server.forget()
+  const again = await came(
+    runner,
+    { do: 'web.add', input: { a: 1, b: 3 } },
+    { do: 'pause', ms: 600 },
+    { do: 'web.add', input: { a: 1, b: 3 } },
+  )
+  expect(again.at(-1)).toEqual(words('4'))
+})
+
+test('a server over HTTP that is not there is told so', time, async () => {
+  const server = await serveHttp()
+  await server[Symbol.asyncDispose]()
+  await using runner = await bridged({ web: mcpToolServer({ url: `${server.url}?key=secret` }) })
+  const [down] = await came(runner, { do: 'web.add' })
+  expect(down).toMatchObject({ code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('ECONNREFUSED') })
+  expect(JSON.stringify(down)).not.toContain('secret')
+})
+
+test.each([
+  [{}, /either command or url/],
+  [{ command: 'a', url: 'http://a' }, /either command or url/],
+  [{ command: '' }, /command must be/],
+  [{ url: 'ftp://a' }, /url must be/],
+])('mcpToolServer(%j) is refused', (options, message) => {
+  // @ts-expect-error -- who does not compile may give anything
+  expect(() => mcpToolServer(options)).toThrow(message)
+})

@@ -1,0 +1,67 @@
+/** An MCP server over HTTP that remembers its sessions only as long as it lives. */
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { Readable } from 'node:stream'
+import { McpServer, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server'
+import { z } from 'zod'
+
+/** A server that can be asked, and started anew. */
+export interface HttpServer extends AsyncDisposable {
+  readonly url: string
+  /** Its `Authorization` headers. */
+  readonly seen: Set<string | null>
+  /** It forgets its sessions. */
+  forget(): void
+}
+
+/** Serves one tool, `add`. */
+export async function serveHttp(): Promise<HttpServer> {
+  const sessions = new Map<string, WebStandardStreamableHTTPServerTransport>()
+  const seen = new Set<string | null>()
+
+  async function begin(): Promise<WebStandardStreamableHTTPServerTransport> {
+    const transport = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: () => crypto.randomUUID(),
+      onsessioninitialized: (id) => void sessions.set(id, transport),
+    })
+    const server = new McpServer({ name: 'http', version: '1' })
+    server.registerTool(
+      'add',
+      { description: 'Adds', inputSchema: z.object({ a: z.number(), b: z.number() }) },
+      ({ a, b }) => ({ content: [{ type: 'text', text: String(a + b) }] }),
+    )
+    await server.connect(transport)
+    return transport
+  }
+
+  async function answer(request: Request): Promise<Response> {
+    seen.add(request.headers.get('authorization'))
+    const id = request.headers.get('mcp-session-id')
+    if (id === null) return (await begin()).handleRequest(request)
+    return sessions.get(id)?.handleRequest(request) ?? new Response('no such session', { status: 404 })
+  }
+
+  const server = createServer((incoming, outgoing) => {
+    const { method = 'GET', url = '/' } = incoming
+    const headers = new Headers(Object.entries(incoming.headers).map(([name, value]) => [name, String(value)]))
+    const body = method === 'POST' ? { body: Readable.toWeb(incoming), duplex: 'half' as const } : {}
+    void answer(new Request(`http://127.0.0.1${url}`, { method, headers, ...body } as RequestInit)).then((response) => {
+      outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+      if (response.body === null) return outgoing.end()
+      return Readable.fromWeb(response.body).pipe(outgoing)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/mcp`,
+    seen,
+    forget: () => sessions.clear(),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}

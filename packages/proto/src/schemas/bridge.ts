@@ -1,0 +1,48 @@
+import * as z from 'zod'
+import type * as bridge from '../bridge.ts'
+import { looseObject } from './object.ts'
+import { id, json, ms } from './primitive.ts'
+import { failure, ref } from './run-ref.ts'
+
+const object = z.record(z.string(), json)
+
+const toolRef = { server: z.string(), name: z.string() }
+
+/** See {@link bridge.BridgedTool}. */
+export const bridgedTool = looseObject({
+  ...toolRef,
+  title: z.string().exactOptional(),
+  description: z.string().exactOptional(),
+  inputSchema: object,
+  outputSchema: object.exactOptional(),
+  annotations: object.exactOptional(),
+}) satisfies z.ZodType<bridge.BridgedTool>
+
+/** See {@link bridge.ToolResult}. */
+export const toolResult = looseObject({
+  content: z.array(object),
+  structuredContent: json.exactOptional(),
+  isError: z.boolean().exactOptional(),
+}) satisfies z.ZodType<bridge.ToolResult>
+
+const request = { ...ref, requestId: id }
+
+/** See {@link bridge.BridgeRequest}. */
+export const bridgeRequest = z.discriminatedUnion('op', [
+  looseObject({ ...request, op: z.literal('list'), args: looseObject({}) }),
+  looseObject({
+    ...request,
+    op: z.literal('call'),
+    args: looseObject({ tool: looseObject(toolRef), input: object, timeoutMs: ms }),
+  }),
+  looseObject({ ...request, op: z.literal('cancel'), args: looseObject({ requestId: z.string() }) }),
+]) satisfies z.ZodType<bridge.BridgeRequest>
+
+/** See {@link bridge.BridgeResult}. */
+export const bridgeResult = looseObject({
+  ...ref,
+  requestId: id,
+  tools: z.array(bridgedTool).exactOptional(),
+  result: toolResult.exactOptional(),
+  error: failure.exactOptional(),
+}) satisfies z.ZodType<bridge.BridgeResult>

@@ -1,0 +1,171 @@
+/** The bridge, over servers that are functions of this process. */
+import { createManualClock, settle } from '@greenroom/bus/testing'
+import { GreenroomError, type BridgeResult, type JsonObject, type ToolResult } from '@greenroom/proto'
+import { expect, test } from 'vitest'
+import { BridgeDesk } from '../src/bridge/index.ts'
+import { createRunner, type ServedTool, type ToolServer, type ToolServerOptions } from '../src/index.ts'
+import { PoolStage } from './fixtures/pool-stage.ts'
+import { keepingLogger, temporaryFolder, until, worker } from './fixtures/setup.ts'
+
+type Act = (input: JsonObject, options: ToolServerOptions) => unknown
+
+/** A server whose tools are these functions. */
+function serving(acts: Record<string, Act>, listed: readonly ServedTool[] | 'never' = toolsOf(acts)) {
+  const server = {
+    calls: [] as string[],
+    closed: 0,
+    listTools: () => (listed === 'never' ? new Promise<never>(() => undefined) : Promise.resolve(listed)),
+    async callTool(name: string, input: JsonObject, options: ToolServerOptions) {
+      server.calls.push(name)
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- users who do not compile may give anything
+      return (await acts[name]?.(input, options)) as ToolResult
+    },
+    async close() {
+      server.closed += 1
+    },
+  }
+  return server satisfies ToolServer
+}
+
+function toolsOf(acts: object): ServedTool[] {
+  return Object.keys(acts).map((name) => ({ name, inputSchema: { type: 'object' } }))
+}
+
+const light = (): ToolResult => ({ content: [{ type: 'text', text: 'on' }] })
+const roles = { tools: { executor: 'tools', bridge: { lamp: 'all' } } } as const
+
+test('a server that is not what it should be fails one call, and no run', { timeout: 60_000 }, async () => {
+  const lamp = serving({
+    light,
+    throws: () => {
+      throw new TypeError('no current')
+    },
+    typed: () => {
+      throw new GreenroomError('OUTCOME_UNKNOWN', 'the fuse blew')
+    },
+    nothing: () => undefined,
+    odd: () => ({ content: [{ at: new Date(0) }] }),
+  })
+  const words = ['light', 'throws', 'typed', 'nothing', 'odd', 'light']
+  await using runner = await createRunner({ worker, roles, bridge: { lamp }, dataDir: null, quiet: true })
+  const outcome = await runner.run({ role: 'tools', task: words.map((word) => `lamp.${word}`).join(' ') }).outcome
+  expect(outcome).toMatchObject({
+    status: 'completed',
+    output: [
+      light(),
+      'TOOL_FAILED: no current',
+      'OUTCOME_UNKNOWN: the fuse blew',
+      'TOOL_FAILED: lamp.nothing gave no content',
+      expect.stringMatching(/^TOOL_FAILED: lamp\.odd\.content\.0\.at/),
+      light(),
+    ],
+  })
+  expect(lamp.closed).toBe(0)
+  await runner.close()
+  expect(lamp.closed).toBe(1)
+})
+
+test('a role without an allowance has no bridge', { timeout: 60_000 }, async () => {
+  const lamp = serving({ light })
+  const denied = { tools: { executor: 'tools' } } as const
+  await using runner = await createRunner({ worker, roles: denied, bridge: { lamp }, dataDir: null, quiet: true })
+  expect(await runner.run({ role: 'tools', task: 'list lamp.light' }).outcome).toMatchObject({
+    output: [[], 'UNKNOWN_TOOL: the run\'s role may call no tool of a server "lamp"'],
+  })
+  expect(lamp.calls).toEqual([])
+})
+
+test('a detached run has no bridge: it may outlive its runner', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder()
+  const { createBroker } = await import('@greenroom/broker')
+  await using broker = await createBroker({ dir: null, listen: { port: 0 }, token: 'a-token-of-some-length' })
+  const bus = { url: broker.url ?? '', token: 'a-token-of-some-length' }
+  const lamp = serving({ light })
+  await using runner = await createRunner({ worker, roles, bridge: { lamp }, dataDir: folder.path, bus, quiet: true })
+  expect(await runner.run({ role: 'tools', task: 'list lamp.light', detached: true }).outcome).toMatchObject({
+    output: [expect.stringMatching(/^MISSING_FEATURE/), expect.stringMatching(/^MISSING_FEATURE/)],
+  })
+})
+
+test('a worker that somebody else started has the same bridge', async () => {
+  await using stage = new PoolStage()
+  await stage.member('far')
+  const lamp = serving({ light })
+  const runner = await stage.runner({}, { bridge: { lamp }, role: { executor: 'tool', bridge: { lamp: ['light'] } } })
+  expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed', output: light() })
+})
+
+test('an answer about children that no message holds is said so', { timeout: 60_000 }, async () => {
+  const family = { gather: { executor: 'gather' }, bulky: { executor: 'bulky' } } as const
+  await using runner = await createRunner({ worker, roles: family, dataDir: null, quiet: true })
+  expect(await runner.run({ role: 'gather' }).outcome).toMatchObject({
+    output: ['FRAME_TOO_LARGE', 'completed', 'completed'],
+  })
+})
+
+/** A desk without an attempt. */
+function desk(lamp: ToolServer) {
+  const clock = createManualClock()
+  const answers: Omit<BridgeResult, 'runId' | 'epoch'>[] = []
+  const logger = keepingLogger()
+  const allowance = { lamp: ['light', 'hang'] }
+  const answer = (result: (typeof answers)[number]): void => void answers.push(result)
+  const made = new BridgeDesk({ servers: new Map([['lamp', lamp]]), allowance, logger, clock, answer })
+  const ref = { runId: 'r', epoch: 1 }
+  const call = (requestId: string, name: string): void =>
+    made.take({ ...ref, requestId, op: 'call', args: { tool: { server: 'lamp', name }, input: {}, timeoutMs: 1_000 } })
+  return { made, ref, call, clock, answers }
+}
+
+test('a request that comes twice calls its tool once', async () => {
+  const lamp = serving({ light })
+  const { call, answers } = desk(lamp)
+  call('one', 'light')
+  call('one', 'light')
+  await settle()
+  call('one', 'light')
+  await settle()
+  expect(lamp.calls).toEqual(['light'])
+  expect(answers).toEqual([{ requestId: 'one', result: light() }])
+})
+
+test('what a worker asks for beyond its role is refused by the runner, and reaches no server', async () => {
+  const lamp = serving({ light, secret: light })
+  const { call, answers } = desk(lamp)
+  call('one', 'secret')
+  await settle()
+  expect(answers).toMatchObject([{ requestId: 'one', error: { code: 'UNKNOWN_TOOL', retry: 'never' } }])
+  expect(lamp.calls).toEqual([])
+})
+
+test('a call that is given up, and one whose attempt ends, are told to their server', async () => {
+  const stopped: string[] = []
+  const hang: Act = (_input, { signal }) =>
+    new Promise((resolve) =>
+      signal.addEventListener('abort', () => {
+        stopped.push('told')
+        resolve(light())
+      }),
+    )
+  const { made, ref, call, answers } = desk(serving({ hang }))
+  call('one', 'hang')
+  call('two', 'hang')
+  made.take({ ...ref, requestId: 'three', op: 'cancel', args: { requestId: 'one' } })
+  await settle()
+  expect(answers).toMatchObject([{ requestId: 'three' }, { requestId: 'one', error: { code: 'ABORTED' } }])
+  expect(stopped).toEqual(['told'])
+  made.close()
+  await until(() => stopped.length === 2)
+})
+
+test('a server that never tells its tools is down after a while', async () => {
+  const { made, ref, clock, answers } = desk(serving({ light }, 'never'))
+  made.take({ ...ref, requestId: 'one', op: 'list', args: {} })
+  await settle()
+  clock.advance(29_999)
+  await settle()
+  expect(answers).toEqual([])
+  clock.advance(1)
+  await settle()
+  expect(answers).toMatchObject([{ error: { code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('30000 ms') } }])
+})

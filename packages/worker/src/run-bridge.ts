@@ -1,0 +1,105 @@
+/** The bridge of one run: each call is a request to its runner, beside which the MCP servers are. */
+import {
+  codeOf,
+  GreenroomError,
+  jsonFlaw,
+  type Bridge,
+  type BridgeCall,
+  type BridgeCallOptions,
+  type BridgedTool,
+  type BridgedToolRef,
+  type BridgeResult,
+  type Clock,
+  type JsonObject,
+  type Random,
+  type Run,
+  type ToolResult,
+} from '@greenroom/proto'
+import { RunnerRequests, type RunnerRequestsOptions } from './runner-requests.ts'
+
+/** The most that {@link BridgeCallOptions.timeoutMs} may be. */
+const longestMs = 3_600_000
+
+/** What the bridge of a run needs of it. */
+export interface RunBridgeOptions extends RunnerRequestsOptions<BridgeCall> {
+  readonly run: Pick<Run, 'bridge' | 'detached'>
+  readonly random: Random
+  readonly clock: Clock
+}
+
+/** See above. */
+export class RunBridge implements Bridge {
+  readonly #options: RunBridgeOptions
+  readonly #requests: RunnerRequests<BridgeCall, BridgeResult>
+
+  /** @param options - see {@link RunBridgeOptions} */
+  constructor(options: RunBridgeOptions) {
+    this.#options = options
+    this.#requests = new RunnerRequests<BridgeCall, BridgeResult>(options)
+  }
+
+  /** An answer came. */
+  answered(result: BridgeResult): void {
+    this.#requests.answered(result)
+  }
+
+  async list(): Promise<readonly BridgedTool[]> {
+    if (this.#servers.length === 0) return []
+    return (await this.#requests.request(this.#options.random.id(), { op: 'list', args: {} })).tools ?? []
+  }
+
+  async call(tool: BridgedToolRef, input: JsonObject = {}, options: BridgeCallOptions = {}): Promise<ToolResult> {
+    const { server, name } = checkCall(tool, input, options)
+    if (!this.#servers.includes(server))
+      throw new GreenroomError('UNKNOWN_TOOL', `the run's role may call no tool of a server "${server}"`)
+    const { random, clock } = this.#options
+    const { timeoutMs = 60_000, signal } = options
+    const requestId = random.id()
+    const [late, cancel] = [new AbortController(), random.id()]
+    const timer = clock.timer(timeoutMs, () => late.abort())
+    const givenUp = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
+    const giveUp = (): void =>
+      void this.#requests.request(cancel, { op: 'cancel', args: { requestId } }).catch(() => undefined)
+    givenUp.addEventListener('abort', giveUp, { once: true })
+    try {
+      const args = { tool: { server, name }, input, timeoutMs }
+      const { result } = await this.#requests.request(requestId, { op: 'call', args })
+      if (result === undefined) throw new GreenroomError('INTERNAL', 'the runner gave no result')
+      return result
+    } catch (error) {
+      if (codeOf(error) === 'ABORTED' && late.signal.aborted)
+        throw new GreenroomError('TIMEOUT', `${server}.${name} gave no result within ${timeoutMs} ms`)
+      throw error
+    } finally {
+      timer.cancel()
+      givenUp.removeEventListener('abort', giveUp)
+    }
+  }
+
+  /** @throws GreenroomError `MISSING_FEATURE` in a run that may outlive its runner */
+  get #servers(): readonly string[] {
+    const { detached = false, bridge = [] } = this.#options.run
+    if (detached) throw new GreenroomError('MISSING_FEATURE', 'a detached run has no bridge: it may outlive its runner')
+    return bridge
+  }
+}
+
+/** @throws GreenroomError `BAD_OPTIONS`, `INPUT_INVALID`, `ABORTED` */
+function checkCall(
+  tool: BridgedToolRef,
+  input: JsonObject,
+  { timeoutMs = 1, signal }: BridgeCallOptions,
+): BridgedToolRef {
+  if (typeof tool?.server !== 'string' || typeof tool.name !== 'string')
+    throw bad('its tool must be one that list gave, or { server, name }')
+  if (!(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= longestMs))
+    throw bad(`timeoutMs must be a number of milliseconds, more than 0 and at most ${longestMs}`)
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') throw bad('signal must be an AbortSignal')
+  const isObject = typeof input === 'object' && input !== null && !Array.isArray(input)
+  const flaw = isObject ? jsonFlaw(input, 'input') : 'input must be an object'
+  if (flaw !== undefined) throw new GreenroomError('INPUT_INVALID', flaw)
+  if (signal?.aborted === true) throw new GreenroomError('ABORTED')
+  return tool
+}
+
+const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `bridge.call: ${message}`)
