@@ -191,7 +191,13 @@ function jsonOf(value: unknown): JsonValue {
 }
 
 function objectOf(value: unknown): JsonObject {
-  return { ...Object(jsonOf(value)) }
+  const json = jsonOf(value)
+  if (!isObject(json)) throw new GreenroomError('TOOL_FAILED', 'the server gave what is no object')
+  return json
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** @throws GreenroomError `BAD_OPTIONS` */

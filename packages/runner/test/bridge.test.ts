@@ -17,7 +17,7 @@ function serving(acts: Record<string, Act>, listed: readonly ServedTool[] | 'nev
     listTools: () => (listed === 'never' ? new Promise<never>(() => undefined) : Promise.resolve(listed)),
     async callTool(name: string, input: JsonObject, options: ToolServerOptions) {
       server.calls.push(name)
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- users who do not compile may give anything
+      // Who does not compile may give anything.
       return (await acts[name]?.(input, options)) as ToolResult
     },
     async close() {
@@ -162,10 +162,10 @@ test('a server that never tells its tools is down after a while', async () => {
   const { made, ref, clock, answers } = desk(serving({ light }, 'never'))
   made.take({ ...ref, requestId: 'one', op: 'list', args: {} })
   await settle()
-  clock.advance(29_999)
+  await clock.advance(29_999)
   await settle()
   expect(answers).toEqual([])
-  clock.advance(1)
+  await clock.advance(1)
   await settle()
   expect(answers).toMatchObject([{ error: { code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('30000 ms') } }])
 })

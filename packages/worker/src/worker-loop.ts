@@ -32,7 +32,7 @@ import {
   type SteerReceipt,
   type Timer,
 } from '@greenroom/proto'
-import { Attempt, type AttemptOptions } from './attempt.ts'
+import { Attempt } from './attempt.ts'
 import { failed, messageOf, type Ending } from './ending.ts'
 import { HistoryShelf } from './history-shelf.ts'
 import { Ledger } from './ledger.ts'

@@ -9,7 +9,7 @@ const object = z.record(z.string(), json)
 const toolRef = { server: z.string(), name: z.string() }
 
 /** See {@link bridge.BridgedTool}. */
-export const bridgedTool = looseObject({
+const bridgedTool = looseObject({
   ...toolRef,
   title: z.string().exactOptional(),
   description: z.string().exactOptional(),
@@ -19,7 +19,7 @@ export const bridgedTool = looseObject({
 }) satisfies z.ZodType<bridge.BridgedTool>
 
 /** See {@link bridge.ToolResult}. */
-export const toolResult = looseObject({
+const toolResult = looseObject({
   content: z.array(object),
   structuredContent: json.exactOptional(),
   isError: z.boolean().exactOptional(),

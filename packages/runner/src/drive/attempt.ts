@@ -48,10 +48,6 @@ import { sendWhenRoom } from './room-send.ts'
 import { WorkerLine } from './worker-line.ts'
 import { acknowledge, WorkerReports } from './worker-reports.ts'
 
-/** What answers a request of a worker. */
-type AnswerKind = 'children-result' | 'bridge-result'
-type Answer = Omit<ChildrenResult, keyof RunRef> | Omit<BridgeResult, keyof RunRef>
-
 type Turn = 'terminal' | 'gone' | 'refused' | 'silent' | 'cancel' | 'withdrawn'
 
 const resumeMs = 500
@@ -222,7 +218,10 @@ export class Attempt {
   }
 
   /** Answers a request of {@link AttemptOptions.onChildren} or {@link AttemptOptions.onBridge}. */
-  answer(kind: AnswerKind, result: Answer): void {
+  answer(
+    kind: 'children-result' | 'bridge-result',
+    result: Omit<ChildrenResult, keyof RunRef> | Omit<BridgeResult, keyof RunRef>,
+  ): void {
     const { requestId } = result
     const id = `${kind}-${requestId}`
     this.#sendWhenRoom(kind, id, { ...result, ...this.ref }).catch((error: unknown) => {
@@ -447,7 +446,7 @@ export class Attempt {
     }
   }
 
-  async #sendWhenRoom<K extends AnswerKind | 'spend-receipt'>(
+  async #sendWhenRoom<K extends 'children-result' | 'bridge-result' | 'spend-receipt'>(
     kind: K,
     id: string,
     message: RunMessages[K],
