@@ -3,7 +3,7 @@
  *
  * - *T1* Only roles that are listed can be started, and only children in these roles are seen: any other does not exist.
  * - *T2* What goes wrong is a result with a code and words that a model can act on, never an exception.
- * - *T3* No call waits for longer than `waitMs`; what is still running then is said, and goes on.
+ * - *T3* No call waits for longer than `waitMs`: what is still running then is said, and goes on; a question is given up.
  */
 import {
   codeOf,
@@ -18,10 +18,14 @@ import {
   type JsonObject,
 } from '@greenroom/proto'
 import { z } from 'zod'
+import type { AskInput, AwaitInput, CancelInput, ListInput, SendInput, SpawnInput } from './delegate-input.ts'
 import { checkInput, checkRoles, inputOf, type DelegateRoles } from './delegate-role.ts'
 
-/** How long one `await` waits: less than the 60 s after which MCP clients give a call up. */
+/** How long one call waits: less than the 60 s after which MCP clients give a call up. */
 const defaultWaitMs = 45_000
+
+/** The longest that a question may wait, whatever `waitMs` says. */
+const longestAskMs = 300_000
 
 /** Characters of a child's words, and of its output as JSON: what does not fit a model's attention is cut. */
 const maxShown = 20_000
@@ -31,7 +35,7 @@ const maxListed = 100
 
 /** What {@link delegateTools} may be told. */
 export interface DelegateOptions {
-  /** How long one `await` waits at most, in milliseconds. = 45,000 */
+  /** How long one `await`, or `ask`, waits at most, in milliseconds. = 45,000 */
   readonly waitMs?: number
   /** = the system's */
   readonly clock?: Clock
@@ -56,55 +60,14 @@ export interface DelegateTool<Input> {
   readonly execute: (input: Input, options?: ToolCallOptions) => Promise<DelegateResult>
 }
 
-/** What `spawn` takes. */
-export interface SpawnInput {
-  /** One of the listed roles. */
-  readonly role: string
-  /** What to do, in words. */
-  readonly task?: string | undefined
-  /** What to do, as the role's executor takes it. */
-  readonly input?: unknown
-  /** Names the child: the same key again is the same child. */
-  readonly key?: string | undefined
-}
-
-/** What `send` takes. */
-export interface SendInput {
-  /** The child. */
-  readonly runId: string
-  /** What to say. */
-  readonly text: string
-  /** When it is taken up. = `now` */
-  readonly mode?: 'now' | 'queue' | undefined
-}
-
-/** What `await` takes. */
-export interface AwaitInput {
-  /** The children. */
-  readonly runIds: string[]
-  /** Until when. = `all` */
-  readonly mode?: 'all' | 'any' | 'first-error' | undefined
-  /** For how long, in seconds. = as long as may be */
-  readonly waitSeconds?: number | undefined
-}
-
-/** What `cancel` takes. */
-export interface CancelInput {
-  /** The child. */
-  readonly runId: string
-  /** Why. */
-  readonly reason?: string | undefined
-}
-
-/** What `list` takes: nothing. */
-export type ListInput = Readonly<Record<string, never>>
-
 /** The tools, under the names by which a model calls them. */
 export type DelegateTools = {
   /** Starts a child. */
   readonly spawn: DelegateTool<SpawnInput>
   /** Says something to one. */
   readonly send: DelegateTool<SendInput>
+  /** Asks one, and waits for its answer. */
+  readonly ask: DelegateTool<AskInput>
   /** Waits for some. */
   readonly await: DelegateTool<AwaitInput>
   /** Ends one. */
@@ -114,7 +77,7 @@ export type DelegateTools = {
 }
 
 /**
- * Tools by which a model starts children, says something to them, waits for them, ends and lists them: as `tools` of an agent
+ * Tools by which a model starts children, says something to them, asks them, waits for them, ends and lists them: as `tools` of an agent
  * of the AI SDK (`ai` 5 or newer), which is not imported. Nothing they do throws: a model is answered `{ error: { code, message } }`.
  *
  * @param children - whose: `runner.children` in a program, `ctx.children` in an executor
@@ -156,6 +119,21 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
           .describe('now: as soon as it can take it up; queue: when it would be done. = now'),
       }),
       (input) => desk.send(input),
+    ),
+    ask: tool(
+      `Asks a child something and gives its answer: how far it is, what it found, also after it has ended. It waits for at most ${waitMs / 1_000} seconds. Only some kinds of children answer (else ASK_UNSUPPORTED).`,
+      z.object({
+        runId,
+        question: z.string(),
+        mode: z
+          .enum(['query', 'steer'])
+          .optional()
+          .describe(
+            'query: beside its work, which goes on unchanged; steer: as part of its conversation, so that it takes it up. = query',
+          ),
+        waitSeconds: z.number().positive().optional().describe('How long to wait for the answer. = as long as it may'),
+      }),
+      (input, signal) => desk.ask(input, signal),
     ),
     await: tool(
       `Waits for children and tells how they ended. It waits for at most ${waitMs / 1_000} seconds; those that are still running then are in "running": call it again for them.`,
@@ -264,6 +242,13 @@ class DelegateDesk {
   async send({ runId, text, mode = 'now' }: SendInput): Promise<DelegateResult> {
     await this.#check([runId])
     return { runId, status: await this.#children.send({ runId }, text, { mode }) }
+  }
+
+  async ask({ runId, question, mode = 'query', waitSeconds }: AskInput, signal?: AbortSignal): Promise<DelegateResult> {
+    await this.#check([runId])
+    const timeoutMs = Math.max(1, Math.min(this.#waitMs, longestAskMs, (waitSeconds ?? Infinity) * 1_000))
+    const answer = await this.#children.ask({ runId }, question, { mode, timeoutMs, ...(signal && { signal }) })
+    return { runId, answer: shortened(answer) }
   }
 
   async await({ runIds, mode = 'all', waitSeconds }: AwaitInput, signal?: AbortSignal): Promise<DelegateResult> {

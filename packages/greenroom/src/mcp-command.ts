@@ -68,6 +68,7 @@ function register(server: McpServer, tools: DelegateTools): McpServer {
     )
   add('spawn', tools.spawn, false)
   add('send', tools.send, false)
+  add('ask', tools.ask, false)
   add('await', tools.await, true)
   add('cancel', tools.cancel, false)
   add('list', tools.list, true)

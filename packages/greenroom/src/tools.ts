@@ -7,15 +7,11 @@
  */
 export {
   delegateTools,
-  type AwaitInput,
-  type CancelInput,
   type DelegateOptions,
   type DelegateResult,
   type DelegateTool,
   type DelegateTools,
-  type ListInput,
-  type SendInput,
-  type SpawnInput,
   type ToolCallOptions,
 } from './delegate-tools.ts'
+export type { AskInput, AwaitInput, CancelInput, ListInput, SendInput, SpawnInput } from './delegate-input.ts'
 export type { DelegateRole, DelegateRoles } from './delegate-role.ts'

@@ -119,12 +119,36 @@ test('children in roles that are not listed do not exist for it', { timeout: 120
     error: { code: 'UNKNOWN_RUN', message: `no child "${runId}"; list tells which there are`, retry: 'never' },
   }
   expect(await tools.send.execute({ runId, text: 'hello' })).toEqual(unknown)
+  expect(await tools.ask.execute({ runId, question: 'who?' })).toEqual(unknown)
   expect(await tools.cancel.execute({ runId })).toEqual(unknown)
   expect(await tools.await.execute({ runIds: [runId], waitSeconds: 0 })).toEqual(unknown)
   expect(await tools.list.execute({})).toEqual({ children: [] })
   // One that somebody else started in a listed role is seen.
   const other = await runner.children.spawn({ role: 'worker', input: { do: 'say' }, task: 'sweep' })
   expect(await tools.await.execute({ runIds: [other.runId] })).toMatchObject({ ended: [{ role: 'worker' }] })
+})
+
+test('a question is answered, given up after waitMs, or refused by its code', { timeout: 120_000 }, async () => {
+  await using runner = await createRunner({
+    worker: new URL('delegate/worker.ts', import.meta.url),
+    roles: { worker: { executor: 'work' }, lead: { executor: 'lead' } },
+    dataDir: null,
+    quiet: true,
+  })
+  const tools = delegateTools(runner.children, { worker: roles.worker }, { waitMs: 5_000 })
+  const spawned = await tools.spawn.execute({ role: 'worker', task: 'Ann', input: { do: 'listen' } })
+  const runId = String(spawned['runId'])
+  expect(await tools.ask.execute({ runId, question: 'ready?' })).toEqual({ runId, answer: 'Ann says: ready?' })
+  expect(await tools.ask.execute({ runId, question: 'think', waitSeconds: 0.2 })).toEqual({
+    error: { code: 'ASK_TIMEOUT', message: 'no answer within 200 ms', retry: 'later' },
+  })
+  const abort = new AbortController()
+  const asked = tools.ask.execute({ runId, question: 'think' }, { abortSignal: abort.signal })
+  abort.abort()
+  expect(await asked).toMatchObject({ error: { code: 'ABORTED' } })
+  // It goes on all the same.
+  await tools.send.execute({ runId, text: 'bye' })
+  expect(await tools.await.execute({ runIds: [runId] })).toMatchObject({ ended: [{ text: 'heard bye' }] })
 })
 
 /** Children of which one has ended, and the others never do. */

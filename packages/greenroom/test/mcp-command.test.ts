@@ -76,10 +76,10 @@ function pidsIn(ledger: string): number[] {
   return lines.filter((line) => line !== '').map(Number)
 }
 
-test('a client starts, steers, awaits, cancels and lists children, and they have their own', time, async () => {
+test('a client starts, steers, asks, awaits, cancels and lists children, and they have their own', time, async () => {
   await using parent = await connect()
   const { tools } = await parent.client.listTools()
-  expect(tools.map(({ name }) => name)).toEqual(['spawn', 'send', 'await', 'cancel', 'list'])
+  expect(tools.map(({ name }) => name)).toEqual(['spawn', 'send', 'ask', 'await', 'cancel', 'list'])
   const spawn = tools[0]
   expect(spawn?.description).toContain('- worker: Does one thing')
   expect(spawn?.inputSchema.properties).toMatchObject({
@@ -100,6 +100,10 @@ test('a client starts, steers, awaits, cancels and lists children, and they have
     parent.call('spawn', { role: 'lead', task: 'help' }),
   ])
   expect(a).toEqual({ runId: expect.stringMatching(/./), key: 'a', role: 'worker' })
+  expect(await parent.call('ask', { runId: a['runId'], question: 'how far?' })).toEqual({
+    runId: a['runId'],
+    answer: 'listen says: how far?',
+  })
   const waiting = parent.call('await', { runIds: [a['runId'], b['runId']] })
   expect(await parent.call('send', { runId: a['runId'], text: 'hello' })).toMatchObject({
     status: expect.stringMatching(/^(delivered|queued)$/),

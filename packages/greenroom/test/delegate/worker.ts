@@ -15,6 +15,7 @@ const work = defineExecutor({
     if (input.ledger !== undefined) appendFileSync(input.ledger, `${process.pid}\n`)
     if (input.do === 'fail') return ctx.fail('NO_LUCK', `could not ${task}`, { retry: 'later' })
     if (input.do === 'say') return { output: { done: task }, text: `${task}: done` }
+    ctx.onAsk((question) => (question === 'think' ? new Promise(() => undefined) : `${task} says: ${question}`))
     if (input.do === 'listen') for await (const { text } of ctx.steering) return { text: `heard ${text}` }
     await new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
     ctx.signal.throwIfAborted()
