@@ -3,7 +3,7 @@ import { GreenroomError } from '@greenroom/proto'
 import type { RunnerOptions } from '@greenroom/runner'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { checkRoles, type DelegateRole, type DelegateRoles } from './delegate-role.ts'
-import { importFile } from './platform/user-module.ts'
+import { importFile, whyNotImported } from './platform/user-module.ts'
 
 /**
  * What the file of `greenroom mcp` exports as its default: a runner, and which of its roles the parent may start.
@@ -40,7 +40,7 @@ export interface Delegation {
  */
 export async function readDelegation(path: string, warn: (text: string) => void): Promise<Delegation> {
   const { default: found } = await importFile(path).catch((cause: unknown) => {
-    throw new GreenroomError('BAD_OPTIONS', `cannot import ${path}: ${reasonOf(cause)}`, { cause })
+    throw new GreenroomError('BAD_OPTIONS', `cannot import ${path}: ${whyNotImported(cause)}`, { cause })
   })
   if (!isDelegation(found))
     throw new GreenroomError(
@@ -56,37 +56,34 @@ export async function readDelegation(path: string, warn: (text: string) => void)
         `${path}: delegates.${name} is none of the runner's roles: ${Object.keys(runner.roles).join(', ')}`,
       )
   const isComplete = Object.values(delegates).every((role) => role.input !== undefined)
-  const inputs = isComplete ? undefined : await inputsOf(runner, warn)
-  if (inputs === undefined) return found
+  const executors = isComplete ? undefined : await executorsOf(runner, warn)
+  if (executors === undefined) return found
   const described = Object.entries(delegates).map(([name, role]): [string, DelegateRole] => {
-    const input = role.input ?? inputs(runner.roles[name]?.executor ?? '')
+    const { executor: wanted = '', placement = 'local' } = runner.roles[name] ?? {}
+    const executor: unknown = Object.hasOwn(executors, wanted) ? Reflect.get(executors, wanted) : undefined
+    if (executor === undefined && placement === 'local')
+      throw new GreenroomError(
+        'BAD_OPTIONS',
+        `${path}: runner.roles.${name}.executor: the worker's file exports no executor "${wanted}"; there are: ${Object.keys(executors).join(', ')}`,
+      )
+    const declared: unknown = isObject(executor) ? Reflect.get(executor, 'input') : undefined
+    const input = role.input ?? (isSchema(declared) ? declared : undefined)
     return [name, input === undefined ? role : { ...role, input }]
   })
   return { runner, delegates: Object.fromEntries(described) }
 }
 
-/** The schema of an executor's input, by its name; undefined when nobody can tell. A worker's file serves only when it is spawned. */
-async function inputsOf(
-  { worker }: RunnerOptions,
-  warn: (text: string) => void,
-): Promise<((executor: string) => StandardSchemaV1 | undefined) | undefined> {
+/** What the worker's file exports; undefined when nobody can tell. It serves only when it is spawned. */
+async function executorsOf({ worker }: RunnerOptions, warn: (text: string) => void): Promise<object | undefined> {
   const url: unknown = worker instanceof URL ? worker : isObject(worker) ? Reflect.get(worker, 'url') : undefined
   if (!(url instanceof URL)) return undefined
   try {
     const { executors } = await importFile(url)
-    return (name) => {
-      const executor: unknown = isObject(executors) ? Reflect.get(executors, name) : undefined
-      const input: unknown = isObject(executor) ? Reflect.get(executor, 'input') : undefined
-      return isSchema(input) ? input : undefined
-    }
+    return isObject(executors) ? executors : undefined
   } catch (error) {
-    warn(`what the executors take is not known: cannot import ${url.href}: ${reasonOf(error)}`)
+    warn(`what the executors take is not known: cannot import ${url.href}: ${whyNotImported(error)}`)
     return undefined
   }
-}
-
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }
 
 /** What is in its two members `createRunner` and `delegateTools` check. */

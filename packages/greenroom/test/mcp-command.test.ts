@@ -236,7 +236,8 @@ test.each(['the end of its input', 'SIGTERM'] as const)('%s ends it, and its wor
 
 test.each([
   ['there is no such file', undefined, /^greenroom: cannot import .*agents\.ts: Cannot find module/],
-  ['it does not parse', 'export default {', /^greenroom: cannot import .*agents\.ts: /],
+  ['it does not parse', 'export default {', /^greenroom: cannot import .*agents\.ts: .*\(\/.*agents\.ts:1\)\n$/],
+  ['it throws', 'const a = 1\nnull.b', /^greenroom: cannot import .*agents\.ts: .*\(\/.*agents\.ts:2:6\)\n$/],
   ['it exports nothing', 'export const runner = {}', /agents\.ts must have a default export \{ runner, delegates \}/],
   [
     'it names a role that there is not',
@@ -247,6 +248,16 @@ test.each([
     'it says nothing of a role',
     'export default { runner: { roles: { a: { executor: "a" } } }, delegates: { a: {} } }',
     /agents\.ts: delegates\.a\.description must say what the role is for\n$/,
+  ],
+  [
+    'there is no such worker',
+    'export default { runner: { worker: new URL("./none.ts", import.meta.url), roles: { a: { executor: "a" } } }, delegates: { a: { description: "a" } } }',
+    /^greenroom: worker must be a file that is there: .*none\.ts is none\n$/m,
+  ],
+  [
+    'the worker has no such executor',
+    `export default { runner: { worker: new URL(${JSON.stringify(new URL('delegate/worker.ts', import.meta.url))}), roles: { a: { executor: "a" } } }, delegates: { a: { description: "a" } } }`,
+    /exports no executor "a"; there are: work, lead\n$/,
   ],
   [
     'an option is wrong',

@@ -122,7 +122,7 @@ export class BudgetedRun {
       const left = account.#leftOf(name)
       // Whoever gave all of its time away would have none to wait in.
       if (wanted < left || (wanted === left && name !== 'ms')) continue
-      throw new GreenroomError('LIMIT_BUDGET', `${wanted} more are asked for: ${account.#say(name)}`)
+      throw new GreenroomError('LIMIT_BUDGET', `${shown(name, wanted)} more are asked for: ${account.#say(name)}`)
     }
   }
 
@@ -235,7 +235,8 @@ export class BudgetedRun {
   }
 
   #say(name: keyof Budget): string {
-    return `${name}: ${exact(this.charge(name))} of ${this.#budget[name]} are used or set aside in the budget of run ${this.id}`
+    const [used, all] = [this.charge(name), this.#budget[name] ?? 0].map((amount) => shown(name, amount))
+    return `${used} of ${all} ${name} are used or set aside in the budget of run ${this.id}`
   }
 
   #record(isOver: boolean): Operation {
@@ -264,6 +265,11 @@ export function budgetedHooks(budget: BudgetedRun | undefined, hooks: AttemptHoo
     },
     onWaits: () => budget.tree.changed(),
   }
+}
+
+/** For people: they count money to a hundredth of a cent, and all else in wholes. */
+function shown(name: keyof Budget, amount: number): string {
+  return name === 'usd' ? String(Math.round(amount * 1e4) / 1e4) : String(Math.round(amount))
 }
 
 /** To a billionth, as sums are: 0.3 - 0.1 leaves 0.2. */

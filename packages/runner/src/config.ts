@@ -40,7 +40,7 @@ import type {
   WarmPoolOptions,
 } from './options.ts'
 import { entryLauncher, programLauncher } from './platform/process-launcher.ts'
-import { platformName, standardErrorLogger } from './platform/surroundings.ts'
+import { isFile, platformName, standardErrorLogger } from './platform/surroundings.ts'
 import { checkEndpoints, checkPlacement } from './place.ts'
 import type { SendOptions } from './run.ts'
 import type { SchedulerOptions } from './scheduler.ts'
@@ -423,6 +423,7 @@ function checkWorker({ worker, inspect, roles }: RunnerOptions): Launcher {
   }
   const url = worker instanceof URL ? worker : isEntry(worker) ? worker.url : undefined
   if (url?.protocol !== 'file:') throw bad('worker', 'a file: URL, a command or a launcher')
+  if (!isFile(url)) throw bad('worker', `a file that is there: ${url.href} is none`)
   return entryLauncher(url, { inspect: inspect === true })
 }
 

@@ -17,7 +17,7 @@ test('zero stops at the first use, and what is absent does not', async () => {
     status: 'failed',
     code: 'LIMIT_BUDGET',
     retry: 'never',
-    message: `tokens: 1 of 0 are used or set aside in the budget of run ${run.id}`,
+    message: `1 of 0 tokens are used or set aside in the budget of run ${run.id}`,
     usage: tokens(1),
   })
   expect(it.calls).toHaveLength(1)
@@ -124,7 +124,7 @@ test('the time of all that execute is added up, and no time never begins', async
   expect(run.status().phase).toBe('running')
   await clock.advance(1)
   await clock.advance(300)
-  expect(await run.outcome).toMatchObject({ code: 'LIMIT_BUDGET', message: expect.stringMatching(/^ms: /) })
+  expect(await run.outcome).toMatchObject({ code: 'LIMIT_BUDGET', message: expect.stringMatching(/^10000 of 10000 ms are used/) })
 })
 
 test('a suspended run keeps its budget', async () => {

@@ -17,7 +17,7 @@ import { checkOptions } from '../src/config.ts'
 import { moduleOptions } from '../src/platform/process-launcher.ts'
 import { roles, testRunner, worker } from './fixtures/setup.ts'
 
-const good: RunnerOptions = { worker: new URL('file:///worker.ts'), roles: { a: { executor: 'a' } } }
+const good: RunnerOptions = { worker: new URL('fixtures/worker.ts', import.meta.url), roles: { a: { executor: 'a' } } }
 
 /** Callers in JavaScript pass anything: the compiler is told to look away, as it would be there. */
 function check(changes: object): { readonly code: string | undefined; readonly message: string } | undefined {
@@ -35,6 +35,7 @@ test.each<[string, object]>([
   ['options: "dataDri"', { dataDri: null }],
   ['worker', { worker: undefined }],
   ['worker', { worker: new URL('https://example.org/worker.js') }],
+  ['worker', { worker: new URL('none.ts', import.meta.url) }],
   ['worker.command', { worker: { command: 'node' } }],
   ['worker.command', { worker: { command: [] } }],
   ['worker.cwd', { worker: { command: ['node'], cwd: 1 } }],
@@ -174,7 +175,7 @@ test('what takes any runner takes a typed one, several behind one door, and thei
   const typed = async (): Promise<void> => {
     const runner = await testRunner()
     const runners: AnyRunner[] = [runner]
-    runners.push(await createRunner({ worker: new URL('file:///w.js'), roles: { any: { executor: 'thing' } } }))
+    runners.push(await createRunner({ worker: new URL('fixtures/worker.ts', import.meta.url), roles: { any: { executor: 'thing' } } }))
     serve(runner)
     await schedule(runner.scheduler({ parent: 'p' }))
     compose(composeRunners(runner))
@@ -216,7 +217,7 @@ test('inputs and outputs are inferred from the worker entry', () => {
     expectTypeOf<Misspelt['x']['secrtes']>().toEqualTypeOf<NoRoleOption<'secrtes'>>()
     // @ts-expect-error an executor that the worker does not have
     await createRunner({ worker, roles: { x: { executor: 'nothing' } } })
-    const untyped = await createRunner({ worker: new URL('file:///w.js'), roles: { any: { executor: 'thing' } } })
+    const untyped = await createRunner({ worker: new URL('fixtures/worker.ts', import.meta.url), roles: { any: { executor: 'thing' } } })
     expectTypeOf(await untyped.run({ role: 'any', input: [1] }).outcome).toEqualTypeOf<Outcome<JsonValue>>()
     const command = await createRunner({ worker: { command: ['w'] }, roles: { any: { executor: 'thing' } } })
     // @ts-expect-error roles are known, whatever the worker

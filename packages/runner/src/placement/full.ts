@@ -28,5 +28,7 @@ export type Outlook = 'soon' | 'own' | 'mutual' | 'held' | 'later'
  * @param full - where
  */
 export function heldByAncestors({ slots }: Full): GreenroomError {
-  return new GreenroomError('POOL_HELD_BY_ANCESTOR', `each of ${slots} is held by a run that waits for its children`)
+  const held = `each of the ${slots} places that it could have is held by a run that waits for its children`
+  const advice = 'give them more (admission.maxProcesses, or slots of the pool), or declare their executors suspendable'
+  return new GreenroomError('POOL_HELD_BY_ANCESTOR', `${held}: ${advice}`)
 }

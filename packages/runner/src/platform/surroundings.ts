@@ -16,6 +16,15 @@ export function workingDirectory(): string {
   return process.cwd()
 }
 
+/** Whether a URL is that of a file, or of a link to one, that this process may look at. */
+export function isFile(url: URL): boolean {
+  try {
+    return statSync(url).isFile()
+  } catch {
+    return false
+  }
+}
+
 /** Whether a path is that of a folder, or of a link to one, that this process may look at. */
 export function isFolder(path: string): boolean {
   try {
