@@ -42,6 +42,25 @@ export interface BudgetedRunOptions {
   readonly drawn?: Drawn
 }
 
+/** What runs are charged at one moment: each is counted once, however many draw on it. */
+export class Charges {
+  readonly #known: Readonly<Record<keyof Budget, Map<BudgetedRun, number>>> = {
+    ms: new Map(),
+    tokens: new Map(),
+    usd: new Map(),
+    spawns: new Map(),
+  }
+
+  /** What a run is charged. */
+  of(run: BudgetedRun, name: keyof Budget): number {
+    const known = this.#known[name].get(run)
+    if (known !== undefined) return known
+    const charge = run.charge(name, this)
+    this.#known[name].set(run, charge)
+    return charge
+  }
+}
+
 /** See B1 to B4. */
 export class BudgetedRun {
   readonly id: string
@@ -81,10 +100,14 @@ export class BudgetedRun {
 
   /** The budget that is used up where it draws, if one is. */
   get excess(): Exceeded | undefined {
+    return this.#excess(new Charges())
+  }
+
+  #excess(charges: Charges): Exceeded | undefined {
     for (const name of drawnNames) {
       const account = this.#account(name)
       if (account === undefined) continue
-      const left = account.#leftOf(name)
+      const left = account.#leftOf(name, charges)
       // Time that is up is up; all else is exceeded by more than it, as limits are.
       if (left < 0 || (name === 'ms' && left === 0)) return { code: 'LIMIT_BUDGET', message: account.#say(name) }
     }
@@ -92,10 +115,10 @@ export class BudgetedRun {
   }
 
   /** Its attempt for which time passes, and where that is drawn, with what is left there. */
-  get clocked(): { readonly account: BudgetedRun; readonly leftMs: number } | undefined {
+  clocked(charges: Charges): { readonly account: BudgetedRun; readonly leftMs: number } | undefined {
     const account = this.#account('ms')
     if (account === undefined || this.#isTripped || this.#attempt?.isExecuting !== true) return undefined
-    return { account, leftMs: account.#leftOf('ms') }
+    return { account, leftMs: account.#leftOf('ms', charges) }
   }
 
   /**
@@ -152,13 +175,13 @@ export class BudgetedRun {
   }
 
   /** Ends its attempt when a budget is used up (B4). */
-  enforce(): void {
-    const excess = this.#attempt === undefined || this.#isTripped ? undefined : this.excess
+  enforce(charges: Charges): void {
+    const excess = this.#attempt === undefined || this.#isTripped ? undefined : this.#excess(charges)
     if (excess !== undefined) {
       this.#isTripped = true
       this.#attempt?.exceed(excess)
     }
-    for (const child of this.#children) child.enforce()
+    for (const child of this.#children) child.enforce(charges)
   }
 
   /** Those of it and its descendants that are not settled. */
@@ -209,10 +232,14 @@ export class BudgetedRun {
     this.#spawns += 1
   }
 
-  /** What it and its descendants used, and have set aside. */
-  charge(name: keyof Budget): number {
+  /**
+   * What it and its descendants used, and have set aside.
+   *
+   * @param charges - of this moment
+   */
+  charge(name: keyof Budget, charges = new Charges()): number {
     const own = name === 'spawns' ? this.#spawns : this.#drawn[name]
-    const open = [...this.#children].map((child) => Math.max(child.charge(name), child.#budget[name] ?? 0))
+    const open = [...this.#children].map((child) => Math.max(charges.of(child, name), child.#budget[name] ?? 0))
     return open.reduce((sum, one) => sum + one, own + this.#settled[name])
   }
 
@@ -230,8 +257,8 @@ export class BudgetedRun {
     return this.#parent === undefined ? undefined : this.#parent.#account(name)
   }
 
-  #leftOf(name: keyof Budget): number {
-    return exact((this.#budget[name] ?? Infinity) - this.charge(name))
+  #leftOf(name: keyof Budget, charges = new Charges()): number {
+    return exact((this.#budget[name] ?? Infinity) - charges.of(this, name))
   }
 
   #say(name: keyof Budget): string {

@@ -7,7 +7,7 @@
  */
 import type { Clock, Timer } from '@greenroom/proto'
 import { resolveBudget, type BudgetOptions } from './budget.ts'
-import { BudgetedRun, type BudgetTree } from './budgeted-run.ts'
+import { BudgetedRun, Charges, type BudgetTree } from './budgeted-run.ts'
 import type { BudgetEntry, BudgetJournal } from './budget-journal.ts'
 
 /** No look is further away, in milliseconds. */
@@ -114,7 +114,8 @@ class Tree implements BudgetTree {
   changed(): void {
     this.#timer?.cancel()
     this.#timer = undefined
-    for (const root of this.#roots) root.enforce()
+    const charges = new Charges()
+    for (const root of this.#roots) root.enforce(charges)
     this.#watch()
   }
 
@@ -139,7 +140,9 @@ class Tree implements BudgetTree {
 
   /** T3 */
   #watch(): void {
-    const clocked = [...this.#roots].flatMap((root) => [...root.open()]).flatMap((run) => run.clocked ?? [])
+    const charges = new Charges()
+    const open = [...this.#roots].flatMap((root) => [...root.open()])
+    const clocked = open.flatMap((run) => run.clocked(charges) ?? [])
     if (clocked.length === 0) return
     const together = Map.groupBy(clocked, ({ account }) => account)
     const due = clocked.map(({ account, leftMs }) => leftMs / (together.get(account)?.length ?? 1))

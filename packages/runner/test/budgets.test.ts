@@ -124,7 +124,10 @@ test('the time of all that execute is added up, and no time never begins', async
   expect(run.status().phase).toBe('running')
   await clock.advance(1)
   await clock.advance(300)
-  expect(await run.outcome).toMatchObject({ code: 'LIMIT_BUDGET', message: expect.stringMatching(/^10000 of 10000 ms are used/) })
+  expect(await run.outcome).toMatchObject({
+    code: 'LIMIT_BUDGET',
+    message: expect.stringMatching(/^10000 of 10000 ms are used/),
+  })
 })
 
 test('a suspended run keeps its budget', async () => {

@@ -175,7 +175,12 @@ test('what takes any runner takes a typed one, several behind one door, and thei
   const typed = async (): Promise<void> => {
     const runner = await testRunner()
     const runners: AnyRunner[] = [runner]
-    runners.push(await createRunner({ worker: new URL('fixtures/worker.ts', import.meta.url), roles: { any: { executor: 'thing' } } }))
+    runners.push(
+      await createRunner({
+        worker: new URL('fixtures/worker.ts', import.meta.url),
+        roles: { any: { executor: 'thing' } },
+      }),
+    )
     serve(runner)
     await schedule(runner.scheduler({ parent: 'p' }))
     compose(composeRunners(runner))
@@ -217,7 +222,10 @@ test('inputs and outputs are inferred from the worker entry', () => {
     expectTypeOf<Misspelt['x']['secrtes']>().toEqualTypeOf<NoRoleOption<'secrtes'>>()
     // @ts-expect-error an executor that the worker does not have
     await createRunner({ worker, roles: { x: { executor: 'nothing' } } })
-    const untyped = await createRunner({ worker: new URL('fixtures/worker.ts', import.meta.url), roles: { any: { executor: 'thing' } } })
+    const untyped = await createRunner({
+      worker: new URL('fixtures/worker.ts', import.meta.url),
+      roles: { any: { executor: 'thing' } },
+    })
     expectTypeOf(await untyped.run({ role: 'any', input: [1] }).outcome).toEqualTypeOf<Outcome<JsonValue>>()
     const command = await createRunner({ worker: { command: ['w'] }, roles: { any: { executor: 'thing' } } })
     // @ts-expect-error roles are known, whatever the worker
