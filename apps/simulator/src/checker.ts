@@ -18,6 +18,7 @@
  *   only of what a worker may have claimed.
  * - *I9* A worker that is told that its life is over ends at once.
  * - *I10* A detached run goes on without its runner: what its worker did to the end, and left, is its outcome.
+ * - *I11* No outcome is `INTERNAL`, which is said of defects.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
@@ -281,6 +282,7 @@ export class Checker {
     const lost = outcome.eventsLost === undefined ? '' : `, lost from ${outcome.eventsLost.first} on`
     this.#trace.add(`outcome ${job} ${words}${lost}`)
     this.#compareOutcome(runId, outcome, 'before, now')
+    if (codeOf(outcome) === 'INTERNAL') this.violate('I11', `job ${job} ended as a defect: ${words}`)
     const isDead = codeOf(outcome) === 'WORKER_LOST' && !mayStillRun(outcome)
     for (const { epoch, isOver } of this.#executions.filter((one) => isDead && one.job === job))
       if (!isOver) this.violate('I2', `job ${job}.${epoch} still runs, and its worker is lost`)

@@ -113,6 +113,11 @@ export const regressions: readonly {
     was: 'a last word that an earlier life had kept came once more when its run was taken over, and stayed at the bus',
   },
   {
+    seed: 6508,
+    generation: 7,
+    was: 'a run whose last word was that it waits for its children was cancelled in the next life, and ended as a defect',
+  },
+  {
     seed: 28,
     generation: 7,
     aim: 'children',

@@ -115,7 +115,7 @@ async function settled(
  * @param leftOver - the attempt
  * @param idempotent - whether the run may have its effects twice: then it is as good as lost
  * @param signal - aborts when the caller has cancelled the run
- * @returns undefined when nothing ran
+ * @returns undefined when nothing ran, or it waits for its children
  */
 export function outcomeOfLeftOver(
   { end, record, lost }: LeftOver,
@@ -126,6 +126,8 @@ export function outcomeOfLeftOver(
   if (end.tripped !== undefined) return outcomeOfTrip(end.tripped, eventsLost)
   const cancelled = { status: 'cancelled', reason: String(signal.reason) } as const
   if (end.how === 'terminal') {
+    // Whom it waits for is nobody's concern any more.
+    if (end.terminal.status === 'suspended') return signal.aborted ? cancelled : undefined
     if (end.terminal.status !== 'cancelled' || record.detached !== undefined) return outcomeOf(end.terminal, eventsLost)
     // Nobody cancelled it before: its worker did, when it had lost its runner.
     const stopped = failed('WORKER_LOST', 'its worker stopped it when its runner had ended', { mayStillRun: false })

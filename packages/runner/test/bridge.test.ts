@@ -1,6 +1,7 @@
 /** The bridge, over servers that are functions of this process. */
 import { createManualClock, settle } from '@greenroom/bus/testing'
 import { GreenroomError, type BridgeResult, type JsonObject, type ToolResult } from '@greenroom/proto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { BridgeDesk } from '../src/bridge/index.ts'
 import { createRunner, type ServedTool, type ToolServer, type ToolServerOptions } from '../src/index.ts'
@@ -101,6 +102,29 @@ test('an answer about children that no message holds is said so', { timeout: 60_
   expect(await runner.run({ role: 'gather' }).outcome).toMatchObject({
     output: ['FRAME_TOO_LARGE', 'completed', 'completed'],
   })
+})
+
+test('a run is not suspended while a tool is being called for it', { timeout: 60_000 }, async () => {
+  const hanging = Promise.withResolvers<ToolResult>()
+  const lamp = serving({ hang: () => hanging.promise })
+  const family = { torn: { executor: 'torn', bridge: { lamp: ['hang'] } }, add: { executor: 'add' } } as const
+  const admission = { maxProcesses: 1 }
+  await using runner = await createRunner({
+    worker,
+    roles: family,
+    bridge: { lamp },
+    admission,
+    dataDir: null,
+    quiet: true,
+  })
+  const run = runner.run({ role: 'torn' })
+  await until(() => lamp.calls.length === 1)
+  await until(() => runner.stats().runs.some(({ role }) => role === 'add'))
+  await sleep(300)
+  expect(run.status()).toMatchObject({ phase: 'running', attempts: 1 })
+  hanging.resolve(light())
+  expect(await run.outcome).toMatchObject({ status: 'completed', output: ['completed'] })
+  expect(lamp.calls).toEqual(['hang'])
 })
 
 /** A desk without an attempt. */

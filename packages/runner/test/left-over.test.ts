@@ -219,6 +219,29 @@ describe('a left-over attempt', () => {
   })
 })
 
+describe('a left-over run whose last word is that it waits for its children', () => {
+  const waits = { status: 'suspended', lastSeq: 1, waitsFor: { runIds: ['none'], mode: 'all' } } as const
+
+  test('is cancelled by who cancels it in the next life', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: dead })
+    await (await scene.worker('r1')).say(waits)
+    const [run] = await (await scene.life()).resume()
+    expect(await run?.cancel('stop')).toEqual({ status: 'cancelled', reason: 'stop' })
+    expect(scene.executed).toEqual([])
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+
+  test('ends by what keeps it from going on', async () => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: dead, role: 'renamed' })
+    await (await scene.worker('r1')).say(waits)
+    const [run] = await (await scene.life()).resume()
+    expect(await run?.outcome).toMatchObject({ status: 'failed', code: 'UNKNOWN_ROLE' })
+    await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+})
+
 describe('a left-over run', () => {
   test('keeps what was said: the task once, the first attempt’s words, and texts that came too late', async () => {
     await using scene = new Scene()

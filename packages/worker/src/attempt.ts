@@ -134,6 +134,7 @@ export class Attempt {
       random: options.random,
       clock: options.clock,
       signal: this.#stopped,
+      onSettled: () => this.#leave(),
       send: (request, signal) => options.ask('bridge-request', request, signal),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -191,7 +192,8 @@ export class Attempt {
   #leave(): void {
     const { isWaiting, waitsFor } = this.children
     if (!isWaiting) this.#leaving = undefined
-    if (this.#leaving === undefined || waitsFor === undefined || this.approvals.isAsking) return
+    if (this.#leaving === undefined || waitsFor === undefined) return
+    if (this.approvals.isAsking || this.bridge.isCalling) return
     if (!this.#options.executor.suspendable) return
     this.#graceOver.resolve({ status: 'suspended', waitsFor })
     this.#abort(new DOMException(this.#leaving, 'AbortError'))
@@ -302,6 +304,8 @@ export class Attempt {
       },
       suspend: (refs = this.children.known, { mode = 'all' } = {}) => {
         if (this.approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
+        if (this.bridge.isCalling)
+          throw new GreenroomError('BUSY', 'a tool is being called over the bridge: await that first')
         throw new Suspended(waitArgs('suspend', refs, mode))
       },
       secret: (name) => secretOf(name, executor, secrets, run),

@@ -167,7 +167,7 @@ export interface RunContext {
    *
    * @param refs - the children. = all that this attempt spawned or was resumed with
    * @param options - `mode`: until when to wait. = `all`
-   * @throws GreenroomError `APPROVAL_PENDING` while it waits for a decision, `BAD_OPTIONS`
+   * @throws GreenroomError `APPROVAL_PENDING` while it waits for a decision, `BUSY` while it calls a tool over the bridge, `BAD_OPTIONS`
    *
    * @example
    * ```ts

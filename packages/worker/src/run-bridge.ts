@@ -1,6 +1,5 @@
 /** The bridge of one run: each call is a request to its runner, beside which the MCP servers are. */
 import {
-  codeOf,
   GreenroomError,
   jsonFlaw,
   type Bridge,
@@ -15,6 +14,7 @@ import {
   type Run,
   type ToolResult,
 } from '@greenroom/proto'
+import { untilEnd } from './pause.ts'
 import { RunnerRequests, type RunnerRequestsOptions } from './runner-requests.ts'
 
 /** The most that {@link BridgeCallOptions.timeoutMs} may be. */
@@ -25,17 +25,25 @@ export interface RunBridgeOptions extends RunnerRequestsOptions<BridgeCall> {
   readonly run: Pick<Run, 'bridge' | 'detached'>
   readonly random: Random
   readonly clock: Clock
+  /** Called when a call is over. */
+  readonly onSettled: () => void
 }
 
 /** See above. */
 export class RunBridge implements Bridge {
   readonly #options: RunBridgeOptions
   readonly #requests: RunnerRequests<BridgeCall, BridgeResult>
+  #calls = 0
 
   /** @param options - see {@link RunBridgeOptions} */
   constructor(options: RunBridgeOptions) {
     this.#options = options
     this.#requests = new RunnerRequests<BridgeCall, BridgeResult>(options)
+  }
+
+  /** Whether a call is under way: what it does may be done once more, if its attempt ended now. */
+  get isCalling(): boolean {
+    return this.#calls > 0
   }
 
   /** An answer came. */
@@ -55,24 +63,28 @@ export class RunBridge implements Bridge {
     const { random, clock } = this.#options
     const { timeoutMs = 60_000, signal } = options
     const requestId = random.id()
-    const [late, cancel] = [new AbortController(), random.id()]
+    const late = new AbortController()
     const timer = clock.timer(timeoutMs, () => late.abort())
     const givenUp = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
     const giveUp = (): void =>
-      void this.#requests.request(cancel, { op: 'cancel', args: { requestId } }).catch(() => undefined)
+      void this.#requests.request(random.id(), { op: 'cancel', args: { requestId } }).catch(() => undefined)
     givenUp.addEventListener('abort', giveUp, { once: true })
+    this.#calls += 1
     try {
       const args = { tool: { server, name }, input, timeoutMs }
-      const { result } = await this.#requests.request(requestId, { op: 'call', args })
+      // Its time is over then, also when nobody can be told.
+      const { result } = await untilEnd(givenUp, this.#requests.request(requestId, { op: 'call', args }))
       if (result === undefined) throw new GreenroomError('INTERNAL', 'the runner gave no result')
       return result
     } catch (error) {
-      if (codeOf(error) === 'ABORTED' && late.signal.aborted)
-        throw new GreenroomError('TIMEOUT', `${server}.${name} gave no result within ${timeoutMs} ms`)
-      throw error
+      if (error !== givenUp.reason) throw error
+      if (!late.signal.aborted) throw new GreenroomError('ABORTED')
+      throw new GreenroomError('TIMEOUT', `${server}.${name} gave no result within ${timeoutMs} ms`)
     } finally {
       timer.cancel()
       givenUp.removeEventListener('abort', giveUp)
+      this.#calls -= 1
+      this.#options.onSettled()
     }
   }
 
