@@ -120,21 +120,7 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
       }),
       (input) => desk.send(input),
     ),
-    ask: tool(
-      `Asks a child something and gives its answer: how far it is, what it found, also after it has ended. It waits for at most ${waitMs / 1_000} seconds. Only some kinds of children answer (else ASK_UNSUPPORTED).`,
-      z.object({
-        runId,
-        question: z.string(),
-        mode: z
-          .enum(['query', 'steer'])
-          .optional()
-          .describe(
-            'query: beside its work, which goes on unchanged; steer: as part of its conversation, so that it takes it up. = query',
-          ),
-        waitSeconds: z.number().positive().optional().describe('How long to wait for the answer. = as long as it may'),
-      }),
-      (input, signal) => desk.ask(input, signal),
-    ),
+    ask: askTool(desk, runId, waitMs),
     await: tool(
       `Waits for children and tells how they ended. It waits for at most ${waitMs / 1_000} seconds; those that are still running then are in "running": call it again for them.`,
       z.object({
@@ -160,6 +146,24 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
       () => desk.list(),
     ),
   }
+}
+
+function askTool(desk: DelegateDesk, runId: z.ZodString, waitMs: number): DelegateTool<AskInput> {
+  return tool(
+    `Asks a child something and gives its answer: how far it is, what it found, also after it has ended. It waits for at most ${waitMs / 1_000} seconds. Only some kinds of children answer (else ASK_UNSUPPORTED).`,
+    z.object({
+      runId,
+      question: z.string(),
+      mode: z
+        .enum(['query', 'steer'])
+        .optional()
+        .describe(
+          'query: beside its work, which goes on unchanged; steer: as part of its conversation, so that it takes it up. = query',
+        ),
+      waitSeconds: z.number().positive().optional().describe('How long to wait for the answer. = as long as it may'),
+    }),
+    (input, signal) => desk.ask(input, signal),
+  )
 }
 
 function spawnTool(desk: DelegateDesk, roles: DelegateRoles): DelegateTool<SpawnInput> {

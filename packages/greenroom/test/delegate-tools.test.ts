@@ -136,8 +136,8 @@ test('a question is answered, given up after waitMs, or refused by its code', { 
     quiet: true,
   })
   const tools = delegateTools(runner.children, { worker: roles.worker }, { waitMs: 5_000 })
-  const spawned = await tools.spawn.execute({ role: 'worker', task: 'Ann', input: { do: 'listen' } })
-  const runId = String(spawned['runId'])
+  const { runId } = await tools.spawn.execute({ role: 'worker', task: 'Ann', input: { do: 'listen' } })
+  if (typeof runId !== 'string') throw new Error('no child')
   expect(await tools.ask.execute({ runId, question: 'ready?' })).toEqual({ runId, answer: 'Ann says: ready?' })
   expect(await tools.ask.execute({ runId, question: 'think', waitSeconds: 0.2 })).toEqual({
     error: { code: 'ASK_TIMEOUT', message: 'no answer within 200 ms', retry: 'later' },
