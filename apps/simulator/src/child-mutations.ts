@@ -4,6 +4,7 @@ import { Execution, PermitHolder, RunChildren } from '@greenroom/runner/testing'
 import { storeWith, type Store } from '@greenroom/store'
 import { sending } from './broken-bus.ts'
 import type { Mutation } from './mutations.ts'
+import { replaced } from './replaced.ts'
 
 /** So long recording a suspension may take, in milliseconds. */
 const recordingMs = 20
@@ -88,15 +89,4 @@ function dropping(bus: Bus): Bus {
     if (resumed === undefined) return send(message, waiting)
     return send({ ...message, payload: encodeMessage('run', { ...run, resumed: resumed.slice(0, -1) }) }, waiting)
   })
-}
-
-/** Has a class do something otherwise, until it is disposed of. */
-function replaced<T extends object, K extends keyof T>(
-  on: T,
-  name: K,
-  otherwise: (original: T[K]) => T[K],
-): Disposable {
-  const original = on[name]
-  on[name] = otherwise(original)
-  return { [Symbol.dispose]: () => void (on[name] = original) }
 }

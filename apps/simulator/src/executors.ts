@@ -2,6 +2,7 @@
 import type { JsonValue, RunEvent } from '@greenroom/proto'
 import { defineExecutor, type Executors, type RunContext } from '@greenroom/worker'
 import type { ApprovalRules } from './approval-rules.ts'
+import type { BudgetRules } from './budget-rules.ts'
 import type { Checker, Execution } from './checker.ts'
 import type { FamilyRules } from './family-rules.ts'
 import { Parent } from './parent.ts'
@@ -18,6 +19,7 @@ export interface Life {
 export interface Rules {
   readonly approvals: ApprovalRules | undefined
   readonly family: FamilyRules | undefined
+  readonly budgets: BudgetRules | undefined
 }
 
 /**
@@ -33,13 +35,13 @@ export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, 
     if (job === undefined) throw new Error(`there is no job ${JSON.stringify(input)}`)
     if (life.isOver()) await forEver()
     const execution = checker.started(job.index, attempt, life.address)
-    const { approvals, family } = rules
+    const { approvals, family, budgets } = rules
     approvals?.began(execution)
-    const parent = family && parentOf(family, execution, ctx, life)
+    const parent = family && parentOf(family, budgets, execution, ctx, life)
     try {
       const from = (await parent?.resume(job.acts)) ?? 0
       for (const [place, act] of job.acts.entries())
-        if (place >= from) await perform(act, ctx, execution, { life, rules: approvals, parent, place })
+        if (place >= from) await perform(act, ctx, execution, { life, rules: approvals, budgets, parent, place })
       await alive(life)
       return { output: job.index, text: `job ${job.index}` }
     } finally {
@@ -54,16 +56,23 @@ export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, 
   }
 }
 
-function parentOf(rules: FamilyRules, execution: Execution, ctx: RunContext, life: Life): Parent {
+function parentOf(
+  rules: FamilyRules,
+  budgets: BudgetRules | undefined,
+  execution: Execution,
+  ctx: RunContext,
+  life: Life,
+): Parent {
   rules.began(execution, ctx.signal)
   if (ctx.resumed === undefined) rules.notResumed(execution)
-  return new Parent({ ctx, execution, rules, isOver: life.isOver })
+  return new Parent({ ctx, execution, rules, budgets, isOver: life.isOver })
 }
 
 /** What one act is done with. */
 interface Stage {
   readonly life: Life
   readonly rules: ApprovalRules | undefined
+  readonly budgets: BudgetRules | undefined
   readonly parent: Parent | undefined
   readonly place: number
 }
@@ -72,13 +81,14 @@ async function perform(
   act: Act,
   ctx: RunContext,
   execution: Execution,
-  { life, rules, parent, place }: Stage,
+  { life, rules, budgets, parent, place }: Stage,
 ): Promise<void> {
   await alive(life)
   if (typeof act === 'string') return performWord(act, ctx, execution)
   if ('ask' in act) return rules === undefined ? undefined : askAll(act.ask, ctx, execution, life, rules)
   if ('family' in act) return parent?.perform(act.family, place)
   if ('waitMs' in act) return wait(ctx, act.waitMs)
+  if ('spend' in act) return spend(act.spend, ctx, execution, life, budgets)
   if (act.failAttempt === execution.epoch) ctx.fail('SIMULATED', 'as the job says', { retry: act.retry })
 }
 
@@ -99,6 +109,19 @@ async function performWord(act: Extract<Act, string>, ctx: RunContext, execution
     case 'deaf':
       return forEver()
   }
+}
+
+async function spend(
+  tokens: number,
+  ctx: RunContext,
+  execution: Execution,
+  life: Life,
+  rules: BudgetRules | undefined,
+): Promise<void> {
+  rules?.spends(execution, tokens)
+  await ctx.spend({ outputTokens: tokens })
+  // Of what is told in the grace after its cancel nobody waits for the count.
+  if (!life.isOver() && !ctx.signal.aborted) rules?.spent(execution, tokens)
 }
 
 /** Asks for several things at a time. */

@@ -40,6 +40,7 @@ const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
   5: [...kinds, ...deaths, ...losses, ...partings],
   6: [...kinds, ...deaths, ...losses, ...partings],
   7: [...kinds, ...deaths, ...losses, ...partings],
+  8: [...kinds, ...deaths, ...losses, ...partings],
 }
 
 /** In so many turns an answer is on its way through the network. */

@@ -65,10 +65,21 @@ export class Journal {
     return [...(this.#ends.get(runId)?.values() ?? [])]
   }
 
+  /** All runs that are recorded. */
+  runs(): readonly string[] {
+    return (this.#disk.store?.scan('run', { bodies: false }) ?? []).map(({ key }) => key)
+  }
+
   /** The runs of a job that are recorded: by the index that is their input. */
   runsOf(job: number): string[] {
     const records = this.#disk.store?.scan('run', { bodies: false }) ?? []
     return records.flatMap(({ key, meta }) => (meta['input'] === job ? [key] : []))
+  }
+
+  /** The job of a run; undefined while that is not to be read, or not recorded. */
+  jobOf(runId: string): number | undefined {
+    const input = this.#disk.store?.get('run', runId)?.meta['input']
+    return typeof input === 'number' ? input : undefined
   }
 
   /** Whether it is recorded that a run is to be done. */

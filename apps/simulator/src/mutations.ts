@@ -13,6 +13,7 @@ import {
   type PeerOptions,
 } from '@greenroom/proto'
 import { busWith, sending } from './broken-bus.ts'
+import { budgetMutations } from './budget-mutations.ts'
 import { childMutations } from './child-mutations.ts'
 import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
@@ -31,6 +32,8 @@ export interface Mutation {
   readonly isOfApprovals?: true
   /** Only who has children can notice it. */
   readonly isOfChildren?: true
+  /** Only whose tree has a budget can notice it. */
+  readonly isOfBudgets?: true
   /** `life`: which one of the runner. */
   readonly bus?: (bus: Bus, who: Who, life: number) => Bus
   readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
@@ -45,11 +48,12 @@ export interface Mutation {
  * The schedules in which a mutation is looked for: without approvals and children, unless it is about them, since who waits
  * for people is seldom just then at what is broken.
  */
-export function placeOf({ isOfApprovals, isOfChildren }: Mutation): {
+export function placeOf({ isOfApprovals, isOfChildren, isOfBudgets }: Mutation): {
   readonly generation?: Generation
   readonly aim?: Aim
 } {
-  if (isOfChildren === true) return { aim: 'children' }
+  if (isOfBudgets === true) return { aim: 'budgets' }
+  if (isOfChildren === true) return { aim: 'children', generation: 7 }
   return isOfApprovals === true ? { aim: 'approvals', generation: 6 } : { generation: 5 }
 }
 
@@ -199,6 +203,7 @@ export const mutations: readonly Mutation[] = [
     bus: (bus, who) => (who === 'queue' ? immortal(bus) : bus),
   },
   ...childMutations,
+  ...budgetMutations,
 ]
 
 function isWorker(who: Who): boolean {

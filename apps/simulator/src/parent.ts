@@ -1,6 +1,7 @@
 /** An executor as the parent of children: does with them what its job says, and tells the rules. */
 import { codeOf } from '@greenroom/proto'
 import type { RunContext } from '@greenroom/worker'
+import type { BudgetRules } from './budget-rules.ts'
 import type { Execution } from './checker.ts'
 import type { FamilyRules } from './family-rules.ts'
 import type { FamilyAct, WaitFor } from './trees.ts'
@@ -11,12 +12,19 @@ export interface ParentParts {
   readonly ctx: RunContext
   readonly execution: Execution
   readonly rules: FamilyRules
+  readonly budgets: BudgetRules | undefined
   /** Whether its process is dead: then nobody hears of anything. */
   readonly isOver: () => boolean
 }
 
 /** With which errors a child may not be taken. */
-const mayRefuse: ReadonlySet<string> = new Set(['STORAGE_FULL', 'OUTCOME_UNKNOWN', 'DEPTH_EXCEEDED', 'MISSING_FEATURE'])
+const mayRefuse: ReadonlySet<string> = new Set([
+  'STORAGE_FULL',
+  'OUTCOME_UNKNOWN',
+  'DEPTH_EXCEEDED',
+  'MISSING_FEATURE',
+  'LIMIT_BUDGET',
+])
 
 /** See the file. */
 export class Parent {
@@ -59,16 +67,18 @@ export class Parent {
     }
   }
 
-  async #spawn({ children, isKeyed }: Extract<FamilyAct, { readonly do: 'spawn' }>): Promise<void> {
+  async #spawn({ children, isKeyed, budget }: Extract<FamilyAct, { readonly do: 'spawn' }>): Promise<void> {
     const { ctx, execution, rules } = this.#parts
     await Promise.all(
       children.map(async (index) => {
         const child = rules.jobOf(index)
         const key = isKeyed ? { key: keyOf(child) } : {}
         try {
-          const ref = await ctx.children.spawn({ role: child.role, input: index, task: `job ${index}`, ...key })
+          const order = { role: child.role, input: index, task: `job ${index}`, ...key, ...(budget && { budget }) }
+          const ref = await ctx.children.spawn(order)
           if (this.#parts.isOver()) return
           rules.spawned(execution, child, ref, isKeyed)
+          this.#parts.budgets?.spawned(ref.runId)
           this.#refs.set(index, ref.runId)
         } catch (error) {
           const code = codeOf(error) ?? ''

@@ -3,7 +3,7 @@
  * with it, and finds out what became of what it had asked for.
  */
 import { codeOf, type Message, type Outcome, type ReadEvent } from '@greenroom/proto'
-import type { Run } from '@greenroom/runner'
+import type { Run, RunSpec } from '@greenroom/runner'
 import type { Chance } from './chance.ts'
 import { needlessDoubt } from './doubt.ts'
 import type { RunnerLife, SimulatedRunner, SimulatedScheduler } from './life.ts'
@@ -294,8 +294,13 @@ export class Program {
     return (await this.#alive?.runner?.sessions.messages(`session-${job.index}`)) ?? []
   }
 
-  #specOf({ job }: Task): { role: string; task: string; input: number; session?: string; detached?: boolean } {
-    const spec = { role: job.role, task: `job ${job.index}`, input: job.index }
+  #specOf({ job }: Task): RunSpec {
+    const spec = {
+      role: job.role,
+      task: `job ${job.index}`,
+      input: job.index,
+      ...(job.budget && { budget: job.budget }),
+    }
     if (this.#world.generation === 1) return spec
     const detached = this.#world.manner.detached.has(job.index) ? { detached: true } : {}
     return { ...spec, session: `session-${job.index}`, ...detached }

@@ -1,5 +1,5 @@
 /** What the runs of one schedule do with children of theirs: drawn beside the workload, which stays as it was. */
-import type { WaitMode } from '@greenroom/proto'
+import type { Budget, WaitMode } from '@greenroom/proto'
 import type { Chance } from './chance.ts'
 import type { Act, Job, Workload } from './workload.ts'
 
@@ -14,7 +14,13 @@ export interface WaitFor {
 /** What a parent does about its children. */
 export type FamilyAct =
   /** Starts them, all at a time; without a key each is another run whenever it is asked for. */
-  | { readonly do: 'spawn'; readonly children: readonly number[]; readonly isKeyed: boolean }
+  | {
+      readonly do: 'spawn'
+      readonly children: readonly number[]
+      readonly isKeyed: boolean
+      /** What each is given of what its parent may spend. = nothing of its own */
+      readonly budget?: Budget
+    }
   /** These, at a time. */
   | { readonly do: 'wait'; readonly waits: readonly WaitFor[] }
   | ({ readonly do: 'suspend' } & WaitFor)
@@ -51,7 +57,8 @@ export function unkeyed(jobs: readonly Job[]): (job: number) => boolean {
   return (job) => indices.has(job)
 }
 
-function spawnIn(act: Act): readonly Extract<FamilyAct, { readonly do: 'spawn' }>[] {
+/** What an act starts. */
+export function spawnIn(act: Act): readonly Extract<FamilyAct, { readonly do: 'spawn' }>[] {
   return typeof act === 'object' && 'family' in act && act.family.do === 'spawn' ? [act.family] : []
 }
 

@@ -1,4 +1,5 @@
 /** What is asked of the runner in one schedule: jobs of random shape, at random times. */
+import type { Budget } from '@greenroom/proto'
 import type { Chance } from './chance.ts'
 import type { Question } from './questions.ts'
 import type { FamilyAct } from './trees.ts'
@@ -14,6 +15,8 @@ export type Act =
   | { readonly ask: readonly Question[] }
   /** Since runs have children. */
   | { readonly family: FamilyAct }
+  /** Since trees have budgets: so many tokens. */
+  | { readonly spend: number }
   | { readonly failAttempt: number; readonly retry: 'never' | 'later' }
   /** Waits until it is cancelled; `deaf`: does not even hear of that. */
   | 'hang'
@@ -32,6 +35,8 @@ export type Job = {
   /** How long its reader takes for an event, in milliseconds. */
   readonly readMs: number
   readonly scheduled: boolean
+  /** What the program gives it and its descendants. = nothing is bounded */
+  readonly budget?: Budget
 }
 
 /** How much the runner may do at a time, and all jobs. */

@@ -18,6 +18,7 @@ import { storeWith, type Operation, type Schema, type Store } from '@greenroom/s
 import { createInProcessLauncher, ProcessClock, type InProcessWorker } from '@greenroom/worker/testing'
 import { Approvals } from './approvals.ts'
 import { Chance } from './chance.ts'
+import { BudgetRules } from './budget-rules.ts'
 import { Checker, type CheckerParts } from './checker.ts'
 import { Disk } from './disk.ts'
 import { executorsOf, type Rules } from './executors.ts'
@@ -33,7 +34,8 @@ import type { Mutation, Who } from './mutations.ts'
 import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
 import { Trace } from './trace.ts'
-import { drawTrees, isParent, unkeyed } from './trees.ts'
+import { drawSpending } from './spending.ts'
+import { drawTrees, isParent, spawnIn, unkeyed } from './trees.ts'
 import { watchBus } from './watched-bus.ts'
 import { drawManner, drawWorkload, plainManner, withParents, type Job, type Manner, type Workload } from './workload.ts'
 
@@ -57,15 +59,14 @@ export interface Report {
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
  * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims at told
- * outcomes; 5: and at revocations; 6: runs ask for approvals; 7: and
- * have children.
+ * outcomes; 5: and at revocations; 6: runs ask for approvals; 7: and have children; 8: trees have budgets.
  */
-export type Generation = 1 | 2 | 3 | 4 | 5 | 6 | 7
+export type Generation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
 /** What new seeds are drawn with. */
-export const latest: Generation = 7
+export const latest: Generation = 8
 
 /** What all schedules of a series are to have. */
-export type Aim = 'approvals' | 'children'
+export type Aim = 'approvals' | 'children' | 'budgets'
 
 /** How to run a schedule. */
 export interface WorldOptions {
@@ -102,6 +103,8 @@ export class World {
   readonly approvals: Approvals | undefined
   /** When runs have children. */
   readonly family: FamilyRules | undefined
+  /** When trees have budgets. */
+  readonly budgets: BudgetRules | undefined
   readonly workers = new Map<string, InProcessWorker>()
   readonly journal: Journal
   /** The runner's present life; undefined while there is none. */
@@ -138,9 +141,12 @@ export class World {
     const [manners, program, queues] = [this.chance.child(), this.chance.child(), this.chance.child()]
     const [questions, deciders] = [this.chance.child(), this.chance.child()]
     this.#asking = this.chance.child()
+    const isOfTrees = aim === 'children' || aim === 'budgets'
     const asking = generation < 6 ? undefined : drawQuestions(questions, workload, aim === 'approvals')
-    const trees = generation < 7 ? undefined : drawTrees(this.chance.child(), asking ?? workload, aim === 'children')
-    this.workload = trees ?? asking ?? workload
+    const trees = generation < 7 ? undefined : drawTrees(this.chance.child(), asking ?? workload, isOfTrees)
+    const grown = trees ?? asking ?? workload
+    const spending = generation < 8 ? undefined : drawSpending(this.chance.child(), grown, aim === 'budgets')
+    this.workload = spending ?? grown
     const { jobs, children = [] } = this.workload
     const parents = new Set(jobs.filter(isParent).map(({ index }) => index))
     this.manner =
@@ -150,6 +156,7 @@ export class World {
     this.program = new Program(this, program)
     this.checker = new Checker([...jobs, ...children], this.trace, this.#known)
     this.family = trees === undefined ? undefined : this.#familyRules()
+    this.budgets = spending === undefined ? undefined : this.#budgetRules()
     this.queues = generation < 3 ? undefined : new Queues(this, queues)
     this.approvals = asking === undefined ? undefined : new Approvals(this, deciders)
   }
@@ -160,7 +167,7 @@ export class World {
   }
 
   get #rules(): Rules {
-    return { approvals: this.approvals?.rules, family: this.family }
+    return { approvals: this.approvals?.rules, family: this.family, budgets: this.budgets }
   }
 
   get #known(): CheckerParts {
@@ -177,6 +184,14 @@ export class World {
     const isPresent = (address: string): boolean =>
       !this.isDetached(address) && this.life?.workers.some((worker) => worker.address === address) === true
     return new FamilyRules({ checker, journal, jobs, maxExecuting: workload.maxExecuting, isPresent })
+  }
+
+  #budgetRules(): BudgetRules {
+    const { checker, journal, jobs } = this
+    const given = new Map(jobs.map(({ index, budget }) => [index, budget]))
+    for (const { children, budget } of jobs.flatMap(({ acts }) => acts.flatMap(spawnIn)))
+      for (const child of children) given.set(child, budget)
+    return new BudgetRules({ checker, journal, budgetOf: (job) => given.get(job) })
   }
 
   // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────

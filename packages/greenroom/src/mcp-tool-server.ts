@@ -26,6 +26,9 @@ import { failingOf, McpConnection } from './mcp-connection.ts'
 const healthyMs = 10_000
 const pauses = { minMs: 500, maxMs: 30_000 }
 
+/** How long it may take to look which tools there are, in milliseconds. */
+const lookMs = 5_000
+
 const codes = { down: 'TOOL_SERVER_DOWN', unknown: 'OUTCOME_UNKNOWN', refused: 'TOOL_FAILED', late: 'TIMEOUT' } as const
 
 /** Where an MCP server is: a program, or a URL. */
@@ -39,6 +42,8 @@ export type McpToolServerOptions = (
       readonly env?: Readonly<Record<string, string>>
       /** Its working directory. = this process's */
       readonly cwd?: string
+      /** Is given what it writes to standard error. = nobody; its last words are told when it ends */
+      readonly log?: (text: string) => void
     }
   | {
       /** Where it listens: Streamable HTTP. */
@@ -69,22 +74,20 @@ export type McpToolServerOptions = (
  * ```
  */
 export function mcpToolServer(options: McpToolServerOptions): ToolServer {
-  return new McpToolServer(options, whereOf(options))
+  checkServer(options)
+  return new McpToolServer(options)
 }
 
 class McpToolServer implements ToolServer {
   readonly #options: McpToolServerOptions
   readonly #clock: Clock
-  /** For people, without what may be secret. */
-  readonly #where: string
   readonly #backoff = new Backoff(pauses, systemRandom)
   #connection: McpConnection | undefined
   /** Until when it is left alone, by the monotonic clock, and why. */
   #rest: { readonly until: number; readonly why: string } | undefined
 
-  constructor(options: McpToolServerOptions, where: string) {
+  constructor(options: McpToolServerOptions) {
     this.#options = options
-    this.#where = where
     this.#clock = options.clock ?? systemClock
   }
 
@@ -102,15 +105,26 @@ class McpToolServer implements ToolServer {
   }
 
   async callTool(name: string, input: JsonObject, options: ToolServerOptions): Promise<ToolResult> {
+    const params = { name, arguments: { ...input } }
     try {
+      // Without its definition the SDK throws results away that do not match it: what was done was done.
+      const toolDefinition = { name, inputSchema: { type: 'object' as const } }
       return resultOf(
-        await this.#ask(options, (client, bounds) => client.callTool({ name, arguments: { ...input } }, bounds)),
+        await this.#ask(options, (client, bounds) => client.callTool(params, { ...bounds, toolDefinition })),
       )
     } catch (error) {
-      if (codeOf(error) !== 'TOOL_FAILED') throw error
-      // The protocol has no code of its own for it.
-      const isThere = (await this.listTools(options)).some((tool) => tool.name === name)
-      throw isThere ? error : new GreenroomError('UNKNOWN_TOOL', `${this.#where} has no tool "${name}"`)
+      if (!(error instanceof Refused) || (await this.#mayHave(name, options))) throw error
+      throw new GreenroomError('UNKNOWN_TOOL', `it has no tool "${name}"`)
+    }
+  }
+
+  /** Whether it has a tool, as far as can be known. */
+  async #mayHave(name: string, { signal, timeoutMs }: ToolServerOptions): Promise<boolean> {
+    try {
+      const tools = await this.listTools({ signal, timeoutMs: Math.min(timeoutMs, lookMs) })
+      return tools.some((tool) => tool.name === name)
+    } catch {
+      return true
     }
   }
 
@@ -126,29 +140,36 @@ class McpToolServer implements ToolServer {
     ask: (client: Client, bounds: { readonly signal: AbortSignal; readonly timeout: number }) => Promise<T>,
   ): Promise<T> {
     for (let isAgain = false; ; isAgain = true) {
+      signal.throwIfAborted()
       const connection = this.#connected()
-      const client = await connection.ready.catch(async () => this.#down(await connection.ended))
+      await connection.ready.catch(async () => this.#down(await connection.ended))
       signal.throwIfAborted()
       try {
-        return await ask(client, { signal, timeout: timeoutMs })
+        return await connection.use((client) => ask(client, { signal, timeout: timeoutMs }))
       } catch (error) {
-        const { how, message } = failingOf(error)
-        const isGone = how === 'down' || how === 'unknown'
-        if (isGone) await connection.break(message)
+        const { how, isOver, mayLackTool, message } = failingOf(error)
+        if (isOver) this.#replace(connection)
         if (how === 'down' && !isAgain) continue
-        const told = isGone ? await connection.ended : message
-        throw new GreenroomError(codes[how], `${this.#where}: ${told}`, { cause: error })
+        if (mayLackTool) throw new Refused(message, { cause: error })
+        throw new GreenroomError(codes[how], connection.why ?? message, { cause: error })
       }
     }
+  }
+
+  /** What is under way by it may still be answered. */
+  #replace(connection: McpConnection): void {
+    if (this.#connection === connection) this.#connection = undefined
+    connection.replaced()
   }
 
   /** M1 */
   #connected(): McpConnection {
     if (this.#connection !== undefined) return this.#connection
     if (this.#rest !== undefined && this.#clock.monotonic() < this.#rest.until) this.#down(this.#rest.why)
-    const since = this.#clock.monotonic()
     const connection = new McpConnection(this.#options, this.#clock)
     this.#connection = connection
+    let since = Infinity
+    connection.ready.then(() => (since = this.#clock.monotonic())).catch(() => undefined)
     void connection.ended.then((why) => {
       if (this.#connection !== connection) return
       this.#connection = undefined
@@ -161,7 +182,14 @@ class McpToolServer implements ToolServer {
   }
 
   #down(why: string): never {
-    throw new GreenroomError('TOOL_SERVER_DOWN', `${this.#where}: ${why}`)
+    throw new GreenroomError('TOOL_SERVER_DOWN', why)
+  }
+}
+
+/** The server refused it, and may not have the tool. */
+class Refused extends GreenroomError {
+  constructor(message: string, options: { readonly cause: unknown }) {
+    super('TOOL_FAILED', message, options)
   }
 }
 
@@ -201,16 +229,12 @@ function isObject(value: JsonValue): value is JsonObject {
 }
 
 /** @throws GreenroomError `BAD_OPTIONS` */
-function whereOf(options: McpToolServerOptions): string {
+function checkServer(options: McpToolServerOptions): void {
   const { command, url } = { command: undefined, url: undefined, ...options }
   if ((command === undefined) === (url === undefined)) throw bad('either command or url must be given')
-  if (command !== undefined) {
-    if (typeof command !== 'string' || command === '') throw bad('command must be a program')
-    return command
-  }
-  const parsed = URL.parse(String(url))
-  if (parsed === null || !/^https?:$/.test(parsed.protocol)) throw bad('url must be an http: or https: URL')
-  return `${parsed.origin}${parsed.pathname}`
+  if (command !== undefined && (typeof command !== 'string' || command === '')) throw bad('command must be a program')
+  const isUrl = url === undefined || /^https?:$/.test(URL.parse(String(url))?.protocol ?? '')
+  if (!isUrl) throw bad('url must be an http: or https: URL')
 }
 
 const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `mcpToolServer: ${message}`)

@@ -36,7 +36,11 @@ const documents: Readonly<Record<string, readonly [title: string, schema: z.ZodT
 }
 
 /** `json`, which is anything, has no JSON Schema of its own: it becomes `{}`. */
-const options = { unrepresentable: 'any' } as const
+const options = {
+  unrepresentable: 'any',
+  // What is known of one all the same.
+  override: ({ zodSchema, jsonSchema }) => void Object.assign(jsonSchema, z.globalRegistry.get(zodSchema)),
+} as const satisfies z.core.ToJSONSchemaParams
 
 /** Every JSON Schema document by its file's name without `.json`. */
 export function jsonSchemas(): Map<string, object> {

@@ -35,7 +35,6 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
     workspace: '/home/ada/project',
     model: 'a-model',
     disabledTools: ['web'],
-    bridge: ['screen'],
     mcpServers: [
       {
         name: 'files',
@@ -46,6 +45,7 @@ export const messages: { [K in RunKind]: Full<RunMessages[K]> } = {
         headers: { accept: 'application/json' },
       },
     ],
+    bridge: ['screen'],
     posture: { bypass: false, enforce: true, unattended: true, readOnly: false, nesting: true },
     limits,
     cancelGraceMs: 5_000,

@@ -52,7 +52,8 @@ export interface Bridge {
    * The tools that the role allows, of all servers that it names. A server that cannot be reached now has none, unless there is
    * no other.
    *
-   * @throws GreenroomError `TOOL_SERVER_DOWN` when none of the servers can be reached, `MISSING_FEATURE` in a detached run; what ends the run
+   * @throws GreenroomError `TOOL_SERVER_DOWN` when none of the servers can be reached within 10 s, `TIMEOUT` when the runner cannot be
+   * within 30 s, `MISSING_FEATURE` in a detached run; what ends the run
    */
   list(): Promise<readonly BridgedTool[]>
   /**
@@ -64,7 +65,7 @@ export interface Bridge {
    * @returns what it gave, also where the tool says that it failed (`isError`)
    * @throws GreenroomError `UNKNOWN_TOOL` when the role does not allow it, or the server does not have it; `TOOL_SERVER_DOWN` when it
    * was not called, since the server cannot be reached; `OUTCOME_UNKNOWN` when the server ended during the call; `TOOL_FAILED` when
-   * the server refused it; `TIMEOUT`, `ABORTED`; `INPUT_INVALID`, `BAD_OPTIONS`; `FRAME_TOO_LARGE` for a result that no message
+   * the server refused it, or gave what is no result; `TIMEOUT`, `ABORTED`; `INPUT_INVALID`, `BAD_OPTIONS`; `FRAME_TOO_LARGE` for a result that no message
    * holds; `MISSING_FEATURE` in a detached run; what ends the run
    */
   call(tool: BridgedToolRef, input?: JsonObject, options?: BridgeCallOptions): Promise<ToolResult>

@@ -401,7 +401,7 @@ async function follow(
   const bridge = new BridgeDesk({
     ...config,
     servers: config.bridge,
-    allowance: config.roles.get(plan.assignment.role)?.bridge,
+    allowance: plan.detached ? undefined : config.roles.get(plan.assignment.role)?.bridge,
     answer: (result) => attempt.answer('bridge-result', result),
   })
   const attempt = lease.drive.start({
@@ -420,6 +420,7 @@ async function follow(
     onBridge: (request) => bridge.take(request),
     record: (first, events) => loop.hooks.record(ref.epoch, first, events),
   })
+  attempt.stopped.addEventListener('abort', () => bridge.close(), { once: true })
   loop.onAttempt(attempt, permit, lease)
   const over = new AbortController()
   void worker.attached.then(() => {
@@ -429,7 +430,6 @@ async function follow(
   })
   const end = await attempt.ended
   over.abort()
-  bridge.close()
   const wasCovered = loop.budget?.excess === undefined
   account.add(attempt.spent, end.how === 'terminal' ? end.terminal.usage : undefined)
   const tripped = wasCovered ? loop.budget?.excess : undefined

@@ -345,7 +345,7 @@ export class LiveRunner implements Runner {
     const late = Promise.withResolvers<void>()
     const timer = config.clock.timer(leaveMs, late.resolve)
     const settled = this.#allSettled().then(() => Promise.all([drive.drain(), places.drain()]))
-    await Promise.race([Promise.all([settled, closeToolServers(config.bridge)]), late.promise])
+    await Promise.all([Promise.race([settled, late.promise]), closeToolServers(config.bridge, config.clock)])
     timer.cancel()
     await places.close()
     arbiter.close()

@@ -1,6 +1,13 @@
 /** The bridge, over servers that are functions of this process. */
 import { createManualClock, settle } from '@greenroom/bus/testing'
-import { GreenroomError, type BridgeResult, type JsonObject, type ToolResult } from '@greenroom/proto'
+import {
+  decodeMessage,
+  encodePayload,
+  GreenroomError,
+  type BridgeResult,
+  type JsonObject,
+  type ToolResult,
+} from '@greenroom/proto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { BridgeDesk } from '../src/bridge/index.ts'
@@ -46,18 +53,22 @@ test('a server that is not what it should be fails one call, and no run', { time
     },
     nothing: () => undefined,
     odd: () => ({ content: [{ at: new Date(0) }] }),
+    words: () => ({ content: ['on'] }),
+    yes: () => ({ content: [], isError: 'yes' }),
   })
-  const words = ['light', 'throws', 'typed', 'nothing', 'odd', 'light']
+  const words = ['light', 'throws', 'typed', 'nothing', 'odd', 'words', 'yes', 'light']
   await using runner = await createRunner({ worker, roles, bridge: { lamp }, dataDir: null, quiet: true })
   const outcome = await runner.run({ role: 'tools', task: words.map((word) => `lamp.${word}`).join(' ') }).outcome
   expect(outcome).toMatchObject({
     status: 'completed',
     output: [
       light(),
-      'TOOL_FAILED: no current',
-      'OUTCOME_UNKNOWN: the fuse blew',
-      'TOOL_FAILED: lamp.nothing gave no content',
-      expect.stringMatching(/^TOOL_FAILED: lamp\.odd\.content\.0\.at/),
+      'TOOL_FAILED: lamp.throws: no current',
+      'OUTCOME_UNKNOWN: lamp.typed: the fuse blew',
+      expect.stringMatching(/^TOOL_FAILED: lamp\.nothing: what it gave is not valid at result/),
+      expect.stringMatching(/^TOOL_FAILED: lamp\.odd: answer\.result\.content\.0\.at/),
+      expect.stringMatching(/^TOOL_FAILED: lamp\.words: .*content/),
+      expect.stringMatching(/^TOOL_FAILED: lamp\.yes: .*isError/),
       light(),
     ],
   })
@@ -127,6 +138,20 @@ test('a run is not suspended while a tool is being called for it', { timeout: 60
   expect(lamp.calls).toEqual(['hang'])
 })
 
+test('a call ends when its run is cancelled, not when that has ended', { timeout: 60_000 }, async () => {
+  const told = Promise.withResolvers<void>()
+  const hang: Act = (_input, { signal }) =>
+    new Promise(() => signal.addEventListener('abort', () => told.resolve(), { once: true }))
+  const lamp = serving({ hang })
+  const clings = { clinging: { executor: 'clinging', bridge: { lamp: 'all' } } } as const
+  await using runner = await createRunner({ worker, roles: clings, bridge: { lamp }, dataDir: null, quiet: true })
+  const run = runner.run({ role: 'clinging' })
+  await until(() => lamp.calls.length === 1)
+  void run.cancel('enough')
+  await told.promise
+  expect(run.status().phase).toBe('cancelling')
+})
+
 /** A desk without an attempt. */
 function desk(lamp: ToolServer) {
   const clock = createManualClock()
@@ -140,6 +165,17 @@ function desk(lamp: ToolServer) {
     made.take({ ...ref, requestId, op: 'call', args: { tool: { server: 'lamp', name }, input: {}, timeoutMs: 1_000 } })
   return { made, ref, call, clock, answers }
 }
+
+test('nothing of an input is lost on its way, whatever its keys are', async () => {
+  const heard: string[] = []
+  const { made, ref } = desk(serving({ light: (input) => (heard.push(JSON.stringify(input)), light()) }))
+  const input = '{"__proto__":1,"constructor":{"toString":2}}'
+  const args = `{"tool":{"server":"lamp","name":"light"},"input":${input},"timeoutMs":1000}`
+  const request = { ...ref, requestId: 'one', op: 'call', args: JSON.parse(args) }
+  made.take(decodeMessage('bridge-request', encodePayload(request)))
+  await settle()
+  expect(heard).toEqual([input])
+})
 
 test('a request that comes twice calls its tool once', async () => {
   const lamp = serving({ light })
@@ -182,14 +218,27 @@ test('a call that is given up, and one whose attempt ends, are told to their ser
   await until(() => stopped.length === 2)
 })
 
+test('a server that lists what is no tool fails its listing, and one that never gives a result its call', async () => {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- who does not compile may give anything
+  const unshaped = [{ name: 'light', title: null }] as unknown as ServedTool[]
+  const { made, ref, call, clock, answers } = desk(serving({ hang: () => new Promise(() => undefined) }, unshaped))
+  made.take({ ...ref, requestId: 'one', op: 'list', args: {} })
+  call('two', 'hang')
+  await settle()
+  expect(answers).toMatchObject([{ requestId: 'one', error: { code: 'TOOL_FAILED' } }])
+  await clock.advance(1_000)
+  await settle()
+  expect(answers[1]).toMatchObject({ requestId: 'two', error: { code: 'TIMEOUT' } })
+})
+
 test('a server that never tells its tools is down after a while', async () => {
   const { made, ref, clock, answers } = desk(serving({ light }, 'never'))
   made.take({ ...ref, requestId: 'one', op: 'list', args: {} })
   await settle()
-  await clock.advance(29_999)
+  await clock.advance(9_999)
   await settle()
   expect(answers).toEqual([])
   await clock.advance(1)
   await settle()
-  expect(answers).toMatchObject([{ error: { code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('30000 ms') } }])
+  expect(answers).toMatchObject([{ error: { code: 'TOOL_SERVER_DOWN', message: expect.stringContaining('10000 ms') } }])
 })

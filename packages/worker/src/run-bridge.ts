@@ -17,6 +17,9 @@ import {
 import { untilEnd } from './pause.ts'
 import { RunnerRequests, type RunnerRequestsOptions } from './runner-requests.ts'
 
+/** How long the runner may take to tell the tools, in milliseconds: it gives its servers a third of that. */
+const listMs = 30_000
+
 /** The most that {@link BridgeCallOptions.timeoutMs} may be. */
 const longestMs = 3_600_000
 
@@ -53,7 +56,17 @@ export class RunBridge implements Bridge {
 
   async list(): Promise<readonly BridgedTool[]> {
     if (this.#servers.length === 0) return []
-    return (await this.#requests.request(this.#options.random.id(), { op: 'list', args: {} })).tools ?? []
+    const { clock, random } = this.#options
+    const late = new AbortController()
+    const timer = clock.timer(listMs, () => late.abort())
+    try {
+      const { tools = [] } = await untilEnd(late.signal, this.#requests.request(random.id(), { op: 'list', args: {} }))
+      return tools
+    } catch (error) {
+      throw late.signal.aborted ? new GreenroomError('TIMEOUT', `no tools within ${listMs} ms`) : error
+    } finally {
+      timer.cancel()
+    }
   }
 
   async call(tool: BridgedToolRef, input: JsonObject = {}, options: BridgeCallOptions = {}): Promise<ToolResult> {

@@ -14,7 +14,7 @@ const stepMs = 1_000
 const drainMs = 500
 
 /** Characters of its last words. */
-const maxTail = 2_000
+const maxTail = 500
 
 /** The program. */
 export interface GuardedProgram {
@@ -30,6 +30,11 @@ export interface Codec {
   readonly serialize: (message: JSONRPCMessage) => string
 }
 
+/** What could not be written never came to the program. */
+class SendFailed extends Error {
+  readonly code = 'SEND_FAILED'
+}
+
 /** See above. */
 export class GuardedTransport implements Transport {
   onclose?: () => void
@@ -38,23 +43,28 @@ export class GuardedTransport implements Transport {
   readonly #program: GuardedProgram
   readonly #codec: Codec
   readonly #clock: Clock
+  readonly #log: ((text: string) => void) | undefined
   #process: GuardedProcess | undefined
   #tail = ''
   #exit: ProcessExit | undefined
+  #flaw: string | undefined
 
   /**
    * @param program - what to start
    * @param codec - of the SDK
    * @param clock - measures how long it takes to end
+   * @param log - is given what it writes to standard error
    */
-  constructor(program: GuardedProgram, codec: Codec, clock: Clock) {
+  constructor(program: GuardedProgram, codec: Codec, clock: Clock, log?: (text: string) => void) {
     this.#program = program
     this.#codec = codec
     this.#clock = clock
+    this.#log = log
   }
 
   /** How it ended, for people; undefined while it runs. */
   get end(): string | undefined {
+    if (this.#flaw !== undefined) return this.#flaw
     if (this.#exit === undefined) return undefined
     const { error, signal, code } = this.#exit
     if (error !== undefined) return error.message
@@ -66,7 +76,10 @@ export class GuardedTransport implements Transport {
   start(): Promise<void> {
     const { stdout, stderr, exited } = (this.#process = spawnGuarded({ ...this.#program, background: true }))
     stdout.on('data', (chunk: Buffer) => this.#read(chunk))
-    stderr.on('data', (chunk: Buffer) => (this.#tail = `${this.#tail}${chunk.toString()}`.slice(-maxTail)))
+    stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#tail = `${this.#tail}${text}`.slice(-maxTail)
+      this.#log?.(text)
+    })
     // What it said last may still be in the pipe.
     const read = Promise.withResolvers<void>()
     stdout.once('close', read.resolve)
@@ -82,8 +95,11 @@ export class GuardedTransport implements Transport {
 
   async send(message: JSONRPCMessage): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#process?.stdin.write(this.#codec.serialize(message), (error) => (error ? reject(error) : resolve()))
-    await promise
+    const written = (error: Error | null | undefined): void => (error ? reject(error) : resolve())
+    this.#process?.stdin.write(this.#codec.serialize(message), written)
+    await promise.catch((cause: unknown) => {
+      throw new SendFailed(this.end ?? 'its standard input is closed', { cause })
+    })
   }
 
   async close(): Promise<void> {
@@ -102,10 +118,24 @@ export class GuardedTransport implements Transport {
     const { buffer } = this.#codec
     try {
       buffer.append(chunk)
-      for (let message = buffer.readMessage(); message !== null; message = buffer.readMessage())
-        this.onmessage?.(message)
+    } catch (error) {
+      // Whoever waits for that message would do so in vain.
+      this.#flaw ??= error instanceof Error ? error.message : String(error)
+      this.#process?.kill('SIGKILL')
+      return
+    }
+    while (this.#next(buffer));
+  }
+
+  /** What is no message of the protocol, such as a log line, holds up nothing behind it. */
+  #next(buffer: ReadBuffer): boolean {
+    try {
+      const message = buffer.readMessage()
+      if (message === null) return false
+      this.onmessage?.(message)
     } catch (error) {
       this.onerror?.(error instanceof Error ? error : new Error(String(error)))
     }
+    return true
   }
 }

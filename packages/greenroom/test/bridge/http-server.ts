@@ -10,14 +10,20 @@ export interface HttpServer extends AsyncDisposable {
   readonly url: string
   /** Its `Authorization` headers. */
   readonly seen: Set<string | null>
+  /** The methods of its requests. */
+  readonly methods: string[]
   /** It forgets its sessions. */
   forget(): void
+  /** Lets what is slow come to its end. */
+  release(): void
 }
 
-/** Serves one tool, `add`. */
+/** Serves `add`; `slow`, until it is released; `boom`, which is a 503; and `cut`, whose answer never comes. */
 export async function serveHttp(): Promise<HttpServer> {
   const sessions = new Map<string, WebStandardStreamableHTTPServerTransport>()
   const seen = new Set<string | null>()
+  const methods: string[] = []
+  const slow = Promise.withResolvers<void>()
 
   async function begin(): Promise<WebStandardStreamableHTTPServerTransport> {
     const transport = new WebStandardStreamableHTTPServerTransport({
@@ -30,12 +36,21 @@ export async function serveHttp(): Promise<HttpServer> {
       { description: 'Adds', inputSchema: z.object({ a: z.number(), b: z.number() }) },
       ({ a, b }) => ({ content: [{ type: 'text', text: String(a + b) }] }),
     )
+    server.registerTool('slow', { description: 'Takes its time' }, async () => {
+      await slow.promise
+      return { content: [{ type: 'text', text: 'at last' }] }
+    })
     await server.connect(transport)
     return transport
   }
 
   async function answer(request: Request): Promise<Response> {
     seen.add(request.headers.get('authorization'))
+    methods.push(request.method)
+    const body = request.method === 'POST' ? await request.clone().text() : ''
+    if (body.includes('"boom"')) return new Response('the lamp is overloaded', { status: 503 })
+    // The stream of its answer ends before that has come.
+    if (body.includes('"cut"')) return new Response(': wait\n\n', { headers: { 'content-type': 'text/event-stream' } })
     const id = request.headers.get('mcp-session-id')
     if (id === null) return (await begin()).handleRequest(request)
     return sessions.get(id)?.handleRequest(request) ?? new Response('no such session', { status: 404 })
@@ -57,6 +72,8 @@ export async function serveHttp(): Promise<HttpServer> {
   return {
     url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/mcp`,
     seen,
+    methods,
+    release: slow.resolve,
     forget: () => sessions.clear(),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()

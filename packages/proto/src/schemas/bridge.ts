@@ -1,10 +1,17 @@
 import * as z from 'zod'
 import type * as bridge from '../bridge.ts'
+import type { JsonObject } from '../json.ts'
 import { looseObject } from './object.ts'
 import { id, json, ms } from './primitive.ts'
 import { failure, ref } from './run-ref.ts'
 
-const object = z.record(z.string(), json)
+/** As {@link json}, it is not walked again: nothing of it is dropped, whatever its keys are. */
+const object = z
+  .custom<JsonObject>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'must be an object',
+  )
+  .meta({ type: 'object' })
 
 const toolRef = { server: z.string(), name: z.string() }
 

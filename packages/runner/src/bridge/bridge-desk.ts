@@ -9,21 +9,26 @@ import {
   codeOf,
   GreenroomError,
   jsonFlaw,
+  parseMessage,
   type BridgeCallArgs,
   type BridgedTool,
   type BridgeRequest,
   type BridgeResult,
   type Clock,
+  type ErrorCode,
   type RunRef,
   type ToolResult,
 } from '@greenroom/proto'
 import { untilAbort } from '../abort.ts'
 import { failureOf } from '../ending.ts'
 import type { Logger } from '../launcher.ts'
-import type { BridgeAllowance, ToolServer } from './tool-server.ts'
+import type { BridgeAllowance, ToolServer, ToolServerOptions } from './tool-server.ts'
 
-/** How long a server may take to tell its tools, in milliseconds. */
-const listMs = 30_000
+/** How long a server may take to tell its tools, in milliseconds: the others' wait for that. */
+const listMs = 10_000
+
+/** Characters of what a server says went wrong: it may be a whole page. */
+const maxWords = 500
 
 /** What a desk is made of. */
 export interface BridgeDeskOptions {
@@ -81,29 +86,22 @@ export class BridgeDesk {
   async #list(): Promise<readonly BridgedTool[]> {
     const names = Object.keys(this.#options.allowance ?? {})
     const asked = await Promise.allSettled(names.map((server) => this.#listOf(server)))
-    const failed = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
     if (this.#over.signal.aborted) throw new GreenroomError('ABORTED')
-    for (const error of failed) this.#options.logger.warn('a tool server is down', { error: String(error) })
+    const failed = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
+    for (const error of failed)
+      this.#options.logger.warn('a tool server did not tell its tools', { error: String(error) })
     if (names.length > 0 && failed.length === names.length) throw failed[0]
     return asked.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
   }
 
   async #listOf(server: string): Promise<readonly BridgedTool[]> {
     const { source, allows } = this.#serverOf(server)
-    const late = new AbortController()
-    const timer = this.#options.clock.timer(listMs, () => late.abort())
-    const signal = AbortSignal.any([this.#over.signal, late.signal])
-    try {
-      const tools = await untilAbort(signal, source.listTools({ signal, timeoutMs: listMs }))
+    const late = new GreenroomError('TOOL_SERVER_DOWN', `it did not tell its tools within ${listMs} ms`)
+    return this.#ask(server, listMs, late, this.#over.signal, async (options) => {
+      const tools = await source.listTools(options)
       const allowed = tools.filter(({ name }) => allows(name)).map((tool) => ({ ...tool, server }))
-      checkJson(server, allowed)
-      return allowed
-    } catch (error) {
-      if (!late.signal.aborted) throw asTold(error)
-      throw new GreenroomError('TOOL_SERVER_DOWN', `${server} did not tell its tools within ${listMs} ms`)
-    } finally {
-      timer.cancel()
-    }
+      return checked({ tools: allowed }).tools ?? []
+    })
   }
 
   async #call(requestId: string, { tool, input, timeoutMs }: BridgeCallArgs): Promise<ToolResult> {
@@ -114,15 +112,37 @@ export class BridgeDesk {
     const abort = new AbortController()
     this.#calls.set(requestId, abort)
     const signal = AbortSignal.any([this.#over.signal, abort.signal])
+    const late = new GreenroomError('TIMEOUT', `it gave no result within ${timeoutMs} ms`)
     try {
-      const result = await untilAbort(signal, source.callTool(name, input, { signal, timeoutMs }))
-      if (!Array.isArray(result?.content)) throw new GreenroomError('TOOL_FAILED', `${server}.${name} gave no content`)
-      checkJson(`${server}.${name}`, result)
-      return result
-    } catch (error) {
-      throw signal.aborted ? new GreenroomError('ABORTED') : asTold(error)
+      return await this.#ask(`${server}.${name}`, timeoutMs, late, signal, async (options) => {
+        const result = checked({ result: await source.callTool(name, input, options) }).result
+        if (result === undefined) throw new GreenroomError('INTERNAL', 'a result that was checked is none')
+        return result
+      })
     } finally {
       this.#calls.delete(requestId)
+    }
+  }
+
+  /** Asks a server: others' code, which may do anything and take any time. */
+  async #ask<T>(
+    what: string,
+    timeoutMs: number,
+    late: GreenroomError,
+    signal: AbortSignal,
+    act: (options: ToolServerOptions) => Promise<T>,
+  ): Promise<T> {
+    const over = new AbortController()
+    const timer = this.#options.clock.timer(timeoutMs, () => over.abort())
+    const until = AbortSignal.any([signal, over.signal])
+    try {
+      return await untilAbort(until, act({ signal: until, timeoutMs }))
+    } catch (error) {
+      if (signal.aborted) throw new GreenroomError('ABORTED')
+      const { code = 'TOOL_FAILED', message } = over.signal.aborted ? late : told(error)
+      throw new GreenroomError(code, `${what}: ${message.slice(0, maxWords)}`, { cause: error })
+    } finally {
+      timer.cancel()
     }
   }
 
@@ -137,13 +157,20 @@ export class BridgeDesk {
   }
 }
 
-/** Servers are others' code. */
-function checkJson(what: string, value: unknown): void {
-  const flaw = jsonFlaw(value, what)
+/** What its worker could not read would never be answered. */
+function checked(given: Pick<BridgeResult, 'tools' | 'result'>): Pick<BridgeResult, 'tools' | 'result'> {
+  const flaw = jsonFlaw(given, 'answer')
   if (flaw !== undefined) throw new GreenroomError('TOOL_FAILED', flaw)
+  try {
+    const { tools, result } = parseMessage('bridge-result', { runId: 'any', epoch: 1, requestId: 'any', ...given })
+    return { ...(tools && { tools }), ...(result && { result }) }
+  } catch (error) {
+    const flawed = told(error).message.replace('the bridge-result message', 'what it gave')
+    throw new GreenroomError('TOOL_FAILED', flawed, { cause: error })
+  }
 }
 
-function asTold(error: unknown): unknown {
-  if (codeOf(error) !== undefined) return error
-  return new GreenroomError('TOOL_FAILED', error instanceof Error ? error.message : String(error), { cause: error })
+function told(error: unknown): { readonly code?: ErrorCode; readonly message: string } {
+  const code = codeOf(error)
+  return { ...(code && { code }), message: error instanceof Error ? error.message : String(error) }
 }

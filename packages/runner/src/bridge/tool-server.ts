@@ -16,7 +16,7 @@ export interface ToolServer {
    */
   listTools(options: ToolServerOptions): Promise<readonly ServedTool[]>
   /**
-   * Calls a tool that is allowed.
+   * Calls a tool that is allowed: for a role that is allowed `all`, any name.
    *
    * @throws GreenroomError as `Bridge.call`; anything else that it throws is told as `TOOL_FAILED`
    */

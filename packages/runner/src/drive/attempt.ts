@@ -122,6 +122,11 @@ export class Attempt {
     return this.#options.run.detached === true
   }
 
+  /** Aborts when its caller or a limit ends it, and at its end. */
+  get stopped(): AbortSignal {
+    return this.#signal
+  }
+
   /** How many events have arrived. */
   get received(): number {
     return this.#reports.received
