@@ -219,7 +219,7 @@ test('a call that is given up, and one whose attempt ends, are told to their ser
 })
 
 test('a server that lists what is no tool fails its listing, and one that never gives a result its call', async () => {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- who does not compile may give anything
+  // Who does not compile may give anything.
   const unshaped = [{ name: 'light', title: null }] as unknown as ServedTool[]
   const { made, ref, call, clock, answers } = desk(serving({ hang: () => new Promise(() => undefined) }, unshaped))
   made.take({ ...ref, requestId: 'one', op: 'list', args: {} })
