@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -103,7 +103,15 @@ test('a worker file that is not there is named, and trying again is no help', as
   using folder = temporaryFolder()
   const file = join(folder.path, 'missing.mjs')
   const roles = { any: { executor: 'any', retry: { attempts: 3 } } }
-  await using runner = await createRunner({ worker: pathToFileURL(file), roles, dataDir: null, quiet: true })
+  const options = { worker: pathToFileURL(file), roles, dataDir: null, quiet: true }
+  await expect(createRunner(options)).rejects.toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: `worker must be a file that is there: ${options.worker.href} is none`,
+  })
+  writeFileSync(file, '')
+  await using runner = await createRunner(options)
+  // Such as a build that is made anew.
+  rmSync(file)
   const run = runner.run({ role: 'any' })
   expect(await run.outcome).toEqual({
     status: 'failed',
