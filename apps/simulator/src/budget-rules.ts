@@ -63,8 +63,15 @@ export class BudgetRules {
     }
   }
 
-  /** B2: to be called for each run when all is settled. */
-  finish(runId: string, outcome: Outcome | undefined): void {
+  /** B2: to be called when all is settled. */
+  finish(): void {
+    const { journal } = this.#parts
+    // Also what is set aside for children whose parents never heard of them.
+    for (const runId of journal.runs()) this.#above(runId)
+    for (const runId of journal.runs()) this.#finish(runId, journal.outcomes(runId)[0])
+  }
+
+  #finish(runId: string, outcome: Outcome | undefined): void {
     if (this.#isBlind || outcome?.status !== 'failed' || outcome.code !== 'LIMIT_BUDGET') return
     const isUsedUp = this.#above(runId).some(
       ({ tokens, tried, aside, isLoose }) => isLoose || (tokens !== undefined && tried + aside > tokens),

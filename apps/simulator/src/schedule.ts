@@ -53,7 +53,7 @@ class Schedule {
   }
 
   async play(): Promise<void> {
-    const { seams, checker, harm, program, queues, journal, budgets } = this.#world
+    const { seams, checker, harm, program, queues, budgets } = this.#world
     await this.#world.startBroker()
     this.#world.startRunner()
     await this.#world.until(() => this.#world.life?.runner !== undefined, 1_000)
@@ -75,7 +75,7 @@ class Schedule {
     checker.finishMessages()
     this.#world.approvals?.finish()
     this.#world.family?.finish({ since: this.#world.lives === 1 ? 0 : harmMs, hasSlept: harm.sleptMs > 0 })
-    for (const runId of journal.runs()) budgets?.finish(runId, journal.outcomes(runId)[0])
+    budgets?.finish()
     await this.#close()
   }
 
