@@ -15,7 +15,7 @@ import {
 } from '../src/index.ts'
 import { serveHttp } from './bridge/http-server.ts'
 import type { executors, Step } from './bridge/worker.ts'
-import { start, temporaryFolder } from './program.ts'
+import { isAlive, start, temporaryFolder } from './program.ts'
 
 const time = { timeout: 120_000 }
 const program = fileURLToPath(new URL('bridge/server.ts', import.meta.url))
@@ -63,16 +63,6 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) {
     if (performance.now() > end) throw new Error('it did not come about')
     await sleep(20)
-  }
-}
-
-/** Whether a process is there and not only waits to be noticed. */
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return !existsSync('/proc/self') || !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
   }
 }
 

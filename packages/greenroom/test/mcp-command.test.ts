@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Client } from '@modelcontextprotocol/client'
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import { expect, test } from 'vitest'
-import { start, temporaryFolder } from './program.ts'
+import { isAlive, start, temporaryFolder } from './program.ts'
 
 const bin = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
 const agents = fileURLToPath(new URL('delegate/agents.ts', import.meta.url))
@@ -47,16 +47,6 @@ async function connect(data?: string): Promise<Parent> {
       return Object.fromEntries(Object.entries(answer ?? {}))
     },
     [Symbol.asyncDispose]: () => client.close(),
-  }
-}
-
-/** Whether a process is there and not only waits to be noticed. */
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return !existsSync('/proc/self') || !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
   }
 }
 
