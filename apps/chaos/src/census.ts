@@ -46,9 +46,10 @@ export class Census {
    * @param members - whose children the others are
    */
   leftWorkers(members: readonly number[]): ProcessFacts[] {
-    return allProcesses().filter(
-      (facts) => isWorker(facts) && !members.includes(facts.parent) && isMarked(facts.pid, markName, this.mark),
-    )
+    const workers = allProcesses().filter((facts) => isWorker(facts) && isMarked(facts.pid, markName, this.mark))
+    // What a worker starts has the worker's command until it has its own.
+    const parents = new Set([...members, ...workers.map(({ pid }) => pid)])
+    return workers.filter(({ parent }) => !parents.has(parent))
   }
 
   /** The workers of a runner. */
