@@ -231,6 +231,8 @@ export class ChildrenDesk implements Occupant {
       return await this.#pausing(requestId, (signal) => children.ask(args, question, { mode, timeoutMs, signal }))
     } finally {
       this.#asking -= 1
+      // What it still waits for may have no place but its own, which nobody could have asked it for meanwhile.
+      if (this.#waits.size > 0) this.#options.onWait()
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * Runs that answer in the stead of one that has ended: of its role, with what its session has, and the question as their task.
  *
- * - *I1* They are let in and limited as any run, and are children of the same parent. Nobody waits for one in another life of
+ * - *I1* They are let in and bounded as any run, each as the first was, and are children of the same parent. Nobody waits for one in another life of
  *   the runner: it is cancelled there.
  * - *I2* `query` has a session of its own, and leaves that of the run alone. `steer` goes on with it, one question after the
  *   other.
@@ -15,7 +15,7 @@ import type { Run, RunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 
 /** The run that was asked. */
-export interface Predecessor extends Pick<RunSpec, 'role' | 'workspace' | 'model' | 'priority' | 'limits'> {
+export interface Predecessor extends Pick<RunSpec, 'role' | 'workspace' | 'model' | 'priority' | 'limits' | 'budget'> {
   readonly session: string
   readonly kin?: Kin | undefined
 }
@@ -85,7 +85,7 @@ export class StandIns {
 const givenUp: Outcome = { status: 'cancelled', reason: 'nobody waits for the answer any more' }
 
 /** What another run has of it. Without its runner nobody would wait for one: it is never detached. */
-function likeThat({ role, workspace, model, priority, limits }: Predecessor): RunSpec {
+function likeThat({ role, workspace, model, priority, limits, budget }: Predecessor): RunSpec {
   return {
     role,
     detached: false,
@@ -93,6 +93,7 @@ function likeThat({ role, workspace, model, priority, limits }: Predecessor): Ru
     ...(model === undefined ? {} : { model }),
     ...(priority === undefined ? {} : { priority }),
     ...(limits === undefined ? {} : { limits }),
+    ...(budget === undefined ? {} : { budget }),
   }
 }
 

@@ -5,22 +5,15 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { textOf } from '@greenroom/proto'
 import { expect, test } from 'vitest'
-import { createRunner, workerEntry, type Run, type Runner, type RunnerOptions } from '../src/index.ts'
+import { createRunner, type Run, type Runner, type RunnerOptions } from '../src/index.ts'
 import { firstData, temporaryFolder, until } from './fixtures/setup.ts'
-import type { executors, Step } from './fixtures/asked.ts'
+import { askedRoles, askedWorker, type Asked } from './fixtures/asked-roles.ts'
+import type { Step } from './fixtures/asked.ts'
 
-type Asked = typeof executors
+type Roles = typeof askedRoles
 
-const roles = {
-  sage: { executor: 'sage' },
-  mute: { executor: 'mute' },
-  sleeper: { executor: 'sleeper' },
-  asker: { executor: 'asker' },
-} as const
-
-function asking(options: Partial<RunnerOptions<Asked, typeof roles>> = {}): Promise<Runner<Asked, typeof roles>> {
-  const worker = workerEntry<Asked>(new URL('fixtures/asked.ts', import.meta.url))
-  return createRunner({ worker, roles, dataDir: null, quiet: true, ...options })
+function asking(options: Partial<RunnerOptions<Asked, Roles>> = {}): Promise<Runner<Asked, Roles>> {
+  return createRunner({ worker: askedWorker, roles: askedRoles, dataDir: null, quiet: true, ...options })
 }
 
 const work: Step = { do: 'spawn', name: 'a', role: 'sage', input: 'work' }
@@ -39,7 +32,7 @@ async function output<T>(run: Run<T>): Promise<T> {
 }
 
 /** A sage at work. */
-async function atWork(runner: Runner<Asked, typeof roles>) {
+async function atWork(runner: Runner<Asked, Roles>) {
   const run = runner.run({ role: 'sage', input: 'work' })
   return { run, pid: Number(await firstData(run, 'pid')) }
 }
@@ -168,6 +161,16 @@ test('who would answer, and is not covered by a budget, is refused to who asks, 
   expect(first).toBeUndefined()
 })
 
+test('who answers in its stead may use what the run itself was given, each time anew', async () => {
+  await using runner = await asking()
+  const run = runner.run({ role: 'sage', task: 'spend 5', budget: { tokens: 5 } })
+  await run.outcome
+  for (const asked of [run, await runner.attach(run.id)]) {
+    expect(await asked.ask('spend 4')).toBe('spend 4: spend 5 | spend 4')
+    await expect(asked.ask('spend 6')).rejects.toMatchObject({ code: 'LIMIT_BUDGET' })
+  }
+})
+
 test('the deadline holds for admission, and for who is not at work yet', { timeout: 60_000 }, async () => {
   await using runner = await asking({ admission: { maxExecuting: 1 } })
   const ended = runner.run({ role: 'sage', task: 'first' })
@@ -225,6 +228,14 @@ test('a worker that is killed ends what it was asked', { timeout: 60_000 }, asyn
   for (const one of open) await expect(one).rejects.toMatchObject({ code: 'WORKER_LOST' })
 })
 
+test('an asker keeps its worker until it is answered, and leaves it then', { timeout: 60_000 }, async () => {
+  await using runner = await asking({ admission: { maxProcesses: 2 } })
+  const run = runner.run({ role: 'pliant' })
+  expect(await firstData(run, 'answer')).toBe('answered')
+  expect(await output(run)).toEqual(['placeless completed'])
+  expect(run.status().attempts).toBe(2)
+})
+
 test('only a parent asks its child', { timeout: 60_000 }, async () => {
   await using runner = await asking()
   const middle: Step[] = [work, ask(['say hello']), end, { do: 'wait', name: 'a' }]
@@ -279,3 +290,35 @@ test('questions outlive the broker', { timeout: 60_000 }, async () => {
   expect(hello).toEqual(['hello'])
   expect(answers).toEqual(questions.map((_, n) => `answer ${n}`))
 })
+
+test(
+  'a runner that is killed amid questions: its next life asks anew, and ends who was to answer',
+  { timeout: 120_000 },
+  async () => {
+    using folder = temporaryFolder()
+    const [dataDir, file] = [join(folder.path, 'data'), join(folder.path, 'asked')]
+    const program = fork(new URL('fixtures/asked-program.ts', import.meta.url), [dataDir, file], { execArgv })
+    await once(program, 'message')
+    await until(() => existsSync(file), 'the question', 60_000)
+    program.kill('SIGKILL')
+    if (program.exitCode === null && program.signalCode === null) await once(program, 'exit')
+    await using runner = await asking({ dataDir, logger: { warn: () => undefined, output: () => undefined } })
+    const runs = await runner.resume()
+    const ends = await Promise.all(runs.map(async (run) => ({ ...run.status(), outcome: await run.outcome })))
+    const endOf = (role: string) => ends.filter((end) => end.role === role).map(({ outcome }) => outcome)
+    // The child that was asked ended with its runner, so another run answers in its stead, too.
+    expect(endOf('curious')).toMatchObject([
+      { status: 'completed', output: [`note ${file}: note ${file}`, 'second: first | second'] },
+    ])
+    expect(endOf('sage')).toHaveLength(2)
+    expect(endOf('sage')).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ status: 'cancelled', reason: 'whoever asked is gone' }),
+        expect.objectContaining({ code: expect.stringMatching(/^(OUTCOME_UNKNOWN|WORKER_LOST)$/) }),
+      ]),
+    )
+    // Who was asked may have heard that its runner is gone before it was ended.
+    expect(readFileSync(file, 'utf8')).toMatch(/^asked\n(told to stop\n)?$/)
+    expect(runner.stats()).toMatchObject({ executing: 0, queued: 0, runs: [] })
+  },
+)
