@@ -12,7 +12,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { JsonValue, Outcome } from '@greenroom/proto'
 import type { Approval, ApprovalDecided, ApprovalRecord, Grant, Verdict } from '@greenroom/runner'
-import type { ApprovalAnswer } from '@greenroom/worker'
+import type { ApprovalAnswer, ChildApproval } from '@greenroom/worker'
 import type { Checker, Execution } from './checker.ts'
 import type { Journal } from './journal.ts'
 import type { Asked, Deciders, Question } from './questions.ts'
@@ -20,7 +20,7 @@ import type { Job } from './workload.ts'
 
 /** What somebody said about an approval; without a verdict, that he gave none. */
 export interface Said {
-  readonly decider: 'reviewer' | 'policy' | 'person'
+  readonly decider: 'reviewer' | 'policy' | 'ancestor' | 'person'
   readonly verdict: Verdict | undefined
 }
 
@@ -52,8 +52,8 @@ export class ApprovalRules {
   /** What somebody was told of decisions. */
   readonly #told: ApprovalRecord[] = []
   readonly #revoked = new Map<string, number>()
-  /** By job: when each attempt began to execute. */
-  readonly #began = new Map<number, { readonly epoch: number; readonly at: number }[]>()
+  /** By run: when each attempt began to execute. */
+  readonly #began = new Map<string, { readonly epoch: number; readonly at: number }[]>()
   /** By run: when its caller had its outcome. */
   readonly #ended = new Map<string, number>()
 
@@ -62,8 +62,8 @@ export class ApprovalRules {
   }
 
   /** An attempt executes: those before it have ended. */
-  began({ job, epoch }: Execution): void {
-    this.#began.set(job, [...(this.#began.get(job) ?? []), { epoch, at: this.#parts.now() }])
+  began({ runId, epoch }: Execution): void {
+    this.#began.set(runId, [...(this.#began.get(runId) ?? []), { epoch, at: this.#parts.now() }])
   }
 
   /** A caller has a run's outcome: all its attempts have ended. */
@@ -117,6 +117,25 @@ export class ApprovalRules {
     if (ended === undefined) this.#violate('A1', `${approval.id} is shown as decided, and no decision is recorded`)
   }
 
+  /**
+   * An ancestor is shown one: A1.
+   *
+   * @returns its id; undefined when it is not recorded, or not by a descendant
+   */
+  shownTo({ runId, job }: Execution, { from, path: _path, ...asked }: ChildApproval): string | undefined {
+    const { journal } = this.#parts
+    const record = journal.approvals().find(({ input }) => tagIn(input) === tagIn(asked.input))
+    const { tool, permission, resource, input } = record ?? {}
+    const isSame = record?.runId === from.runId && record.epoch === from.epoch
+    if (!isSame || !isDeepStrictEqual(asked, { tool, permission, resource, input })) {
+      this.#violate('A1', `job ${job} is shown ${JSON.stringify(asked)} as what it is not`)
+      return undefined
+    }
+    if (!journal.lineage(from.runId).includes(runId))
+      this.#violate('A1', `job ${job} is shown ${record.id}, of ${from.runId}, which is none of its descendants`)
+    return record.id
+  }
+
   /** A decider says something, or an answer is given by id. */
   said(id: string, said: Said): void {
     this.#said.set(id, [...(this.#said.get(id) ?? []), said])
@@ -148,7 +167,7 @@ export class ApprovalRules {
     const wrong = this.#flawOf(approval, decision)
     if (wrong !== undefined)
       this.#violate(decision.allowed ? 'A3' : 'A4', `${approval.id} (${jobOf(approval)}): ${wrong}`)
-    const later = this.#began.get(jobOf(approval))?.find(({ epoch }) => epoch > approval.epoch)
+    const later = this.#began.get(approval.runId)?.find(({ epoch }) => epoch > approval.epoch)
     const endedAt = Math.min(later?.at ?? Infinity, this.#ended.get(approval.runId) ?? Infinity)
     if (decision.decider !== 'system' && decision.decidedAt > endedAt)
       this.#violate('A5', `${approval.id} was decided by the ${decision.decider} when its attempt had ended`)
@@ -163,6 +182,7 @@ export class ApprovalRules {
       case 'reviewer':
       case 'policy':
       case 'person':
+      case 'ancestor':
         return this.#isSaid(approval.id, decision)
           ? undefined
           : `the ${decider} did not say ${JSON.stringify(decision)}`
@@ -172,8 +192,6 @@ export class ApprovalRules {
       }
       case 'system':
         return this.#mayDecide(approval, decision) ? undefined : `no reason for "${reason}"`
-      case 'ancestor':
-        return 'there is no ancestor'
     }
   }
 

@@ -8,8 +8,11 @@ import type {
   RunnerApprovals,
   Verdict,
 } from '@greenroom/runner'
+import type { DecideForChildren } from '@greenroom/worker'
 import { ApprovalRules, type Said } from './approval-rules.ts'
 import type { Chance } from './chance.ts'
+import type { Execution } from './checker.ts'
+import type { Life } from './executors.ts'
 import type { RunnerLife } from './life.ts'
 import { drawDeciders, type Deciders, type Word } from './questions.ts'
 import type { World } from './world.ts'
@@ -34,12 +37,12 @@ export class Approvals {
     this.#world = world
     this.#chance = chance
     this.deciders = drawDeciders(chance)
-    const { checker, journal, clock, workload } = world
+    const { checker, journal, clock, jobs } = world
     this.rules = new ApprovalRules({
       checker,
       journal,
       deciders: this.deciders,
-      roleOf: (job) => workload.jobs[job]?.role,
+      roleOf: (job) => jobs[job]?.role,
       now: () => clock.now(),
     })
   }
@@ -142,6 +145,23 @@ export class Approvals {
   #say(id: string, said: Said): void {
     this.#world.trace.add(`the ${said.decider} says ${JSON.stringify(said.verdict ?? 'nothing')} to ${id}`)
     this.rules.said(id, said)
+  }
+
+  /** The executor of an ancestor decides. */
+  as(execution: Execution, life: Life): DecideForChildren {
+    return async (approval, { signal }) => {
+      if (life.isOver()) return forEver()
+      const id = this.rules.shownTo(execution, approval)
+      const word = this.#word()
+      await this.#pause(this.#delay())
+      if (word === 'never') await aborted(signal)
+      if (life.isOver()) return forEver()
+      if (id === undefined || word === 'pass') return undefined
+      const verdict = this.#verdict(word, approval.input)
+      this.#say(id, { decider: 'ancestor', verdict })
+      if (word === 'throw') throw new Error('it did not work')
+      return word === 'garbage' ? garbage() : verdict
+    }
   }
 
   // ─── by id ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, ReadEvent, Revocation } from '@greenroom/proto'
 import { tagOf } from './executors.ts'
+import { isInquiry, isOfStandIn } from './talk-rules.ts'
 import type { Job } from './workload.ts'
 import type { Trace } from './trace.ts'
 
@@ -402,7 +403,9 @@ export class Checker {
     { tasks, steered }: { readonly tasks: readonly [least: number, most: number]; readonly steered: number },
   ): void {
     const count = (text: string): number => texts.filter((one) => one === text).length
-    const own = texts.filter((text) => text !== `job ${index}` && text !== 'a text')
+    const own = texts.filter(
+      (text) => text !== `job ${index}` && text !== 'a text' && !isInquiry(text) && !isOfStandIn(text),
+    )
     const told = entries.flatMap(({ tag, isMessage }) => (isMessage && tag !== undefined ? [tag] : []))
     if (own.join() !== told.join())
       this.violate('I5', `the session of job ${index} has ${own.join()}, the journal has ${told.join()}`)

@@ -1,13 +1,21 @@
 /** The executors of the simulator: they do what the job that they are given says, and tell the checker. */
 import type { JsonValue, RunEvent } from '@greenroom/proto'
-import { defineExecutor, type Executors, type RunContext } from '@greenroom/worker'
+import {
+  defineExecutor,
+  type AnswerQuestion,
+  type DecideForChildren,
+  type Executors,
+  type RunContext,
+  type RunRequest,
+} from '@greenroom/worker'
 import type { ApprovalRules } from './approval-rules.ts'
 import type { BudgetRules } from './budget-rules.ts'
 import type { Checker, Execution } from './checker.ts'
 import type { FamilyRules } from './family-rules.ts'
 import { Parent } from './parent.ts'
 import type { Question } from './questions.ts'
-import type { Act, Job } from './workload.ts'
+import { answerOf, standInAnswer, type TalkRules } from './talk-rules.ts'
+import type { Act, Answering, Job } from './workload.ts'
 
 /** The life that an executor is in: what a killed process would do next does not happen. */
 export interface Life {
@@ -15,12 +23,24 @@ export interface Life {
   readonly isOver: () => boolean
 }
 
+/** What an executor is asked for. */
+type Asked = Pick<RunRequest<JsonValue | undefined>, 'input' | 'task' | 'attempt'>
+
+/** How long one takes that answers late, in milliseconds. */
+const lateMs = 3_000
+
 /** What must hold. */
 export interface Rules {
   readonly approvals: ApprovalRules | undefined
   readonly family: FamilyRules | undefined
   readonly budgets: BudgetRules | undefined
+  readonly talk: TalkRules | undefined
+  /** What ancestors say. */
+  readonly decideAs: DecideAs | undefined
 }
+
+/** Who decides for the descendants of an execution. */
+type DecideAs = (execution: Execution, life: Life) => DecideForChildren
 
 /**
  * The executors of one worker.
@@ -30,18 +50,22 @@ export interface Rules {
  * @param rules - what must hold of what they ask for, and of their children
  */
 export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, rules: Rules): Executors {
-  const run = async ({ input, attempt }: { input: JsonValue | undefined; attempt: number }, ctx: RunContext) => {
+  const run = async ({ input, task, attempt }: Asked, ctx: RunContext) => {
+    if (input === undefined) return standIn(task, ctx)
     const job = jobs[Number(input)]
     if (job === undefined) throw new Error(`there is no job ${JSON.stringify(input)}`)
     if (life.isOver()) await forEver()
     const execution = checker.started(job.index, attempt, life.address)
-    const { approvals, family, budgets } = rules
+    const { approvals, family, talk, decideAs } = rules
     approvals?.began(execution)
-    const parent = family && parentOf(family, budgets, execution, ctx, life)
+    const parent = family && parentOf(family, rules, execution, ctx, life)
+    if (talk !== undefined && job.answers !== undefined) ctx.onAsk(answering(job.answers, ctx, execution, life, talk))
+    if (job.decides === true && decideAs !== undefined) ctx.children.onApproval(decideAs(execution, life))
     try {
       const from = (await parent?.resume(job.acts)) ?? 0
       for (const [place, act] of job.acts.entries())
-        if (place >= from) await perform(act, ctx, execution, { life, rules: approvals, budgets, parent, place })
+        if (place >= from)
+          await perform(act, ctx, execution, { life, rules: approvals, budgets: rules.budgets, parent, place })
       await alive(life)
       return { output: job.index, text: `job ${job.index}` }
     } finally {
@@ -58,14 +82,14 @@ export function executorsOf(jobs: readonly Job[], checker: Checker, life: Life, 
 
 function parentOf(
   rules: FamilyRules,
-  budgets: BudgetRules | undefined,
+  { budgets, talk }: Rules,
   execution: Execution,
   ctx: RunContext,
   life: Life,
 ): Parent {
   rules.began(execution, ctx.signal)
   if (ctx.resumed === undefined) rules.notResumed(execution)
-  return new Parent({ ctx, execution, rules, budgets, isOver: life.isOver })
+  return new Parent({ ctx, execution, rules, budgets, talk, isOver: life.isOver })
 }
 
 /** What one act is done with. */
@@ -109,6 +133,30 @@ async function performWord(act: Extract<Act, string>, ctx: RunContext, execution
     case 'deaf':
       return forEver()
   }
+}
+
+/** Answers what the run is asked. */
+function answering(
+  how: Answering,
+  ctx: RunContext,
+  execution: Execution,
+  life: Life,
+  rules: TalkRules,
+): AnswerQuestion {
+  return async (question, { signal }) => {
+    await alive(life)
+    rules.put(execution, question)
+    if (how === 'fails') throw new Error('it has no answer')
+    if (how === 'never') await wait({ ...ctx, signal }, Infinity)
+    if (how === 'late') await wait({ ...ctx, signal }, lateMs)
+    return answerOf(execution, question)
+  }
+}
+
+/** Answers in the stead of a run that has ended. */
+async function standIn(task: string, ctx: RunContext): Promise<{ readonly text: string }> {
+  if (task.length % 2 === 0) await wait(ctx, lateMs)
+  return { text: standInAnswer(task) }
 }
 
 async function spend(

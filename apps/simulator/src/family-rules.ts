@@ -43,7 +43,8 @@ export interface Calm {
 interface Executing {
   readonly execution: Execution
   readonly signal: AbortSignal
-  isWaiting: boolean
+  /** For how many things at a time. */
+  waits: number
 }
 
 /** See F1 to F7. */
@@ -72,29 +73,35 @@ export class FamilyRules {
 
   /** F5: an attempt executes. */
   began(execution: Execution, signal: AbortSignal): void {
-    this.#executing.set(execution, { execution, signal, isWaiting: false })
+    this.#executing.set(execution, { execution, signal, waits: 0 })
     this.#count(execution)
   }
 
   /** It waits at an act. */
   waits(execution: Execution, place: number): void {
     this.#places.set(`${execution.job}.${execution.epoch}`, place)
-    const executing = this.#executing.get(execution)
-    if (executing !== undefined) executing.isWaiting = true
+    this.pauses(execution)
   }
 
-  /** F5: it waits no more. */
+  /** It waits for something. */
+  pauses(execution: Execution): void {
+    const executing = this.#executing.get(execution)
+    if (executing !== undefined) executing.waits += 1
+  }
+
+  /** F5: it waits no more, for one thing. */
   goesOn(execution: Execution): void {
     const executing = this.#executing.get(execution)
-    if (executing !== undefined) executing.isWaiting = false
-    this.#count(execution)
+    if (executing === undefined) return
+    executing.waits -= 1
+    if (executing.waits === 0) this.#count(execution)
   }
 
   #count({ job, epoch }: Execution): void {
     const { isPresent, maxExecuting } = this.#parts
     const executing = [...this.#executing.values()].filter(
-      ({ execution, signal, isWaiting }) =>
-        !execution.isOver && !isWaiting && !signal.aborted && isPresent(execution.address),
+      ({ execution, signal, waits }) =>
+        !execution.isOver && waits === 0 && !signal.aborted && isPresent(execution.address),
     )
     if (executing.length > maxExecuting)
       this.#violate('F5', `with job ${job}.${epoch} ${executing.length} execute, and ${maxExecuting} may`)

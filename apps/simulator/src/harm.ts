@@ -41,6 +41,7 @@ const drawn: Readonly<Record<Generation, readonly [Kind, ...Kind[]]>> = {
   6: [...kinds, ...deaths, ...losses, ...partings],
   7: [...kinds, ...deaths, ...losses, ...partings],
   8: [...kinds, ...deaths, ...losses, ...partings],
+  9: [...kinds, ...deaths, ...losses, ...partings],
 }
 
 /** In so many turns an answer is on its way through the network. */

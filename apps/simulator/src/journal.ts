@@ -11,6 +11,8 @@ import { tagOf } from './executors.ts'
 export interface KinRun {
   readonly runId: string
   readonly parent: string
+  /** Its ancestors, from the root. */
+  readonly lineage: readonly string[]
   readonly key: string
   /** How many ancestors it has. */
   readonly depth: number
@@ -130,6 +132,12 @@ export class Journal {
     return record && kinIn(record)
   }
 
+  /** Its ancestors, from the root. */
+  lineage(runId: string): readonly string[] {
+    const record = this.#disk.store?.get('run', runId)
+    return (record && kinIn(record)?.lineage) ?? []
+  }
+
   /** When a run's end was recorded; 0 when it was not. */
   endedAt(runId: string): number {
     return this.#endedAt.get(runId) ?? 0
@@ -211,8 +219,15 @@ function kinIn({ key: runId, meta }: Pick<StoredRecord, 'key' | 'meta'>): KinRun
   if (typeof kin !== 'object' || kin === null || !('lineage' in kin) || !('childKey' in kin)) return undefined
   const { lineage, childKey } = kin
   if (!Array.isArray(lineage) || typeof childKey !== 'string') return undefined
-  const parent = String(lineage.at(-1) ?? '')
-  return { runId, parent, key: childKey, depth: lineage.length, job: Number(input) }
+  const ancestors = lineage.map(String)
+  return {
+    runId,
+    parent: ancestors.at(-1) ?? '',
+    lineage: ancestors,
+    key: childKey,
+    depth: lineage.length,
+    job: Number(input),
+  }
 }
 
 function waitIn(end: JsonValue | undefined): WaitArgs | undefined {

@@ -12,7 +12,9 @@ const program = new Command('simulate')
   .option('--seed <seed>', 'only this one')
   .option('--mutations [name]', 'breaks one promise after the other, or one by name: each must be noticed')
   .option('--trace', 'prints each step')
-  .addOption(new Option('--aim <what>', 'what all schedules are to have').choices(['approvals', 'children', 'budgets']))
+  .addOption(
+    new Option('--aim <what>', 'what all schedules are to have').choices(['approvals', 'children', 'budgets', 'talk']),
+  )
   .option('--generation <n>', 'what may be drawn, as a regression names it', String(latest))
   .parse()
 const options = program.opts<{
@@ -37,7 +39,7 @@ function print(line: string): void {
 
 const first = whole(options.seed === undefined ? 'from' : 'seed', options.seed ?? options.from)
 const count = options.seed === undefined ? whole('seeds', options.seeds) : 1
-const generations: readonly Generation[] = [1, 2, 3, 4, 5, 6, 7, 8]
+const generations: readonly Generation[] = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 const generation = generations.find((one) => String(one) === options.generation) ?? latest
 const how = { generation, aim: options.aim, ...(options.trace === true ? { show: print } : {}) }
 

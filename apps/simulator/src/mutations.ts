@@ -17,6 +17,7 @@ import { budgetMutations } from './budget-mutations.ts'
 import { childMutations } from './child-mutations.ts'
 import { storeWith, type Operation, type Store, type StoredRecord } from '@greenroom/store'
 import type { InProcessLaunched } from '@greenroom/worker/testing'
+import { talkMutations } from './talk-mutations.ts'
 import type { QueueBounds } from './queues.ts'
 import type { Aim, Generation } from './world.ts'
 
@@ -34,6 +35,8 @@ export interface Mutation {
   readonly isOfChildren?: true
   /** Only whose tree has a budget can notice it. */
   readonly isOfBudgets?: true
+  /** Only where runs are asked, and ancestors decide, it can be noticed. */
+  readonly isOfTalk?: true
   /** `life`: which one of the runner. */
   readonly bus?: (bus: Bus, who: Who, life: number) => Bus
   readonly store?: (store: Store, whose: 'broker' | 'runner', life: number) => Store
@@ -48,11 +51,12 @@ export interface Mutation {
  * The schedules in which a mutation is looked for: without approvals and children, unless it is about them, since who waits
  * for people is seldom just then at what is broken.
  */
-export function placeOf({ isOfApprovals, isOfChildren, isOfBudgets }: Mutation): {
+export function placeOf({ isOfApprovals, isOfChildren, isOfBudgets, isOfTalk }: Mutation): {
   readonly generation?: Generation
   readonly aim?: Aim
 } {
-  if (isOfBudgets === true) return { aim: 'budgets' }
+  if (isOfTalk === true) return { aim: 'talk' }
+  if (isOfBudgets === true) return { aim: 'budgets', generation: 8 }
   if (isOfChildren === true) return { aim: 'children', generation: 7 }
   return isOfApprovals === true ? { aim: 'approvals', generation: 6 } : { generation: 5 }
 }
@@ -204,6 +208,7 @@ export const mutations: readonly Mutation[] = [
   },
   ...childMutations,
   ...budgetMutations,
+  ...talkMutations,
 ]
 
 function isWorker(who: Who): boolean {

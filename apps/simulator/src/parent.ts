@@ -4,6 +4,7 @@ import type { RunContext } from '@greenroom/worker'
 import type { BudgetRules } from './budget-rules.ts'
 import type { Execution } from './checker.ts'
 import type { FamilyRules } from './family-rules.ts'
+import type { TalkRules } from './talk-rules.ts'
 import type { FamilyAct, WaitFor } from './trees.ts'
 import type { Act, Job } from './workload.ts'
 
@@ -13,6 +14,7 @@ export interface ParentParts {
   readonly execution: Execution
   readonly rules: FamilyRules
   readonly budgets: BudgetRules | undefined
+  readonly talk: TalkRules | undefined
   /** Whether its process is dead: then nobody hears of anything. */
   readonly isOver: () => boolean
 }
@@ -64,6 +66,8 @@ export class Parent {
       case 'send':
       case 'cancel':
         return this.#turnTo(act)
+      case 'ask':
+        return this.#ask(act)
     }
   }
 
@@ -129,6 +133,30 @@ export class Parent {
     if (runId === undefined) return
     if (what === 'send') await ctx.children.send({ runId }, 'a text')
     else await ctx.children.cancel({ runId }, 'as its parent says')
+  }
+
+  async #ask({ child, isAwaited, ...how }: Extract<FamilyAct, { readonly do: 'ask' }>): Promise<void> {
+    const { ctx, execution, rules, talk, isOver } = this.#parts
+    const runId = this.#refs.get(child)
+    if (runId === undefined || talk === undefined) return
+    const inquiry = talk.asks(how, { runId, job: child }, () => isOver() || execution.isOver)
+    rules.pauses(execution)
+    const asked = async (): Promise<void> => {
+      try {
+        const { mode, withinMs: timeoutMs } = how
+        const answer = await ctx.children.ask({ runId }, inquiry.text, { mode, timeoutMs })
+        if (!isOver()) talk.answered(inquiry, answer)
+      } catch (error) {
+        if (isOver()) return
+        // Its attempt is over, and with it all that it asks.
+        if (ctx.signal.aborted || execution.isOver) return talk.left(inquiry)
+        talk.failed(inquiry, codeOf(error), String(error))
+      } finally {
+        if (!isOver()) rules.goesOn(execution)
+      }
+    }
+    const end = asked()
+    if (isAwaited) await end
   }
 
   #refsOf({ children }: WaitFor): { readonly runId: string }[] {

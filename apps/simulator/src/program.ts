@@ -8,6 +8,7 @@ import type { Chance } from './chance.ts'
 import { needlessDoubt } from './doubt.ts'
 import type { RunnerLife, SimulatedRunner, SimulatedScheduler } from './life.ts'
 import { Task } from './task.ts'
+import type { Inquiry } from './workload.ts'
 import type { World } from './world.ts'
 
 type Step = 'schedule' | 'resume' | 'attach'
@@ -226,12 +227,34 @@ export class Program {
     const inMs = (at: number): number => Math.max(0, at - job.atMs + task.askedAt - clock.monotonic())
     if (job.cancelAtMs !== undefined)
       clock.timer(inMs(job.cancelAtMs), () => isOwn() && void run.cancel('as the job says'))
+    for (const inquiry of job.inquiries ?? [])
+      clock.timer(inMs(inquiry.atMs), () => {
+        if (!isOwn() || task.inquired.has(inquiry)) return
+        task.inquired.add(inquiry)
+        void this.#inquire(inquiry, job.index, run, life)
+      })
     if (job.steerAtMs !== undefined && !task.isSteered)
       clock.timer(inMs(job.steerAtMs), () => {
         if (!isOwn() || task.isSteered) return
         task.isSteered = true
         run.send('a text').catch((error: unknown) => trace.add(`send: ${String(error)}`))
       })
+  }
+
+  /** Asks about a job. */
+  async #inquire(how: Inquiry, job: number, run: Run, life: RunnerLife): Promise<void> {
+    const { talk } = this.#world
+    const inquiry = talk?.asks(how, { runId: run.id, job }, () => life.isOver)
+    if (talk === undefined || inquiry === undefined) return
+    try {
+      const answer = await run.ask(inquiry.text, { mode: how.mode, timeoutMs: how.withinMs })
+      if (life.isOver) return
+      talk.answered(inquiry, answer)
+    } catch (error) {
+      if (life.isOver) return
+      talk.failed(inquiry, codeOf(error), String(error))
+    }
+    talk.inTime(inquiry)
   }
 
   #ended(task: Task, runId: string, outcome: Outcome, life: RunnerLife): void {

@@ -50,7 +50,7 @@ export function drawQuestions(chance: Chance, workload: Workload, isAimed: boole
 }
 
 /** A job that asks, once or more often, before one of its acts or at its end. */
-function asking(chance: Chance, job: Job): Job {
+export function asking(chance: Chance, job: Job): Job {
   const acts = [...job.acts]
   for (let left = chance.between(1, 3); left > 0; left -= 1) {
     const ask = Array.from({ length: chance.one([1, 1, 2, 4]) }, () => drawQuestion(chance))

@@ -69,7 +69,6 @@ export class QueueRules {
       wasRequeued: false,
     }
     this.letters.set(letter.id, whole)
-    if (letter.ttlMs !== undefined) this.#checker.mayExpire(letter.queue, letter.id)
     return whole
   }
 

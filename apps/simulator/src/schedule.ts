@@ -53,7 +53,7 @@ class Schedule {
   }
 
   async play(): Promise<void> {
-    const { seams, checker, harm, program, queues, budgets } = this.#world
+    const { seams, checker, harm, program, queues, budgets, talk } = this.#world
     await this.#world.startBroker()
     this.#world.startRunner()
     await this.#world.until(() => this.#world.life?.runner !== undefined, 1_000)
@@ -76,6 +76,7 @@ class Schedule {
     this.#world.approvals?.finish()
     this.#world.family?.finish({ since: this.#world.lives === 1 ? 0 : harmMs, hasSlept: harm.sleptMs > 0 })
     budgets?.finish()
+    talk?.finish()
     await this.#close()
   }
 
@@ -129,6 +130,7 @@ class Schedule {
     const least = journal.runsOf(job.index).length
     // Elsewhere it is stored before the run is, and stays when that is lost.
     const most = manner.sessionsMs === undefined ? least : asks
+    this.#world.talk?.session(texts)
     checker.finishSession(job, entries, texts, { tasks: [least, most], steered: Number(isSteered) })
   }
 

@@ -2,7 +2,7 @@
 import type { Outcome, ReadEvent } from '@greenroom/proto'
 import type { Run } from '@greenroom/runner'
 import type { RunnerLife } from './life.ts'
-import type { How, Job } from './workload.ts'
+import type { How, Inquiry, Job } from './workload.ts'
 
 /**
  * Where a job stands.
@@ -28,6 +28,8 @@ export class Task {
   life: RunnerLife | undefined
   askedAt = 0
   isSteered = false
+  /** What it was asked. */
+  readonly inquired = new Set<Inquiry>()
   /** How often it was asked for. */
   asks = 0
   outcome: Outcome | undefined

@@ -1,7 +1,7 @@
 /** What the runs of one schedule do with children of theirs: drawn beside the workload, which stays as it was. */
 import type { Budget, WaitMode } from '@greenroom/proto'
 import type { Chance } from './chance.ts'
-import type { Act, Job, Workload } from './workload.ts'
+import type { Act, Inquiry, Job, Workload } from './workload.ts'
 
 /** For which children somebody waits, by the index of their jobs. */
 export interface WaitFor {
@@ -25,6 +25,8 @@ export type FamilyAct =
   | { readonly do: 'wait'; readonly waits: readonly WaitFor[] }
   | ({ readonly do: 'suspend' } & WaitFor)
   | { readonly do: 'send' | 'cancel'; readonly child: number }
+  /** Since runs are asked; without waiting for the answer before it goes on, perhaps. */
+  | ({ readonly do: 'ask'; readonly child: number; readonly isAwaited: boolean } & Inquiry)
 
 /** No schedule has more children than that. */
 const maxChildren = 14

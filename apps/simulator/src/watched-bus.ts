@@ -71,6 +71,7 @@ function laneOf(kind: string, id: string): 'control' | 'data' {
 function watchPeer(peer: Peer, checker: Checker, trace: Trace): Peer {
   return peerWith(peer, {
     async send(message, options) {
+      if (message.ttlMs !== undefined) checker.mayExpire(message.to, message.id)
       const receipt = await peer.send(message, options)
       trace.add(`receipt ${message.kind} ${message.id} to ${message.to}`)
       checker.receipted(message.to, message.id, receipt.seq)

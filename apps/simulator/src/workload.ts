@@ -1,5 +1,5 @@
 /** What is asked of the runner in one schedule: jobs of random shape, at random times. */
-import type { Budget } from '@greenroom/proto'
+import type { AskMode, Budget } from '@greenroom/proto'
 import type { Chance } from './chance.ts'
 import type { Question } from './questions.ts'
 import type { FamilyAct } from './trees.ts'
@@ -22,6 +22,15 @@ export type Act =
   | 'hang'
   | 'deaf'
 
+/** How the executor of a job answers queries. */
+export type Answering = 'at once' | 'late' | 'fails' | 'never'
+
+/** A question to a run. */
+export interface Inquiry {
+  readonly mode: AskMode
+  readonly withinMs: number
+}
+
 /** One job: a run, or one that a scheduler makes. */
 export type Job = {
   readonly index: number
@@ -37,6 +46,12 @@ export type Job = {
   readonly scheduled: boolean
   /** What the program gives it and its descendants. = nothing is bounded */
   readonly budget?: Budget
+  /** How it answers queries. = not at all */
+  readonly answers?: Answering
+  /** Whether it decides on what its descendants ask for. = no */
+  readonly decides?: boolean
+  /** What the program asks it, and when. = nothing */
+  readonly inquiries?: readonly (Inquiry & { readonly atMs: number })[]
 }
 
 /** How much the runner may do at a time, and all jobs. */

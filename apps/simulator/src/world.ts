@@ -33,6 +33,8 @@ import { LiveLane } from './live-lane.ts'
 import type { Mutation, Who } from './mutations.ts'
 import { Network } from './network.ts'
 import { drawFaultPlan, Seams } from './seams.ts'
+import { drawTalk } from './talk.ts'
+import { TalkRules } from './talk-rules.ts'
 import { Trace } from './trace.ts'
 import { drawSpending } from './spending.ts'
 import { drawTrees, isParent, spawnIn, unkeyed } from './trees.ts'
@@ -59,14 +61,15 @@ export interface Report {
 /**
  * What may be drawn: a regression names the generation that it was found with, and so keeps its schedule when there is more
  * to draw. 1: one life of the runner; 2: the runner dies, too; 3: there are queues; 4: runs are detached, and harm aims at told
- * outcomes; 5: and at revocations; 6: runs ask for approvals; 7: and have children; 8: trees have budgets.
+ * outcomes; 5: and at revocations; 6: runs ask for approvals; 7: and have children; 8: trees have budgets;
+ * 9: runs are asked, and ancestors decide.
  */
-export type Generation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
+export type Generation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
 /** What new seeds are drawn with. */
-export const latest: Generation = 8
+export const latest: Generation = 9
 
 /** What all schedules of a series are to have. */
-export type Aim = 'approvals' | 'children' | 'budgets'
+export type Aim = 'approvals' | 'children' | 'budgets' | 'talk'
 
 /** How to run a schedule. */
 export interface WorldOptions {
@@ -105,6 +108,8 @@ export class World {
   readonly family: FamilyRules | undefined
   /** When trees have budgets. */
   readonly budgets: BudgetRules | undefined
+  /** When runs are asked. */
+  readonly talk: TalkRules | undefined
   readonly workers = new Map<string, InProcessWorker>()
   readonly journal: Journal
   /** The runner's present life; undefined while there is none. */
@@ -141,12 +146,16 @@ export class World {
     const [manners, program, queues] = [this.chance.child(), this.chance.child(), this.chance.child()]
     const [questions, deciders] = [this.chance.child(), this.chance.child()]
     this.#asking = this.chance.child()
-    const isOfTrees = aim === 'children' || aim === 'budgets'
-    const asking = generation < 6 ? undefined : drawQuestions(questions, workload, aim === 'approvals')
+    const isOfTrees = aim === 'children' || aim === 'budgets' || aim === 'talk'
+    const asking =
+      generation < 6 ? undefined : drawQuestions(questions, workload, aim === 'approvals' || aim === 'talk')
     const trees = generation < 7 ? undefined : drawTrees(this.chance.child(), asking ?? workload, isOfTrees)
     const grown = trees ?? asking ?? workload
     const spending = generation < 8 ? undefined : drawSpending(this.chance.child(), grown, aim === 'budgets')
-    this.workload = spending ?? grown
+    const spent = spending ?? grown
+    const how = { isAimed: aim === 'talk', isAsking: asking !== undefined }
+    const talk = generation < 9 ? undefined : drawTalk(this.chance.child(), spent, how)
+    this.workload = talk ?? spent
     const { jobs, children = [] } = this.workload
     const parents = new Set(jobs.filter(isParent).map(({ index }) => index))
     this.manner =
@@ -157,6 +166,7 @@ export class World {
     this.checker = new Checker([...jobs, ...children], this.trace, this.#known)
     this.family = trees === undefined ? undefined : this.#familyRules()
     this.budgets = spending === undefined ? undefined : this.#budgetRules()
+    this.talk = talk === undefined ? undefined : this.#talkRules()
     this.queues = generation < 3 ? undefined : new Queues(this, queues)
     this.approvals = asking === undefined ? undefined : new Approvals(this, deciders)
   }
@@ -167,7 +177,14 @@ export class World {
   }
 
   get #rules(): Rules {
-    return { approvals: this.approvals?.rules, family: this.family, budgets: this.budgets }
+    const { approvals, family, budgets, talk } = this
+    return {
+      approvals: approvals?.rules,
+      family,
+      budgets,
+      talk,
+      decideAs: approvals && ((...as) => approvals.as(...as)),
+    }
   }
 
   get #known(): CheckerParts {
@@ -192,6 +209,11 @@ export class World {
     for (const { children, budget } of jobs.flatMap(({ acts }) => acts.flatMap(spawnIn)))
       for (const child of children) given.set(child, budget)
     return new BudgetRules({ checker, journal, budgetOf: (job) => given.get(job) })
+  }
+
+  #talkRules(): TalkRules {
+    const { checker, jobs, clock, harm } = this
+    return new TalkRules({ checker, jobs, now: () => clock.monotonic(), sleptMs: () => harm.sleptMs })
   }
 
   // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ const timeout = 120_000
 
 describe('what is broken on purpose is noticed', () => {
   // These take longer: `npm run simulate -- --mutations`.
-  const slow = ['no-end', 'early-claim', 'early-revoke', 'forgotten-spending']
+  const slow = ['no-end', 'early-claim', 'early-revoke', 'forgotten-spending', 'stale-questions']
   test.for(mutations.filter(({ name }) => !slow.includes(name)))('$name: $says', { timeout }, async (mutation) => {
     let violations: readonly string[] = []
     for (let seed = 1; seed <= seedsPerTest && violations.length === 0; seed += 1)

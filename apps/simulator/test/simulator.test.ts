@@ -42,6 +42,18 @@ test('aimed at children', { timeout }, async () => {
   expect(children).toBeGreaterThan(500)
 })
 
+test('aimed at questions, and at what ancestors decide', { timeout }, async () => {
+  const failed: string[] = []
+  const decided: string[] = []
+  for (let seed = 1; seed <= seedsPerTest; seed += 1) {
+    const report = await runSchedule(seed, { aim: 'talk' })
+    decided.push(...report.decisions.filter((decision) => decision.startsWith('ancestor')))
+    if (report.violations.length > 0) failed.push(`seed ${seed}: ${report.violations.join('; ')}`)
+  }
+  expect(failed).toEqual([])
+  expect(decided.length).toBeGreaterThan(5)
+})
+
 test.for(regressions)('seed $seed: $was', { timeout }, async ({ seed, generation, aim }) => {
   expect((await runSchedule(seed, { generation, aim })).violations).toEqual([])
 })
