@@ -65,7 +65,7 @@ export interface Bridge {
    * @returns what it gave, also where the tool says that it failed (`isError`)
    * @throws GreenroomError `UNKNOWN_TOOL` when the role does not allow it, or the server does not have it; `TOOL_SERVER_DOWN` when it
    * was not called, since the server cannot be reached; `OUTCOME_UNKNOWN` when the server ended during the call; `TOOL_FAILED` when
-   * the server refused it, or gave what is no result; `TIMEOUT`, `ABORTED`; `INPUT_INVALID`, `BAD_OPTIONS`; `FRAME_TOO_LARGE` for a result that no message
+   * the server refused it, or gave what is no result; `TIMEOUT`, `ABORTED`; `BUSY` beyond 64 calls of one run at a time; `INPUT_INVALID`, `BAD_OPTIONS`; `FRAME_TOO_LARGE` for a result that no message
    * holds; `MISSING_FEATURE` in a detached run; what ends the run
    */
   call(tool: BridgedToolRef, input?: JsonObject, options?: BridgeCallOptions): Promise<ToolResult>

@@ -318,4 +318,20 @@ describe('an approval ends with its attempt', () => {
     expect(asking.store.count('decision')).toBe(asking.store.count('approval'))
     expect(asking.warnings).toEqual([])
   })
+
+  test('not with its run: what is tried again asks anew', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' })
+    const run = runner.run({ role: 'restless', task: '' })
+    const first = await firstPending(runner)
+    await run.send('fail')
+    const [second, ...others] = await until(() => {
+      const pending = runner.approvals.list({ state: 'pending' })
+      return pending.some(({ id }) => id !== first.id) && pending
+    })
+    expect(others).toEqual([])
+    expect(runner.approvals.get(first.id).decision).toMatchObject({ allowed: false, reason: 'its attempt ended' })
+    await runner.approvals.answer(second?.id ?? '', { allow: true })
+    expect(await run.outcome).toMatchObject({ status: 'completed', output: true })
+  })
 })

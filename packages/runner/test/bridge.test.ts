@@ -153,17 +153,23 @@ test('a call ends when its run is cancelled, not when that has ended', { timeout
 })
 
 /** A desk without an attempt. */
-function desk(lamp: ToolServer) {
+function desk(lamp: ToolServer, tools = ['light', 'hang'], others: Record<string, ToolServer> = {}) {
   const clock = createManualClock()
   const answers: Omit<BridgeResult, 'runId' | 'epoch'>[] = []
   const logger = keepingLogger()
-  const allowance = { lamp: ['light', 'hang'] }
+  const allowance = { lamp: tools }
   const answer = (result: (typeof answers)[number]): void => void answers.push(result)
-  const made = new BridgeDesk({ servers: new Map([['lamp', lamp]]), allowance, logger, clock, answer })
+  const made = new BridgeDesk({
+    servers: new Map(Object.entries({ lamp, ...others })),
+    allowance,
+    logger,
+    clock,
+    answer,
+  })
   const ref = { runId: 'r', epoch: 1 }
-  const call = (requestId: string, name: string): void =>
-    made.take({ ...ref, requestId, op: 'call', args: { tool: { server: 'lamp', name }, input: {}, timeoutMs: 1_000 } })
-  return { made, ref, call, clock, answers }
+  const call = (requestId: string, name: string, server = 'lamp'): void =>
+    made.take({ ...ref, requestId, op: 'call', args: { tool: { server, name }, input: {}, timeoutMs: 1_000 } })
+  return { made, ref, call, clock, answers, logger }
 }
 
 test('nothing of an input is lost on its way, whatever its keys are', async () => {
@@ -190,12 +196,17 @@ test('a request that comes twice calls its tool once', async () => {
 })
 
 test('what a worker asks for beyond its role is refused by the runner, and reaches no server', async () => {
-  const lamp = serving({ light, secret: light })
-  const { call, answers } = desk(lamp)
+  const [lamp, safe] = [serving({ light, secret: light }), serving({ light })]
+  const { made, ref, call, answers } = desk(lamp, ['light'], { safe })
   call('one', 'secret')
+  call('two', 'light', 'safe')
+  call('three', 'light', 'constructor')
+  made.take({ ...ref, requestId: 'four', op: 'list', args: {} })
   await settle()
-  expect(answers).toMatchObject([{ requestId: 'one', error: { code: 'UNKNOWN_TOOL', retry: 'never' } }])
-  expect(lamp.calls).toEqual([])
+  const refused = { error: { code: 'UNKNOWN_TOOL', retry: 'never' } }
+  expect(answers.slice(0, 3)).toMatchObject(['one', 'two', 'three'].map((requestId) => ({ requestId, ...refused })))
+  expect(answers[3]?.tools).toMatchObject([{ server: 'lamp', name: 'light' }])
+  expect([...lamp.calls, ...safe.calls]).toEqual([])
 })
 
 test('a call that is given up, and one whose attempt ends, are told to their server', async () => {
@@ -229,6 +240,31 @@ test('a server that lists what is no tool fails its listing, and one that never 
   await clock.advance(1_000)
   await settle()
   expect(answers[1]).toMatchObject({ requestId: 'two', error: { code: 'TIMEOUT' } })
+})
+
+test('beyond so many calls at a time a run is told to wait for some of them', async () => {
+  const lamp = serving({ hang: () => new Promise(() => undefined), light })
+  const { made, ref, call, answers } = desk(lamp)
+  for (let n = 0; n < 65; n += 1) call(`call-${n}`, 'hang')
+  await settle()
+  expect(lamp.calls).toHaveLength(64)
+  expect(answers).toMatchObject([{ requestId: 'call-64', error: { code: 'BUSY', retry: 'later' } }])
+  made.take({ ...ref, requestId: 'cancel', op: 'cancel', args: { requestId: 'call-0' } })
+  await settle()
+  call('again', 'light')
+  await settle()
+  expect(answers.at(-1)).toEqual({ requestId: 'again', result: light() })
+})
+
+test('a tool that a role may call and its server does not have is told to people, once', async () => {
+  const lamp = serving({ light })
+  for (const requestId of ['one', 'two']) {
+    const { made, ref, answers, logger } = desk(lamp, ['light', 'lihgt'])
+    made.take({ ...ref, requestId, op: 'list', args: {} })
+    await settle()
+    expect(answers[0]?.tools).toMatchObject([{ name: 'light' }])
+    expect(logger.warnings.filter((line) => line.includes('does not have'))).toHaveLength(Number(requestId === 'one'))
+  }
 })
 
 test('a server that never tells its tools is down after a while', async () => {

@@ -27,6 +27,12 @@ import type { BridgeAllowance, ToolServer, ToolServerOptions } from './tool-serv
 /** How long a server may take to tell its tools, in milliseconds: the others' wait for that. */
 const listMs = 10_000
 
+/** How many calls of one attempt may be open at a time. */
+const maxCalls = 64
+
+/** The tools that roles may call and servers do not have, as far as people were told of them: once is enough. */
+const missed = new WeakMap<ToolServer, Set<string>>()
+
 /** Characters of what a server says went wrong: it may be a whole page. */
 const maxWords = 500
 
@@ -95,13 +101,30 @@ export class BridgeDesk {
   }
 
   async #listOf(server: string): Promise<readonly BridgedTool[]> {
-    const { source, allows } = this.#serverOf(server)
+    const { source, allows, named } = this.#serverOf(server)
     const late = new GreenroomError('TOOL_SERVER_DOWN', `it did not tell its tools within ${listMs} ms`)
     return this.#ask(server, listMs, late, this.#over.signal, async (options) => {
       const tools = await source.listTools(options)
       const allowed = tools.filter(({ name }) => allows(name)).map((tool) => ({ ...tool, server }))
-      return checked({ tools: allowed }).tools ?? []
+      const listed = checked({ tools: allowed }).tools ?? []
+      const names = new Set(listed.map(({ name }) => name))
+      this.#tellMissing(
+        source,
+        server,
+        named.filter((name) => !names.has(name)),
+      )
+      return listed
     })
+  }
+
+  /** An allowance of what is not there is a misspelt one, most likely. */
+  #tellMissing(source: ToolServer, server: string, names: readonly string[]): void {
+    const known = missed.get(source) ?? new Set()
+    missed.set(source, known)
+    for (const tool of names.filter((name) => !known.has(name))) {
+      known.add(tool)
+      this.#options.logger.warn('a role may call a tool that its server does not have', { server, tool })
+    }
   }
 
   async #call(requestId: string, { tool, input, timeoutMs }: BridgeCallArgs): Promise<ToolResult> {
@@ -109,6 +132,8 @@ export class BridgeDesk {
     const { source, allows } = this.#serverOf(server)
     if (!allows(name))
       throw new GreenroomError('UNKNOWN_TOOL', `the run's role may call no tool "${name}" of ${server}`)
+    if (this.#calls.size >= maxCalls)
+      throw new GreenroomError('BUSY', `${maxCalls} calls of this run are open already: await some of them first`)
     const abort = new AbortController()
     this.#calls.set(requestId, abort)
     const signal = AbortSignal.any([this.#over.signal, abort.signal])
@@ -147,13 +172,19 @@ export class BridgeDesk {
   }
 
   /** D2 */
-  #serverOf(server: string): { readonly source: ToolServer; readonly allows: (tool: string) => boolean } {
+  #serverOf(server: string): {
+    readonly source: ToolServer
+    readonly allows: (tool: string) => boolean
+    /** Those that the allowance names. */
+    readonly named: readonly string[]
+  } {
     const { servers, allowance = {} } = this.#options
     const source = servers.get(server)
     const tools = Object.hasOwn(allowance, server) ? allowance[server] : undefined
     if (source === undefined || tools === undefined)
       throw new GreenroomError('UNKNOWN_TOOL', `the run's role may call no tool of a server "${server}"`)
-    return { source, allows: (tool) => tools === 'all' || tools.includes(tool) }
+    const named = tools === 'all' ? [] : tools
+    return { source, allows: (tool) => tools === 'all' || tools.includes(tool), named }
   }
 }
 
