@@ -7,6 +7,7 @@ import type { Run, RunSpec } from '@greenroom/runner'
 import type { Chance } from './chance.ts'
 import { needlessDoubt } from './doubt.ts'
 import type { RunnerLife, SimulatedRunner, SimulatedScheduler } from './life.ts'
+import type { OpenInquiry } from './talk-rules.ts'
 import { Task } from './task.ts'
 import type { Inquiry } from './workload.ts'
 import type { World } from './world.ts'
@@ -33,6 +34,8 @@ export class Program {
   #life: RunnerLife | undefined
   #scheduler: SimulatedScheduler | undefined
   #isBegun = false
+  /** What it asked. */
+  readonly #inquiring: OpenInquiry[] = []
 
   constructor(world: World, chance: Chance) {
     this.#world = world
@@ -43,7 +46,8 @@ export class Program {
   /** Whether nothing more comes, and a runner is there that does nothing. */
   get isOver(): boolean {
     const runner = this.#alive?.runner
-    return this.#isBegun && this.tasks.every(({ isOver }) => isOver) && runner?.stats().runs.length === 0
+    const isAnswered = this.#inquiring.every(({ isOver, isForgotten }) => isOver || isForgotten())
+    return this.#isBegun && this.tasks.every(({ isOver }) => isOver) && isAnswered && runner?.stats().runs.length === 0
   }
 
   /** What is not over. */
@@ -229,9 +233,9 @@ export class Program {
       clock.timer(inMs(job.cancelAtMs), () => isOwn() && void run.cancel('as the job says'))
     for (const inquiry of job.inquiries ?? [])
       clock.timer(inMs(inquiry.atMs), () => {
-        if (!isOwn() || task.inquired.has(inquiry)) return
+        if (task.inquired.has(inquiry)) return
         task.inquired.add(inquiry)
-        void this.#inquire(inquiry, job.index, run, life)
+        if (isOwn()) void this.#inquire(inquiry, job.index, run, life)
       })
     if (job.steerAtMs !== undefined && !task.isSteered)
       clock.timer(inMs(job.steerAtMs), () => {
@@ -246,6 +250,7 @@ export class Program {
     const { talk } = this.#world
     const inquiry = talk?.asks(how, { runId: run.id, job }, () => life.isOver)
     if (talk === undefined || inquiry === undefined) return
+    this.#inquiring.push(inquiry)
     try {
       const answer = await run.ask(inquiry.text, { mode: how.mode, timeoutMs: how.withinMs })
       if (life.isOver) return

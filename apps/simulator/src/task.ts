@@ -55,6 +55,7 @@ export class Task {
   /** Whether nothing more comes of it. */
   get isOver(): boolean {
     if (this.standing === 'lost' || this.standing === 'refused') return true
-    return this.standing === 'promised' && this.outcome !== undefined && this.isRead
+    const isAsked = this.run === undefined || (this.job.inquiries ?? []).every((one) => this.inquired.has(one))
+    return this.standing === 'promised' && this.outcome !== undefined && this.isRead && isAsked
   }
 }
