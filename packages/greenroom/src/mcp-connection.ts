@@ -6,6 +6,7 @@
  */
 import type { Clock } from '@greenroom/proto'
 import type { Client, JSONRPCMessage, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { boundedFetch } from './platform/bounded-fetch.ts'
 import { GuardedTransport } from './platform/guarded-transport.ts'
 import { pickEnvironment } from './platform/surroundings.ts'
 import { readVersion } from './platform/version.ts'
@@ -15,7 +16,7 @@ import type { McpToolServerOptions } from './mcp-tool-server.ts'
 const connectMs = 30_000
 /** How long a server over HTTP may take to hear that its session is over, in milliseconds. */
 const farewellMs = 1_000
-/** The longest message that a program may write, in bytes: what is too large for the bus is then told by who puts it there. */
+/** The longest message of a server, in bytes: what is too large for the bus is then told by who puts it there. */
 const maxMessage = 32 * 1024 * 1024
 /** What a program is given beside its `env`. */
 const inherited = ['PATH', 'HOME', 'LANG', 'TZ', 'TMPDIR']
@@ -126,25 +127,56 @@ export class McpConnection {
 function transportOf(sdk: Sdk, options: McpToolServerOptions, clock: Clock): McpTransport {
   if (!('command' in options)) {
     const { url, headers = {} } = options
-    const init = { requestInit: { headers: { ...headers } } }
+    const init = { requestInit: { headers: { ...headers } }, fetch: boundedFetch(maxMessage) }
     return answering(new sdk.StreamableHTTPClientTransport(new URL(url), init))
   }
   const { command, args = [], env = {}, cwd, log } = options
   const program = { command, args, env: { ...pickEnvironment(inherited), ...env }, ...(cwd && { cwd }) }
-  const codec = { buffer: new sdk.ReadBuffer({ maxBufferSize: maxMessage }), serialize: sdk.serializeMessage }
+  const codec = { maxMessage, parse: sdk.deserializeMessage, serialize: sdk.serializeMessage }
   return new GuardedTransport(program, codec, clock, log)
 }
 
-/** A request whose stream ends is answered by nobody: the SDK would wait until its time is over. */
+/**
+ * A request whose stream ends is answered by nobody: the SDK would wait until its time is over. One that was given up would stay
+ * open until its server ends it: once that was told, it ends here.
+ */
 function answering(transport: StreamableHTTPClientTransport): StreamableHTTPClientTransport {
+  const open = new Map<unknown, AbortController>()
+  const start = transport.start.bind(transport)
   const send = transport.send.bind(transport)
+  transport.start = async () => {
+    const take = transport.onmessage
+    transport.onmessage = (message: JSONRPCMessage) => {
+      if (!('method' in message)) open.delete(message.id)
+      take?.(message)
+    }
+    await start()
+  }
   transport.send = async (message: JSONRPCMessage | JSONRPCMessage[], options = {}) => {
     const id = !Array.isArray(message) && 'id' in message && 'method' in message ? message.id : undefined
+    if (id === undefined) {
+      await send(message, options).finally(() => open.get(givenUpBy(message))?.abort())
+      return
+    }
+    const over = new AbortController()
+    open.set(id, over)
     const cut = { jsonrpc: '2.0', id, error: { code: cutCode, message: 'the connection ended' } } as const
-    const onRequestStreamEnd = (): void => void (id !== undefined && transport.onmessage?.({ ...cut, id }))
-    await send(message, { ...options, onRequestStreamEnd })
+    const onRequestStreamEnd = (): void => transport.onmessage?.(cut)
+    try {
+      await send(message, { ...options, requestSignal: over.signal, onRequestStreamEnd })
+    } catch (error) {
+      open.delete(id)
+      throw error
+    }
   }
   return transport
+}
+
+/** Which request a message gives up. */
+function givenUpBy(message: JSONRPCMessage | JSONRPCMessage[]): unknown {
+  return memberOf(message, 'method') === 'notifications/cancelled'
+    ? memberOf(memberOf(message, 'params'), 'requestId')
+    : undefined
 }
 
 /** How a request came to nothing. */

@@ -31,6 +31,9 @@ const lookMs = 5_000
 
 const codes = { down: 'TOOL_SERVER_DOWN', unknown: 'OUTCOME_UNKNOWN', refused: 'TOOL_FAILED', late: 'TIMEOUT' } as const
 
+const programOptions = ['command', 'args', 'env', 'cwd', 'log', 'maxConcurrent', 'clock']
+const urlOptions = ['url', 'headers', 'maxConcurrent', 'clock']
+
 /** Where an MCP server is: a program, or a URL. */
 export type McpToolServerOptions = (
   | {
@@ -46,12 +49,14 @@ export type McpToolServerOptions = (
       readonly log?: (text: string) => void
     }
   | {
-      /** Where it listens: Streamable HTTP. */
+      /** Where it listens: Streamable HTTP. It holds no user and no password: these go into `headers`. */
       readonly url: string | URL
       /** Headers of each request, such as `Authorization`. = none */
       readonly headers?: Readonly<Record<string, string>>
     }
 ) & {
+  /** How many calls it takes at once, of all runs together; the others wait for their turn, within their own time. = 64 */
+  readonly maxConcurrent?: number
   /** = the system's */
   readonly clock?: Clock
 }
@@ -79,15 +84,19 @@ export function mcpToolServer(options: McpToolServerOptions): ToolServer {
 }
 
 class McpToolServer implements ToolServer {
+  readonly maxConcurrent: number
   readonly #options: McpToolServerOptions
   readonly #clock: Clock
   readonly #backoff = new Backoff(pauses, systemRandom)
   #connection: McpConnection | undefined
+  /** All that have not ended: by one that was replaced something may still be under way. */
+  readonly #open = new Set<McpConnection>()
   /** Until when it is left alone, by the monotonic clock, and why. */
   #rest: { readonly until: number; readonly why: string } | undefined
 
   constructor(options: McpToolServerOptions) {
     this.#options = options
+    this.maxConcurrent = options.maxConcurrent ?? 64
     this.#clock = options.clock ?? systemClock
   }
 
@@ -129,9 +138,8 @@ class McpToolServer implements ToolServer {
   }
 
   async close(): Promise<void> {
-    const connection = this.#connection
     this.#connection = undefined
-    await connection?.close()
+    await Promise.all([...this.#open].map((connection) => connection.close()))
   }
 
   /** M2: it is asked once more only where the server was not there to do it. */
@@ -168,9 +176,11 @@ class McpToolServer implements ToolServer {
     if (this.#rest !== undefined && this.#clock.monotonic() < this.#rest.until) this.#down(this.#rest.why)
     const connection = new McpConnection(this.#options, this.#clock)
     this.#connection = connection
+    this.#open.add(connection)
     let since = Infinity
     connection.ready.then(() => (since = this.#clock.monotonic())).catch(() => undefined)
     void connection.ended.then((why) => {
+      this.#open.delete(connection)
       if (this.#connection !== connection) return
       this.#connection = undefined
       const now = this.#clock.monotonic()
@@ -230,11 +240,47 @@ function isObject(value: JsonValue): value is JsonObject {
 
 /** @throws GreenroomError `BAD_OPTIONS` */
 function checkServer(options: McpToolServerOptions): void {
-  const { command, url } = { command: undefined, url: undefined, ...options }
+  const given: Readonly<Record<string, unknown>> = { ...options }
+  const { command, url, maxConcurrent = 1 } = given
   if ((command === undefined) === (url === undefined)) throw bad('either command or url must be given')
-  if (command !== undefined && (typeof command !== 'string' || command === '')) throw bad('command must be a program')
-  const isUrl = url === undefined || /^https?:$/.test(URL.parse(String(url))?.protocol ?? '')
-  if (!isUrl) throw bad('url must be an http: or https: URL')
+  const known = command === undefined ? urlOptions : programOptions
+  const odd = Object.keys(given).find((name) => given[name] !== undefined && !known.includes(name))
+  if (odd !== undefined) throw bad(`"${odd}" must be one of ${known.join(', ')}`)
+  if (!Number.isInteger(maxConcurrent) || Number(maxConcurrent) < 1)
+    throw bad('maxConcurrent must be a whole number, more than 0')
+  if (command === undefined) checkUrl(given)
+  else checkProgram(given)
 }
+
+function checkProgram({ command, args = [], env = {}, cwd, log }: Readonly<Record<string, unknown>>): void {
+  if (typeof command !== 'string' || command === '') throw bad('command must be a program')
+  if (!Array.isArray(args) || !args.every(isString)) throw bad('args must be a list of texts')
+  if (!isTexts(env)) throw bad('env must be texts by their names')
+  if (cwd !== undefined && !isString(cwd)) throw bad('cwd must be a path')
+  if (log !== undefined && typeof log !== 'function') throw bad('log must be a function')
+}
+
+/** What errors would say of it later, workers would be told, too: no secret may be in that. */
+function checkUrl({ url, headers = {} }: Readonly<Record<string, unknown>>): void {
+  const parsed = URL.parse(String(url))
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) throw bad('url must be an http: or https: URL')
+  if (parsed.username !== '' || parsed.password !== '')
+    throw bad('url must hold no user and no password: they go into headers, as Authorization')
+  if (!isTexts(headers)) throw bad('headers must be texts by their names')
+  for (const [name, value] of Object.entries(headers))
+    if (!isHeader(name, value)) throw bad(`headers: "${name}" is none`)
+}
+
+function isHeader(name: string, value: string): boolean {
+  try {
+    return new Headers([[name, value]]).has(name)
+  } catch {
+    return false
+  }
+}
+
+const isString = (value: unknown): value is string => typeof value === 'string'
+const isTexts = (value: unknown): value is Readonly<Record<string, string>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isString)
 
 const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `mcpToolServer: ${message}`)

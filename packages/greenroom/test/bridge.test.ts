@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import {
+  codeOf,
   createRunner,
   mcpToolServer,
   workerEntry,
@@ -246,15 +247,57 @@ test('what a server says beside the protocol, or against its own schemas, is nob
 test('a server that says too much at once is ended, and that is told', time, async () => {
   await using runner = await bridged({ odd: odd() })
   expect(await came(runner, { do: 'odd.huge', timeoutMs: 30_000 })).toMatchObject([
-    { code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('exceeded maximum size') },
+    { code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('exceeded the maximum size') },
   ])
+})
+
+test('a server over HTTP that says too much at once is cut off, in a stream or not', time, async () => {
+  await using server = await serveHttp()
+  await using runner = await bridged({ web: mcpToolServer({ url: server.url }) })
+  const huge = (mib: number, stream: boolean): Step => ({ do: 'web.huge', input: { mib, stream } })
+  expect(await came(runner, huge(300, false), huge(300, true), huge(1, false), huge(1, true))).toEqual([
+    { code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('exceeded the maximum size') },
+    { code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('the connection ended') },
+    words('x'.repeat(1024 * 1024)),
+    words('x'.repeat(1024 * 1024)),
+  ])
+})
+
+test('a server over HTTP does not keep the program of its runner alive', time, async () => {
+  await using server = await serveHttp()
+  await using owner = start(fileURLToPath(new URL('bridge/idle-program.ts', import.meta.url)), [server.url])
+  expect((await owner.ended).code).toBe(0)
+})
+
+test('close ends also what is still under way by a connection that was replaced', time, async () => {
+  await using server = await serveHttp()
+  const web = mcpToolServer({ url: server.url })
+  const options = { signal: new AbortController().signal, timeoutMs: 60_000 }
+  const slow = web.callTool('slow', {}, options).catch(codeOf)
+  await until(() => server.methods.filter((method) => method === 'POST').length >= 3)
+  server.forget()
+  await web.callTool('add', { a: 1, b: 1 }, options)
+  await web.close()
+  expect(await slow).toBe('OUTCOME_UNKNOWN')
+})
+
+test('what is to be told of its standard error may fail: nothing comes of it', time, async () => {
+  const args = ['-c', 'echo words >&2; exec "$0" "$1" odd', process.execPath, raw]
+  const log = (): never => {
+    throw new Error('the disk is full')
+  }
+  const server = mcpToolServer({ command: 'sh', args, log })
+  const tools = await server.listTools({ signal: new AbortController().signal, timeoutMs: 30_000 })
+  expect(tools).toHaveLength(4)
+  await server.close()
 })
 
 test('what a server refused stays that, also when it dies then', time, async () => {
   await using runner = await bridged({ odd: odd() })
   expect(await came(runner, { do: 'odd.refuse' }, { do: 'odd.none' })).toMatchObject([
     { code: 'TOOL_FAILED', message: 'odd.refuse: the money was sent, the receipt was not' },
-    { code: expect.stringMatching(/^(TOOL_SERVER_DOWN|UNKNOWN_TOOL)$/) },
+    // It dies 20 ms later: before this, meanwhile, or while it is asked whether it has that tool.
+    { code: expect.stringMatching(/^(TOOL_SERVER_DOWN|UNKNOWN_TOOL|OUTCOME_UNKNOWN|TOOL_FAILED)$/) },
   ])
 })
 
@@ -311,6 +354,16 @@ test.each([
   [{ command: 'a', url: 'http://a' }, /either command or url/],
   [{ command: '' }, /command must be/],
   [{ url: 'ftp://a' }, /url must be/],
+  [{ command: 'a', args: '--stdio' }, /args must be/],
+  [{ command: 'a', env: { TOKEN: 5 } }, /env must be/],
+  [{ command: 'a', environment: {} }, /"environment" must be one of command, args, env, cwd/],
+  [{ url: 'http://a', header: {} }, /"header" must be one of url, headers, maxConcurrent, clock/],
+  [
+    { url: 'http://a', headers: { Authorization: 'Bearer se\nsame' } },
+    /^mcpToolServer: headers: "Authorization" is none$/,
+  ],
+  [{ command: 'a', maxConcurrent: 0 }, /maxConcurrent must be/],
+  [{ url: 'http://user:sesame@a' }, /^mcpToolServer: url must hold no user and no password: they go into headers/],
 ])('mcpToolServer(%j) is refused', (options, message) => {
   // @ts-expect-error -- who does not compile may give anything
   expect(() => mcpToolServer(options)).toThrow(message)

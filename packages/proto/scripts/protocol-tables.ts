@@ -44,6 +44,7 @@ const limitTexts: { readonly [K in keyof typeof limits]: string } = {
   dedupeWindowMs: 'for which ids are remembered; `welcome` says what holds',
   shortestVisibilityMs: 'the least `visibilityMs` of an `attach`',
   longestVisibilityMs: 'the most',
+  bridgeCalls: 'calls over the bridge that a run has under way',
   depth: 'how deep children may be nested',
 }
 

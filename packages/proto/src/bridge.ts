@@ -57,7 +57,8 @@ export interface Bridge {
    */
   list(): Promise<readonly BridgedTool[]>
   /**
-   * Calls a tool.
+   * Calls a tool. So many at once as `limits.bridgeCalls` says (64), and at a server its `maxConcurrent`, of all runs together: the
+   * others wait, within their own time.
    *
    * @param tool - one of {@link Bridge.list}, or its server and name
    * @param input - what it takes. = `{}`
@@ -65,8 +66,8 @@ export interface Bridge {
    * @returns what it gave, also where the tool says that it failed (`isError`)
    * @throws GreenroomError `UNKNOWN_TOOL` when the role does not allow it, or the server does not have it; `TOOL_SERVER_DOWN` when it
    * was not called, since the server cannot be reached; `OUTCOME_UNKNOWN` when the server ended during the call; `TOOL_FAILED` when
-   * the server refused it, or gave what is no result; `TIMEOUT`, `ABORTED`; `BUSY` beyond 64 calls of one run at a time; `INPUT_INVALID`, `BAD_OPTIONS`; `FRAME_TOO_LARGE` for a result that no message
-   * holds; `MISSING_FEATURE` in a detached run; what ends the run
+   * the server refused it, or gave what is no result; `TIMEOUT`, `ABORTED`; `INPUT_INVALID`, `BAD_OPTIONS`; `FRAME_TOO_LARGE` for an input or a result that
+   * no message holds; `MAILBOX_FULL`, `STORAGE_FULL` when the bus takes nothing more now; `MISSING_FEATURE` in a detached run; what ends the run
    */
   call(tool: BridgedToolRef, input?: JsonObject, options?: BridgeCallOptions): Promise<ToolResult>
 }

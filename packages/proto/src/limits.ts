@@ -38,6 +38,8 @@ export const limits = {
   shortestVisibilityMs: 1_000,
   /** The longest visibility timeout, in milliseconds. */
   longestVisibilityMs: 43_200_000,
+  /** How many calls over the bridge a run may have under way. */
+  bridgeCalls: 64,
   /** A nested child may be this deep; the root session has depth 0. */
   depth: 4,
 } as const

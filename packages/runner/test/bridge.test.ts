@@ -10,7 +10,7 @@ import {
 } from '@greenroom/proto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { BridgeDesk } from '../src/bridge/index.ts'
+import { BridgeDesk, checkBridge } from '../src/bridge/index.ts'
 import { createRunner, type ServedTool, type ToolServer, type ToolServerOptions } from '../src/index.ts'
 import { PoolStage } from './fixtures/pool-stage.ts'
 import { keepingLogger, temporaryFolder, until, worker } from './fixtures/setup.ts'
@@ -153,11 +153,11 @@ test('a call ends when its run is cancelled, not when that has ended', { timeout
 })
 
 /** A desk without an attempt. */
-function desk(lamp: ToolServer, tools = ['light', 'hang'], others: Record<string, ToolServer> = {}) {
+function desk(lamp: ToolServer, others: Record<string, ToolServer> = {}) {
   const clock = createManualClock()
   const answers: Omit<BridgeResult, 'runId' | 'epoch'>[] = []
   const logger = keepingLogger()
-  const allowance = { lamp: tools }
+  const allowance = { lamp: ['light', 'hang'] }
   const answer = (result: (typeof answers)[number]): void => void answers.push(result)
   const made = new BridgeDesk({
     servers: new Map(Object.entries({ lamp, ...others })),
@@ -197,7 +197,7 @@ test('a request that comes twice calls its tool once', async () => {
 
 test('what a worker asks for beyond its role is refused by the runner, and reaches no server', async () => {
   const [lamp, safe] = [serving({ light, secret: light }), serving({ light })]
-  const { made, ref, call, answers } = desk(lamp, ['light'], { safe })
+  const { made, ref, call, answers } = desk(lamp, { safe })
   call('one', 'secret')
   call('two', 'light', 'safe')
   call('three', 'light', 'constructor')
@@ -207,6 +207,64 @@ test('what a worker asks for beyond its role is refused by the runner, and reach
   expect(answers.slice(0, 3)).toMatchObject(['one', 'two', 'three'].map((requestId) => ({ requestId, ...refused })))
   expect(answers[3]?.tools).toMatchObject([{ server: 'lamp', name: 'light' }])
   expect([...lamp.calls, ...safe.calls]).toEqual([])
+})
+
+test('what a role may call, and its server does not have, is told once', async () => {
+  const { made, ref, logger } = desk(serving({ light }))
+  for (const requestId of ['one', 'two']) made.take({ ...ref, requestId, op: 'list', args: {} })
+  await settle()
+  expect(logger.warnings).toEqual([
+    'a role may call tools that the server does not have {"server":"lamp","tools":["hang"]}',
+  ])
+})
+
+test('a worker that does not wait for its turn is refused what is too much, and nothing else', async () => {
+  const hang: Act = (_input, { signal }) =>
+    new Promise((resolve) => signal.addEventListener('abort', () => resolve(light()), { once: true }))
+  const lamp = serving({ hang, light })
+  const { made, ref, call, answers } = desk(lamp)
+  for (let n = 0; n < 1_000; n += 1) call(`call-${n}`, 'hang')
+  await settle()
+  expect(lamp.calls).toHaveLength(128)
+  expect(answers).toHaveLength(872)
+  expect(new Set(answers.map(({ error }) => error?.code))).toEqual(new Set(['BUSY']))
+  made.take({ ...ref, requestId: 'cancel', op: 'cancel', args: { requestId: 'call-0' } })
+  await settle()
+  call('more', 'light')
+  await settle()
+  expect(answers.at(-1)).toEqual({ requestId: 'more', result: light() })
+})
+
+test('a server is called no more often at once than it says, in order, and who waits too long calls nothing', async () => {
+  const ends: (() => void)[] = []
+  const hang: Act = () => new Promise((resolve) => ends.push(() => resolve(light())))
+  const lamp = { ...serving({ hang, light }), maxConcurrent: 2 }
+  const bounded = checkBridge({ lamp }).get('lamp')
+  if (bounded === undefined) throw new Error('there is none')
+  const { call, clock, answers } = desk(bounded)
+  call('one', 'hang')
+  call('two', 'hang')
+  await clock.advance(500)
+  call('three', 'hang')
+  call('four', 'light')
+  await settle()
+  expect(lamp.calls).toEqual(['hang', 'hang'])
+  await clock.advance(500)
+  await settle()
+  expect(answers).toMatchObject([
+    { requestId: 'one', error: { code: 'TIMEOUT' } },
+    { requestId: 'two', error: { code: 'TIMEOUT' } },
+  ])
+  // What is late is still at work.
+  expect(lamp.calls).toEqual(['hang', 'hang'])
+  await clock.advance(500)
+  await settle()
+  expect(answers.slice(2)).toMatchObject([{ error: { code: 'TIMEOUT' } }, { error: { code: 'TIMEOUT' } }])
+  for (const end of ends) end()
+  call('five', 'light')
+  await settle()
+  expect(lamp.calls).toEqual(['hang', 'hang', 'light'])
+  expect(answers.at(-1)).toEqual({ requestId: 'five', result: light() })
 })
 
 test('a call that is given up, and one whose attempt ends, are told to their server', async () => {
@@ -240,31 +298,6 @@ test('a server that lists what is no tool fails its listing, and one that never 
   await clock.advance(1_000)
   await settle()
   expect(answers[1]).toMatchObject({ requestId: 'two', error: { code: 'TIMEOUT' } })
-})
-
-test('beyond so many calls at a time a run is told to wait for some of them', async () => {
-  const lamp = serving({ hang: () => new Promise(() => undefined), light })
-  const { made, ref, call, answers } = desk(lamp)
-  for (let n = 0; n < 65; n += 1) call(`call-${n}`, 'hang')
-  await settle()
-  expect(lamp.calls).toHaveLength(64)
-  expect(answers).toMatchObject([{ requestId: 'call-64', error: { code: 'BUSY', retry: 'later' } }])
-  made.take({ ...ref, requestId: 'cancel', op: 'cancel', args: { requestId: 'call-0' } })
-  await settle()
-  call('again', 'light')
-  await settle()
-  expect(answers.at(-1)).toEqual({ requestId: 'again', result: light() })
-})
-
-test('a tool that a role may call and its server does not have is told to people, once', async () => {
-  const lamp = serving({ light })
-  for (const requestId of ['one', 'two']) {
-    const { made, ref, answers, logger } = desk(lamp, ['light', 'lihgt'])
-    made.take({ ...ref, requestId, op: 'list', args: {} })
-    await settle()
-    expect(answers[0]?.tools).toMatchObject([{ name: 'light' }])
-    expect(logger.warnings.filter((line) => line.includes('does not have'))).toHaveLength(Number(requestId === 'one'))
-  }
 })
 
 test('a server that never tells its tools is down after a while', async () => {

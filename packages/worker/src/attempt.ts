@@ -34,6 +34,7 @@ import { startProgram, type ProgramHost } from './program.ts'
 import { Questions } from './questions.ts'
 import { RunBridge } from './run-bridge.ts'
 import type { RequestKind } from './runner-line.ts'
+import type { Lasting } from './runner-requests.ts'
 import { secretOf } from './secret.ts'
 import { Spending } from './spending.ts'
 import { SteeringInbox } from './steering-inbox.ts'
@@ -54,7 +55,7 @@ export interface AttemptOptions {
   readonly random: Random
   readonly platform: WorkerPlatform
   /** Stores a request in the runner's mailbox. */
-  readonly ask: <K extends RequestKind>(kind: K, request: RunMessages[K], signal: AbortSignal) => Promise<unknown>
+  readonly ask: <K extends RequestKind>(kind: K, request: RunMessages[K], lasting: Lasting) => Promise<unknown>
 }
 
 /** See T1 to T4. */
@@ -116,7 +117,7 @@ export class Attempt {
       signal: this.#stopped,
       lastSeq: () => this.#link?.lastSeq ?? 0,
       onSettled: () => this.#leave(),
-      send: (request, signal) => options.ask('approval-request', request, signal),
+      send: (request, signal) => options.ask('approval-request', request, { signal }),
     })
     this.children = new RunChildren({
       ref: this.ref,
@@ -126,7 +127,7 @@ export class Attempt {
       signal: this.#stopped,
       pause: () => this.#pause(),
       onSettled: () => this.#leave(),
-      send: (request, signal) => options.ask('children-request', request, signal),
+      send: (request, lasting) => options.ask('children-request', request, lasting),
     })
     this.bridge = new RunBridge({
       ref: this.ref,
@@ -135,7 +136,7 @@ export class Attempt {
       clock: options.clock,
       signal: this.#stopped,
       onSettled: () => this.#leave(),
-      send: (request, signal) => options.ask('bridge-request', request, signal),
+      send: (request, lasting) => options.ask('bridge-request', request, lasting),
     })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.settled = promise

@@ -1,7 +1,13 @@
-/** The bridge of one run: each call is a request to its runner, beside which the MCP servers are. */
+/**
+ * The bridge of one run: each call is a request to its runner, beside which the MCP servers are.
+ *
+ * A call that is over for its caller, and did not come to the runner until then, is not made: it would be done once more.
+ */
 import {
   GreenroomError,
   jsonFlaw,
+  limits,
+  Turns,
   type Bridge,
   type BridgeCall,
   type BridgeCallOptions,
@@ -36,6 +42,8 @@ export interface RunBridgeOptions extends RunnerRequestsOptions<BridgeCall> {
 export class RunBridge implements Bridge {
   readonly #options: RunBridgeOptions
   readonly #requests: RunnerRequests<BridgeCall, BridgeResult>
+  /** Its runner takes no more at once: the others wait here. */
+  readonly #turns = new Turns(limits.bridgeCalls)
   #calls = 0
 
   /** @param options - see {@link RunBridgeOptions} */
@@ -79,14 +87,19 @@ export class RunBridge implements Bridge {
     const late = new AbortController()
     const timer = clock.timer(timeoutMs, () => late.abort())
     const givenUp = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
+    const ended = AbortSignal.any([givenUp, this.#options.signal])
     const giveUp = (): void =>
       void this.#requests.request(random.id(), { op: 'cancel', args: { requestId } }).catch(() => undefined)
-    givenUp.addEventListener('abort', giveUp, { once: true })
     this.#calls += 1
     try {
       const args = { tool: { server, name }, input, timeoutMs }
       // Its time is over then, also when nobody can be told.
-      const { result } = await untilEnd(givenUp, this.#requests.request(requestId, { op: 'call', args }))
+      const lasting = { signal: givenUp, ttlMs: Math.ceil(timeoutMs) }
+      const ask = (): Promise<BridgeResult> => {
+        givenUp.addEventListener('abort', giveUp, { once: true })
+        return untilEnd(givenUp, this.#requests.request(requestId, { op: 'call', args }, lasting))
+      }
+      const { result } = await untilEnd(givenUp, this.#turns.take(ended, ask))
       if (result === undefined) throw new GreenroomError('INTERNAL', 'the runner gave no result')
       return result
     } catch (error) {

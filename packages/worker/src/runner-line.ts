@@ -14,6 +14,7 @@ import {
 } from '@greenroom/proto'
 import { encodeTerminal, messageOf, type Ending } from './ending.ts'
 import { pause, within } from './pause.ts'
+import type { Lasting } from './runner-requests.ts'
 
 /** A timer that fires later than this, in milliseconds, tells that its process stood still. */
 const longestDelayMs = 1_000
@@ -71,12 +72,17 @@ export class RunnerLine {
   /**
    * Sends a request.
    *
-   * @param signal - ends the sending
+   * @param lasting - how long it makes sense
    * @throws GreenroomError as `Peer.send`
    */
-  async ask<K extends RequestKind>(to: string, kind: K, request: RunMessages[K], signal: AbortSignal): Promise<void> {
+  async ask<K extends RequestKind>(
+    to: string,
+    kind: K,
+    request: RunMessages[K],
+    { signal, ...ttl }: Lasting,
+  ): Promise<void> {
     const payload = encodeMessage(kind, request)
-    const message = { to, id: `${kind}-${request.requestId}`, kind, control: kinds[kind].control, payload }
+    const message = { to, id: `${kind}-${request.requestId}`, kind, control: kinds[kind].control, payload, ...ttl }
     await this.#options.peer.send(message, { signal })
   }
 

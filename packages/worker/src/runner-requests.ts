@@ -14,7 +14,15 @@ export interface RunnerRequestsOptions<Call> {
   /** Aborts at the run's end or cancel. */
   readonly signal: AbortSignal
   /** Stores a request in the runner's mailbox. */
-  readonly send: (request: RunRef & { readonly requestId: string } & Call, signal: AbortSignal) => Promise<unknown>
+  readonly send: (request: RunRef & { readonly requestId: string } & Call, lasting: Lasting) => Promise<unknown>
+}
+
+/** How long a request makes sense. */
+export interface Lasting {
+  /** Ends the sending: what did not come to the bus before does not come there later. */
+  readonly signal: AbortSignal
+  /** So long it may lie in the runner's mailbox, in milliseconds. = for ever */
+  readonly ttlMs?: number
 }
 
 /** See above. */
@@ -35,15 +43,19 @@ export class RunnerRequests<Call extends object, Result extends Answer> {
   /**
    * Asks.
    *
+   * @param requestId - the same again is the same request
+   * @param call - what is asked
+   * @param lasting - how long it makes sense. = as long as the run
    * @throws GreenroomError what is answered; the reason of the run's signal
    */
-  async request(requestId: string, call: Call): Promise<Result> {
+  async request(requestId: string, call: Call, lasting?: Lasting): Promise<Result> {
     const { ref, signal, send } = this.#options
     signal.throwIfAborted()
     const { promise, resolve } = Promise.withResolvers<Result>()
     this.#open.set(requestId, resolve)
     try {
-      await untilEnd(signal, send({ ...ref, requestId, ...call }, signal))
+      const until = lasting === undefined ? signal : AbortSignal.any([signal, lasting.signal])
+      await untilEnd(signal, send({ ...ref, requestId, ...call }, { ...lasting, signal: until }))
       const result = await untilEnd(signal, promise)
       if (result.error === undefined) return result
       const { code, message } = result.error

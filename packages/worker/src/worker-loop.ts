@@ -245,7 +245,7 @@ export class WorkerLoop implements Worker {
       clock: this.#clock,
       random,
       platform,
-      ask: (kind, request, signal) => this.#line.ask(run.replyTo, kind, request, signal),
+      ask: (kind, request, lasting) => this.#line.ask(run.replyTo, kind, request, lasting),
     })
   }
 

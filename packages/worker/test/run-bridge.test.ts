@@ -1,8 +1,9 @@
 /** The worker's side of the bridge, without a runner. */
 import { createManualClock, settle } from '@greenroom/bus/testing'
-import { systemRandom, type BridgeRequest, type BridgeResult, type Run } from '@greenroom/proto'
+import { codeOf, systemRandom, type BridgeRequest, type BridgeResult, type Run } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import { RunBridge } from '../src/run-bridge.ts'
+import type { Lasting } from '../src/runner-requests.ts'
 
 const shot = { server: 'screen', name: 'shot' }
 
@@ -10,6 +11,7 @@ const shot = { server: 'screen', name: 'shot' }
 function bridged(run: Pick<Run, 'bridge' | 'detached'> = { bridge: ['screen'] }, isDown = false) {
   const clock = createManualClock()
   const sent: BridgeRequest[] = []
+  const lastings: Lasting[] = []
   const over = new AbortController()
   let settled = 0
   const bridge = new RunBridge({
@@ -19,14 +21,15 @@ function bridged(run: Pick<Run, 'bridge' | 'detached'> = { bridge: ['screen'] },
     clock,
     signal: over.signal,
     onSettled: () => (settled += 1),
-    send(request) {
+    send(request, lasting) {
       sent.push(request)
+      lastings.push(lasting)
       return isDown ? new Promise(() => undefined) : Promise.resolve()
     },
   })
   const answer = (given: Omit<BridgeResult, 'runId' | 'epoch' | 'requestId'>, at = 0): void =>
     bridge.answered({ runId: 'r', epoch: 1, requestId: sent[at]?.requestId ?? '', ...given })
-  return { bridge, clock, sent, over, answer, settled: () => settled }
+  return { bridge, clock, sent, lastings, over, answer, settled: () => settled }
 }
 
 test('a call has its result; meanwhile its run is busy', async () => {
@@ -52,6 +55,44 @@ test.each([
   await settle()
   expect(sent.map(({ op }) => op)).toEqual(['call', 'cancel'])
   expect(bridge.isCalling).toBe(false)
+})
+
+test('a call that is over before it came to the bus does not come there later, nor out of a mailbox', async () => {
+  const { bridge, clock, sent, lastings, over } = bridged(undefined, true)
+  const late = bridge.call(shot, {}, { timeoutMs: 500.5 }).catch(codeOf)
+  const abort = new AbortController()
+  const givenUp = bridge.call(shot, {}, { signal: abort.signal }).catch(codeOf)
+  const [first, second] = lastings
+  expect(lastings).toMatchObject([{ ttlMs: 501 }, { ttlMs: 60_000 }])
+  await clock.advance(501)
+  expect([await late, first?.signal.aborted, second?.signal.aborted]).toEqual(['TIMEOUT', true, false])
+  abort.abort()
+  expect([await givenUp, second?.signal.aborted]).toEqual(['ABORTED', true])
+  // Who may have it is told all the same, for as long as the run is.
+  expect(sent.map(({ op }) => op)).toEqual(['call', 'call', 'cancel', 'cancel'])
+  expect(lastings[2]).toEqual({ signal: over.signal })
+})
+
+test('no more calls are at the runner at once than it takes; the others wait here, and are not told when they are given up', async () => {
+  const { bridge, sent, over, answer } = bridged()
+  const abort = new AbortController()
+  const first = Array.from({ length: 64 }, () => bridge.call(shot))
+  const waiting = bridge.call(shot, {}, { signal: abort.signal }).catch(codeOf)
+  const last = bridge.call(shot, { n: 66 })
+  await settle()
+  expect(sent).toHaveLength(64)
+  abort.abort()
+  expect(await waiting).toBe('ABORTED')
+  expect(sent).toHaveLength(64)
+  answer({ result: { content: [] } }, 7)
+  await first[7]
+  await settle()
+  expect(sent[64]).toMatchObject({ op: 'call', args: { input: { n: 66 } } })
+  const cut = bridge.call(shot)
+  over.abort(new Error('the run is over'))
+  const rest = [...first.toSpliced(7, 1), last, cut]
+  for (const one of await Promise.allSettled(rest))
+    expect(one).toMatchObject({ reason: { message: 'the run is over' } })
 })
 
 test('a call that its caller gives up is over at once, and told; a late result is nobody’s', async () => {

@@ -5,7 +5,7 @@
  */
 import { spawnGuarded, type GuardedProcess, type ProcessExit } from '@greenroom/bus/process'
 import type { Clock } from '@greenroom/proto'
-import type { JSONRPCMessage, ReadBuffer, Transport } from '@modelcontextprotocol/client'
+import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/client'
 
 /** How long it may take to end, at each of: its input has ended, TERM; in milliseconds. */
 const stepMs = 1_000
@@ -15,6 +15,10 @@ const drainMs = 500
 
 /** Characters of its last words. */
 const maxTail = 500
+
+const newline = 10
+
+const toError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
 
 /** The program. */
 export interface GuardedProgram {
@@ -26,7 +30,9 @@ export interface GuardedProgram {
 
 /** What of the SDK is needed: it is loaded only where it is used. */
 export interface Codec {
-  readonly buffer: ReadBuffer
+  /** The longest message that the program may write, in bytes. */
+  readonly maxMessage: number
+  readonly parse: (line: string) => JSONRPCMessage
   readonly serialize: (message: JSONRPCMessage) => string
 }
 
@@ -45,6 +51,9 @@ export class GuardedTransport implements Transport {
   readonly #clock: Clock
   readonly #log: ((text: string) => void) | undefined
   #process: GuardedProcess | undefined
+  /** Of a line whose end has not come, in the order in which they came, and their length. */
+  #parts: Buffer[] = []
+  #length = 0
   #tail = ''
   #exit: ProcessExit | undefined
   #flaw: string | undefined
@@ -78,7 +87,7 @@ export class GuardedTransport implements Transport {
     stdout.on('data', (chunk: Buffer) => this.#read(chunk))
     stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#tail = `${this.#tail}${text}`.slice(-maxTail)
-      this.#log?.(text)
+      this.#tell(text)
     })
     // What it said last may still be in the pipe.
     const read = Promise.withResolvers<void>()
@@ -114,28 +123,48 @@ export class GuardedTransport implements Transport {
     for (const timer of timers) timer.cancel()
   }
 
-  #read(chunk: Buffer): void {
-    const { buffer } = this.#codec
+  /** Others' code: what it throws is no reason to crash. */
+  #tell(text: string): void {
     try {
-      buffer.append(chunk)
+      this.#log?.(text)
     } catch (error) {
-      // Whoever waits for that message would do so in vain.
-      this.#flaw ??= error instanceof Error ? error.message : String(error)
-      this.#process?.kill('SIGKILL')
-      return
+      this.onerror?.(toError(error))
     }
-    while (this.#next(buffer));
+  }
+
+  /** Each byte is looked at once, however long the line is. */
+  #read(chunk: Buffer): void {
+    let from = 0
+    for (let end = chunk.indexOf(newline); end !== -1 && this.#flaw === undefined; end = chunk.indexOf(newline, from)) {
+      this.#keep(chunk.subarray(from, end))
+      from = end + 1
+      const line = Buffer.concat(this.#parts).toString()
+      this.#parts = []
+      this.#length = 0
+      this.#take(line)
+    }
+    this.#keep(chunk.subarray(from))
+  }
+
+  #keep(part: Buffer): void {
+    if (this.#flaw !== undefined) return
+    this.#parts.push(part)
+    this.#length += part.length
+    const { maxMessage } = this.#codec
+    if (this.#length <= maxMessage) return
+    // Whoever waits for that message would do so in vain.
+    this.#flaw = `a message exceeded the maximum size of ${maxMessage} bytes`
+    this.#parts = []
+    this.#process?.kill('SIGKILL')
   }
 
   /** What is no message of the protocol, such as a log line, holds up nothing behind it. */
-  #next(buffer: ReadBuffer): boolean {
+  #take(line: string): void {
+    if (this.#flaw !== undefined) return
     try {
-      const message = buffer.readMessage()
-      if (message === null) return false
-      this.onmessage?.(message)
+      this.onmessage?.(this.#codec.parse(line))
     } catch (error) {
-      this.onerror?.(error instanceof Error ? error : new Error(String(error)))
+      this.onerror?.(toError(error))
     }
-    return true
   }
 }

@@ -5,6 +5,21 @@ import { Readable } from 'node:stream'
 import { McpServer, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server'
 import { z } from 'zod'
 
+type Huge = { id: number; params: { arguments: { mib: number; stream: boolean } } }
+
+function huge({ id, params }: Huge): Response {
+  const { mib, stream } = params.arguments
+  function* parts(): Generator<Uint8Array> {
+    yield Buffer.from(
+      `${stream ? 'data: ' : ''}{"jsonrpc":"2.0","id":${id},"result":{"content":[{"type":"text","text":"`,
+    )
+    for (let n = 0; n < mib; n += 1) yield Buffer.alloc(1024 * 1024, 'x')
+    yield Buffer.from('"}]}}\n\n')
+  }
+  const type = stream ? 'text/event-stream' : 'application/json'
+  return new Response(ReadableStream.from(parts()), { headers: { 'content-type': type } })
+}
+
 /** A server that can be asked, and started anew. */
 export interface HttpServer extends AsyncDisposable {
   readonly url: string
@@ -18,7 +33,10 @@ export interface HttpServer extends AsyncDisposable {
   release(): void
 }
 
-/** Serves `add`; `slow`, until it is released; `boom`, which is a 503; and `cut`, whose answer never comes. */
+/**
+ * Serves `add`; `slow`, until it is released; `boom`, which is a 503; `cut`, whose answer never comes; and `huge`, which answers with
+ * so many MiB, in a stream or not.
+ */
 export async function serveHttp(): Promise<HttpServer> {
   const sessions = new Map<string, WebStandardStreamableHTTPServerTransport>()
   const seen = new Set<string | null>()
@@ -49,6 +67,7 @@ export async function serveHttp(): Promise<HttpServer> {
     methods.push(request.method)
     const body = request.method === 'POST' ? await request.clone().text() : ''
     if (body.includes('"boom"')) return new Response('the lamp is overloaded', { status: 503 })
+    if (body.includes('"huge"')) return huge(JSON.parse(body))
     // The stream of its answer ends before that has come.
     if (body.includes('"cut"')) return new Response(': wait\n\n', { headers: { 'content-type': 'text/event-stream' } })
     const id = request.headers.get('mcp-session-id')

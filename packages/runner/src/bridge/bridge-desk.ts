@@ -4,11 +4,13 @@
  * - *D1* A request is dealt with once, however often it comes, and answered whatever becomes of it.
  * - *D2* What is not allowed to the role that the runner gave the run does not exist for it.
  * - *D3* A call ends with its attempt, or when that gives it up: its server is told.
+ * - *D4* So many requests are under way at once: a worker lets others wait at itself.
  */
 import {
   codeOf,
   GreenroomError,
   jsonFlaw,
+  limits,
   parseMessage,
   type BridgeCallArgs,
   type BridgedTool,
@@ -22,19 +24,19 @@ import {
 import { untilAbort } from '../abort.ts'
 import { failureOf } from '../ending.ts'
 import type { Logger } from '../launcher.ts'
-import type { BridgeAllowance, ToolServer, ToolServerOptions } from './tool-server.ts'
+import type { BridgeAllowance, ServedTool, ToolServer, ToolServerOptions } from './tool-server.ts'
 
 /** How long a server may take to tell its tools, in milliseconds: the others' wait for that. */
 const listMs = 10_000
 
-/** How many calls of one attempt may be open at a time. */
-const maxCalls = 64
-
-/** The tools that roles may call and servers do not have, as far as people were told of them: once is enough. */
-const missed = new WeakMap<ToolServer, Set<string>>()
+/** D4: twice as many as a worker sends, since it may learn of an end before this does. */
+const most = 2 * limits.bridgeCalls
 
 /** Characters of what a server says went wrong: it may be a whole page. */
 const maxWords = 500
+
+/** Of which servers of which allowance it was told that they lack a tool: once is enough. */
+const told = new WeakMap<BridgeAllowance, Set<string>>()
 
 /** What a desk is made of. */
 export interface BridgeDeskOptions {
@@ -52,6 +54,7 @@ export interface BridgeDeskOptions {
 export class BridgeDesk {
   readonly #options: BridgeDeskOptions
   readonly #known = new Set<string>()
+  #underWay = 0
   readonly #calls = new Map<string, AbortController>()
   readonly #over = new AbortController()
 
@@ -79,12 +82,23 @@ export class BridgeDesk {
   async #deal({ requestId, op, args }: BridgeRequest): Promise<Pick<BridgeResult, 'tools' | 'result'>> {
     switch (op) {
       case 'list':
-        return { tools: await this.#list() }
+        return this.#counted(async () => ({ tools: await this.#list() }))
       case 'call':
-        return { result: await this.#call(requestId, args) }
+        return this.#counted(async () => ({ result: await this.#call(requestId, args) }))
       case 'cancel':
         this.#calls.get(args.requestId)?.abort()
         return {}
+    }
+  }
+
+  /** D4 */
+  async #counted<T>(act: () => Promise<T>): Promise<T> {
+    if (this.#underWay >= most) throw new GreenroomError('BUSY', `${most} requests of this run are under way`)
+    this.#underWay += 1
+    try {
+      return await act()
+    } finally {
+      this.#underWay -= 1
     }
   }
 
@@ -101,30 +115,25 @@ export class BridgeDesk {
   }
 
   async #listOf(server: string): Promise<readonly BridgedTool[]> {
-    const { source, allows, named } = this.#serverOf(server)
+    const { source, allows } = this.#serverOf(server)
     const late = new GreenroomError('TOOL_SERVER_DOWN', `it did not tell its tools within ${listMs} ms`)
     return this.#ask(server, listMs, late, this.#over.signal, async (options) => {
       const tools = await source.listTools(options)
+      this.#tellMissing(server, tools)
       const allowed = tools.filter(({ name }) => allows(name)).map((tool) => ({ ...tool, server }))
-      const listed = checked({ tools: allowed }).tools ?? []
-      const names = new Set(listed.map(({ name }) => name))
-      this.#tellMissing(
-        source,
-        server,
-        named.filter((name) => !names.has(name)),
-      )
-      return listed
+      return checked({ tools: allowed }).tools ?? []
     })
   }
 
-  /** An allowance of what is not there is a misspelt one, most likely. */
-  #tellMissing(source: ToolServer, server: string, names: readonly string[]): void {
-    const known = missed.get(source) ?? new Set()
-    missed.set(source, known)
-    for (const tool of names.filter((name) => !known.has(name))) {
-      known.add(tool)
-      this.#options.logger.warn('a role may call a tool that its server does not have', { server, tool })
-    }
+  /** What is misspelt in a role would be allowed in vain, if nobody said so. */
+  #tellMissing(server: string, tools: readonly ServedTool[]): void {
+    const { allowance = {}, logger } = this.#options
+    const { [server]: allowed = 'all' } = allowance
+    const missing = allowed === 'all' ? [] : allowed.filter((name) => !tools.some((tool) => tool.name === name))
+    const servers = told.get(allowance) ?? new Set()
+    if (missing.length === 0 || servers.has(server)) return
+    told.set(allowance, servers.add(server))
+    logger.warn('a role may call tools that the server does not have', { server, tools: missing })
   }
 
   async #call(requestId: string, { tool, input, timeoutMs }: BridgeCallArgs): Promise<ToolResult> {
@@ -132,8 +141,6 @@ export class BridgeDesk {
     const { source, allows } = this.#serverOf(server)
     if (!allows(name))
       throw new GreenroomError('UNKNOWN_TOOL', `the run's role may call no tool "${name}" of ${server}`)
-    if (this.#calls.size >= maxCalls)
-      throw new GreenroomError('BUSY', `${maxCalls} calls of this run are open already: await some of them first`)
     const abort = new AbortController()
     this.#calls.set(requestId, abort)
     const signal = AbortSignal.any([this.#over.signal, abort.signal])
@@ -164,7 +171,7 @@ export class BridgeDesk {
       return await untilAbort(until, act({ signal: until, timeoutMs }))
     } catch (error) {
       if (signal.aborted) throw new GreenroomError('ABORTED')
-      const { code = 'TOOL_FAILED', message } = over.signal.aborted ? late : told(error)
+      const { code = 'TOOL_FAILED', message } = over.signal.aborted ? late : flawOf(error)
       throw new GreenroomError(code, `${what}: ${message.slice(0, maxWords)}`, { cause: error })
     } finally {
       timer.cancel()
@@ -172,19 +179,13 @@ export class BridgeDesk {
   }
 
   /** D2 */
-  #serverOf(server: string): {
-    readonly source: ToolServer
-    readonly allows: (tool: string) => boolean
-    /** Those that the allowance names. */
-    readonly named: readonly string[]
-  } {
+  #serverOf(server: string): { readonly source: ToolServer; readonly allows: (tool: string) => boolean } {
     const { servers, allowance = {} } = this.#options
     const source = servers.get(server)
     const tools = Object.hasOwn(allowance, server) ? allowance[server] : undefined
     if (source === undefined || tools === undefined)
       throw new GreenroomError('UNKNOWN_TOOL', `the run's role may call no tool of a server "${server}"`)
-    const named = tools === 'all' ? [] : tools
-    return { source, allows: (tool) => tools === 'all' || tools.includes(tool), named }
+    return { source, allows: (tool) => tools === 'all' || tools.includes(tool) }
   }
 }
 
@@ -196,12 +197,12 @@ function checked(given: Pick<BridgeResult, 'tools' | 'result'>): Pick<BridgeResu
     const { tools, result } = parseMessage('bridge-result', { runId: 'any', epoch: 1, requestId: 'any', ...given })
     return { ...(tools && { tools }), ...(result && { result }) }
   } catch (error) {
-    const flawed = told(error).message.replace('the bridge-result message', 'what it gave')
+    const flawed = flawOf(error).message.replace('the bridge-result message', 'what it gave')
     throw new GreenroomError('TOOL_FAILED', flawed, { cause: error })
   }
 }
 
-function told(error: unknown): { readonly code?: ErrorCode; readonly message: string } {
+function flawOf(error: unknown): { readonly code?: ErrorCode; readonly message: string } {
   const code = codeOf(error)
   return { ...(code && { code }), message: error instanceof Error ? error.message : String(error) }
 }

@@ -1,6 +1,7 @@
 /** Checks of what is said of the bridge. */
-import { bad, check, has, isObject, isTexts } from '../option-check.ts'
+import { bad, check, has, isObject, isSome, isTexts } from '../option-check.ts'
 import type { RoleOptions, RunnerOptions } from '../options.ts'
+import { BoundedServer } from './bounded-server.ts'
 import type { ToolServer } from './tool-server.ts'
 
 /**
@@ -10,9 +11,11 @@ import type { ToolServer } from './tool-server.ts'
  */
 export function checkBridge(bridge: NonNullable<RunnerOptions['bridge']>): ReadonlyMap<string, ToolServer> {
   if (!isObject(bridge)) throw bad('bridge', 'an object of tool servers by name')
-  for (const [name, server] of Object.entries(bridge))
+  for (const [name, server] of Object.entries(bridge)) {
     check(`bridge.${name}`, server, (it) => has(it, 'listTools', 'callTool', 'close'), 'a tool server')
-  return new Map(Object.entries(bridge))
+    check(`bridge.${name}.maxConcurrent`, server.maxConcurrent, isSome, 'a whole number, more than 0')
+  }
+  return new Map(Object.entries(bridge).map(([name, server]) => [name, new BoundedServer(server)]))
 }
 
 /**

@@ -9,6 +9,8 @@ export type ServedTool = Omit<BridgedTool, 'server'>
  * all runs at once.
  */
 export interface ToolServer {
+  /** How many calls it takes at once, of all runs together; the others wait for their turn, within their own time. = 64 */
+  readonly maxConcurrent?: number
   /**
    * Its tools.
    *
