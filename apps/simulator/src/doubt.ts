@@ -23,7 +23,10 @@ export function needlessDoubt(world: World, life: RunnerLife, runId: string, out
   const wasClaimed = receipt === 'claimed' || journal.entries(runId).some((entry) => entry.epoch === epoch)
   const isOld = clock.now() - at > memoryMs
   if (world.isDetached(address) && !isOld) return `${runId} is unknown, and its worker outlives its runner`
-  const hasWaited = outcome.mayStillRun === true && clock.monotonic() - life.beganAt >= graceMs
+  // It may have been recorded in an earlier life, which told nobody of it.
+  const endedAt = journal.endedAt(runId) || clock.monotonic()
+  const beganAt = world.begins.findLast((at) => at <= endedAt) ?? life.beganAt
+  const hasWaited = outcome.mayStillRun === true && endedAt - beganAt >= graceMs
   return wasClaimed || isOld || hasWaited
     ? undefined
     : `${runId} is unknown, and its assignment is ${JSON.stringify(receipt)}`

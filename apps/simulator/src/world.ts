@@ -116,6 +116,8 @@ export class World {
   life: RunnerLife | undefined
   /** How many there were. */
   lives = 0
+  /** When each began, in virtual milliseconds. */
+  readonly begins: number[] = []
   readonly #clients: Chance
   readonly #asking: Chance
   readonly #mutation: Mutation | undefined
@@ -267,6 +269,7 @@ export class World {
     if (this.life !== undefined || this.#isEnding) return
     this.lives += 1
     const life = new RunnerLife(this, this.lives)
+    this.begins.push(life.beganAt)
     this.life = life
     this.trace.add(`life ${life.number} of the runner begins`)
     life.start().then(
