@@ -401,10 +401,13 @@ describe('on the socket', () => {
   test.for([
     ['says nothing', ''],
     ['never ends its request', upgrade('').slice(0, -2)],
+    ['never ends the body of its request', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n'],
   ] as const)('a connection that %s is cut after helloMs', async ([, text]) => {
     await using broker = await open({ limits: { helloMs: 200 } })
     await using bystander = await Bystander.start(broker.url)
+    const since = performance.now()
     await talk(broker.url, (socket) => socket.write(text))
+    expect(performance.now() - since).toBeLessThan(4_000)
     await bystander.isUndisturbed()
   })
 

@@ -1,4 +1,5 @@
 /** How a broker starts, whom it lets in, and how it stops. */
+import { resolveOptions } from '../src/options.ts'
 import { connectBus } from '@greenroom/bus'
 import { createManualClock } from '@greenroom/bus/testing'
 import type { PresenceChange } from '@greenroom/proto'
@@ -39,6 +40,16 @@ describe('options that would be unsafe or senseless are refused by name', () => 
       code: 'BAD_OPTIONS',
       message: expect.stringContaining(field),
     })
+  })
+})
+
+test('what nobody says is what the documents say', () => {
+  expect(resolveOptions({})).toMatchObject({
+    dedupeWindowMs: 86_400_000,
+    mailboxTtlMs: 604_800_000,
+    partitionGraceMs: 30_000,
+    maxAttempts: 16,
+    synchronous: 'FULL',
   })
 })
 

@@ -14,6 +14,8 @@ import type { McpToolServerOptions } from './mcp-tool-server.ts'
 
 /** How long a connection may take until it is one, in milliseconds. */
 const connectMs = 30_000
+/** How long a program may take to show that it answers at all, in milliseconds. */
+const pingMs = 5_000
 /** How long a server over HTTP may take to hear that its session is over, in milliseconds. */
 const farewellMs = 1_000
 /** The longest message of a server, in bytes: what is too large for the bus is then told by who puts it there. */
@@ -39,6 +41,7 @@ export class McpConnection {
   #transport: McpTransport | undefined
   #why: string | undefined
   #underWay = 0
+  #answers: Promise<boolean> | undefined
   #isClosing = false
   #isReplaced = false
 
@@ -95,6 +98,22 @@ export class McpConnection {
     } finally {
       this.#underWay -= 1
       this.#leave()
+    }
+  }
+
+  /** Whether it answers anything: a program that does not will not again. What it answers does not matter. */
+  answers(): Promise<boolean> {
+    if (!(this.#transport instanceof GuardedTransport)) return Promise.resolve(true)
+    this.#answers ??= this.#ping().finally(() => (this.#answers = undefined))
+    return this.#answers
+  }
+
+  async #ping(): Promise<boolean> {
+    try {
+      await this.#client?.ping({ timeout: pingMs })
+      return true
+    } catch (error) {
+      return failingOf(error).how !== 'late'
     }
   }
 

@@ -5,6 +5,8 @@
  *   after its start is left alone for a while, longer each time; meanwhile who calls is told so at once.
  * - *M2* A call that may have been done is never repeated.
  * - *M3* A program ends with this process, however that ends.
+ * - *M4* A program that lives and answers nothing any more is followed by another one when it is needed; what is under way by it may
+ *   still be answered.
  */
 import { Backoff } from '@greenroom/bus'
 import {
@@ -89,6 +91,8 @@ class McpToolServer implements ToolServer {
   readonly #clock: Clock
   readonly #backoff = new Backoff(pauses, systemRandom)
   #connection: McpConnection | undefined
+  /** Since when it is one, by the monotonic clock. */
+  #since = Infinity
   /** All that have not ended: by one that was replaced something may still be under way. */
   readonly #open = new Set<McpConnection>()
   /** Until when it is left alone, by the monotonic clock, and why. */
@@ -156,7 +160,8 @@ class McpToolServer implements ToolServer {
         return await connection.use((client) => ask(client, { signal, timeout: timeoutMs }))
       } catch (error) {
         const { how, isOver, mayLackTool, message } = failingOf(error)
-        if (isOver) this.#replace(connection)
+        if (isOver) this.#replace(connection, message)
+        if (how === 'late' || signal.aborted) void this.#doubt(connection)
         if (how === 'down' && !isAgain) continue
         if (mayLackTool) throw new Refused(message, { cause: error })
         throw new GreenroomError(codes[how], connection.why ?? message, { cause: error })
@@ -164,10 +169,16 @@ class McpToolServer implements ToolServer {
     }
   }
 
-  /** What is under way by it may still be answered. */
-  #replace(connection: McpConnection): void {
-    if (this.#connection === connection) this.#connection = undefined
+  /** What is under way by it may still be answered. Over HTTP it is the session that is over, and the server well. */
+  #replace(connection: McpConnection, why: string): void {
+    if ('command' in this.#options) this.#forget(connection, why)
+    else if (this.#connection === connection) this.#connection = undefined
     connection.replaced()
+  }
+
+  /** M4 */
+  async #doubt(connection: McpConnection): Promise<void> {
+    if (!(await connection.answers())) this.#replace(connection, 'it answers nothing any more')
   }
 
   /** M1 */
@@ -177,18 +188,27 @@ class McpToolServer implements ToolServer {
     const connection = new McpConnection(this.#options, this.#clock)
     this.#connection = connection
     this.#open.add(connection)
-    let since = Infinity
-    connection.ready.then(() => (since = this.#clock.monotonic())).catch(() => undefined)
+    this.#since = Infinity
+    connection.ready.then(() => this.#isThere(connection)).catch(() => undefined)
     void connection.ended.then((why) => {
       this.#open.delete(connection)
-      if (this.#connection !== connection) return
-      this.#connection = undefined
-      const now = this.#clock.monotonic()
-      const isWell = now - since >= healthyMs
-      if (isWell) this.#backoff.reset()
-      this.#rest = isWell ? undefined : { until: now + this.#backoff.next(), why }
+      this.#forget(connection, why)
     })
     return connection
+  }
+
+  #isThere(connection: McpConnection): void {
+    if (this.#connection === connection) this.#since = this.#clock.monotonic()
+  }
+
+  /** M1: only who was well is followed at once. */
+  #forget(connection: McpConnection, why: string): void {
+    if (this.#connection !== connection) return
+    this.#connection = undefined
+    const now = this.#clock.monotonic()
+    const isWell = now - this.#since >= healthyMs
+    if (isWell) this.#backoff.reset()
+    this.#rest = isWell ? undefined : { until: now + this.#backoff.next(), why }
   }
 
   #down(why: string): never {

@@ -1,4 +1,5 @@
 /** The bridge to MCP servers: real servers by the official SDK, real workers. */
+import { createManualClock } from '@greenroom/bus/testing'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -32,7 +33,7 @@ function lamp(env: Record<string, string> = {}): ToolServer {
 }
 
 /** One that misbehaves. */
-function odd(how: 'odd' | 'mute' | 'stubborn' = 'odd', env: Record<string, string> = {}): ToolServer {
+function odd(how: 'odd' | 'mute' | 'stubborn' | 'deaf' = 'odd', env: Record<string, string> = {}): ToolServer {
   return mcpToolServer({ command: process.execPath, args: [raw, how], env })
 }
 
@@ -288,7 +289,7 @@ test('what is to be told of its standard error may fail: nothing comes of it', t
   }
   const server = mcpToolServer({ command: 'sh', args, log })
   const tools = await server.listTools({ signal: new AbortController().signal, timeoutMs: 30_000 })
-  expect(tools).toHaveLength(4)
+  expect(tools).toHaveLength(5)
   await server.close()
 })
 
@@ -367,4 +368,67 @@ test.each([
 ])('mcpToolServer(%j) is refused', (options, message) => {
   // @ts-expect-error -- who does not compile may give anything
   expect(() => mcpToolServer(options)).toThrow(message)
+})
+
+test('one that ends again and again is left alone for 0.5 s, doubling up to 30 s', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  const clock = createManualClock()
+  const source = `require('node:fs').appendFileSync(${JSON.stringify(ledger)}, 'start\\n'); process.exit(3)`
+  const server = mcpToolServer({ command: process.execPath, args: ['-e', source], clock })
+  const ask = () => server.listTools({ signal: new AbortController().signal, timeoutMs: 30_000 })
+  // Each pause is jittered down to half of it.
+  for (const [n, pauseMs] of [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000].entries()) {
+    await expect(ask()).rejects.toMatchObject({ code: 'TOOL_SERVER_DOWN' })
+    expect(lines(ledger)).toHaveLength(n + 1)
+    await clock.advance(pauseMs / 2 - 1)
+    await expect(ask()).rejects.toMatchObject({ code: 'TOOL_SERVER_DOWN' })
+    expect(lines(ledger)).toHaveLength(n + 1)
+    await clock.advance(pauseMs / 2 + 1)
+  }
+})
+
+test('one that lives and takes nothing more is started anew after the same pauses', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  const clock = createManualClock()
+  const env = { LEDGER: ledger }
+  const server = mcpToolServer({ command: process.execPath, args: [raw, 'deaf'], env, clock })
+  const options = { signal: new AbortController().signal, timeoutMs: 30_000 }
+  for (const starts of [1, 2]) {
+    await server.listTools(options)
+    for (const code of ['TOOL_SERVER_DOWN', 'TOOL_SERVER_DOWN'])
+      await expect(server.callTool('noisy', {}, options)).rejects.toMatchObject({ code })
+    expect(lines(ledger)).toHaveLength(starts)
+    await clock.advance(1_000)
+  }
+  await server.close()
+})
+
+test('one that lives and answers nothing any more is followed by another, and ended', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  await using runner = await bridged({ odd: odd('odd', { LEDGER: ledger }) })
+  const hang: Step = { do: 'odd.hang', timeoutMs: 200 }
+  expect(await came(runner, { do: 'odd.noisy' }, hang)).toMatchObject([words('heard'), { code: 'TIMEOUT' }])
+  const pid = Number(lines(ledger)[0]?.split(' ')[1])
+  await until(() => !isAlive(pid))
+  // It was there for a few seconds only.
+  let again: readonly JsonValue[]
+  do again = await came(runner, { do: 'odd.noisy' })
+  while (JSON.stringify(again).includes('answers nothing any more'))
+  expect(again).toEqual([words('heard')])
+  expect(lines(ledger)).toHaveLength(2)
+})
+
+test('one that is only slow stays', time, async () => {
+  await using runner = await bridged({ lamp: lamp() })
+  const [before, slow, after] = await came(
+    runner,
+    { do: 'lamp.who' },
+    { do: 'lamp.hang', timeoutMs: 200 },
+    { do: 'lamp.who' },
+  )
+  expect(slow).toMatchObject({ code: 'TIMEOUT' })
+  expect(after).toEqual(before)
 })

@@ -176,6 +176,17 @@ function standing(): Children {
   }
 }
 
+test('a question waits for 45 s where nothing is said, and never for longer than 300 s', async () => {
+  const waited: unknown[] = []
+  const children: Children = {
+    ...standing(),
+    ask: (_child, _question, { timeoutMs } = {}) => Promise.resolve(`${waited.push(timeoutMs)}`),
+  }
+  for (const options of [{}, { waitMs: 3_600_000 }])
+    await delegateTools(children, roles, options).ask.execute({ runId: 'a', question: 'ready?' })
+  expect(waited).toEqual([45_000, 300_000])
+})
+
 test('an await is over after waitMs: what ended meanwhile is told, and what runs', async () => {
   const clock = createManualClock()
   const tools = delegateTools(standing(), roles, { waitMs: 1_000, clock })

@@ -96,6 +96,23 @@ describe('at a remote worker', { timeout: 60_000 }, () => {
     })
   })
 
+  test('one that does not answer has the run taken back, and nothing else is tried', async () => {
+    await using stage = new ResidentStage()
+    await using runner = await runnerAt(await endpoint(stage))
+    const first = runner.run({ role: 'listens' })
+    const pid = await (async () => {
+      for await (const event of first) if (event.type === 'data') return Number(event.data)
+      throw new Error('it ended')
+    })()
+    await first.send('enough')
+    await first.outcome
+    process.kill(pid, 'SIGSTOP')
+    const run = runner.run({ role: 'deaf', task: '1', limits: { acceptWarmMs: 200 } })
+    expect(await run.outcome).toEqual({ status: 'timeout', which: 'accept' })
+    expect(run.status().attempts).toBe(1)
+    process.kill(pid, 'SIGCONT')
+  })
+
   test('what a runner that is gone had there is stopped: the next runner has the slot', async () => {
     await using stage = new ResidentStage()
     const remote = await endpoint(stage)

@@ -8,7 +8,7 @@
  * - `bus` the bus port · `operator` its operators' side · `children` child runs · `ask` asking them · `bridge` tools beside the runner · `presence` who is there
  * - `grant` what a token allows · `fabric-record` how a worker is found on one machine
  * - `usage` what was used, against its limits · `budget` what a tree may use
- * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others · `turns` so many at once
+ * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others · `semaphore` so many at once
  * - `check` what no bus takes
  * - `json` what JSON can say, and where a value is something else · `canonical-json` for digests · `same-shape` for edits
  *
@@ -85,5 +85,5 @@ export {
 export type { BusAddress, Provision, Resident } from './provision.ts'
 export { ageOf, momentOf, type Moment } from './age.ts'
 export { Stopwatch } from './stopwatch.ts'
-export { Turns } from './turns.ts'
+export { Semaphore } from './semaphore.ts'
 export { addUsage, exceededLimit, greaterUsage } from './usage.ts'

@@ -53,6 +53,21 @@ describe('what is refused says where', () => {
       'BAD_FRAME: the events message is not valid at events.1.type:',
     )
     expect(refusal(() => decodeMessage('cancel', noPayload))).toBe('BAD_FRAME: the payload is not JSON in UTF-8')
+    const asked = {
+      ...ref,
+      requestId: 'q',
+      afterSeq: 0,
+      tool: 'git',
+      permission: 'execute',
+      resource: '/repo',
+      digest: 'd',
+      createdAt: 1,
+    }
+    expect(refusal(() => decodeMessage('approval-request', encodePayload(asked)))).toBe('it was read')
+    for (const field of Object.keys(asked))
+      expect(refusal(() => decodeMessage('approval-request', encodePayload({ ...asked, [field]: undefined })))).toMatch(
+        `BAD_FRAME: the approval-request message is not valid at ${field}:`,
+      )
   })
 
   test('an event: of a union, the member that got furthest', () => {
@@ -92,6 +107,9 @@ describe('what is refused says where', () => {
     expect(text + secret).not.toContain('hush')
     expect(refusal(() => parseProvision({ version: 2 }))).toBe(
       'SPEC_TOO_NEW: provisioning document of version 2; this worker knows 1',
+    )
+    expect(refusal(() => parseProvision({ ...provision, required: ['detached', 'teleport'] }))).toBe(
+      'SPEC_TOO_NEW: the provisioning document requires "teleport", which is not known here',
     )
   })
 })

@@ -187,6 +187,19 @@ describe('a person elsewhere', () => {
     ])
   })
 
+  test.each([
+    ['the runner', { deadlineMs: null }, {}],
+    ['who asks', {}, { deadlineMs: null }],
+  ])('where %s says that there is no deadline there is none', async (_who, own, asked) => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere', ...own })
+    const run = runner.run({ role: 'ask', task: '', input: [{ ...call, ...asked }] })
+    const { id, deadline } = await firstPending(runner)
+    expect(deadline).toBeNull()
+    await runner.approvals.answer(id, { allow: true })
+    expect(await answers(run)).toMatchObject([{ allowed: true }])
+  })
+
   test('while one is asked nothing but the total time passes', async () => {
     await using asking = new Asking()
     const limits = { firstEventMs: 50, noProgressMs: 50 }
@@ -245,7 +258,7 @@ describe('an answer that holds for longer', () => {
       },
     })
     const there = { ...call, resource: '/run' }
-    const twice = [call, call, there, there, { ...call, tool: 'shell' }]
+    const twice = [call, call, there, there, { ...call, tool: 'shell' }, { ...call, permission: 'network' }]
     const first = runner.run({ role: 'ask', task: '', session: 's', input: twice })
     expect(await answers(first)).toMatchObject([
       { reason: 'allowed by the person' },
@@ -253,20 +266,24 @@ describe('an answer that holds for longer', () => {
       { reason: 'allowed by the person' },
       { reason: 'granted for the run' },
       { reason: 'allowed by the person' },
+      { reason: 'allowed by the person' },
     ])
-    expect(seen).toHaveLength(3)
+    expect(seen).toHaveLength(4)
     await answers(runner.run({ role: 'ask', task: '', session: 's', input: twice }))
-    expect(seen.map(({ resource }) => resource)).toEqual(['/repo', '/run', '/repo', '/run'])
+    expect(seen.map(({ resource }) => resource)).toEqual(['/repo', '/run', '/repo', '/repo', '/run'])
     await answers(runner.run({ role: 'ask', task: '', session: 'another' }))
-    expect(seen).toHaveLength(5)
+    expect(seen).toHaveLength(6)
     const grants = runner.approvals
       .grants()
-      .filter(({ scope, of, tool }) => scope === 'session' && of === 's' && tool === 'git')
+      .filter(
+        ({ scope, of, tool, permission }) =>
+          scope === 'session' && of === 's' && tool === 'git' && permission === 'execute',
+      )
     expect(grants).toMatchObject([{ permission: 'execute', resource: '/repo', decider: 'person' }])
     expect(await runner.approvals.revoke(grants[0]?.id ?? '')).toBe(true)
     expect(await runner.approvals.revoke(grants[0]?.id ?? '')).toBe(false)
     await answers(runner.run({ role: 'ask', task: '', session: 's' }))
-    expect(seen).toHaveLength(6)
+    expect(seen).toHaveLength(7)
   })
 })
 

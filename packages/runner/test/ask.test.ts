@@ -250,8 +250,11 @@ test('only a parent asks its child', { timeout: 60_000 }, async () => {
   const grandchild = String(await firstData(mid, 'child'))
   await output(run)
   expect(await mid.outcome).toMatchObject({ output: [grandchild, ['hello'], expect.any(String), 'completed'] })
-  const stranger: Step[] = [{ do: 'ask', name: grandchild, questions: ['say hello'] }]
-  expect(await output(runner.run({ role: 'asker', input: stranger }))).toEqual([['UNKNOWN_RUN']])
+  // Nor does a run as deep as the parent, or as the grandparent.
+  for (const name of [mid.id, grandchild]) {
+    const stranger: Step[] = [{ do: 'ask', name, questions: ['say hello'] }]
+    expect(await output(runner.run({ role: 'asker', input: stranger }))).toEqual([['UNKNOWN_RUN']])
+  }
   await expect(runner.children.ask({ runId: grandchild }, 'say hello')).rejects.toMatchObject({ code: 'UNKNOWN_RUN' })
   const ref = await runner.children.spawn({ role: 'sage', input: 'work' })
   expect(await runner.children.ask(ref, 'say hello')).toBe('hello')

@@ -2,7 +2,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { createRunner, type Launcher, type Run } from '../src/index.ts'
@@ -167,6 +167,24 @@ test('a launcher that breaks its promises does not break a run', async () => {
     message: 'the worker could not be started: lost from sight',
   })
   expect(logger.warnings[0]).toContain('cannot')
+})
+
+test('a worker that ends before it has read what it is told is its run’s failure, and no error of the program’s', async () => {
+  const launcher: Launcher = {
+    launch: () => ({
+      stdin: new Writable({ write: (_chunk, _encoding, done) => done(new Error('write EPIPE')) }),
+      stderr: new PassThrough().end(),
+      exited: Promise.resolve({ code: 1, signal: null }),
+      kill: () => undefined,
+    }),
+  }
+  await using runner = await createRunner({
+    worker: launcher,
+    roles: { any: { executor: 'x' } },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'any' }).outcome).toMatchObject({ code: 'WORKER_SPAWN_FAILED' })
 })
 
 test('an executor that the worker does not have is named, with those it has', async () => {

@@ -51,8 +51,10 @@ describe('a run in a pool', () => {
     await stage.member('a')
     const runner = await stage.runner()
     const patient = await stage.runner({ maxWaitMs: 60_000 })
+    const brief = await stage.runner({ maxWaitMs: 100 })
     const first = runner.run({ role: 'hold' })
     const [held] = await until(() => stage.held.length === 1 && stage.held)
+    expect(await brief.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_FULL' })
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({
       code: 'POOL_FULL',
       retry: 'later',

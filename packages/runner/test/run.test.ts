@@ -95,7 +95,7 @@ test('a worker gets the secrets of its role, and no environment but the allowed 
   process.env['RUNNER_TEST_SECRET'] = 'in the environment'
   await using runner = await createRunner({
     worker,
-    roles: { reader: { executor: 'secret', secrets: ['TOKEN'] }, other: { executor: 'secret' } },
+    roles: { reader: { executor: 'secret', secrets: ['TOKEN', 'OTHER'] }, other: { executor: 'secret' } },
     secrets: { TOKEN: () => Promise.resolve('t0p'), OTHER: 'not declared' },
     dataDir: null,
     quiet: true,

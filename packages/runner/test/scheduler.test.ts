@@ -292,12 +292,18 @@ test('a completion whose delivery was not recorded is delivered again in the nex
     await until(() => seen.length === 1)
     await runner.close()
   }
-  await using runner = await testRunner({ dataDir })
   const again: Completion[] = []
-  await runner.scheduler({ parent: 'somebody-else', onCompletion: (one) => void again.push(one) }).drain()
-  expect(again).toEqual([])
+  {
+    await using runner = await testRunner({ dataDir })
+    await runner.scheduler({ parent: 'somebody-else', onCompletion: (one) => void again.push(one) }).drain()
+    expect(again).toEqual([])
+    await runner.scheduler({ parent, onCompletion: (one) => void again.push(one) }).drain()
+    expect(again).toMatchObject([{ runId: seen[0], parent, outcome: { status: 'completed', text: 'told twice' } }])
+  }
+  // That it was told is noted by now.
+  await using runner = await testRunner({ dataDir })
   await runner.scheduler({ parent, onCompletion: (one) => void again.push(one) }).drain()
-  expect(again).toMatchObject([{ runId: seen[0], parent, outcome: { status: 'completed', text: 'told twice' } }])
+  expect(again).toHaveLength(1)
 })
 
 test('a job that comes when its runner takes nothing new any more is delivered like any other', async () => {

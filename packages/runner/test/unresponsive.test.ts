@@ -62,6 +62,27 @@ test('a worker that was stopped before its claim, and goes on after the second a
   }
 })
 
+test('a warm worker has acceptWarmMs to accept, one that was just started acceptColdMs', async () => {
+  const launcher = deafLauncher()
+  await using runner = await createRunner({
+    worker: launcher,
+    roles: { echo: { executor: 'echo', limits: { acceptColdMs: 60_000, acceptWarmMs: 1 } } },
+    dataDir: null,
+    quiet: true,
+  })
+  // A process cannot start within a millisecond.
+  const cold = runner.run({ role: 'echo', task: 'cold' })
+  expect(await cold.outcome).toMatchObject({ status: 'completed' })
+  expect(cold.status()).toMatchObject({ attempts: 1, worker: { warm: false } })
+  process.kill(launcher.pids[0] ?? 0, 'SIGSTOP')
+  const since = performance.now()
+  const warm = runner.run({ role: 'echo', task: 'warm' })
+  expect(await warm.outcome).toMatchObject({ status: 'completed' })
+  expect(warm.status()).toMatchObject({ attempts: 2, worker: { warm: false } })
+  expect(performance.now() - since).toBeLessThan(30_000)
+  launcher.release()
+}, 120_000)
+
 test('a worker that was stopped while it started, and goes on after the second attempt, executes nothing', async () => {
   using folder = temporaryFolder()
   const launcher = deafLauncher()

@@ -137,7 +137,7 @@ test('one trips, once, and nothing after stop', () => {
   expect(stopped.clock.timers).toHaveLength(0)
 })
 
-test.for(['detached', 'window'] as const)('held by "%s" all stand still but total', (reason) => {
+test.for(['detached', 'window', 'approval'] as const)('held by "%s" all stand still but total', (reason) => {
   for (const limits of [{ firstEventMs: 60_000 }, { noProgressMs: 60_000 }] as const) {
     const it = accepted(limits)
     it.clock.jump(40_000)

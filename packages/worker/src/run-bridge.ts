@@ -7,7 +7,7 @@ import {
   GreenroomError,
   jsonFlaw,
   limits,
-  Turns,
+  Semaphore,
   type Bridge,
   type BridgeCall,
   type BridgeCallOptions,
@@ -43,7 +43,7 @@ export class RunBridge implements Bridge {
   readonly #options: RunBridgeOptions
   readonly #requests: RunnerRequests<BridgeCall, BridgeResult>
   /** Its runner takes no more at once: the others wait here. */
-  readonly #turns = new Turns(limits.bridgeCalls)
+  readonly #places = new Semaphore(limits.bridgeCalls)
   #calls = 0
 
   /** @param options - see {@link RunBridgeOptions} */
@@ -99,7 +99,7 @@ export class RunBridge implements Bridge {
         givenUp.addEventListener('abort', giveUp, { once: true })
         return untilEnd(givenUp, this.#requests.request(requestId, { op: 'call', args }, lasting))
       }
-      const { result } = await untilEnd(givenUp, this.#turns.take(ended, ask))
+      const { result } = await untilEnd(givenUp, this.#places.take(ended, ask))
       if (result === undefined) throw new GreenroomError('INTERNAL', 'the runner gave no result')
       return result
     } catch (error) {

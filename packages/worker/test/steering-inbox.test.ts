@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { Questions } from '../src/questions.ts'
 import { SteeringInbox } from '../src/steering-inbox.ts'
 
 test('a text that comes in the same turn as the end is refused, and not taken by who waited for it', async () => {
@@ -14,4 +15,30 @@ test('a text that comes in the same turn as the end is refused, and not taken by
   inbox.close()
   expect(await next).toEqual({ done: true, value: undefined })
   expect([said, recorded]).toEqual([['not-live'], []])
+})
+
+test('a text is in the transcript before it is taken, also when that waits for room', async () => {
+  const recorded = Promise.withResolvers<void>()
+  const said: string[] = []
+  const inbox = new SteeringInbox({ record: () => recorded.promise, isHeldUp: () => true })
+  inbox.open()
+  let isTaken = false
+  const next = inbox[Symbol.asyncIterator]().next()
+  void next.then(() => (isTaken = true))
+  inbox.push({ steerId: 's1', text: 'left', mode: 'now', settle: (status) => said.push(status) })
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve()
+  expect([isTaken, said]).toEqual([false, ['queued']])
+  recorded.resolve()
+  expect(await next).toEqual({ done: false, value: { text: 'left', mode: 'now' } })
+})
+
+test('a question that is taken back before the executor took it is not to be had any more', async () => {
+  const inbox = new SteeringInbox({ record: () => Promise.resolve(), isHeldUp: () => false })
+  const questions = new Questions({ inbox, signal: new AbortController().signal })
+  inbox.open()
+  questions.open()
+  questions.take({ runId: 'r', epoch: 1, askId: 'q', question: 'How far?', mode: 'steer' }, () => undefined)
+  questions.withdraw('q')
+  inbox.push({ steerId: 's', text: 'go on', mode: 'now', settle: () => undefined })
+  expect(await inbox[Symbol.asyncIterator]().next()).toEqual({ done: false, value: { text: 'go on', mode: 'now' } })
 })

@@ -327,6 +327,18 @@ describe('an ending', () => {
     })
   })
 
+  test('by ctx.suspend says what it waits for, and is no failure', async () => {
+    const parent = defineExecutor({
+      version: '1',
+      suspendable: true,
+      run: async (_, ctx) => ctx.suspend([{ runId: 'child-1' }], { mode: 'any' }),
+    })
+    await using bench = await openBench({ parent })
+    const terminal = await (await bench.run({ executor: 'parent' })).terminal
+    expect(terminal).toMatchObject({ status: 'suspended', waitsFor: { runIds: ['child-1'], mode: 'any' } })
+    expect(terminal.error).toBeUndefined()
+  })
+
   test('is not told before the events that nobody waited for', async () => {
     const hasty = defineExecutor({
       version: '1',

@@ -117,6 +117,19 @@ export const durableCases: readonly BusCase[] = [
     },
   },
   {
+    name: 'credit for control bounds what is held of it, and does not count data',
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      const b = await open(await harness.bus(), 'b', { credit: 4, controlCredit: 1 })
+      for (const id of ['c1', 'c2']) await a.peer.send(note('b', id, { control: true }))
+      await a.peer.send(note('b', 'd1'))
+      const [c1, d1] = await b.messages.take(2)
+      assert.deepEqual([c1?.id, d1?.id], ['c1', 'd1'])
+      await c1?.ack()
+      assert.equal((await b.messages.next()).id, 'c2')
+    },
+  },
+  {
     name: 'control is not held up by data that waits, nor data by control',
     async run(harness) {
       const a = await open(await harness.bus(), 'a')

@@ -28,6 +28,11 @@ export const presenceCases: readonly BusCase[] = [
       assert.equal(line(await changes.next()), 'two two-1 attached r 0')
       one.peer.announce({ role: 'r', load: 0.5 })
       assert.equal(line(await changes.next()), 'one one-1 attached r 0.5')
+      // Whoever is of another role from now on is seen to be so.
+      two.peer.announce({ role: 's' })
+      assert.equal(line(await changes.next()), 'two two-1 attached s 0')
+      two.peer.announce({ role: 'r' })
+      assert.equal(line(await changes.next()), 'two two-1 attached r 0')
       await two.peer.drain()
       assert.equal(line(await changes.next()), 'two two-1 gone r 0')
       stop()

@@ -3,15 +3,18 @@
  *
  * - `odd`: its tools misbehave, each as its name says
  * - `mute`: it answers nothing
+ * - `deaf`: it closes its input when it is asked for its tools, and lives on
  * - `stubborn`: it answers, and ends neither with its input nor by TERM
  */
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, closeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 const [how = 'odd'] = process.argv.slice(2)
 appendFileSync(process.env['LEDGER'] ?? '/dev/null', `start ${process.pid}\n`)
 if (how !== 'odd') setInterval(() => undefined, 1_000)
 if (how === 'stubborn') process.on('SIGTERM', () => undefined)
+
+let isMute = how === 'mute'
 
 type Answer = Readonly<Record<string, unknown>>
 
@@ -21,7 +24,7 @@ function say(id: unknown, answer: Answer, before = ''): void {
 
 const text = (words: string): Answer => ({ content: [{ type: 'text', text: words }] })
 const schema = { type: 'object', properties: { sum: { type: 'number' } }, required: ['sum'] }
-const names = ['noisy', 'huge', 'typed', 'refuse']
+const names = ['noisy', 'huge', 'typed', 'refuse', 'hang']
 const tools = names.map((name) => ({
   name,
   inputSchema: { type: 'object' },
@@ -39,13 +42,16 @@ function call(id: unknown, name: unknown): void {
     case 'refuse':
       say(id, { error: { code: -32_602, message: 'the money was sent, the receipt was not' } })
       return void setTimeout(() => process.exit(9), 20)
+    case 'hang':
+      isMute = true
+      return
     default:
       return say(id, { error: { code: -32_602, message: 'no such tool' } })
   }
 }
 
 createInterface({ input: process.stdin }).on('line', (line) => {
-  if (how === 'mute') return
+  if (isMute) return
   const { id, method, params } = JSON.parse(line)
   if (method === 'initialize')
     say(id, {
@@ -55,6 +61,10 @@ createInterface({ input: process.stdin }).on('line', (line) => {
         serverInfo: { name: 'raw', version: '1' },
       },
     })
+  if (method === 'tools/list' && how === 'deaf') {
+    process.stdin.destroy()
+    closeSync(0)
+  }
   if (method === 'tools/list') say(id, { result: { tools } })
   if (method === 'tools/call') call(id, params.name)
 })

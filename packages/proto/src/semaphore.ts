@@ -1,7 +1,7 @@
 /** So many at once; the others wait, in the order in which they came. */
 
 /** See above. */
-export class Turns {
+export class Semaphore {
   readonly #most: number
   #taken = 0
   readonly #waiting = new Set<() => void>()

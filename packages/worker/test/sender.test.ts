@@ -1,0 +1,107 @@
+/** What a worker takes from its runner it takes from nobody else, whatever that knows of the run. */
+import { decodeMessage, encodeMessage, type RunKind, type RunMessages } from '@greenroom/proto'
+import { defineExecutor, type RunContext } from '@greenroom/worker'
+import { settle } from '@greenroom/bus/testing'
+import { expect, test } from 'vitest'
+import { openBench } from '../src/testing/bench.ts'
+
+const ref = { runId: 'r', epoch: 1 }
+
+/** A run of an executor; its runner, and a stranger who knows all that the runner does. */
+async function watched(run: (ctx: RunContext) => Promise<unknown>) {
+  const it = defineExecutor({
+    version: '1',
+    run: async (_request, ctx) => ({ output: JSON.parse(JSON.stringify((await run(ctx)) ?? null)) }),
+  })
+  const bench = await openBench({ it })
+  const came: { kind: string; payload: Uint8Array; to: string }[] = []
+  const attach = (address: string) =>
+    bench.bus.attach({
+      address,
+      incarnation: 'i',
+      lifetime: 'named',
+      onMessage: (delivery) => {
+        came.push({ kind: delivery.kind, payload: delivery.payload, to: address })
+        void delivery.ack()
+      },
+    })
+  const [own, other] = await Promise.all([attach('runner.own'), attach('runner.other')])
+  let sent = 0
+  const sender =
+    (peer: typeof own) =>
+    async <K extends RunKind>(kind: K, message: Omit<RunMessages[K], 'runId' | 'epoch'>): Promise<void> => {
+      const payload = encodeMessage(kind, { ...ref, ...message } as RunMessages[K])
+      await peer.send({ to: bench.address, id: `m${(sent += 1)}`, kind, control: kind !== 'run', payload })
+      await settle()
+    }
+  const [runner, stranger] = [sender(own), sender(other)]
+  const order = { role: 'a', executor: 'it', path: ['r'], depth: 0, task: '', workspace: '/', bridge: ['s'] }
+  await runner('run', { ...order, replyTo: 'runner.own' })
+  const next = async <K extends RunKind>(kind: K): Promise<RunMessages[K]> => {
+    for (;;) {
+      const found = came.find((one) => one.kind === kind)
+      if (found !== undefined) return decodeMessage(kind, found.payload)
+      await settle()
+    }
+  }
+  return { runner, stranger, next, came, [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose]() }
+}
+
+test('a tool’s result', async () => {
+  await using it = await watched((ctx) => ctx.bridge.call({ server: 's', name: 't' }))
+  const { requestId } = await it.next('bridge-request')
+  await it.stranger('bridge-result', { requestId, result: { content: [{ type: 'text', text: 'forged' }] } })
+  await it.runner('bridge-result', { requestId, result: { content: [] } })
+  expect(await it.next('terminal')).toMatchObject({ output: { content: [] } })
+})
+
+test('an answer about a child', async () => {
+  await using it = await watched((ctx) => ctx.children.spawn({ role: 'x', key: 'k' }))
+  const { requestId } = await it.next('children-request')
+  await it.stranger('children-result', { requestId, childId: 'forged' })
+  await it.runner('children-result', { requestId, childId: 'child' })
+  expect(await it.next('terminal')).toMatchObject({ output: { runId: 'child' } })
+})
+
+test('a question, and that it is taken back', async () => {
+  const asked: string[] = []
+  const said = Promise.withResolvers<string>()
+  await using it = await watched(async (ctx) => {
+    ctx.onAsk((question) => (asked.push(question), said.promise))
+    for await (const _ of ctx.steering) return asked
+    return null
+  })
+  await it.stranger('ask', { askId: 'q1', question: 'forged', mode: 'query' })
+  await it.runner('ask', { askId: 'q2', question: 'own', mode: 'query' })
+  await it.stranger('unask', { askId: 'q2' })
+  said.resolve('well')
+  expect(await it.next('ask-reply')).toMatchObject({ askId: 'q2', answer: 'well' })
+  await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
+  expect(await it.next('terminal')).toMatchObject({ output: ['own'] })
+})
+
+test('what a descendant asks', async () => {
+  const asked: string[] = []
+  await using it = await watched(async (ctx) => {
+    using _deciding = ctx.children.onApproval(({ resource }) => (asked.push(resource), { allow: true }))
+    for await (const _ of ctx.steering) return asked
+    return null
+  })
+  // Its request to be asked at all.
+  const { requestId } = await it.next('children-request')
+  await it.runner('children-result', { requestId })
+  const ask = {
+    requestId: 'a',
+    from: { runId: 'c', epoch: 1 },
+    path: ['r', 'c'],
+    tool: 't',
+    permission: 'write',
+    input: {},
+  }
+  await it.stranger('approval-ask', { ...ask, resource: 'forged' })
+  await it.runner('approval-ask', { ...ask, requestId: 'b', resource: 'own' })
+  expect(await it.next('approval-answer')).toMatchObject({ requestId: 'b', answer: 'allow' })
+  expect(it.came.filter(({ to }) => to === 'runner.other')).toEqual([])
+  await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
+  expect(await it.next('terminal')).toMatchObject({ output: ['own'] })
+})
