@@ -32,12 +32,26 @@ interface Ended {
 
 type Show = 'live' | 'on failure'
 
-function command(words: readonly string[], options: { cwd?: string; show?: Show; extraEnv?: NodeJS.ProcessEnv } = {}) {
-  const { cwd = root, show = 'on failure', extraEnv = {} } = options
+interface CommandOptions {
+  readonly cwd?: string
+  readonly show?: Show
+  readonly extraEnv?: NodeJS.ProcessEnv
+  /** Kills it. */
+  readonly signal?: AbortSignal
+}
+
+function command(words: readonly string[], options: CommandOptions = {}) {
+  const { cwd = root, show = 'on failure', extraEnv = {}, signal } = options
   const { promise, resolve } = Promise.withResolvers<Ended>()
   const [program = '', ...args] = words
   const stdio = show === 'live' ? (['ignore', 'inherit', 'inherit'] as const) : (['ignore', 'pipe', 'pipe'] as const)
-  const child = spawn(program, args, { cwd, env: { ...env, ...extraEnv }, stdio: [...stdio] })
+  const child = spawn(program, args, {
+    cwd,
+    env: { ...env, ...extraEnv },
+    stdio: [...stdio],
+    killSignal: 'SIGKILL',
+    ...(signal && { signal }),
+  })
   let output = ''
   child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -87,16 +101,36 @@ async function packed({ folder, name }: Published): Promise<Ended> {
 
 const report = join(scratch, 'counts.json')
 
+/** How long vitest may take to end once all tests are over, in milliseconds: it waits for whatever has its output. */
+const endMs = 60_000
+
+/** Aborts when vitest has not ended in time: some test left a process. */
+function overdue(): AbortSignal & Disposable {
+  const late = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const watch = setInterval(() => {
+    if (existsSync(report)) timer ??= setTimeout(() => late.abort(), endMs)
+  }, 1_000)
+  const stop = (): void => {
+    clearInterval(watch)
+    clearTimeout(timer)
+  }
+  return Object.assign(late.signal, { [Symbol.dispose]: stop })
+}
+
 async function tests(args: readonly string[]): Promise<Ended & { counts: Counts }> {
   const reporters = ['--reporter=default', '--reporter=./scripts/count-reporter.ts']
+  using signal = overdue()
   const ended = await command(['vitest', 'run', '--passWithNoTests', ...reporters, ...args], {
     show: 'live',
     extraEnv: { GREENROOM_COUNTS: report },
+    signal,
   })
   const counts = readCounts(report)
   // vitest fails for reasons that are no test, too: that must not read as "0 failed".
   if (!ended.ok && counts.failed === 0) counts.failed = 1
-  return { ...ended, ok: ended.ok && counts.failed === 0, counts }
+  const output = signal.aborted ? 'a test left a process: vitest was ended, and says above whose' : ended.output
+  return { ok: ended.ok && counts.failed === 0, output, counts }
 }
 
 function readCounts(file: string): Counts {
