@@ -27,6 +27,7 @@ import {
   type Message,
   type Peer,
   type PeerEnd,
+  type RunKind,
   type RunMessages,
   type RunRef,
   type SteerReceipt,
@@ -46,6 +47,30 @@ import type { Worker, WorkerEnd, WorkerOptions } from './worker.ts'
 const closeLingerMs = 500
 
 const keyOf = ({ runId, epoch }: RunRef): string => `${runId} ${epoch}`
+
+/** What a run's own runner tells it, but for what may come before it (`cancel`) or is answered after it (`steer`). */
+const words = {
+  suspend: (attempt, { reason }) => attempt.suspend(reason),
+  'approval-decision': ({ approvals }, decision) => approvals.decided(decision),
+  'approval-ask': ({ children, replyTo }, ask, line) =>
+    void children
+      .asked(ask)
+      .then((answer) => line.send(replyTo, 'approval-answer', `approval-answer-${ask.requestId}-${ask.runId}`, answer)),
+  ask: ({ questions, replyTo }, ask, line) =>
+    questions.take(ask, (answer) => void line.send(replyTo, 'ask-reply', `ask-reply-${ask.askId}`, answer)),
+  unask: ({ questions }, { askId }) => questions.withdraw(askId),
+  'children-result': ({ children }, result) => children.answered(result),
+  'bridge-result': ({ bridge }, result) => bridge.answered(result),
+  'spend-receipt': ({ spending }, receipt) => spending.count(receipt),
+  ack: ({ link }, { upTo }) => link?.ack(upTo),
+  resume: ({ link }, { ack: after }) => link?.resume(after),
+  'terminal-ack': (attempt) => attempt.acknowledge(),
+} satisfies { readonly [K in RunKind]?: Telling<K> }
+
+type Word = keyof typeof words
+type Telling<K extends RunKind> = (attempt: Attempt, message: RunMessages[K], line: RunnerLine) => void
+
+const isWord = (kind: string): kind is Word => Object.hasOwn(words, kind)
 
 /** See W1 to W7. */
 export class WorkerLoop implements Worker {
@@ -125,18 +150,9 @@ export class WorkerLoop implements Worker {
     try {
       if (delivery.kind === 'run') return void this.#take(delivery)
       if (delivery.kind === 'steer') return this.#steer(delivery)
-      if (delivery.kind === 'approval-decision') this.#decided(delivery)
-      if (delivery.kind === 'children-result') this.#answered(delivery)
-      if (delivery.kind === 'bridge-result') this.#called(delivery)
-      if (delivery.kind === 'approval-ask') this.#asked(delivery)
-      if (delivery.kind === 'ask') this.#questioned(delivery)
-      if (delivery.kind === 'unask') this.#unasked(delivery)
-      if (delivery.kind === 'spend-receipt')
-        this.#at(decodeMessage('spend-receipt', delivery.payload), ({ spending }, receipt) => spending.count(receipt))
-      if (delivery.kind === 'suspend')
-        this.#at(decodeMessage('suspend', delivery.payload), (attempt, { reason }) => attempt.suspend(reason))
       if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
-      if (delivery.kind === 'cancel') this.#cancel(decodeMessage('cancel', delivery.payload))
+      else if (delivery.kind === 'cancel') this.#cancel(delivery)
+      else this.#tell(delivery)
     } catch (error) {
       this.#log(`${delivery.kind} ${delivery.id} was dropped: ${messageOf(error)}`)
     }
@@ -145,14 +161,12 @@ export class WorkerLoop implements Worker {
   }
 
   /** A live message: a hint, or a link's word. */
-  receiveLive({ kind, payload }: LiveMessage): void {
+  receiveLive(message: LiveMessage): void {
+    const { kind, payload } = message
     try {
-      if (kind === 'ack') this.#at(decodeMessage(kind, payload), (attempt, { upTo }) => attempt.link?.ack(upTo))
-      if (kind === 'resume')
-        this.#at(decodeMessage(kind, payload), (attempt, { ack: after }) => attempt.link?.resume(after))
-      if (kind === 'terminal-ack') this.#at(decodeMessage(kind, payload), (attempt) => attempt.acknowledge())
-      if (kind === 'cancel') this.#cancel(decodeMessage(kind, payload))
       if (kind === 'token') this.#renew(decodeMessage(kind, payload))
+      else if (kind === 'cancel') this.#cancel(message)
+      else this.#tell(message)
     } catch (error) {
       this.#log(`a live ${kind} was dropped: ${messageOf(error)}`)
     }
@@ -303,6 +317,25 @@ export class WorkerLoop implements Worker {
 
   // ─── what concerns a run in progress ───────────────────────────────────────────────────────────────────────────
 
+  /** Of a run that is not here there is nothing to tell. */
+  #tell({ kind, from, payload }: Delivery | LiveMessage): void {
+    if (!isWord(kind)) return
+    const table: { readonly [K in Word]: Telling<K> } = words
+    const act = <K extends Word>(word: K): void => {
+      const message = decodeMessage(word, payload)
+      const attempt = this.#attempts.get(keyOf(message))
+      if (attempt !== undefined && this.#isOf(attempt, kind, from)) table[word](attempt, message, this.#line)
+    }
+    act(kind)
+  }
+
+  /** Whoever else knows of a run decides nothing in it. */
+  #isOf({ replyTo, ref }: Attempt, kind: string, from: string): boolean {
+    if (from === replyTo) return true
+    this.#log(`${kind} of ${from} was dropped: run ${ref.runId} is not its own`)
+    return false
+  }
+
   #steer(delivery: Delivery): void {
     const { runId, epoch, steerId, text, mode } = decodeMessage('steer', delivery.payload)
     const { promise, resolve: settle } = Promise.withResolvers<SteerReceipt['status']>()
@@ -311,65 +344,20 @@ export class WorkerLoop implements Worker {
       .then((receipt) => this.#line.send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}`, receipt))
       .then(() => ack(delivery))
     const attempt = this.#attempts.get(keyOf({ runId, epoch }))
-    if (attempt === undefined) settle('not-live')
+    if (attempt === undefined || !this.#isOf(attempt, 'steer', delivery.from)) settle('not-live')
     else attempt.inbox.push({ steerId, text, mode, settle })
   }
 
-  /** Whoever else says so decides nothing. */
-  #decided({ from, payload }: Delivery): void {
-    this.#at(decodeMessage('approval-decision', payload), (attempt, decision) => {
-      if (from === attempt.replyTo) attempt.approvals.decided(decision)
-    })
-  }
-
-  #asked({ from, payload }: Delivery): void {
-    this.#at(decodeMessage('approval-ask', payload), (attempt, ask) => {
-      if (from !== attempt.replyTo) return
-      const send = (answer: RunMessages['approval-answer']): Promise<void> =>
-        this.#line.send(from, 'approval-answer', `approval-answer-${ask.requestId}-${ask.runId}`, answer)
-      void attempt.children.asked(ask).then(send)
-    })
-  }
-
-  #questioned({ from, payload }: Delivery): void {
-    this.#at(decodeMessage('ask', payload), (attempt, ask) => {
-      const reply = (answer: RunMessages['ask-reply']): void =>
-        void this.#line.send(from, 'ask-reply', `ask-reply-${ask.askId}`, answer)
-      if (from === attempt.replyTo) attempt.questions.take(ask, reply)
-    })
-  }
-
-  #unasked({ from, payload }: Delivery): void {
-    this.#at(decodeMessage('unask', payload), (attempt, { askId }) => {
-      if (from === attempt.replyTo) attempt.questions.withdraw(askId)
-    })
-  }
-
-  #answered({ from, payload }: Delivery): void {
-    this.#at(decodeMessage('children-result', payload), (attempt, result) => {
-      if (from === attempt.replyTo) attempt.children.answered(result)
-    })
-  }
-
-  #called({ from, payload }: Delivery): void {
-    this.#at(decodeMessage('bridge-result', payload), (attempt, result) => {
-      if (from === attempt.replyTo) attempt.bridge.answered(result)
-    })
-  }
-
   /** May come before its run, and more than once. */
-  #cancel({ reason, ...ref }: RunMessages['cancel']): void {
-    this.#ledger.cancel(ref, reason)
-    this.#attempts.get(keyOf(ref))?.cancel(reason)
+  #cancel({ from, payload }: Delivery | LiveMessage): void {
+    const { reason, ...ref } = decodeMessage('cancel', payload)
+    const attempt = this.#attempts.get(keyOf(ref))
+    if (attempt === undefined) this.#ledger.cancel(ref, reason)
+    else if (this.#isOf(attempt, 'cancel', from)) attempt.cancel(reason)
   }
 
   #cancelAll(reason: string, graceMs?: number): void {
     for (const attempt of this.#attempts.values()) attempt.cancel(reason, graceMs)
-  }
-
-  #at<M extends RunRef>(message: M, act: (attempt: Attempt, message: M) => void): void {
-    const attempt = this.#attempts.get(keyOf(message))
-    if (attempt !== undefined) act(attempt, message)
   }
 
   // ─── coming and going ──────────────────────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ const ref = { runId: 'r', epoch: 1 }
 async function watched(run: (ctx: RunContext) => Promise<unknown>) {
   const it = defineExecutor({
     version: '1',
+    suspendable: true,
     run: async (_request, ctx) => ({ output: JSON.parse(JSON.stringify((await run(ctx)) ?? null)) }),
   })
   const bench = await openBench({ it })
@@ -104,4 +105,45 @@ test('what a descendant asks', async () => {
   expect(it.came.filter(({ to }) => to === 'runner.other')).toEqual([])
   await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
   expect(await it.next('terminal')).toMatchObject({ output: ['own'] })
+})
+
+test('that it is cancelled', async () => {
+  await using it = await watched(async (ctx) => {
+    for await (const { text } of ctx.steering) return [text, ctx.signal.aborted]
+    return null
+  })
+  await it.stranger('cancel', { reason: 'forged' })
+  await it.runner('steer', { steerId: 's', text: 'own', mode: 'now' })
+  expect(await it.next('terminal')).toMatchObject({ status: 'completed', output: ['own', false] })
+})
+
+test('that its worker is needed', async () => {
+  await using it = await watched((ctx) => ctx.children.wait([{ runId: 'child' }]))
+  const { requestId } = await it.next('children-request')
+  await it.stranger('suspend', { reason: 'forged' })
+  const children = [{ runId: 'child', key: 'k', outcome: { status: 'cancelled', reason: 'own' } }] as const
+  await it.runner('children-result', { requestId, children })
+  expect(await it.next('terminal')).toMatchObject({ status: 'completed', output: children })
+})
+
+test('a text', async () => {
+  await using it = await watched(async (ctx) => {
+    for await (const { text } of ctx.steering) return text
+    return null
+  })
+  await it.stranger('steer', { steerId: 'f', text: 'forged', mode: 'now' })
+  expect(await it.next('steer-receipt')).toMatchObject({ steerId: 'f', status: 'not-live' })
+  await it.runner('steer', { steerId: 's', text: 'own', mode: 'now' })
+  expect(await it.next('terminal')).toMatchObject({ output: 'own' })
+})
+
+test('what is counted of its budget', async () => {
+  await using it = await watched(async (ctx) => {
+    for await (const _ of ctx.steering) return ctx.budget
+    return null
+  })
+  await it.runner('spend-receipt', { upTo: 1, left: { usd: 2 } })
+  await it.stranger('spend-receipt', { upTo: 9, left: { usd: 99 } })
+  await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
+  expect(await it.next('terminal')).toMatchObject({ output: { usd: 2 } })
 })
