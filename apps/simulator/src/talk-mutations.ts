@@ -23,6 +23,12 @@ export const talkMutations: readonly Mutation[] = [
     isOfTalk: true,
     bus: (bus, who) => (who === 'worker' ? allowing(bus) : bus),
   },
+  {
+    name: 'false-ends',
+    says: 'a parent that was answered hears that the run has ended without an answer',
+    isOfTalk: true,
+    bus: (bus, who) => (who === 'runner' ? denying(bus) : bus),
+  },
 ]
 
 function crossing(bus: Bus): Bus {
@@ -51,5 +57,15 @@ function allowing(bus: Bus): Bus {
     const said = decodeMessage('approval-answer', message.payload)
     const answer = said.answer === 'pass' ? 'allow' : said.answer
     return send({ ...message, payload: encodeMessage('approval-answer', { ...said, answer }) }, waiting)
+  })
+}
+
+function denying(bus: Bus): Bus {
+  return sending(bus, (send) => (message, waiting) => {
+    if (message.kind !== 'children-result') return send(message, waiting)
+    const { answer, ...result } = decodeMessage('children-result', message.payload)
+    if (answer === undefined) return send(message, waiting)
+    const error = { code: 'ASK_UNANSWERED', message: 'the run has ended', retry: 'later' } as const
+    return send({ ...message, payload: encodeMessage('children-result', { ...result, error }) }, waiting)
   })
 }

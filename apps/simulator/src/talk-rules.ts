@@ -19,7 +19,6 @@ const mark = 'inquiry'
 
 /** With which codes a question may have no answer, whatever was asked. */
 const mayFail: ReadonlySet<string> = new Set([
-  'ASK_UNANSWERED',
   'CLOSED',
   'FENCED',
   'LIMIT_BUDGET',
@@ -33,6 +32,10 @@ const mayFail: ReadonlySet<string> = new Set([
 /** What the rules look at. */
 export interface TalkParts {
   readonly checker: Checker
+  /** Does something in a while, if all is not over by then. */
+  readonly later: (ms: number, act: () => void) => void
+  /** Whether a run's end is recorded. */
+  readonly hasEnded: (runId: string) => boolean
   /** All, children too, by their index. */
   readonly jobs: readonly Job[]
   /** In virtual milliseconds. */
@@ -118,7 +121,15 @@ export class TalkRules {
         ASK_UNSUPPORTED: mode === 'query' && job.answers === undefined,
         ASK_FAILED: mode === 'query' && job.answers === 'fails',
       }[code ?? ''] ?? mayFail.has(code ?? '')
+    if (code === 'ASK_UNANSWERED') return this.#unanswered(inquiry, words)
     if (!isTrue) this.#violate('Q5', `"${text}" failed: ${words}`)
+  }
+
+  /** Q5: either it ended otherwise, or who answered in its stead did. Its end is told before it is recorded. */
+  #unanswered({ text, runId }: OpenInquiry, words: string): void {
+    this.#parts.later(transitMs, () => {
+      if (!this.#parts.hasEnded(runId)) this.#violate('Q5', `"${text}" failed: ${words}`)
+    })
   }
 
   /** Nobody is there any more to be told. */

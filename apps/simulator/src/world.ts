@@ -215,7 +215,14 @@ export class World {
 
   #talkRules(): TalkRules {
     const { checker, jobs, clock, harm } = this
-    return new TalkRules({ checker, jobs, now: () => clock.monotonic(), sleptMs: () => harm.sleptMs })
+    return new TalkRules({
+      later: (ms, act) => void clock.timer(ms, act),
+      hasEnded: (runId) => this.journal.outcomes(runId).length > 0,
+      checker,
+      jobs,
+      now: () => clock.monotonic(),
+      sleptMs: () => harm.sleptMs,
+    })
   }
 
   // ─── the broker ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import {
   errors,
   GreenroomError,
   isErrorCode,
+  namesFlaw,
   systemClock,
   type ChildOutcome,
   type Children,
@@ -101,6 +102,8 @@ export type DelegateTools = {
  */
 export function delegateTools(children: Children, roles: DelegateRoles, options: DelegateOptions = {}): DelegateTools {
   checkRoles('roles', roles)
+  const odd = namesFlaw('options', options, ['waitMs', 'clock'])
+  if (odd !== undefined) throw new GreenroomError('BAD_OPTIONS', odd)
   const { waitMs = defaultWaitMs, clock = systemClock } = options
   if (!Number.isFinite(waitMs) || waitMs < 0)
     throw new GreenroomError('BAD_OPTIONS', 'waitMs must be a number of milliseconds')
@@ -110,7 +113,7 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
     spawn: spawnTool(desk, roles),
     send: tool(
       'Says something to a child that runs. It answers at once: "delivered" (it was listening), "queued" (it gets it when it asks next), or "not-live" (it is over).',
-      z.object({
+      z.strictObject({
         runId,
         text: z.string(),
         mode: z
@@ -123,7 +126,7 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
     ask: askTool(desk, runId, waitMs),
     await: tool(
       `Waits for children and tells how they ended. It waits for at most ${waitMs / 1_000} seconds; those that are still running then are in "running": call it again for them.`,
-      z.object({
+      z.strictObject({
         runIds: z.array(z.string()).min(1).describe('The children: runIds that spawn or list gave'),
         mode: z
           .enum(['all', 'any', 'first-error'])
@@ -137,12 +140,12 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
     ),
     cancel: tool(
       'Ends a child, and with it its own children. Afterwards await tells how it ended.',
-      z.object({ runId, reason: z.string().optional().describe('Why') }),
+      z.strictObject({ runId, reason: z.string().optional().describe('Why') }),
       (input) => desk.cancel(input),
     ),
     list: tool(
       'Lists your children, oldest first, with their roles and whether they run or how they ended.',
-      z.object({}),
+      z.strictObject({}),
       () => desk.list(),
     ),
   }
@@ -151,7 +154,7 @@ export function delegateTools(children: Children, roles: DelegateRoles, options:
 function askTool(desk: DelegateDesk, runId: z.ZodString, waitMs: number): DelegateTool<AskInput> {
   return tool(
     `Asks a child something and gives its answer: how far it is, what it found, also after it has ended. It waits for at most ${waitMs / 1_000} seconds. Only some kinds of children answer (else ASK_UNSUPPORTED).`,
-    z.object({
+    z.strictObject({
       runId,
       question: z.string(),
       mode: z
@@ -175,7 +178,7 @@ function spawnTool(desk: DelegateDesk, roles: DelegateRoles): DelegateTool<Spawn
       ...known,
       ...(words === '' ? [] : [words]),
     ].join('\n'),
-    z.object({
+    z.strictObject({
       role: z.string().meta({ enum: Object.keys(roles) }),
       task: z.string().optional().describe('What to do, in words: the child knows nothing else of what you know'),
       input: z
@@ -202,7 +205,9 @@ function tool<Input>(
     inputSchema,
     async execute(input, { abortSignal } = {}) {
       try {
-        return await execute(input, abortSignal)
+        const given = inputSchema.safeParse(input)
+        if (!given.success) throw new GreenroomError('BAD_OPTIONS', z.prettifyError(given.error))
+        return await execute(given.data, abortSignal)
       } catch (error) {
         const code = codeOf(error) ?? 'INTERNAL'
         const message = error instanceof Error ? error.message : String(error)

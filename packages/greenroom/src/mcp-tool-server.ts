@@ -184,7 +184,9 @@ class McpToolServer implements ToolServer {
   /** M1 */
   #connected(): McpConnection {
     if (this.#connection !== undefined) return this.#connection
-    if (this.#rest !== undefined && this.#clock.monotonic() < this.#rest.until) this.#down(this.#rest.why)
+    const restMs = (this.#rest?.until ?? 0) - this.#clock.monotonic()
+    if (this.#rest !== undefined && restMs > 0)
+      this.#down(`${this.#rest.why}; it may be started again in ${Math.ceil(restMs)} ms`)
     const connection = new McpConnection(this.#options, this.#clock)
     this.#connection = connection
     this.#open.add(connection)

@@ -2,6 +2,7 @@
 import { codeOf, GreenroomError } from './error.ts'
 import type { AskMode, AskOptions } from './children.ts'
 import type { Clock } from './clock.ts'
+import { namesFlaw } from './names.ts'
 
 /** The most that {@link AskOptions.timeoutMs} may be. */
 const longestMs = 300_000
@@ -27,6 +28,8 @@ export interface Asked {
  */
 export function readAsk(question: string, options: AskOptions = {}): Asked {
   const { mode = 'query', timeoutMs = 60_000, signal } = options
+  const odd = namesFlaw('options', options, ['mode', 'timeoutMs', 'signal'])
+  if (odd !== undefined) throw bad(odd)
   if (typeof question !== 'string') throw bad('question must be a text')
   if (mode !== 'query' && mode !== 'steer') throw bad("mode must be 'query' or 'steer'")
   if (!(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= longestMs))

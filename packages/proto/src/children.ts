@@ -96,13 +96,14 @@ export interface Children {
   ): Promise<'delivered' | 'queued' | 'not-live'>
   /**
    * Asks a child and waits for the answer, as long as `timeoutMs` says; many at a time are told apart. The asker counts as
-   * one that waits, as in {@link Children.wait}. What happens depends on where the child stands when it is asked:
+   * one that waits, as in {@link Children.wait}, but is not suspended before it is answered. What happens depends on where the child stands when it is asked:
    *
    * - *at work*: `query` is answered by the executor's `ctx.onAsk`; `steer` is a text in `ctx.steering`, and the next message
    *   of the assistant is the answer, else the final words of the run.
    * - *not yet, or suspended*: the question waits for it.
    * - *ended*: another run of its role is started, with what the child's session has and the question as its task; its final
-   *   words are the answer. `steer` adds both to the session; `query` leaves that alone.
+   *   words are the answer. With `steer` the session goes on: the question is in it, and what its executor says by `ctx.message`;
+   *   `query` leaves it alone.
    *
    * A question that is given up, or not answered in time, is taken back: who answers is told so, and what comes later is
    * dropped. A child that completes before it has answered is asked as one that has ended.

@@ -9,7 +9,7 @@
  * - `grant` what a token allows · `fabric-record` how a worker is found on one machine
  * - `usage` what was used, against its limits · `budget` what a tree may use
  * - `clock` time and chance as values · `stopwatch` time in which this process ran · `age` time for others · `semaphore` so many at once
- * - `check` what no bus takes
+ * - `check` what no bus takes · `names` what options are called
  * - `json` what JSON can say, and where a value is something else · `canonical-json` for digests · `same-shape` for edits
  *
  * The protocol in prose is `PROTOCOL.md` in this package; golden vectors are in `vectors/`.
@@ -85,5 +85,6 @@ export {
 export type { BusAddress, Provision, Resident } from './provision.ts'
 export { ageOf, momentOf, type Moment } from './age.ts'
 export { Stopwatch } from './stopwatch.ts'
+export { namesFlaw } from './names.ts'
 export { Semaphore } from './semaphore.ts'
-export { addUsage, exceededLimit, greaterUsage } from './usage.ts'
+export { addUsage, exceededLimit, greaterUsage, usageNames } from './usage.ts'

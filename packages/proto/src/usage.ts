@@ -2,7 +2,8 @@
 import type { Limits } from './message.ts'
 import type { Usage } from './outcome.ts'
 
-const fields = ['inputTokens', 'outputTokens', 'costUsd', 'rounds'] as const
+/** What can be used, as {@link Usage} names it. */
+export const usageNames = ['inputTokens', 'outputTokens', 'costUsd', 'rounds'] as const
 
 /**
  * Exact to a billionth: a sum of amounts such as 0.1 and 0.2 is not to exceed 0.3. What no number can hold is the greatest
@@ -15,7 +16,7 @@ function exact(amount: number): number {
 
 function merge(a: Usage, b: Usage, pick: (a: number, b: number) => number): Usage {
   const merged: { -readonly [Field in keyof Usage]: Usage[Field] } = {}
-  for (const field of fields) {
+  for (const field of usageNames) {
     if (a[field] !== undefined || b[field] !== undefined) merged[field] = exact(pick(a[field] ?? 0, b[field] ?? 0))
   }
   return merged

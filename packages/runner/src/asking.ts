@@ -60,6 +60,10 @@ export class Asking {
   /** A worker has claimed the run. */
   accepted(attempt: Pick<Attempt, 'questions' | 'ended'>): void {
     this.#attempt = attempt
+    // Whoever asks after its end asks the next one.
+    void attempt.ended.then(() => {
+      if (this.#attempt === attempt) this.#attempt = undefined
+    })
     this.#change.tell()
   }
 
@@ -84,7 +88,7 @@ export class Asking {
     for (;;) {
       if (this.#outcome !== undefined) {
         if (wasOver || this.#outcome.status === 'completed') return this.#askStandIn(question, signal)
-        throw new GreenroomError('ASK_UNANSWERED', `the run ended as ${this.#outcome.status} before it answered`)
+        throw new GreenroomError('ASK_UNANSWERED', `the run ${endOf(this.#outcome)} before it answered`)
       }
       if (this.#attempt === undefined) await this.#change.wait(signal)
       else {
@@ -108,4 +112,10 @@ export class Asking {
     if (how === 'left') throw new GreenroomError('CLOSED', 'the runner is closed')
     throw new GreenroomError('WORKER_LOST', 'the worker ended or fell silent before it answered')
   }
+}
+
+/** For whoever asked: why nobody answers. */
+function endOf(outcome: Outcome<unknown>): string {
+  if (outcome.status !== 'failed') return `ended as ${outcome.status}`
+  return `failed (${outcome.code}: ${outcome.message})`
 }

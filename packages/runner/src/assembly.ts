@@ -155,8 +155,15 @@ function obstacleToDetaching({ bus: choice, dataDir, launcher }: Config, bus: Bu
   return launcher.canDetach === true ? undefined : 'its launcher cannot start a process that outlives the runner'
 }
 
-function budgetsOf({ clock, budget, inspect, logger }: Config, { budgets: journal }: Journal): Budgets {
-  return new Budgets({ journal, clock, budget, isTimeless: inspect, warn: (...words) => logger.warn(...words) })
+function budgetsOf({ clock, budget, inspect, logger }: Config, journal: Journal): Budgets {
+  return new Budgets({
+    journal: journal.budgets,
+    clock,
+    budget,
+    given: (runId) => journal.run(runId)?.budget,
+    isTimeless: inspect,
+    warn: (...words) => logger.warn(...words),
+  })
 }
 
 /** Who the runner is, once its journal knows that it lives, and on what. */

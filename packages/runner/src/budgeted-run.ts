@@ -139,14 +139,30 @@ export class BudgetedRun {
    */
   checkSpawn(budget: Budget): void {
     for (const name of budgetNames) {
-      const account = this.#account(name)
-      const wanted = name === 'spawns' ? 1 + (budget.spawns ?? 0) : budget[name]
+      const [account, wanted] = this.#uncovered(name, budget) ?? []
       if (account === undefined || wanted === undefined) continue
-      const left = account.#leftOf(name)
-      // Whoever gave all of its time away would have none to wait in.
-      if (wanted < left || (wanted === left && name !== 'ms')) continue
       throw new GreenroomError('LIMIT_BUDGET', `${shown(name, wanted)} more are asked for: ${account.#say(name)}`)
     }
+  }
+
+  /**
+   * The amounts of a budget that can be set aside. Of the others its run draws on what is left here.
+   *
+   * @param budget - what is to be set aside
+   */
+  covered(budget: Budget): Budget {
+    const names = budgetNames.filter((name) => this.#uncovered(name, budget) === undefined)
+    return Object.fromEntries(names.flatMap((name) => (budget[name] === undefined ? [] : [[name, budget[name]]])))
+  }
+
+  /** Whose account does not cover an amount, and how much is wanted of it; undefined when that is covered. */
+  #uncovered(name: keyof Budget, budget: Budget): [account: BudgetedRun, wanted: number] | undefined {
+    const account = this.#account(name)
+    const wanted = name === 'spawns' ? 1 + (budget.spawns ?? 0) : budget[name]
+    if (account === undefined || wanted === undefined) return undefined
+    const left = account.#leftOf(name)
+    // Whoever gave all of its time away would have none to wait in.
+    return wanted < left || (wanted === left && name !== 'ms') ? undefined : [account, wanted]
   }
 
   /** An attempt begins, of what it used nothing is counted yet. */

@@ -19,6 +19,8 @@ export interface BudgetsOptions {
   readonly clock: Clock
   /** Of each run without a parent that does not say otherwise. */
   readonly budget: BudgetOptions
+  /** What a run was given, also one that is over. */
+  readonly given: (runId: string) => BudgetOptions | undefined
   /** Whether time is not bounded. */
   readonly isTimeless: boolean
   /** Says what could not be read or forgotten. */
@@ -46,15 +48,25 @@ export class Budgets {
    * A run begins.
    *
    * @param id - the run
-   * @param parent - whose child it is, if it is one's
+   * @param lineage - its ancestors, from the root
    * @param spec - what it may use with its descendants; what is no budget is refused elsewhere
+   * @param isStandIn - it may come after all of those, and is bounded by what they were given then; where less is left than
+   *   it is to be given, it has that
    * @returns undefined when it draws on no budget
    * @throws GreenroomError `LIMIT_BUDGET` when what its parent draws on does not cover it
    */
-  open(id: string, parent: string | undefined, spec: BudgetOptions | undefined): BudgetedRun | undefined {
-    const first = parent === undefined ? this.#options.budget : {}
-    const budget = resolveBudget(first, spec, this.#options.isTimeless ? { ms: null } : {})
-    const drawing = this.#runs.get(parent ?? '')
+  open(
+    id: string,
+    lineage: readonly string[],
+    spec: BudgetOptions | undefined,
+    isStandIn = false,
+  ): BudgetedRun | undefined {
+    const drawing = lineage.flatMap((ancestor) => this.#runs.get(ancestor) ?? []).at(-1)
+    const isFirst = lineage.length === 0 || (drawing === undefined && isStandIn)
+    const { budget: usual, given, isTimeless } = this.#options
+    const first = isFirst ? [usual, ...lineage.map(given)] : []
+    const wanted = resolveBudget(...first, spec, isTimeless ? { ms: null } : {})
+    const budget = (isStandIn && drawing?.covered(wanted)) || wanted
     if (drawing === undefined && Object.keys(budget).length === 0) return undefined
     drawing?.checkSpawn(budget)
     const tree = drawing?.tree ?? this.#plant(id)

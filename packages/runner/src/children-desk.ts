@@ -4,6 +4,7 @@
  * - *D1* Each request is dealt with once, however often it comes, and answered whatever becomes of it.
  * - *D2* While it waits for children, or for what they answer, its run does not execute: it gives its permit back, and has it again before it is
  *   answered. One that waits several times at once does so until the last of them is answered.
+ * - *D3* Who waits for what has ended by then does not wait: were its place another's now, two could put each other out for ever.
  */
 import {
   GreenroomError,
@@ -27,6 +28,7 @@ import type { PlacedWorker } from './placement/index.ts'
 import type { Places } from './places.ts'
 import { whyNoChildren, type Plan } from './plan.ts'
 import type { Occupant } from './room-maker.ts'
+import type { RunChildren } from './run-children.ts'
 
 /** What a desk is made of. */
 export interface ChildrenDeskOptions {
@@ -43,7 +45,7 @@ export interface ChildrenDeskOptions {
   /** Puts an approval to its executor. */
   readonly ask: (approval: Approval, signal: AbortSignal) => Promise<Verdict | undefined>
   /** Undefined: none. */
-  readonly children: Children | undefined
+  readonly children: RunChildren | undefined
   /** Why there are none to be; undefined when there may be. */
   readonly whyNone: GreenroomError | undefined
   /** Its run stops executing; returns what has it go on, which resolves when it may. */
@@ -57,7 +59,7 @@ type Answer = Pick<ChildrenResult, 'childId' | 'status' | 'children' | 'answer' 
 /** What the desk of an attempt is made of. */
 export interface AttemptDeskOptions {
   /** Its run's; undefined: none. */
-  readonly children: Children | undefined
+  readonly children: RunChildren | undefined
   readonly plan: Pick<Plan, 'assignment'>
   readonly worker: PlacedWorker
   /** Asks. */
@@ -124,10 +126,14 @@ export function waitForChildren(
 export class ChildrenDesk implements Occupant {
   readonly #options: ChildrenDeskOptions
   readonly #known = new Set<string>()
-  /** By its request: what gives a wait or a question up, and a wait's mode. */
-  readonly #waits = new Map<string, { readonly abort: AbortController; readonly mode?: WaitMode }>()
+  /** By its request: what gives a wait or a question up. */
+  readonly #open = new Map<string, AbortController>()
+  /** For what it waits by now, by its request: of a wait, its mode. */
+  readonly #waits = new Map<string, WaitMode | undefined>()
   /** How many of them are questions: with an open one an attempt cannot be suspended. */
   #asking = 0
+  /** Whom those are to, by request. */
+  readonly #asked = new Map<string, string>()
   #isLeaving = false
   #isDeciding = false
   #isClosed = false
@@ -170,9 +176,14 @@ export class ChildrenDesk implements Occupant {
     return this.#asking === 0 && this.#isOneWait && this.#options.isSuspendable()
   }
 
+  isAnswered(runs: readonly string[]): boolean {
+    const isOfOthers = [...this.#asked.values()].every((runId) => !runs.includes(runId))
+    return this.#asking > 0 && isOfOthers && this.#options.isSuspendable()
+  }
+
   /** What it waits for can be said as one thing: only then its worker suspends it. */
   get #isOneWait(): boolean {
-    return this.#waits.size < 2 || [...this.#waits.values()].every(({ mode }) => mode === 'all')
+    return this.#waits.size < 2 || [...this.#waits.values()].every((mode) => mode === 'all')
   }
 
   suspend(): void {
@@ -188,7 +199,7 @@ export class ChildrenDesk implements Occupant {
   /** Its attempt has ended: nobody waits any more. */
   close(): void {
     this.#isClosed = true
-    for (const { abort } of this.#waits.values()) abort.abort()
+    for (const abort of this.#open.values()) abort.abort()
   }
 
   async #deal(requestId: string, { op, args }: ChildrenCall): Promise<Answer> {
@@ -202,7 +213,7 @@ export class ChildrenDesk implements Occupant {
       case 'ask':
         return { answer: await this.#ask(children, requestId, args) }
       case 'unwait':
-        this.#waits.get(args.requestId)?.abort.abort()
+        this.#open.get(args.requestId)?.abort()
         return {}
       case 'decide':
         this.#isDeciding = args.on
@@ -217,34 +228,53 @@ export class ChildrenDesk implements Occupant {
     }
   }
 
-  #wait(children: Children, requestId: string, { runIds, mode }: WaitArgs): Promise<readonly ChildOutcome[]> {
+  #wait(children: RunChildren, requestId: string, args: WaitArgs): Promise<readonly ChildOutcome[]> {
+    const { runIds, mode } = args
     const refs = runIds.map((runId) => ({ runId }))
-    return this.#pausing(requestId, (signal) => children.wait(refs, { mode, signal }), mode)
+    return this.#abortable(requestId, async (signal) => {
+      const wait = (): Promise<readonly ChildOutcome[]> => children.wait(refs, { mode, signal })
+      // D3
+      return (await children.isOver(args)) ? wait() : this.#pausing(requestId, wait, mode)
+    })
   }
 
-  async #ask(children: Children, requestId: string, { question, ...args }: AskArgs): Promise<string> {
+  async #ask(children: RunChildren, requestId: string, { question, ...args }: AskArgs): Promise<string> {
     this.#asking += 1
+    this.#asked.set(requestId, args.runId)
     // What it was asked before it leaves: it stays.
     this.#isLeaving = false
     try {
       const { mode, timeoutMs } = args
-      return await this.#pausing(requestId, (signal) => children.ask(args, question, { mode, timeoutMs, signal }))
+      return await this.#abortable(requestId, (signal) =>
+        this.#pausing(requestId, () => children.ask(args, question, { mode, timeoutMs, signal })),
+      )
     } finally {
       this.#asking -= 1
+      this.#asked.delete(requestId)
       // What it still waits for may have no place but its own, which nobody could have asked it for meanwhile.
       if (this.#waits.size > 0) this.#options.onWait()
     }
   }
 
-  /** D2 */
-  async #pausing<T>(requestId: string, wait: (signal: AbortSignal) => Promise<T>, mode?: WaitMode): Promise<T> {
-    const { pause, onWait } = this.#options
+  /** What it is to do can be given up. */
+  async #abortable<T>(requestId: string, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const abort = new AbortController()
-    this.#waits.set(requestId, { abort, ...(mode && { mode }) })
+    this.#open.set(requestId, abort)
+    try {
+      return await act(abort.signal)
+    } finally {
+      this.#open.delete(requestId)
+    }
+  }
+
+  /** D2 */
+  async #pausing<T>(requestId: string, wait: () => Promise<T>, mode?: WaitMode): Promise<T> {
+    const { pause, onWait } = this.#options
+    this.#waits.set(requestId, mode)
     const goOn = pause()
     onWait()
     try {
-      return await wait(abort.signal)
+      return await wait()
     } finally {
       this.#waits.delete(requestId)
       // It was asked too late: its wait is over.

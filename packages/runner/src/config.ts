@@ -256,10 +256,12 @@ function checkPool(pool: WarmPoolOptions, roles: RunnerOptions['roles']): Requir
 /**
  * Checks what {@link Run.send} was given.
  *
+ * @param text - anything, when the caller is not compiled
  * @param options - anything, when the caller is not compiled
  * @throws GreenroomError `BAD_OPTIONS`
  */
-export function checkSend(options: SendOptions): void {
+export function checkSend(text: string, options: SendOptions): void {
+  if (typeof text !== 'string') throw bad('text', 'a text')
   checkNames('options', options, { mode: true })
   check('options.mode', options.mode, (it) => it === 'now' || it === 'queue', "'now' or 'queue'")
 }

@@ -1,5 +1,5 @@
 /** What an execution is made of. Types only. */
-import type { BackupReceipt, Children, GreenroomError, JsonValue, Outcome } from '@greenroom/proto'
+import type { BackupReceipt, GreenroomError, JsonValue, Outcome } from '@greenroom/proto'
 import type { Admission } from './admission.ts'
 import type { Arbiter } from './approval/index.ts'
 import type { Budgets } from './budgets.ts'
@@ -10,6 +10,7 @@ import type { AttemptRecord, Journal, Kin, OpenRun, RunRecord, StartKey } from '
 import type { Full, Outlook, PlacedWorker, Placement, WorkerNeed } from './placement/index.ts'
 import type { Places } from './places.ts'
 import type { Pool } from './pool/index.ts'
+import type { RunChildren } from './run-children.ts'
 import type { RunSpec } from './run.ts'
 import type { SessionStore } from './session-store.ts'
 import type { Predecessor } from './stand-in.ts'
@@ -61,11 +62,11 @@ export interface ExecutionOptions {
 /** What a run may have of children of its own. */
 export interface Family {
   /** Those of a parent, who is the last of the lineage. */
-  readonly childrenOf: (lineage: readonly string[]) => Children
+  readonly childrenOf: (lineage: readonly string[]) => RunChildren
   /** Cancels the children of a parent that was cancelled, or ended without having completed. */
   readonly endChildren: (parent: string, status: Outcome['status']) => void
   /** Asks another run in the stead of one that has ended. */
   readonly askStandIn: (run: Predecessor, question: Question, signal: AbortSignal) => Promise<string>
   /** See {@link makeRoom}. */
-  readonly makeRoom: (lineage: readonly string[], full: Full) => Outlook
+  readonly makeRoom: (lineage: readonly string[], full: Full, self: string | undefined) => Outlook
 }

@@ -11,7 +11,7 @@
  * - *X5* A detached run that its runner leaves has no outcome yet: whoever waits for it is told so, and nothing is recorded.
  * - *X6* Its children end with it, unless it has completed.
  */
-import { GreenroomError, type Children, type Outcome, type ReadEvent } from '@greenroom/proto'
+import { GreenroomError, type Outcome, type ReadEvent } from '@greenroom/proto'
 import { followSignal, untilAbort } from './abort.ts'
 import { Asking } from './asking.ts'
 import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
@@ -32,6 +32,7 @@ import { Recorder } from './recorder.ts'
 import type { Occupant } from './room-maker.ts'
 import { checkSend } from './config.ts'
 import type { Run, RunPhase, RunStatus, SendOptions, SteerStatus } from './run.ts'
+import type { RunChildren } from './run-children.ts'
 import { RunJournal } from './run-journal.ts'
 import { RunTime } from './run-time.ts'
 import { settleLate, Steering } from './steering.ts'
@@ -50,7 +51,7 @@ export class Execution implements Run {
   readonly #session: string
   readonly #feed: Feed
   readonly #journal: RunJournal
-  readonly #children: Children | undefined
+  readonly #children: RunChildren | undefined
   /** Undefined: it draws on none. */
   readonly #budget: BudgetedRun | undefined
   readonly #recorder: Recorder
@@ -90,9 +91,10 @@ export class Execution implements Run {
     this.#more = more
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.id = earlier?.record.runId ?? random.id()
+    const lineage = more.kin?.lineage ?? []
     const { budgets } = around
-    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.id, this.parent, this.#spec.budget)
-    this.#children = more.family?.childrenOf([...(more.kin?.lineage ?? []), this.id])
+    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.id, lineage, this.#spec.budget, !!more.mark)
+    this.#children = more.family?.childrenOf([...lineage, this.id])
     this.#session = this.#spec.session ?? this.id
     this.#time = new RunTime(clock, earlier?.record.startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
@@ -187,15 +189,15 @@ export class Execution implements Run {
   }
 
   async send(text: string, options: SendOptions = {}): Promise<SteerStatus> {
-    checkSend(options)
+    checkSend(text, options)
     const { mode = 'now' } = options
     const id = this.#around.config.random.id()
     // There is nothing to keep it with before.
     if (this.#isDetached) await this.#journal.durable.catch(() => undefined)
     const isKept = this.#isDetached && !this.#isOver
     if (isKept) await this.#journal.keepText({ id, text, mode })
-    if (!this.#isOver)
-      return this.#steering.send(id, text, mode, this.#attempt?.isAccepted === true ? this.#attempt : undefined)
+    const carrier = this.#isFollowing && this.#attempt?.isAccepted === true ? this.#attempt : undefined
+    if (!this.#isOver) return this.#steering.send(id, text, mode, carrier)
     await this.outcome
     if (!this.#left.signal.aborted) return this.#journal.appendLate(id, text)
     // X5: the next life of the runner sends it.
@@ -422,7 +424,10 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
-      onFull: (full) => this.#more.family?.makeRoom(this.#more.kin?.lineage ?? [], full) ?? 'later',
+      onFull: (full) =>
+        // Whoever asks waits for the answer of one that stands in: it does not leave before.
+        this.#more.family?.makeRoom(this.#more.kin?.lineage ?? [], full, this.#more.mark ? undefined : this.id) ??
+        'later',
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit, { worker }) => {

@@ -33,6 +33,7 @@ import {
 } from '@greenroom/proto'
 import type { BackupMark, Operation } from '@greenroom/store'
 import { ApprovalJournal, approvalCollections } from './approval/index.ts'
+import type { BudgetOptions } from './budget.ts'
 import { BudgetJournal } from './budget-journal.ts'
 import { ChildJournal } from './child-journal.ts'
 import { CompletionJournal } from './completion-journal.ts'
@@ -78,6 +79,8 @@ export type RunRecord = {
   readonly delayMs?: number
   readonly priority?: number
   readonly limits?: LimitOptions
+  /** Whoever answers in its stead has it, too. */
+  readonly budget?: BudgetOptions
   readonly detached?: boolean
   /** The parent that is told of its end. */
   readonly parent?: string

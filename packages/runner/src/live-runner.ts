@@ -61,11 +61,12 @@ export class LiveRunner implements Runner {
     endChildren: (parent, status) => {
       for (const run of this.#runs) if (run.parent === parent) void run.cancel(`its parent ended as ${status}`)
     },
-    makeRoom: (lineage, full) =>
+    makeRoom: (lineage, full, self) =>
       makeRoom(
         [...this.#runs].flatMap(({ occupant }) => occupant ?? []),
         lineage,
         full,
+        self,
       ),
   }
   /** While there are runs. */
@@ -102,7 +103,7 @@ export class LiveRunner implements Runner {
     return this.#around.arbiter
   }
 
-  #childrenOf(lineage: readonly string[]): Children {
+  #childrenOf(lineage: readonly string[]): RunChildren {
     const { config, journal } = this.#around
     return new RunChildren({
       lineage,

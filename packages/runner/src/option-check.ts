@@ -1,5 +1,5 @@
 /** Checks of what callers give: each says which field is wrong, and what it must be. */
-import { GreenroomError } from '@greenroom/proto'
+import { GreenroomError, namesFlaw } from '@greenroom/proto'
 
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
@@ -37,8 +37,8 @@ export function check<T>(field: string, value: T, ok: (value: NonNullable<T>) =>
  * @throws GreenroomError `BAD_OPTIONS`
  */
 export function checkNames(field: string, given: object, known: object): void {
-  const name = Object.keys(given).find((key) => !Object.hasOwn(known, key))
-  if (name !== undefined) throw bad(`${field}: "${name}"`, `one of ${Object.keys(known).join(', ')}`)
+  const flaw = namesFlaw(field, given, Object.keys(known))
+  if (flaw !== undefined) throw new GreenroomError('BAD_OPTIONS', flaw)
 }
 
 /** A text that says something. */

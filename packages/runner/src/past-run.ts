@@ -34,7 +34,7 @@ export function pastRun(
     id: runId,
     outcome: ended,
     async send(text, options = {}) {
-      checkSend(options)
+      checkSend(text, options)
       await send(text)
       return 'not-live'
     },

@@ -285,12 +285,13 @@ function roleOf({ spec, config }: PlanRequest): RoleOptions {
 }
 
 /** What of an order does not follow from its role, for another life of the runner. */
-function orderOf(spec: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limits' | 'detached'> {
-  const { delayMs, priority, limits: bounds, detached } = spec
+function orderOf(spec: RunSpec): Pick<RunRecord, 'delayMs' | 'priority' | 'limits' | 'budget' | 'detached'> {
+  const { delayMs, priority, limits: bounds, budget, detached } = spec
   return {
     ...(delayMs === undefined ? {} : { delayMs }),
     ...(priority === undefined ? {} : { priority }),
     ...(bounds === undefined ? {} : { limits: bounds }),
+    ...(budget === undefined ? {} : { budget }),
     ...(detached === undefined ? {} : { detached }),
   }
 }

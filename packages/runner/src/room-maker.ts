@@ -17,6 +17,8 @@ export interface Occupant {
   readonly waits: boolean | 'leaving'
   /** Whether its executor can be suspended. */
   readonly isSuspendable: boolean
+  /** Whether it could be suspended, were it not for what it asks, of others than these: as soon as it is answered it can. */
+  isAnswered(runs: readonly string[]): boolean
   /** Asks its worker to end the attempt. */
   suspend(): void
 }
@@ -28,7 +30,12 @@ export interface Occupant {
  * @param lineage - the run ids from the root to its parent
  * @param full - where it wants to be
  */
-export function makeRoom(occupants: Iterable<Occupant>, lineage: readonly string[], full: Full): Outlook {
+export function makeRoom(
+  occupants: Iterable<Occupant>,
+  lineage: readonly string[],
+  full: Full,
+  self?: string,
+): Outlook {
   const there = [...occupants].filter(({ worker }) => full.has(worker))
   const waiting = there.filter(({ waits }) => waits !== false)
   if (waiting.some(({ waits }) => waits === 'leaving')) return 'soon'
@@ -39,6 +46,7 @@ export function makeRoom(occupants: Iterable<Occupant>, lineage: readonly string
     return 'soon'
   }
   if (there.some(({ id, waits }) => waits === false && lineage.includes(id))) return 'soon'
+  if (self !== undefined && waiting.some((one) => one.isAnswered([...lineage, self]))) return 'soon'
   if (waiting.length < full.slots) return 'later'
   if (waiting.every(({ id }) => lineage.includes(id))) return 'own'
   return waiting.some(({ id }) => lineage.includes(id)) ? 'mutual' : 'held'

@@ -15,7 +15,9 @@ import {
   type Children,
   type ChildSpec,
   type ChildStatus,
+  type Outcome,
   type SteerMode,
+  type WaitArgs,
   type WaitMode,
 } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
@@ -73,7 +75,8 @@ export class RunChildren implements Children {
     const children = await Promise.all([...new Set(refs.map(({ runId }) => runId))].map((runId) => this.#find(runId)))
     const enough = Promise.withResolvers<void>()
     const look = (): void => {
-      if (isEnough(mode, [...ended.values()], children.length)) enough.resolve()
+      const statuses = [...ended.values()].map(({ outcome }) => outcome.status)
+      if (isEnough(mode, statuses, children.length)) enough.resolve()
     }
     look()
     for (const { run, key } of children)
@@ -83,6 +86,13 @@ export class RunChildren implements Children {
       })
     await (signal === undefined ? enough.promise : untilAbort(signal, enough.promise))
     return refs.flatMap(({ runId }) => ended.get(runId) ?? [])
+  }
+
+  /** Whether a wait would return at once: nobody waits then, and nobody is to be told so. */
+  async isOver({ runIds, mode }: WaitArgs): Promise<boolean> {
+    const children = await Promise.all([...new Set(runIds)].map((runId) => this.#find(runId)))
+    const statuses = children.flatMap(({ run }) => run.status().status ?? [])
+    return isEnough(mode, statuses, children.length)
   }
 
   async send({ runId }: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
@@ -112,8 +122,8 @@ export class RunChildren implements Children {
   }
 }
 
-function isEnough(mode: WaitMode, ended: readonly ChildOutcome[], all: number): boolean {
+function isEnough(mode: WaitMode, ended: readonly Outcome['status'][], all: number): boolean {
   if (ended.length === all) return true
   if (mode === 'any') return ended.length > 0
-  return mode === 'first-error' && ended.some(({ outcome }) => outcome.status !== 'completed')
+  return mode === 'first-error' && ended.some((status) => status !== 'completed')
 }

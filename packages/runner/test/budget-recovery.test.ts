@@ -48,7 +48,14 @@ class World {
   #begin(): void {
     const journal = new Journal(patient(this.store, this.clock))
     const warn = (message: string): void => void this.warnings.push(message)
-    this.#budgets = new Budgets({ journal: journal.budgets, clock: this.clock, budget: {}, isTimeless: false, warn })
+    this.#budgets = new Budgets({
+      journal: journal.budgets,
+      clock: this.clock,
+      budget: {},
+      given: () => undefined,
+      isTimeless: false,
+      warn,
+    })
   }
 
   get open(): readonly Told[] {
@@ -72,7 +79,7 @@ class World {
     const budget: Budget = parent === undefined ? { tokens: 200, spawns: 30, usd: 5 } : Object.fromEntries(chosen)
     let run: BudgetedRun | undefined
     try {
-      run = this.#budgets.open(id, parent?.id, budget)
+      run = this.#budgets.open(id, parent === undefined ? [] : [parent.id], budget)
     } catch {
       return
     }

@@ -16,7 +16,14 @@ function room(slots: number, ...names: string[]): [string, ...string[]] {
     const worker = new ResidentWorker(parts)
     if (!name.startsWith('far-')) workers.add(worker)
     const waits = name.endsWith('!') ? 'leaving' : !name.endsWith('.')
-    return { id, worker, waits, isSuspendable: name.endsWith('+'), suspend: () => void asked.push(id) }
+    return {
+      id,
+      worker,
+      waits,
+      isSuspendable: name.endsWith('+'),
+      isAnswered: () => false,
+      suspend: () => void asked.push(id),
+    }
   })
   return [makeRoom(occupants, lineage, { has: (worker) => workers.has(worker), slots }), ...asked]
 }

@@ -21,6 +21,7 @@ import {
   type RunMessages,
   type RunRef,
   type Timer,
+  usageNames,
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
 import { Approvals } from './approval.ts'
@@ -293,7 +294,13 @@ export class Attempt {
           type: 'message',
           message: typeof message === 'string' ? { role: 'assistant', content: message } : message,
         }),
-      spend: (usage) => emit({ type: 'usage', usage }),
+      spend: async (usage) => {
+        // What a model's library says beside is left alone; what says nothing of this is meant otherwise.
+        const given = Object.keys(usage)
+        if (given.length > 0 && !usageNames.some((name) => given.includes(name)))
+          throw new GreenroomError('BAD_OPTIONS', `spend: one of ${usageNames.join(', ')} must be given`)
+        await emit({ type: 'usage', usage })
+      },
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
       children: this.children,
@@ -307,6 +314,8 @@ export class Attempt {
         if (this.approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
         if (this.bridge.isCalling)
           throw new GreenroomError('BUSY', 'a tool is being called over the bridge: await that first')
+        if (this.children.isAsking)
+          throw new GreenroomError('BUSY', 'a question to a child is open: await its answer first')
         throw new Suspended(waitArgs('suspend', refs, mode))
       },
       secret: (name) => secretOf(name, executor, secrets, run),

@@ -7,6 +7,7 @@ import {
   budgetFlaw,
   GreenroomError,
   jsonFlaw,
+  namesFlaw,
   readAsk,
   withinDeadline,
   type ApprovalAnswer,
@@ -28,6 +29,7 @@ import {
   type WaitMode,
 } from '@greenroom/proto'
 import { answerFor, type DecideForChildren } from './child-approvals.ts'
+import { insist } from './pause.ts'
 import { RunnerRequests, type RunnerRequestsOptions } from './runner-requests.ts'
 
 /** The children of an executor's run. */
@@ -63,6 +65,8 @@ export class RunChildren implements ExecutorChildren {
   #decide: DecideForChildren | undefined
   /** For whom it waits, by request. */
   readonly #waits = new Map<string, WaitArgs>()
+  /** Resolves when the runner knows whether it decides: no child is started before. */
+  #said: Promise<unknown> = Promise.resolve()
   /** How many of its questions are open. */
   #asking = 0
   /** In the order in which it learned of them. */
@@ -78,6 +82,11 @@ export class RunChildren implements ExecutorChildren {
   /** Whether it waits for any. */
   get isWaiting(): boolean {
     return this.#waits.size > 0
+  }
+
+  /** Whether it waits for an answer. */
+  get isAsking(): boolean {
+    return this.#asking > 0
   }
 
   /** What it waits for; undefined when for nothing, or when that is not one thing that can be said. */
@@ -98,6 +107,7 @@ export class RunChildren implements ExecutorChildren {
   async spawn(spec: ChildSpec): Promise<ChildRef> {
     const { random } = this.#options
     if (typeof spec !== 'object' || spec === null) throw bad('spawn: its argument must be an object')
+    checkNames('spawn', spec, ['role', 'task', 'input', 'key', 'budget'])
     const { role, task, input, key = random.id(), budget } = spec
     for (const [name, value] of Object.entries({ role, task, key }))
       if (value !== undefined && typeof value !== 'string') throw bad(`spawn: ${name} must be a text`)
@@ -113,6 +123,7 @@ export class RunChildren implements ExecutorChildren {
       ...(input === undefined ? {} : { input }),
       ...(budget && { budget }),
     }
+    await this.#said
     const { childId } = await this.#request(random.id(), { op: 'spawn', args: order })
     if (childId === undefined) throw new GreenroomError('INTERNAL', 'the runner named no child')
     this.#known.add(childId)
@@ -121,8 +132,10 @@ export class RunChildren implements ExecutorChildren {
 
   async wait(
     refs: readonly ChildId[],
-    { mode = 'all', signal }: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
+    options: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
   ): Promise<readonly ChildOutcome[]> {
+    checkNames('wait', options, ['mode', 'signal'])
+    const { mode = 'all', signal } = options
     if (signal?.aborted === true) throw new GreenroomError('ABORTED')
     const args = waitArgs('children.wait', refs, mode)
     const requestId = this.#options.random.id()
@@ -154,11 +167,9 @@ export class RunChildren implements ExecutorChildren {
     }
   }
 
-  async send(
-    ref: ChildId,
-    text: string,
-    { mode = 'now' }: { readonly mode?: SteerMode } = {},
-  ): Promise<SteerReceipt['status']> {
+  async send(ref: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerReceipt['status']> {
+    checkNames('send', options, ['mode'])
+    const { mode = 'now' } = options
     if (typeof text !== 'string') throw bad('send: text must be a text')
     if (mode !== 'now' && mode !== 'queue') throw bad("send: mode must be 'now' or 'queue'")
     const { status } = await this.#request(this.#options.random.id(), {
@@ -180,8 +191,11 @@ export class RunChildren implements ExecutorChildren {
   onApproval(decide: DecideForChildren): Disposable {
     if (typeof decide !== 'function') throw bad('onApproval: its argument must be a function')
     this.#decide = decide
-    const say = (on: boolean): void =>
-      void this.#request(this.#options.random.id(), { op: 'decide', args: { on } }).catch(() => undefined)
+    const { clock, random, signal } = this.#options
+    const say = (on: boolean): void => {
+      const id = random.id()
+      this.#said = insist(clock, signal, () => this.#request(id, { op: 'decide', args: { on } })).catch(() => undefined)
+    }
     say(true)
     return {
       [Symbol.dispose]: () => {
@@ -204,8 +218,11 @@ export class RunChildren implements ExecutorChildren {
 
   /** C1; its run does not execute meanwhile. */
   async #pausing(requestId: string, call: ChildrenCall, signal: AbortSignal | undefined): Promise<ChildrenResult> {
-    const giveUp = (): void =>
-      void this.#request(this.#options.random.id(), { op: 'unwait', args: { requestId } }).catch(() => undefined)
+    const { clock, random, signal: over } = this.#options
+    // Who gave up waits for this to be heard.
+    const id = random.id()
+    const unwait = (): Promise<unknown> => this.#request(id, { op: 'unwait', args: { requestId } })
+    const giveUp = (): void => void insist(clock, over, unwait).catch(() => undefined)
     signal?.addEventListener('abort', giveUp, { once: true })
     const goOn = this.#options.pause()
     try {
@@ -237,6 +254,12 @@ export function waitArgs(name: string, refs: readonly ChildId[], mode: WaitMode)
 }
 
 const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `children.${message}`)
+
+/** @throws GreenroomError `BAD_OPTIONS` */
+function checkNames(field: string, given: object, known: readonly string[]): void {
+  const flaw = namesFlaw(field, given, known)
+  if (flaw !== undefined) throw bad(flaw)
+}
 
 /** @throws GreenroomError `BAD_OPTIONS` */
 function idOf(ref: ChildId): string {

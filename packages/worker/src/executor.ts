@@ -79,7 +79,8 @@ export interface ExecutorDefinition<In extends Schema = Schema, Out extends Sche
   readonly idempotent?: boolean
   /**
    * Whether an attempt may be ended while it waits in `ctx.children.wait()`, because its process is needed for another run:
-   * then `run` is called again, with the children's ends in `ctx.resumed`. Spawn by keys, and look there first. = false
+   * then `run` is called again, with the children's ends in `ctx.resumed`. Spawn by keys, and look there first.
+   * Whatever else `run` does during such a wait is cut off then, also what it does with an answer to `ctx.children.ask()`. = false
    */
   readonly suspendable?: boolean
   /**

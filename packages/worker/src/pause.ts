@@ -1,5 +1,5 @@
 /** Waiting by a clock. */
-import type { Clock } from '@greenroom/proto'
+import { codeOf, errors, isErrorCode, type Clock } from '@greenroom/proto'
 
 /**
  * Waits by a clock.
@@ -56,5 +56,25 @@ export async function untilEnd<T>(signal: AbortSignal, promise: Promise<T>): Pro
     return await Promise.race([promise, ended])
   } finally {
     signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/**
+ * Does something that somebody waits for again and again, while it is refused for want of room.
+ *
+ * @param clock - measures the pauses
+ * @param signal - ends it
+ * @param act - does it
+ * @throws what `act` throws and no repetition helps against; the signal's reason
+ */
+export async function insist<T>(clock: Clock, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+  for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 5_000)) {
+    try {
+      return await act()
+    } catch (error) {
+      const code = codeOf(error)
+      if (!isErrorCode(code) || errors[code].retry !== 'later') throw error
+      await pause(clock, delayMs, signal)
+    }
   }
 }

@@ -1,6 +1,6 @@
 /** A program that an executor started, tied to its run. */
 import type { GuardedOptions, GuardedProcess, ProcessExit } from '@greenroom/bus/process'
-import type { Clock } from '@greenroom/proto'
+import { GreenroomError, namesFlaw, type Clock } from '@greenroom/proto'
 import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 
@@ -59,6 +59,8 @@ export function startProgram(
   args: readonly string[] = [],
   options: ProgramOptions = {},
 ): Program {
+  const odd = namesFlaw('spawn', options, ['cwd', 'env', 'killAfterMs'])
+  if (odd !== undefined) throw new GreenroomError('BAD_OPTIONS', odd)
   const {
     pid,
     stdin,

@@ -7,6 +7,7 @@ import {
   GreenroomError,
   jsonFlaw,
   limits,
+  namesFlaw,
   Semaphore,
   type Bridge,
   type BridgeCall,
@@ -123,11 +124,10 @@ export class RunBridge implements Bridge {
 }
 
 /** @throws GreenroomError `BAD_OPTIONS`, `INPUT_INVALID`, `ABORTED` */
-function checkCall(
-  tool: BridgedToolRef,
-  input: JsonObject,
-  { timeoutMs = 1, signal }: BridgeCallOptions,
-): BridgedToolRef {
+function checkCall(tool: BridgedToolRef, input: JsonObject, options: BridgeCallOptions): BridgedToolRef {
+  const odd = namesFlaw('options', options, ['timeoutMs', 'signal'])
+  if (odd !== undefined) throw bad(odd)
+  const { timeoutMs = 1, signal } = options
   if (typeof tool?.server !== 'string' || typeof tool.name !== 'string')
     throw bad('its tool must be one that list gave, or { server, name }')
   if (!(Number.isFinite(timeoutMs) && timeoutMs > 0 && timeoutMs <= longestMs))

@@ -13,7 +13,7 @@ import {
   type RunRef,
 } from '@greenroom/proto'
 import { encodeTerminal, messageOf, type Ending } from './ending.ts'
-import { pause, within } from './pause.ts'
+import { insist, pause, within } from './pause.ts'
 import type { Lasting } from './runner-requests.ts'
 
 /** A timer that fires later than this, in milliseconds, tells that its process stood still. */
@@ -61,9 +61,11 @@ export class RunnerLine {
 
   /** Sends a durable message. Never rejects. */
   async send<K extends RunKind>(to: string, kind: K, id: string, message: RunMessages[K]): Promise<void> {
-    const { peer, log } = this.#options
+    const { peer, clock, log } = this.#options
     try {
-      await peer.send({ to, id, kind, control: kinds[kind].control, payload: encodeMessage(kind, message) })
+      const outgoing = { to, id, kind, control: kinds[kind].control, payload: encodeMessage(kind, message) }
+      // Each is waited for.
+      await insist(clock, this.hopeless, () => peer.send(outgoing))
     } catch (error) {
       log(`${kind} to ${to} was not stored: ${messageOf(error)}`)
     }

@@ -341,7 +341,7 @@ export class WorkerLoop implements Worker {
     const { promise, resolve: settle } = Promise.withResolvers<SteerReceipt['status']>()
     void promise
       .then((status) => ({ runId, epoch, steerId, status }))
-      .then((receipt) => this.#line.send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}`, receipt))
+      .then((receipt) => this.#line.send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}-${epoch}`, receipt))
       .then(() => ack(delivery))
     const attempt = this.#attempts.get(keyOf({ runId, epoch }))
     if (attempt === undefined || !this.#isOf(attempt, 'steer', delivery.from)) settle('not-live')

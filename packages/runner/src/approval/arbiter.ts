@@ -30,6 +30,7 @@ import { createReadOnlyShell } from '@greenroom/read-only-shell'
 import type { Operation } from '@greenroom/store'
 import { createHash } from 'node:crypto'
 import type { RunRecord } from '../journal.ts'
+import { check, checkNames } from '../option-check.ts'
 import { briefly } from '../persistence.ts'
 import { fromStore, unlessDamaged } from '../store-error.ts'
 import type {
@@ -223,6 +224,8 @@ export class Arbiter implements RunnerApprovals {
   }
 
   list(filter: ApprovalFilter = {}): readonly ApprovalRecord[] {
+    checkNames('filter', filter, { runId: true, state: true })
+    check('filter.state', filter.state, (it) => it === 'pending' || it === 'decided', "'pending' or 'decided'")
     return this.#parts.journal.list(filter)
   }
 

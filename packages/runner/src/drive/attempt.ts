@@ -79,6 +79,8 @@ export class Attempt {
   /** For how many decisions its worker waits, and how often for its run's children. */
   readonly #waiting = { approval: 0, children: 0 }
   #isLeft = false
+  /** How often its worker was wanted. */
+  #wanted = 0
   readonly #left = Promise.withResolvers<UntrippedEnd>()
   readonly #broken = Promise.withResolvers<never>()
   #cancelling = false
@@ -155,7 +157,12 @@ export class Attempt {
   /** Says something to the executor; its receipt comes by `onSteerReceipt`, or never when the attempt ends first. */
   steer(steerId: string, text: string, mode: SteerMode): void {
     this.#reports.steered(steerId)
-    this.#line.send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode }).catch(() => undefined)
+    this.#line.send('steer', this.#steerKey(steerId), { ...this.ref, steerId, text, mode }).catch(() => undefined)
+  }
+
+  /** Another attempt may have the same worker, and send it once more. */
+  #steerKey(steerId: string): string {
+    return `steer-${steerId}-${this.ref.epoch}`
   }
 
   /** Whether a frame with this sender and reference is this attempt's. */
@@ -198,7 +205,12 @@ export class Attempt {
   /** Its worker is wanted: an executor that can be suspended, and waits for children, is. */
   suspend(reason: string): void {
     const { runId, epoch } = this.ref
-    this.#line.send('suspend', `suspend-${runId}-${epoch}`, { ...this.ref, reason }).catch(() => undefined)
+    this.#wanted += 1
+    // Whoever wants its place waits for nothing else: it is said until there is room for it, and each time anew, since it may not have
+    // been waiting any more when it was told before.
+    this.#sendWhenRoom('suspend', `suspend-${runId}-${epoch}-${this.#wanted}`, { ...this.ref, reason }).catch(
+      () => undefined,
+    )
   }
 
   /**
@@ -299,7 +311,7 @@ export class Attempt {
       this.#reports.close()
       // Of one that is left its worker gets them.
       const untaken = this.#isLeft ? [] : this.#reports.unanswered
-      for (const id of untaken) void this.#line.revoke(`steer-${id}`).catch(() => undefined)
+      for (const id of untaken) void this.#line.revoke(this.#steerKey(id)).catch(() => undefined)
     }
   }
 
@@ -451,7 +463,7 @@ export class Attempt {
     }
   }
 
-  async #sendWhenRoom<K extends 'children-result' | 'bridge-result' | 'spend-receipt'>(
+  async #sendWhenRoom<K extends 'suspend' | 'children-result' | 'bridge-result' | 'spend-receipt'>(
     kind: K,
     id: string,
     message: RunMessages[K],

@@ -101,7 +101,7 @@ export class DoubleRun {
     const steerId = systemRandom.id()
     const receipt = Promise.withResolvers<SteerStatus>()
     this.receipts.set(steerId, receipt)
-    await this.#send('steer', `steer-${steerId}`, { ...this.ref, steerId, text, mode })
+    await this.#send('steer', `steer-${steerId}-${this.ref.epoch}`, { ...this.ref, steerId, text, mode })
     return receipt.promise
   }
 

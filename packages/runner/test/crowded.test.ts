@@ -1,0 +1,106 @@
+/** Trees in which there are fewer places than runs. */
+import { createMemoryBus } from '@greenroom/bus'
+import { spawnGuarded } from '@greenroom/bus/process'
+import { defineExecutor, startWorker, type RunContext } from '@greenroom/worker'
+import { createInProcessLauncher } from '@greenroom/worker/testing'
+import { expect, test } from 'vitest'
+import { createRunner } from '../src/index.ts'
+
+const sleep = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms))
+const executors = {
+  sage: defineExecutor({
+    version: '1',
+    async run(_r, ctx) {
+      ctx.onAsk(async () => {
+        await sleep(500)
+        return 'yes'
+      })
+      await new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason)))
+      return {}
+    },
+  }),
+  plan: defineExecutor({
+    version: '1',
+    suspendable: true,
+    run: async (_request, ctx) => ({ text: `${await step(ctx, 'build')} ${await step(ctx, 'test')}` }),
+  }),
+  leaf: defineExecutor({ version: '1', run: () => Promise.resolve({ text: 'done' }) }),
+  parent: defineExecutor({
+    version: '1',
+    suspendable: true,
+    async run(_r, ctx) {
+      const sage = await ctx.children.spawn({ role: 'sage', task: '', key: 'sage' })
+      const leaf = await ctx.children.spawn({ role: 'leaf', task: '', key: 'leaf' })
+      if (ctx.resumed === undefined) await ctx.children.ask(sage, 'well?')
+      const ended = ctx.resumed ?? (await ctx.children.wait([leaf]))
+      await ctx.children.cancel(sage)
+      return { output: ended.map(({ outcome }) => (outcome.status === 'failed' ? outcome.code : outcome.status)) }
+    },
+  }),
+}
+
+/** In steps, each by its key, which it looks for first: as is told to whoever can be suspended. */
+async function step(ctx: RunContext, key: string): Promise<string> {
+  const [end] = await ctx.children.wait([await ctx.children.spawn({ role: 'leaf', task: key, key })])
+  return end?.outcome.status ?? 'none'
+}
+
+test('parents that wait again for what has ended do not put each other out for ever', { timeout: 30_000 }, async () => {
+  await using bus = createMemoryBus()
+  await using runner = await createRunner({
+    bus: bus.client(),
+    worker: createInProcessLauncher({ bus, executors }),
+    roles: { leaf: { executor: 'leaf' }, plan: { executor: 'plan' } },
+    dataDir: null,
+    quiet: true,
+    admission: { maxProcesses: 1 },
+  })
+  const runs = [1, 2, 3].map(() => runner.run({ role: 'plan', task: '' }))
+  for (const run of runs) {
+    expect(await run.outcome).toMatchObject({ status: 'completed', text: 'completed completed' })
+    // One for each step, and the last.
+    expect(run.status().attempts).toBeLessThanOrEqual(3)
+  }
+})
+
+test(
+  'a child finds no place while its parent, which can be suspended, is about to be answered',
+  { timeout: 30_000 },
+  async () => {
+    await using bus = createMemoryBus()
+    await using _sage = await startWorker({
+      bus: bus.client(),
+      executors,
+      provision: {
+        version: 1,
+        bus: { url: 'ws://unused', token: '' },
+        address: 'worker.sage',
+        incarnation: 'sage-1',
+        role: 'pool.crew',
+        executors: ['sage'],
+        idleMs: null,
+        cancelGraceMs: 200,
+        lingerMs: 200,
+        resident: { labels: {}, host: 'there' },
+      },
+      platform: { env: {}, spawn: spawnGuarded, log: () => undefined },
+    })
+    await using runner = await createRunner({
+      bus: bus.client(),
+      worker: createInProcessLauncher({ bus, executors }),
+      roles: {
+        sage: { executor: 'sage', placement: { pool: 'crew', maxWaitMs: 5_000 } },
+        leaf: { executor: 'leaf' },
+        parent: { executor: 'parent' },
+      },
+      dataDir: null,
+      quiet: true,
+      cancelGraceMs: 200,
+      admission: { maxProcesses: 1 },
+    })
+    expect(await runner.run({ role: 'parent', task: '' }).outcome).toMatchObject({
+      status: 'completed',
+      output: ['completed'],
+    })
+  },
+)
