@@ -113,6 +113,11 @@ export class Checker {
 
   // ─── executions ────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Whether a run executes somewhere. */
+  isExecuting(runId: string): boolean {
+    return this.#executions.some((one) => one.runId === runId && !one.isOver)
+  }
+
   /** A run was asked for. */
   asked(job: number, runId: string): void {
     this.#runs.set(runId, job)

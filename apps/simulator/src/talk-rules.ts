@@ -125,10 +125,12 @@ export class TalkRules {
     if (!isTrue) this.#violate('Q5', `"${text}" failed: ${words}`)
   }
 
-  /** Q5: either it ended otherwise, or who answered in its stead did. Its end is told before it is recorded. */
-  #unanswered({ text, runId }: OpenInquiry, words: string): void {
-    this.#parts.later(transitMs, () => {
-      if (!this.#parts.hasEnded(runId)) this.#violate('Q5', `"${text}" failed: ${words}`)
+  /** Q5: either it ended otherwise, or who answered in its stead did. It is told before that is recorded, which a full disk prevents. */
+  #unanswered({ text, runId, isForgotten }: OpenInquiry, words: string): void {
+    const { checker, later, hasEnded } = this.#parts
+    later(transitMs, () => {
+      if (checker.isExecuting(runId) && !hasEnded(runId) && !isForgotten())
+        this.#violate('Q5', `"${text}" failed: ${words}`)
     })
   }
 
