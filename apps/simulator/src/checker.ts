@@ -118,6 +118,13 @@ export class Checker {
     return this.#executions.some((one) => one.runId === runId && !one.isOver)
   }
 
+  /** Whether it may as well be that run which executes: of several of one job that begin at once in one worker nobody can tell. */
+  mayBe({ job, epoch, address }: Execution, runId: string): boolean {
+    return this.#executions.some(
+      (one) => one.runId === runId && one.job === job && one.epoch === epoch && one.address === address,
+    )
+  }
+
   /** A run was asked for. */
   asked(job: number, runId: string): void {
     this.#runs.set(runId, job)

@@ -111,15 +111,19 @@ export class FamilyRules {
 
   /** F2: a child was promised. */
   spawned(
-    { runId, job }: Execution,
+    execution: Execution,
     child: Job,
     ref: { readonly runId: string; readonly key: string },
     isKeyed: boolean,
   ): void {
     this.#promised.add(ref.runId)
     const kin = this.#parts.journal.kin(ref.runId)
-    if (kin?.parent !== runId || kin.job !== child.index)
-      this.#violate('F2', `job ${job} was promised ${ref.runId} as child ${child.index}, which is not recorded so`)
+    if (kin === undefined || !this.#parts.checker.mayBe(execution, kin.parent) || kin.job !== child.index)
+      this.#violate(
+        'F2',
+        `job ${execution.job} was promised ${ref.runId} as child ${child.index}, which is not recorded so`,
+      )
+    const runId = kin?.parent ?? execution.runId
     if (!isKeyed) return
     const name = `${runId} ${keyOf(child)}`
     if (ref.key !== keyOf(child)) this.#violate('F2', `${keyOf(child)} is called ${ref.key}`)

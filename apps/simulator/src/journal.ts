@@ -26,6 +26,8 @@ export class Journal {
   readonly #now: () => number
   /** By run: when its end was recorded first. */
   readonly #endedAt = new Map<string, number>()
+  /** By run: when its end was recorded last, as far as is known: its runner may be killed before it hears that it is. */
+  readonly #recordedAt = new Map<string, number>()
   readonly #ends = new Map<string, Map<string, Outcome>>()
   /** By approval: what was decided first. */
   readonly #decided = new Map<string, string>()
@@ -43,10 +45,17 @@ export class Journal {
   watch(store: Store): Store {
     return storeWith(store, {
       commit: async (batch, options) => {
+        this.#noteTime(batch)
         await store.commit(batch, options)
+        this.#noteTime(batch)
         for (const operation of batch) this.#note(operation)
       },
     })
+  }
+
+  #noteTime(batch: readonly Operation[]): void {
+    for (const operation of batch)
+      if ('put' in operation && operation.put === 'outcome') this.#recordedAt.set(operation.key, this.#now())
   }
 
   #note(operation: Operation): void {
@@ -54,7 +63,8 @@ export class Journal {
     if ('put' in operation && operation.put === 'grant' && isGrant(operation.meta))
       this.#grants.set(operation.key, operation.meta)
     if (!('put' in operation) || operation.put !== 'outcome' || operation.body === undefined) return
-    if (!this.#endedAt.has(operation.key)) this.#endedAt.set(operation.key, this.#now())
+    if (!this.#endedAt.has(operation.key))
+      this.#endedAt.set(operation.key, this.#recordedAt.get(operation.key) ?? this.#now())
     const outcome = parseOutcome(decodePayload(operation.body))
     const ends = this.#ends.get(operation.key) ?? new Map<string, Outcome>()
     this.#ends.set(operation.key, ends.set(JSON.stringify(outcome), outcome))
