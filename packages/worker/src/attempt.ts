@@ -21,6 +21,7 @@ import {
   type RunMessages,
   type RunRef,
   type Timer,
+  type Usage,
   usageNames,
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
@@ -294,12 +295,10 @@ export class Attempt {
           type: 'message',
           message: typeof message === 'string' ? { role: 'assistant', content: message } : message,
         }),
-      spend: async (usage) => {
-        // What a model's library says beside is left alone; what says nothing of this is meant otherwise.
-        const given = Object.keys(usage)
-        if (given.length > 0 && !usageNames.some((name) => given.includes(name)))
-          throw new GreenroomError('BAD_OPTIONS', `spend: one of ${usageNames.join(', ')} must be given`)
-        await emit({ type: 'usage', usage })
+      // Who does not await it has no unhandled rejection: the limit ends the run.
+      spend: (usage) => {
+        const odd = usageFlaw(usage)
+        return odd === undefined ? emit({ type: 'usage', usage }) : this.#tracked(Promise.reject(odd))
       },
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
@@ -395,4 +394,11 @@ function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunR
     disabledTools: run.disabledTools ?? [],
     mcpServers: run.mcpServers ?? [],
   }
+}
+
+/** What a model's library says beside is left alone; what says nothing of these is meant otherwise. */
+function usageFlaw(usage: Usage): GreenroomError | undefined {
+  const given = Object.keys(usage)
+  if (given.length === 0 || usageNames.some((name) => given.includes(name))) return undefined
+  return new GreenroomError('BAD_OPTIONS', `spend: one of ${usageNames.join(', ')} must be given`)
 }
