@@ -1,7 +1,8 @@
 /** Child runs: the same interface for a parent program (`runner.children`) and for an executor (`ctx.children`). */
 import type { Budget } from './budget.ts'
+import { GreenroomError } from './error.ts'
 import type { JsonValue } from './json.ts'
-import type { ChildOutcome, SteerMode } from './message.ts'
+import type { ChildOutcome, SteerMode, WaitArgs } from './message.ts'
 import type { Outcome } from './outcome.ts'
 
 /** A child to start. */
@@ -128,4 +129,30 @@ export interface Children {
    * many as make 1,000. One that is forgotten (`retentionMs`) is not among them.
    */
   list(): Promise<readonly ChildStatus[]>
+}
+
+/**
+ * What to wait for, as it is sent.
+ *
+ * @param name - who is asked, for people
+ * @param refs - the children; anything, when the caller is not compiled
+ * @param mode - until when
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function waitArgs(name: string, refs: readonly ChildId[], mode: WaitMode): WaitArgs {
+  if (!Array.isArray(refs)) throw new GreenroomError('BAD_OPTIONS', `${name}: its argument must be a list of children`)
+  if (!['all', 'any', 'first-error'].includes(mode))
+    throw new GreenroomError('BAD_OPTIONS', `${name}: mode must be 'all', 'any' or 'first-error'`)
+  return { runIds: refs.map(childIdOf), mode }
+}
+
+/**
+ * Which child is meant.
+ *
+ * @param ref - it; anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function childIdOf(ref: ChildId): string {
+  if (typeof ref?.runId === 'string') return ref.runId
+  throw new GreenroomError('BAD_OPTIONS', 'children: a child is what spawn gave')
 }

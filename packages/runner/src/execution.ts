@@ -49,6 +49,7 @@ export class Execution implements Run {
   readonly #spec: Spec
   readonly #more: ExecutionOptions
   readonly #session: string
+  readonly #lineage: readonly string[]
   readonly #feed: Feed
   readonly #journal: RunJournal
   readonly #children: RunChildren | undefined
@@ -91,10 +92,10 @@ export class Execution implements Run {
     this.#more = more
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.id = earlier?.record.runId ?? random.id()
-    const lineage = more.kin?.lineage ?? []
+    this.#lineage = more.kin?.lineage ?? []
     const { budgets } = around
-    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.id, lineage, this.#spec.budget, !!more.mark)
-    this.#children = more.family?.childrenOf([...lineage, this.id])
+    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.id, this.#lineage, this.#spec.budget, !!more.mark)
+    this.#children = more.family?.childrenOf([...this.#lineage, this.id])
     this.#session = this.#spec.session ?? this.id
     this.#time = new RunTime(clock, earlier?.record.startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
@@ -126,7 +127,7 @@ export class Execution implements Run {
 
   /** Whose child it is; undefined for one of the program. */
   get parent(): string | undefined {
-    return this.#more.kin?.lineage.at(-1)
+    return this.#lineage.at(-1)
   }
 
   /** What others may want of it: one that is suspended has nothing. */
@@ -134,14 +135,14 @@ export class Execution implements Run {
     return this.#desk?.isOpen === true ? this.#desk : undefined
   }
 
-  /** See {@link RunJournal.isOpen}. */
-  get isOpen(): boolean {
-    return this.#journal.isOpen
+  /** See {@link Neighbour.isHeldUp}. */
+  get isHeldUp(): boolean {
+    return this.#phase === 'suspended' || (this.#phase === 'queued' && (this.#stamp?.kind ?? 'local') === 'local')
   }
 
-  /** See {@link RunJournal.durable}. */
-  get durable(): Promise<void> {
-    return this.#journal.durable
+  /** How far it is recorded. */
+  get journal(): Pick<RunJournal, 'isOpen' | 'durable'> {
+    return this.#journal
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ReadEvent, undefined> {
@@ -424,10 +425,9 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
+      // Whoever asks waits for the answer of one that stands in: it does not leave before.
       onFull: (full) =>
-        // Whoever asks waits for the answer of one that stands in: it does not leave before.
-        this.#more.family?.makeRoom(this.#more.kin?.lineage ?? [], full, this.#more.mark ? undefined : this.id) ??
-        'later',
+        this.#more.family?.makeRoom(this.#lineage, full, this.#more.mark ? undefined : this.id) ?? 'later',
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit, { worker }) => {

@@ -61,13 +61,7 @@ export class LiveRunner implements Runner {
     endChildren: (parent, status) => {
       for (const run of this.#runs) if (run.parent === parent) void run.cancel(`its parent ended as ${status}`)
     },
-    makeRoom: (lineage, full, self) =>
-      makeRoom(
-        [...this.#runs].flatMap(({ occupant }) => occupant ?? []),
-        lineage,
-        full,
-        self,
-      ),
+    makeRoom: (...wanted) => makeRoom([...this.#runs], ...wanted),
   }
   /** While there are runs. */
   #alive: Disposable | undefined
@@ -376,7 +370,9 @@ export class LiveRunner implements Runner {
   #forget(run: Execution): void {
     this.#runs.delete(run)
     this.#orphaned.delete(run)
-    if (run.isOpen) this.#unrecorded.set(run.id, run)
+    // For its ancestors nobody may get on any more.
+    if (run.parent !== undefined) this.#around.places.noteRoom()
+    if (run.journal.isOpen) this.#unrecorded.set(run.id, run)
     if (this.#runs.size > 0) return
     this.#alive?.[Symbol.dispose]()
     this.#alive = undefined
@@ -385,7 +381,7 @@ export class LiveRunner implements Runner {
 
 /** A run, once it is recorded. */
 async function durable(run: Execution): Promise<Run> {
-  await run.durable
+  await run.journal.durable
   return run
 }
 

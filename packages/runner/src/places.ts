@@ -69,6 +69,8 @@ interface RemoteSite {
   readonly residents: Residents
 }
 
+/** How long a parent may take to go on when its child has failed for want of room, in milliseconds. */
+const tieMs = 250
 /** What was warned of is remembered of so many. */
 const mostTold = 1_000
 
@@ -94,6 +96,8 @@ export class Places {
   readonly #fabrics = new Map<string, Fabric>()
   /** What was warned of once. */
   readonly #told = new Set<string>()
+  /** One of several that hold each other up has just failed. */
+  #isTieBroken = false
   #isClosed = false
 
   /**
@@ -194,9 +198,21 @@ export class Places {
     const onHeld = (slots: number): void => {
       const full = { has: ({ kind }: PlacedWorker) => kind === 'local', slots }
       const outlook = onFull(full)
-      if (outlook === 'own' || outlook === 'mutual') throw heldByAncestors(full)
+      if (outlook === 'own' || (outlook === 'mutual' && this.#breaksTie())) throw heldByAncestors(full)
     }
     return { ...(await pool.acquire(need, signal, onHeld)), drive, accepted: () => undefined }
+  }
+
+  /** Of several that hold each other up one at a time fails: its parent goes on, which may be enough for the others. */
+  #breaksTie(): boolean {
+    if (this.#isTieBroken) return false
+    this.#isTieBroken = true
+    const lookAgain = (): void => {
+      this.#isTieBroken = false
+      this.noteRoom()
+    }
+    this.#parts.config.clock.timer(tieMs, lookAgain, { background: true })
+    return true
   }
 
   async #pooled(

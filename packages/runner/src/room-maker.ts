@@ -3,9 +3,21 @@
  *
  * - *O1* The nearest ancestor that can be suspended is, else any other run there that waits and can.
  * - *O2* An ancestor that executes there is expected to wait in a moment: a child may be placed before its parent says so.
- * - *O3* Where nobody can, and nobody but waiting runs is there, nothing would ever change.
+ * - *O3* Where nobody can, and nobody but waiting runs is there, nothing would ever change; but those of other trees may wait for
+ *   somebody elsewhere, who gets on.
  */
 import type { Full, Outlook, PlacedWorker } from './placement/index.ts'
+
+/** A run, as far as others depend on it. */
+export interface Neighbour {
+  readonly id: string
+  /** Whose child it is. */
+  readonly parent: string | undefined
+  /** It with its worker; undefined when it has none. */
+  readonly occupant: Occupant | undefined
+  /** Whether it has no worker until a local process is free, or until its children have ended. */
+  readonly isHeldUp: boolean
+}
 
 /** A run that has a worker, as far as others want its place. */
 export interface Occupant {
@@ -26,17 +38,13 @@ export interface Occupant {
 /**
  * Makes room for a run that finds none, if that can be.
  *
- * @param occupants - all runs of the runner
+ * @param runs - all of the runner
  * @param lineage - the run ids from the root to its parent
  * @param full - where it wants to be
+ * @param self - its own id, where whoever asks it may leave before it answers
  */
-export function makeRoom(
-  occupants: Iterable<Occupant>,
-  lineage: readonly string[],
-  full: Full,
-  self?: string,
-): Outlook {
-  const there = [...occupants].filter(({ worker }) => full.has(worker))
+export function makeRoom(runs: readonly Neighbour[], lineage: readonly string[], full: Full, self?: string): Outlook {
+  const there = runs.flatMap(({ occupant }) => (occupant && full.has(occupant.worker) ? occupant : []))
   const waiting = there.filter(({ waits }) => waits !== false)
   if (waiting.some(({ waits }) => waits === 'leaving')) return 'soon'
   const able = waiting.filter(({ isSuspendable }) => isSuspendable)
@@ -49,5 +57,15 @@ export function makeRoom(
   if (self !== undefined && waiting.some((one) => one.isAnswered([...lineage, self]))) return 'soon'
   if (waiting.length < full.slots) return 'later'
   if (waiting.every(({ id }) => lineage.includes(id))) return 'own'
-  return waiting.some(({ id }) => lineage.includes(id)) ? 'mutual' : 'held'
+  if (!waiting.some(({ id }) => lineage.includes(id))) return 'held'
+  return waiting.some(({ id }) => hasActive(id, runs)) ? 'held' : 'mutual'
+}
+
+/** Whether a descendant of it gets on. */
+function hasActive(parent: string, runs: readonly Neighbour[]): boolean {
+  return runs.some((run) => run.parent === parent && (isActive(run) || hasActive(run.id, runs)))
+}
+
+function isActive({ occupant, isHeldUp }: Neighbour): boolean {
+  return occupant === undefined ? !isHeldUp : occupant.waits === false
 }

@@ -5,9 +5,11 @@
  * - *K2* Only a parent's own children answer to it; of others it learns as much as of none.
  */
 import {
+  childIdOf,
   GreenroomError,
   isJson,
   jsonFlaw,
+  waitArgs,
   type AskOptions,
   type ChildId,
   type ChildOutcome,
@@ -56,6 +58,7 @@ export class RunChildren implements Children {
 
   async spawn(spec: ChildSpec): Promise<ChildRef> {
     const { lineage, freshKey, start } = this.#options
+    if (typeof spec !== 'object' || spec === null) throw new GreenroomError('BAD_OPTIONS', 'spec must be an object')
     checkNames('spec', spec, { role: true, task: true, input: true, key: true, budget: true })
     const { key = freshKey(), ...order } = spec
     if (typeof key !== 'string' || key === '') throw new GreenroomError('BAD_OPTIONS', 'key must be a text')
@@ -72,7 +75,8 @@ export class RunChildren implements Children {
     { mode = 'all', signal }: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
   ): Promise<readonly ChildOutcome[]> {
     const ended = new Map<string, ChildOutcome>()
-    const children = await Promise.all([...new Set(refs.map(({ runId }) => runId))].map((runId) => this.#find(runId)))
+    const { runIds } = waitArgs('children.wait', refs, mode)
+    const children = await Promise.all([...new Set(runIds)].map((runId) => this.#find(runId)))
     const enough = Promise.withResolvers<void>()
     const look = (): void => {
       const statuses = [...ended.values()].map(({ outcome }) => outcome.status)
@@ -85,7 +89,7 @@ export class RunChildren implements Children {
         look()
       })
     await (signal === undefined ? enough.promise : untilAbort(signal, enough.promise))
-    return refs.flatMap(({ runId }) => ended.get(runId) ?? [])
+    return runIds.flatMap((runId) => ended.get(runId) ?? [])
   }
 
   /** Whether a wait would return at once: nobody waits then, and nobody is to be told so. */
@@ -95,16 +99,16 @@ export class RunChildren implements Children {
     return isEnough(mode, statuses, children.length)
   }
 
-  async send({ runId }: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
-    return (await this.#find(runId)).run.send(text, options)
+  async send(ref: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
+    return (await this.#find(childIdOf(ref))).run.send(text, options)
   }
 
-  async ask({ runId }: ChildId, question: string, options?: AskOptions): Promise<string> {
-    return (await this.#find(runId)).run.ask(question, options)
+  async ask(ref: ChildId, question: string, options?: AskOptions): Promise<string> {
+    return (await this.#find(childIdOf(ref))).run.ask(question, options)
   }
 
-  async cancel({ runId }: ChildId, reason = 'cancelled by its parent'): Promise<void> {
-    void (await this.#find(runId)).run.cancel(reason)
+  async cancel(ref: ChildId, reason = 'cancelled by its parent'): Promise<void> {
+    void (await this.#find(childIdOf(ref))).run.cancel(reason)
   }
 
   list(): Promise<readonly ChildStatus[]> {

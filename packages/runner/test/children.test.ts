@@ -206,6 +206,18 @@ test('a parent that is tried again finds its children by their keys', { timeout:
   expect(runner.stats().started).toBe(2)
 })
 
+test('what is no child, and no order for one, is refused by name', async () => {
+  await using runner = await family()
+  const { children } = runner
+  for (const odd of [null, undefined, 'child'])
+    for (const call of ['spawn', 'wait', 'send', 'ask', 'cancel'] as const) {
+      const args = call === 'wait' ? [[odd]] : [odd, 'words']
+      await expect(Reflect.apply(children[call], children, args)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    }
+  // @ts-expect-error -- who does not compile may give anything
+  for (const odd of [undefined, 5]) await expect(children.wait(odd)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+})
+
 test('a program has children as a run has, by their keys in each of its lives', { timeout: 60_000 }, async () => {
   using folder = temporaryFolder()
   const order = { role: 'child', input: { do: 'say' }, key: 'job 7' } as const

@@ -1,12 +1,14 @@
 /** Trees in which there are fewer places than runs. */
-import { createMemoryBus } from '@greenroom/bus'
+import { createMemoryBus, type MemoryBus } from '@greenroom/bus'
 import { spawnGuarded } from '@greenroom/bus/process'
-import { defineExecutor, startWorker, type RunContext } from '@greenroom/worker'
+import { defineExecutor, startWorker, type RunContext, type Worker } from '@greenroom/worker'
 import { createInProcessLauncher } from '@greenroom/worker/testing'
 import { expect, test } from 'vitest'
 import { createRunner } from '../src/index.ts'
 
 const sleep = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms))
+const many = 4
+let begun = 0
 const executors = {
   sage: defineExecutor({
     version: '1',
@@ -25,6 +27,17 @@ const executors = {
     run: async (_request, ctx) => ({ text: `${await step(ctx, 'build')} ${await step(ctx, 'test')}` }),
   }),
   leaf: defineExecutor({ version: '1', run: () => Promise.resolve({ text: 'done' }) }),
+  slow: defineExecutor({ version: '1', run: () => sleep(1_000).then(() => ({ text: 'done' })) }),
+  /** Cannot be suspended. Spawns what its task says when all processes are taken. */
+  stubborn: defineExecutor({
+    version: '1',
+    async run({ task }, ctx) {
+      begun += 1
+      while (begun < many) await sleep(10)
+      const [ended] = await ctx.children.wait([await ctx.children.spawn({ role: task, task: '' })])
+      return { output: ended?.outcome.status === 'failed' ? ended.outcome.code : (ended?.outcome.status ?? 'none') }
+    },
+  }),
   parent: defineExecutor({
     version: '1',
     suspendable: true,
@@ -38,6 +51,26 @@ const executors = {
     },
   }),
 }
+
+/** A member of the pool "crew". */
+const resident = (bus: MemoryBus): Promise<Worker> =>
+  startWorker({
+    bus: bus.client(),
+    executors,
+    provision: {
+      version: 1,
+      bus: { url: 'ws://unused', token: '' },
+      address: 'worker.crew',
+      incarnation: 'crew-1',
+      role: 'pool.crew',
+      executors: ['sage', 'slow'],
+      idleMs: null,
+      cancelGraceMs: 200,
+      lingerMs: 200,
+      resident: { labels: {}, host: 'there' },
+    },
+    platform: { env: {}, spawn: spawnGuarded, log: () => undefined },
+  })
 
 /** In steps, each by its key, which it looks for first: as is told to whoever can be suspended. */
 async function step(ctx: RunContext, key: string): Promise<string> {
@@ -63,28 +96,47 @@ test('parents that wait again for what has ended do not put each other out for e
   }
 })
 
+/** How the children of parents ended that have all processes, and cannot be suspended. */
+async function endsOf(...children: readonly ('leaf' | 'slow')[]): Promise<readonly unknown[]> {
+  begun = many - children.length
+  await using bus = createMemoryBus()
+  await using _pool = await resident(bus)
+  await using runner = await createRunner({
+    bus: bus.client(),
+    worker: createInProcessLauncher({ bus, executors }),
+    roles: {
+      leaf: { executor: 'leaf' },
+      slow: { executor: 'slow', placement: { pool: 'crew' } },
+      stubborn: { executor: 'stubborn' },
+    },
+    dataDir: null,
+    quiet: true,
+    admission: { maxProcesses: children.length },
+  })
+  const outcomes = await Promise.all(children.map((task) => runner.run({ role: 'stubborn', task }).outcome))
+  return outcomes.map((outcome) => outcome.status === 'completed' && outcome.output)
+}
+
+test(
+  'of trees that hold each other up one child fails, and the others have their turn',
+  { timeout: 30_000 },
+  async () => {
+    const ends = await endsOf('leaf', 'leaf', 'leaf', 'leaf')
+    expect(ends.filter((end) => end === 'completed')).toHaveLength(3)
+    expect(ends).toContain('POOL_HELD_BY_ANCESTOR')
+  },
+)
+
+test('none fails while a child of another tree gets on elsewhere', { timeout: 30_000 }, async () => {
+  expect(await endsOf('slow', 'leaf', 'leaf')).toEqual(['completed', 'completed', 'completed'])
+})
+
 test(
   'a child finds no place while its parent, which can be suspended, is about to be answered',
   { timeout: 30_000 },
   async () => {
     await using bus = createMemoryBus()
-    await using _sage = await startWorker({
-      bus: bus.client(),
-      executors,
-      provision: {
-        version: 1,
-        bus: { url: 'ws://unused', token: '' },
-        address: 'worker.sage',
-        incarnation: 'sage-1',
-        role: 'pool.crew',
-        executors: ['sage'],
-        idleMs: null,
-        cancelGraceMs: 200,
-        lingerMs: 200,
-        resident: { labels: {}, host: 'there' },
-      },
-      platform: { env: {}, spawn: spawnGuarded, log: () => undefined },
-    })
+    await using _pool = await resident(bus)
     await using runner = await createRunner({
       bus: bus.client(),
       worker: createInProcessLauncher({ bus, executors }),

@@ -52,7 +52,6 @@ test(
       id = run.id
       await run.outcome
       await until(() => runner.stats().runs.length === 0 && runner.stats().executing === 0, 'rest')
-      await new Promise((resolve) => setTimeout(resolve, 500))
       const past = await runner.attach(id)
       await expect.soft(past.ask('spend 6')).rejects.toMatchObject({ code: 'LIMIT_BUDGET' })
     }

@@ -2,21 +2,26 @@
 import { expect, test } from 'vitest'
 import { heldByAncestors, type PlacedWorker } from '../src/placement/index.ts'
 import { ResidentWorker } from '../src/placement/resident.ts'
-import { makeRoom, type Occupant } from '../src/room-maker.ts'
+import { makeRoom, type Neighbour, type Occupant } from '../src/room-maker.ts'
 
 const lineage = ['root', 'mid']
 
-/** Two slots, and who is there; `+` can be suspended, `!` was asked to, `.` executes; says who is asked, and the outlook. */
+/**
+ * So many slots, and who is there; `+` can be suspended, `!` was asked to, `.` executes; `>` is a child without a worker of the one before, which
+ * gets on, and `>|` one that is held up. Says the outlook, and who is asked.
+ */
 function room(slots: number, ...names: string[]): [string, ...string[]] {
   const asked: string[] = []
   const workers = new Set<PlacedWorker>()
-  const occupants = names.map((name): Occupant => {
-    const id = name.replace(/[+!.]$/, '').replace('far-', '')
+  const runs = names.map((name, n): Neighbour => {
+    if (name.startsWith('>'))
+      return { id: `${n}`, parent: idOf(names[n - 1] ?? ''), occupant: undefined, isHeldUp: name === '>|' }
+    const id = idOf(name)
     const parts = { kind: 'pool', host: 'h', address: id, incarnation: id, presence: { role: 'r' } } as const
     const worker = new ResidentWorker(parts)
     if (!name.startsWith('far-')) workers.add(worker)
     const waits = name.endsWith('!') ? 'leaving' : !name.endsWith('.')
-    return {
+    const occupant: Occupant = {
       id,
       worker,
       waits,
@@ -24,9 +29,12 @@ function room(slots: number, ...names: string[]): [string, ...string[]] {
       isAnswered: () => false,
       suspend: () => void asked.push(id),
     }
+    return { id, parent: undefined, occupant, isHeldUp: false }
   })
-  return [makeRoom(occupants, lineage, { has: (worker) => workers.has(worker), slots }), ...asked]
+  return [makeRoom(runs, lineage, { has: (worker) => workers.has(worker), slots }), ...asked]
 }
+
+const idOf = (name: string): string => name.replace(/[+!.]$/, '').replace('far-', '')
 
 test('the nearest ancestor that can leaves, else whoever else can, and one at a time', () => {
   expect(room(3, 'other+', 'root+', 'mid+')).toEqual(['soon', 'mid'])
@@ -46,6 +54,8 @@ test('where nobody can leave it says whose waiting that is', () => {
   expect(room(2, 'root', 'mid')).toEqual(['own'])
   expect(room(2, 'other', 'mid')).toEqual(['mutual'])
   expect(room(2, 'other', 'another')).toEqual(['held'])
+  expect(room(2, 'other', '>', 'mid')).toEqual(['held'])
+  expect(room(2, 'other', '>|', 'mid')).toEqual(['mutual'])
   expect(room(3, 'root', 'mid')).toEqual(['later'])
   expect(room(Infinity, 'root', 'mid')).toEqual(['later'])
   expect(heldByAncestors({ has: () => true, slots: 2 })).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })

@@ -23,10 +23,11 @@ import {
   type Timer,
   type Usage,
   usageNames,
+  waitArgs,
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
 import { Approvals } from './approval.ts'
-import { RunChildren, waitArgs } from './children.ts'
+import { RunChildren } from './children.ts'
 import type { RunContext } from './context.ts'
 import { completed, endingOf, failed, RunFailure, Suspended, traceOf, withUsage, type Ending } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
@@ -398,7 +399,7 @@ function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunR
 
 /** What a model's library says beside is left alone; what says nothing of these is meant otherwise. */
 function usageFlaw(usage: Usage): GreenroomError | undefined {
-  const given = Object.keys(usage)
+  const given = Object.keys(usage ?? {})
   if (given.length === 0 || usageNames.some((name) => given.includes(name))) return undefined
   return new GreenroomError('BAD_OPTIONS', `spend: one of ${usageNames.join(', ')} must be given`)
 }

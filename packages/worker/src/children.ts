@@ -5,10 +5,12 @@
  */
 import {
   budgetFlaw,
+  childIdOf,
   GreenroomError,
   jsonFlaw,
   namesFlaw,
   readAsk,
+  waitArgs,
   withinDeadline,
   type ApprovalAnswer,
   type ApprovalAsk,
@@ -153,7 +155,7 @@ export class RunChildren implements ExecutorChildren {
     const { clock, random } = this.#options
     const asked = readAsk(question, options)
     const { mode, timeoutMs } = asked
-    const args = { runId: idOf(ref), question, mode, timeoutMs }
+    const args = { runId: childIdOf(ref), question, mode, timeoutMs }
     this.#asking += 1
     try {
       return await withinDeadline(clock, asked, async (signal) => {
@@ -174,13 +176,13 @@ export class RunChildren implements ExecutorChildren {
     if (mode !== 'now' && mode !== 'queue') throw bad("send: mode must be 'now' or 'queue'")
     const { status } = await this.#request(this.#options.random.id(), {
       op: 'send',
-      args: { runId: idOf(ref), text, mode },
+      args: { runId: childIdOf(ref), text, mode },
     })
     return status ?? 'not-live'
   }
 
   async cancel(ref: ChildId, reason?: string): Promise<void> {
-    const args = { runId: idOf(ref), ...(reason === undefined ? {} : { reason: String(reason) }) }
+    const args = { runId: childIdOf(ref), ...(reason === undefined ? {} : { reason: String(reason) }) }
     await this.#request(this.#options.random.id(), { op: 'cancel', args })
   }
 
@@ -194,7 +196,9 @@ export class RunChildren implements ExecutorChildren {
     const { clock, random, signal } = this.#options
     const say = (on: boolean): void => {
       const id = random.id()
-      this.#said = insist(clock, signal, () => this.#request(id, { op: 'decide', args: { on } })).catch(() => undefined)
+      const tell = (): Promise<unknown> => this.#request(id, { op: 'decide', args: { on } })
+      // One after the other: of a yes and a no the last is meant.
+      this.#said = this.#said.then(() => insist(clock, signal, tell)).catch(() => undefined)
     }
     say(true)
     return {
@@ -238,31 +242,10 @@ export class RunChildren implements ExecutorChildren {
   }
 }
 
-/**
- * What to wait for, as it is sent.
- *
- * @param name - who is asked, for people
- * @param refs - the children
- * @param mode - until when
- * @throws GreenroomError `BAD_OPTIONS`
- */
-export function waitArgs(name: string, refs: readonly ChildId[], mode: WaitMode): WaitArgs {
-  if (!Array.isArray(refs)) throw new GreenroomError('BAD_OPTIONS', `${name}: its argument must be a list of children`)
-  if (!['all', 'any', 'first-error'].includes(mode))
-    throw new GreenroomError('BAD_OPTIONS', `${name}: mode must be 'all', 'any' or 'first-error'`)
-  return { runIds: refs.map(idOf), mode }
-}
-
 const bad = (message: string): GreenroomError => new GreenroomError('BAD_OPTIONS', `children.${message}`)
 
 /** @throws GreenroomError `BAD_OPTIONS` */
 function checkNames(field: string, given: object, known: readonly string[]): void {
   const flaw = namesFlaw(field, given, known)
   if (flaw !== undefined) throw bad(flaw)
-}
-
-/** @throws GreenroomError `BAD_OPTIONS` */
-function idOf(ref: ChildId): string {
-  if (typeof ref?.runId !== 'string') throw bad('…: a child is what spawn gave')
-  return ref.runId
 }

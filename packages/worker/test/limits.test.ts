@@ -1,5 +1,5 @@
 import { createManualClock, settle } from '@greenroom/bus/testing'
-import type { Limits, Usage } from '@greenroom/proto'
+import { codeOf, type Limits, type Usage } from '@greenroom/proto'
 import { defineExecutor, type Executor, type RunContext } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
 import { openBench, type BenchOptions } from '../src/testing/bench.ts'
@@ -134,11 +134,13 @@ describe('what is spent', () => {
   test('that is no usage is refused and counts for nothing', async () => {
     const refused: unknown[] = []
     await using it = await run({ rounds: 1 }, async (ctx) => {
-      await ctx.spend({ rounds: -5 }).catch((error: unknown) => refused.push(error))
+      const odd: readonly unknown[] = [{ rounds: -5 }, { tokens: 5 }, undefined, 5]
+      // @ts-expect-error -- who does not compile may give anything
+      for (const usage of odd) await ctx.spend(usage).catch((error: unknown) => refused.push(error))
       await ctx.spend({ rounds: 1 })
     })
     expect(await it.terminal()).toMatchObject({ status: 'completed', usage: { rounds: 1 } })
-    expect(refused).toMatchObject([{ code: 'BAD_FRAME' }])
+    expect(refused.map(codeOf)).toEqual(['BAD_FRAME', 'BAD_OPTIONS', 'BAD_FRAME', 'BAD_FRAME'])
   })
 })
 

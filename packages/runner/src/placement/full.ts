@@ -16,8 +16,8 @@ export interface Full {
  * - `soon`: a run of this runner is about to leave it;
  * - `own`: each of its slots is held by an ancestor of the run that finds no room, which waits and cannot be suspended: their
  *   waiting is for that one;
- * - `mutual`: the same, but some of those are of other trees, and may wait for somebody who finds no room either;
- * - `held`: the same, and none is its ancestor: their children are elsewhere, or are told so themselves;
+ * - `mutual`: the same, but some of those are of other trees, and no descendant of any of them gets on elsewhere;
+ * - `held`: the same, but one does, or none of them is its ancestor: their children are told so themselves;
  * - `later`: somebody executes there, or it is somebody else's.
  */
 export type Outlook = 'soon' | 'own' | 'mutual' | 'held' | 'later'
