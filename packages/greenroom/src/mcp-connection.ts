@@ -14,8 +14,8 @@ import type { McpToolServerOptions } from './mcp-tool-server.ts'
 
 /** How long a connection may take until it is one, in milliseconds. */
 const connectMs = 30_000
-/** How long a program may take to show that it answers at all, in milliseconds. */
-const pingMs = 5_000
+/** How long a program may take to show that it answers at all, in milliseconds: a tool may keep its only thread busy. */
+const pingMs = 60_000
 /** How long a server over HTTP may take to hear that its session is over, in milliseconds. */
 const farewellMs = 1_000
 /** The longest message of a server, in bytes: what is too large for the bus is then told by who puts it there. */
@@ -101,7 +101,7 @@ export class McpConnection {
     }
   }
 
-  /** Whether it answers anything: a program that does not will not again. What it answers does not matter. */
+  /** Whether it answers anything, in a while. What it answers does not matter. */
   answers(): Promise<boolean> {
     if (!(this.#transport instanceof GuardedTransport)) return Promise.resolve(true)
     this.#answers ??= this.#ping().finally(() => (this.#answers = undefined))
@@ -109,12 +109,16 @@ export class McpConnection {
   }
 
   async #ping(): Promise<boolean> {
+    const late = new AbortController()
+    const timer = this.#clock.timer(pingMs, () => late.abort(), { background: true })
     try {
-      await this.#client?.ping({ timeout: pingMs })
-      return true
-    } catch (error) {
-      return failingOf(error).how !== 'late'
+      await this.#client?.ping({ signal: late.signal, timeout: 2 * pingMs })
+    } catch {
+      return !late.signal.aborted
+    } finally {
+      timer.cancel()
     }
+    return true
   }
 
   /** C2 */

@@ -50,8 +50,8 @@ export class Budgets {
    * @param id - the run
    * @param lineage - its ancestors, from the root
    * @param spec - what it may use with its descendants; what is no budget is refused elsewhere
-   * @param isStandIn - it may come after all of those, and is bounded by what they were given then; where less is left than
-   *   it is to be given, it has that
+   * @param isStandIn - it may come after some or all of those, and is bounded by what they were given then; where less is left
+   *   above it than it is to be given, it has that
    * @returns undefined when it draws on no budget
    * @throws GreenroomError `LIMIT_BUDGET` when what its parent draws on does not cover it
    */
@@ -61,11 +61,12 @@ export class Budgets {
     spec: BudgetOptions | undefined,
     isStandIn = false,
   ): BudgetedRun | undefined {
-    const drawing = lineage.flatMap((ancestor) => this.#runs.get(ancestor) ?? []).at(-1)
-    const isFirst = lineage.length === 0 || (drawing === undefined && isStandIn)
+    const nearest = lineage.findLastIndex((ancestor) => this.#runs.has(ancestor))
+    const drawing = this.#runs.get(lineage[nearest] ?? '')
     const { budget: usual, given, isTimeless } = this.#options
-    const first = isFirst ? [usual, ...lineage.map(given)] : []
-    const wanted = resolveBudget(...first, spec, isTimeless ? { ms: null } : {})
+    const over = isStandIn ? lineage.slice(nearest + 1).map(given) : []
+    const isFirst = drawing === undefined && (isStandIn || lineage.length === 0)
+    const wanted = resolveBudget(isFirst ? usual : undefined, ...over, spec, isTimeless ? { ms: null } : {})
     const budget = (isStandIn && drawing?.covered(wanted)) || wanted
     if (drawing === undefined && Object.keys(budget).length === 0) return undefined
     drawing?.checkSpawn(budget)

@@ -130,9 +130,7 @@ export class ChildrenDesk implements Occupant {
   readonly #open = new Map<string, AbortController>()
   /** For what it waits by now, by its request: of a wait, its mode. */
   readonly #waits = new Map<string, WaitMode | undefined>()
-  /** How many of them are questions: with an open one an attempt cannot be suspended. */
-  #asking = 0
-  /** Whom those are to, by request. */
+  /** Whom its questions are to, by request: with an open one an attempt cannot be suspended. */
   readonly #asked = new Map<string, string>()
   #isLeaving = false
   #isDeciding = false
@@ -173,12 +171,11 @@ export class ChildrenDesk implements Occupant {
   }
 
   get isSuspendable(): boolean {
-    return this.#asking === 0 && this.#isOneWait && this.#options.isSuspendable()
+    return this.#asked.size === 0 && this.#isOneWait && this.#options.isSuspendable()
   }
 
-  isAnswered(runs: readonly string[]): boolean {
-    const isOfOthers = [...this.#asked.values()].every((runId) => !runs.includes(runId))
-    return this.#asking > 0 && isOfOthers && this.#options.isSuspendable()
+  get asks(): readonly string[] {
+    return this.#options.isSuspendable() ? [...this.#asked.values()] : []
   }
 
   /** What it waits for can be said as one thing: only then its worker suspends it. */
@@ -239,7 +236,6 @@ export class ChildrenDesk implements Occupant {
   }
 
   async #ask(children: RunChildren, requestId: string, { question, ...args }: AskArgs): Promise<string> {
-    this.#asking += 1
     this.#asked.set(requestId, args.runId)
     // What it was asked before it leaves: it stays.
     this.#isLeaving = false
@@ -249,7 +245,6 @@ export class ChildrenDesk implements Occupant {
         this.#pausing(requestId, () => children.ask(args, question, { mode, timeoutMs, signal })),
       )
     } finally {
-      this.#asking -= 1
       this.#asked.delete(requestId)
       // What it still waits for may have no place but its own, which nobody could have asked it for meanwhile.
       if (this.#waits.size > 0) this.#options.onWait()

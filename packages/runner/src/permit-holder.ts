@@ -4,7 +4,7 @@
  * - *P1* Of several waits at a time the first gives it back, and only the last has to have it again.
  * - *P2* What it still asks for when the attempt has ended it asks for no more.
  * - *P3* Who finds no worker leaves its permit to whoever comes back from waiting: that one has a worker, which may be the one.
- *   Where nobody but waiting runs have workers it leaves it to all: those wait for somebody.
+ *   Where nobody but waiting runs have workers it leaves it to all: those wait for somebody, and so do askers.
  */
 import type { Admission, Permit, Ticket } from './admission.ts'
 import type { Outlook } from './placement/index.ts'
@@ -64,7 +64,7 @@ export class PermitHolder implements Disposable {
   async yielding<T>(get: (onLack: (outlook: Outlook) => void) => Promise<T>): Promise<T> {
     let goOn: (() => Promise<void>) | undefined
     const got = await get((outlook) => {
-      const isStanding = outlook === 'held' || outlook === 'mutual'
+      const isStanding = outlook === 'held' || outlook === 'mutual' || outlook === 'asked'
       if (isStanding || this.#admission.isReturnedTo) goOn ??= this.pause()
     })
     await goOn?.()

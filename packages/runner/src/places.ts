@@ -69,7 +69,7 @@ interface RemoteSite {
   readonly residents: Residents
 }
 
-/** How long a parent may take to go on when its child has failed for want of room, in milliseconds. */
+/** How long runs must have held each other up until one fails, and how long its parent may take to go on, in milliseconds. */
 const tieMs = 250
 /** What was warned of is remembered of so many. */
 const mostTold = 1_000
@@ -96,8 +96,8 @@ export class Places {
   readonly #fabrics = new Map<string, Fabric>()
   /** What was warned of once. */
   readonly #told = new Set<string>()
-  /** One of several that hold each other up has just failed. */
-  #isTieBroken = false
+  /** When runs were last found to hold each other up, by the monotonic clock; for a while that is not looked at again. */
+  #tiedAt = -Infinity
   #isClosed = false
 
   /**
@@ -205,14 +205,13 @@ export class Places {
 
   /** Of several that hold each other up one at a time fails: its parent goes on, which may be enough for the others. */
   #breaksTie(): boolean {
-    if (this.#isTieBroken) return false
-    this.#isTieBroken = true
-    const lookAgain = (): void => {
-      this.#isTieBroken = false
-      this.noteRoom()
-    }
-    this.#parts.config.clock.timer(tieMs, lookAgain, { background: true })
-    return true
+    const { clock } = this.#parts.config
+    const sinceMs = clock.monotonic() - this.#tiedAt
+    if (sinceMs < tieMs) return false
+    this.#tiedAt = clock.monotonic()
+    clock.timer(tieMs, () => this.noteRoom(), { background: true })
+    // One that was found long ago is another one.
+    return sinceMs < 4 * tieMs
   }
 
   async #pooled(

@@ -29,8 +29,8 @@ export interface Occupant {
   readonly waits: boolean | 'leaving'
   /** Whether its executor can be suspended. */
   readonly isSuspendable: boolean
-  /** Whether it could be suspended, were it not for what it asks, of others than these: as soon as it is answered it can. */
-  isAnswered(runs: readonly string[]): boolean
+  /** Whom it asks, where it can be suspended as soon as those have answered. */
+  readonly asks: readonly string[]
   /** Asks its worker to end the attempt. */
   suspend(): void
 }
@@ -54,11 +54,18 @@ export function makeRoom(runs: readonly Neighbour[], lineage: readonly string[],
     return 'soon'
   }
   if (there.some(({ id, waits }) => waits === false && lineage.includes(id))) return 'soon'
-  if (self !== undefined && waiting.some((one) => one.isAnswered([...lineage, self]))) return 'soon'
+  const canAnswer = (id: string): boolean => id !== self && !lineage.includes(id) && getsOn(id, runs)
+  if (self !== undefined && waiting.some(({ asks }) => asks.length > 0 && asks.every(canAnswer))) return 'asked'
   if (waiting.length < full.slots) return 'later'
   if (waiting.every(({ id }) => lineage.includes(id))) return 'own'
   if (!waiting.some(({ id }) => lineage.includes(id))) return 'held'
   return waiting.some(({ id }) => hasActive(id, runs)) ? 'held' : 'mutual'
+}
+
+/** Whether it, or a descendant of it, gets on; of one that has ended another is asked. */
+function getsOn(id: string, runs: readonly Neighbour[]): boolean {
+  const run = runs.find((one) => one.id === id)
+  return run === undefined || isActive(run) || hasActive(id, runs)
 }
 
 /** Whether a descendant of it gets on. */

@@ -27,6 +27,23 @@ const executors = {
     run: async (_request, ctx) => ({ text: `${await step(ctx, 'build')} ${await step(ctx, 'test')}` }),
   }),
   leaf: defineExecutor({ version: '1', run: () => Promise.resolve({ text: 'done' }) }),
+  /** Asks its first child, and has as many others as its task says. */
+  curious: defineExecutor({
+    version: '1',
+    suspendable: true,
+    async run({ task }, ctx) {
+      begun += 1
+      while (begun < many) await sleep(10)
+      const [sage, leaves] = task.split(' ')
+      for (let n = 0; n < Number(leaves); n += 1) await ctx.children.spawn({ role: 'leaf', task: '', key: `${n}` })
+      const child = await ctx.children.spawn({ role: sage ?? '', task: '', key: 'sage' })
+      const answer = await ctx.children
+        .ask(child, 'well?', { timeoutMs: 15_000 })
+        .catch((error: unknown) => String(error))
+      await ctx.children.cancel(child)
+      return { output: answer }
+    },
+  }),
   slow: defineExecutor({ version: '1', run: () => sleep(1_000).then(() => ({ text: 'done' })) }),
   /** Cannot be suspended. Spawns what its task says when all processes are taken. */
   stubborn: defineExecutor({
@@ -95,6 +112,47 @@ test('parents that wait again for what has ended do not put each other out for e
     expect(run.status().attempts).toBeLessThanOrEqual(3)
   }
 })
+
+/** What parents heard that ask their children, and have all processes; there are two permits. */
+async function heard(...tasks: readonly string[]): Promise<readonly unknown[]> {
+  begun = many - tasks.length
+  await using bus = createMemoryBus()
+  await using _pool = await resident(bus)
+  await using runner = await createRunner({
+    bus: bus.client(),
+    worker: createInProcessLauncher({ bus, executors }),
+    roles: {
+      sage: { executor: 'sage', placement: { pool: 'crew', maxWaitMs: 5_000 } },
+      neighbour: { executor: 'sage' },
+      leaf: { executor: 'leaf' },
+      curious: { executor: 'curious' },
+    },
+    dataDir: null,
+    quiet: true,
+    cancelGraceMs: 200,
+    admission: { maxProcesses: tasks.length, maxExecuting: 2 },
+  })
+  const outcomes = await Promise.all(tasks.map((task) => runner.run({ role: 'curious', task }).outcome))
+  return outcomes.map((outcome) => outcome.status === 'completed' && outcome.output)
+}
+
+test(
+  'children that find no place leave their permits to who is to answer their parent',
+  { timeout: 40_000 },
+  async () => {
+    expect(await heard('sage 2')).toEqual(['yes'])
+  },
+)
+
+test(
+  'of two whose children have no place one is told so, and the other one is answered',
+  { timeout: 40_000 },
+  async () => {
+    const answers = await heard('neighbour 0', 'neighbour 0')
+    expect(answers).toContain('yes')
+    expect(answers).toContainEqual(expect.stringMatching('POOL_HELD_BY_ANCESTOR'))
+  },
+)
 
 /** How the children of parents ended that have all processes, and cannot be suspended. */
 async function endsOf(...children: readonly ('leaf' | 'slow')[]): Promise<readonly unknown[]> {

@@ -10,6 +10,7 @@ const roles = {
   leaf: { executor: 'leaf' },
   fickle: { executor: 'fickle' },
   root: { executor: 'root' },
+  grandparent: { executor: 'grandparent' },
   giver: { executor: 'giver' },
   listener: { executor: 'listener' },
   slow: { executor: 'slow' },
@@ -38,6 +39,19 @@ test('the stand-in of a child of a bounded tree is bounded', { timeout: 40_000 }
   const child = await runner.attach(outcome.text)
   await expect(child.ask('spend 1000')).rejects.toMatchObject({ code: 'LIMIT_BUDGET' })
 })
+
+test(
+  'so is that of a grandchild of a tree that goes on, by what its parent was given',
+  { timeout: 40_000 },
+  async () => {
+    await using runner = await createRunner(base)
+    const run = runner.run({ role: 'grandparent', budget: { tokens: 1_000 } })
+    const grandchild = await runner.attach(String(await firstData(run, 'grandchild')))
+    expect(await grandchild.ask('spend 10')).toBe('leaf: spend 10')
+    await expect(grandchild.ask('spend 11')).rejects.toMatchObject({ code: 'LIMIT_BUDGET' })
+    await run.cancel()
+  },
+)
 
 test(
   'who answers in the stead of a run that has ended and is settled, or of an earlier life, has its budget',

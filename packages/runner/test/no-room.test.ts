@@ -83,6 +83,17 @@ const executors = {
       return { output: answer }
     },
   }),
+  hears: defineExecutor({
+    version: '1',
+    async run(_r, ctx) {
+      const texts: string[] = []
+      for await (const { text } of ctx.steering) {
+        texts.push(text)
+        if (text === 'enough') break
+      }
+      return { output: texts }
+    },
+  }),
   wary: defineExecutor({
     version: '1',
     async run(_r, ctx) {
@@ -129,12 +140,14 @@ const roles = {
   leaver: { executor: 'leaver' },
   wary: { executor: 'wary' },
   ruler: { executor: 'ruler' },
+  hears: { executor: 'hears' },
 } as const
 
 async function outcomeOf(
-  role: 'parent' | 'impatient' | 'asker' | 'leaver' | 'ruler',
+  role: keyof typeof roles,
   is: (message: Outgoing) => boolean,
   admission = {},
+  texts: readonly string[] = [],
 ) {
   const memory = createMemoryBus()
   const seen: string[] = []
@@ -148,6 +161,10 @@ async function outcomeOf(
     admission,
   })
   const run = runner.run({ role, task: '' })
+  void (async () => {
+    while (texts.length > 0 && run.status().phase !== 'running') await sleep(5)
+    for (const text of texts) void run.send(text)
+  })()
   const end = await Promise.race([run.outcome, sleep(8_000).then(() => 'hangs')])
   expect(seen.length).toBeLessThan(2)
   return { end, seen }
@@ -172,6 +189,19 @@ test('an answer for which there was no room once', { timeout: 30_000 }, async ()
 
 test('an ancestor decides, for which there was no room once', { timeout: 30_000 }, async () => {
   const { end } = await outcomeOf('ruler', isOp('decide'))
+  expect(end).toMatchObject({ status: 'completed', output: true })
+})
+
+test('a text for which there was no room once, and those after it', { timeout: 30_000 }, async () => {
+  const texts = ['go on', 'enough']
+  const { end, seen } = await outcomeOf('hears', ({ kind }) => kind === 'steer', {}, texts)
+  expect(seen).toEqual(['steer'])
+  expect(end).toMatchObject({ status: 'completed', output: texts })
+})
+
+test('a question to an ancestor for which there was no room once', { timeout: 30_000 }, async () => {
+  const { end, seen } = await outcomeOf('ruler', ({ kind }) => kind === 'approval-ask')
+  expect(seen).toEqual(['approval-ask'])
   expect(end).toMatchObject({ status: 'completed', output: true })
 })
 

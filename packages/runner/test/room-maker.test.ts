@@ -26,7 +26,7 @@ function room(slots: number, ...names: string[]): [string, ...string[]] {
       worker,
       waits,
       isSuspendable: name.endsWith('+'),
-      isAnswered: () => false,
+      asks: [],
       suspend: () => void asked.push(id),
     }
     return { id, parent: undefined, occupant, isHeldUp: false }

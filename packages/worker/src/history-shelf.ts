@@ -1,6 +1,8 @@
 /** Parts of long histories, which arrive before their run. */
 import type { History, Message, RunRef } from '@greenroom/proto'
 
+const keyOf = (from: string, runId: string): string => `${from} ${runId}`
+
 interface Shelved extends RunRef {
   readonly parts: Map<number, readonly Message[]>
   /** Resolves when they are not on the shelf any more. */
@@ -20,22 +22,24 @@ export class HistoryShelf {
   /**
    * Keeps a part; a part of a newer attempt drops those of an older one.
    *
+   * @param from - whose it is: nobody else's are with it
    * @param history - one part; they are numbered 1 to `parts`, or from 0
    */
-  add(history: History): void {
+  add(from: string, history: History): void {
     const { runId, epoch } = history
-    const known = this.#shelved.get(runId)
+    const key = keyOf(from, runId)
+    const known = this.#shelved.get(key)
     if (known !== undefined && known.epoch > epoch) return
-    if (known === undefined || known.epoch < epoch) this.drop(runId)
-    const shelved = this.#shelved.get(runId) ?? this.#put({ runId, epoch })
+    if (known === undefined || known.epoch < epoch) this.#drop(key)
+    const shelved = this.#shelved.get(key) ?? this.#put(key, { runId, epoch })
     shelved.parts.set(history.part, history.messages)
   }
 
-  #put({ runId, epoch }: RunRef): Shelved {
+  #put(key: string, { runId, epoch }: RunRef): Shelved {
     const shelved: Shelved = { runId, epoch, parts: new Map(), off: Promise.withResolvers() }
-    this.#shelved.set(runId, shelved)
+    this.#shelved.set(key, shelved)
     void this.#expiry(shelved.off.promise).then(() => {
-      if (this.#shelved.get(runId) === shelved) this.drop(runId)
+      if (this.#shelved.get(key) === shelved) this.#drop(key)
     })
     return shelved
   }
@@ -43,29 +47,35 @@ export class HistoryShelf {
   /**
    * Takes a run's history off the shelf.
    *
+   * @param from - whose run it is
    * @param ref - the attempt
    * @param parts - how many there must be
    * @returns all messages in order; undefined when a part is missing
    */
-  take({ runId, epoch }: RunRef, parts: number): readonly Message[] | undefined {
-    const shelved = this.#shelved.get(runId)
+  take(from: string, { runId, epoch }: RunRef, parts: number): readonly Message[] | undefined {
+    const shelved = this.#shelved.get(keyOf(from, runId))
     if (shelved === undefined || shelved.epoch !== epoch || shelved.parts.size !== parts) return undefined
-    this.drop(runId)
+    this.drop(from, runId)
     return [...shelved.parts].toSorted(([a], [b]) => a - b).flatMap(([, messages]) => messages)
   }
 
   /**
    * Forgets a run's parts.
    *
+   * @param from - whose run it is
    * @param runId - the run; no matter whether it has any
    */
-  drop(runId: string): void {
-    this.#shelved.get(runId)?.off.resolve()
-    this.#shelved.delete(runId)
+  drop(from: string, runId: string): void {
+    this.#drop(keyOf(from, runId))
+  }
+
+  #drop(key: string): void {
+    this.#shelved.get(key)?.off.resolve()
+    this.#shelved.delete(key)
   }
 
   /** Forgets everything. */
   clear(): void {
-    for (const runId of this.#shelved.keys()) this.drop(runId)
+    for (const key of this.#shelved.keys()) this.#drop(key)
   }
 }

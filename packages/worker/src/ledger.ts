@@ -1,16 +1,12 @@
 /** What a worker remembers of runs beyond their end: late and early messages are judged by it. */
 import type { RunRef } from '@greenroom/proto'
 
-interface Line {
-  /** The newest attempt that was taken on; 0 when none was. */
-  epoch: number
-  /** The newest attempt that was cancelled, and why. */
-  cancelled: { readonly epoch: number; readonly reason: string } | undefined
-}
-
 /** Remembers the last runs, as many as given; the oldest is forgotten first. */
 export class Ledger {
-  readonly #lines = new Map<string, Line>()
+  /** The newest attempt that was taken on, by run. */
+  readonly #taken = new Map<string, number>()
+  /** The newest attempt that was cancelled, and why, by runner and run. */
+  readonly #cancelled = new Map<string, { readonly epoch: number; readonly reason: string }>()
   readonly #size: number
 
   /** @param size - how many runs to remember */
@@ -24,7 +20,7 @@ export class Ledger {
    * @param runId - the run
    */
   newest(runId: string): number {
-    return this.#lines.get(runId)?.epoch ?? 0
+    return this.#taken.get(runId) ?? 0
   }
 
   /**
@@ -33,37 +29,37 @@ export class Ledger {
    * @param ref - the attempt
    */
   admit({ runId, epoch }: RunRef): void {
-    this.#line(runId).epoch = epoch
+    this.#note(this.#taken, runId, epoch)
   }
 
   /**
    * Notes a cancel: it may overtake its run.
    *
+   * @param from - who says so: it holds for that one's run
    * @param ref - the attempt
    * @param reason - why
    */
-  cancel({ runId, epoch }: RunRef, reason: string): void {
-    const line = this.#line(runId)
-    if ((line.cancelled?.epoch ?? 0) < epoch) line.cancelled = { epoch, reason }
+  cancel(from: string, { runId, epoch }: RunRef, reason: string): void {
+    const key = `${from} ${runId}`
+    if ((this.#cancelled.get(key)?.epoch ?? 0) < epoch) this.#note(this.#cancelled, key, { epoch, reason })
   }
 
   /**
    * Why an attempt is cancelled already.
    *
+   * @param from - whose run it is
    * @param ref - the attempt
    * @returns undefined when it is not
    */
-  cancelled({ runId, epoch }: RunRef): string | undefined {
-    const cancelled = this.#lines.get(runId)?.cancelled
+  cancelled(from: string, { runId, epoch }: RunRef): string | undefined {
+    const cancelled = this.#cancelled.get(`${from} ${runId}`)
     return cancelled !== undefined && cancelled.epoch >= epoch ? cancelled.reason : undefined
   }
 
-  #line(runId: string): Line {
-    const line = this.#lines.get(runId) ?? { epoch: 0, cancelled: undefined }
-    this.#lines.delete(runId)
-    this.#lines.set(runId, line)
-    const [oldest] = this.#lines.keys()
-    if (this.#lines.size > this.#size && oldest !== undefined) this.#lines.delete(oldest)
-    return line
+  #note<T>(all: Map<string, T>, key: string, value: T): void {
+    all.delete(key)
+    all.set(key, value)
+    const [oldest] = all.keys()
+    if (all.size > this.#size && oldest !== undefined) all.delete(oldest)
   }
 }

@@ -150,7 +150,7 @@ export class WorkerLoop implements Worker {
     try {
       if (delivery.kind === 'run') return void this.#take(delivery)
       if (delivery.kind === 'steer') return this.#steer(delivery)
-      if (delivery.kind === 'history') this.#shelf.add(decodeMessage('history', delivery.payload))
+      if (delivery.kind === 'history') this.#shelf.add(delivery.from, decodeMessage('history', delivery.payload))
       else if (delivery.kind === 'cancel') this.#cancel(delivery)
       else this.#tell(delivery)
     } catch (error) {
@@ -195,7 +195,7 @@ export class WorkerLoop implements Worker {
     if (order.ref.epoch === newest) return
     const refusal = this.#refusal(order)
     if (refusal !== undefined) {
-      this.#shelf.drop(order.ref.runId)
+      this.#shelf.drop(order.replyTo, order.ref.runId)
       return this.#line.send(order.replyTo, 'refused', `refused-${order.ref.runId}-${order.ref.epoch}`, {
         ...order.ref,
         code: refusal,
@@ -216,7 +216,7 @@ export class WorkerLoop implements Worker {
   async #host(attempt: Attempt, order: Order, delivery: Delivery): Promise<void> {
     this.#busy += 1
     this.#attempts.set(keyOf(attempt.ref), attempt)
-    const cancelled = this.#ledger.cancelled(attempt.ref)
+    const cancelled = this.#ledger.cancelled(attempt.replyTo, attempt.ref)
     if (cancelled !== undefined) attempt.cancel(cancelled)
     this.#changed()
     const unwatch = this.#watchRunner(attempt, delivery)
@@ -311,8 +311,8 @@ export class WorkerLoop implements Worker {
   }
 
   /** Taken as the run arrives, since its claim may take longer than parts are kept; undefined when one is missing. */
-  #messagesOf({ run, ref }: Order): readonly Message[] | undefined {
-    return run?.historyParts === undefined ? (run?.messages ?? []) : this.#shelf.take(ref, run.historyParts)
+  #messagesOf({ run, ref, replyTo }: Order): readonly Message[] | undefined {
+    return run?.historyParts === undefined ? (run?.messages ?? []) : this.#shelf.take(replyTo, ref, run.historyParts)
   }
 
   // ─── what concerns a run in progress ───────────────────────────────────────────────────────────────────────────
@@ -339,10 +339,12 @@ export class WorkerLoop implements Worker {
   #steer(delivery: Delivery): void {
     const { runId, epoch, steerId, text, mode } = decodeMessage('steer', delivery.payload)
     const { promise, resolve: settle } = Promise.withResolvers<SteerReceipt['status']>()
-    void promise
-      .then((status) => ({ runId, epoch, steerId, status }))
-      .then((receipt) => this.#line.send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}-${epoch}`, receipt))
-      .then(() => ack(delivery))
+    void promise.then((status) => {
+      const receipt = { runId, epoch, steerId, status }
+      void this.#line.send(delivery.from, 'steer-receipt', `steer-receipt-${steerId}-${epoch}`, receipt)
+      // Before there is room for its receipt: meanwhile it would hold up what others say.
+      ack(delivery)
+    })
     const attempt = this.#attempts.get(keyOf({ runId, epoch }))
     if (attempt === undefined || !this.#isOf(attempt, 'steer', delivery.from)) settle('not-live')
     else attempt.inbox.push({ steerId, text, mode, settle })
@@ -352,7 +354,7 @@ export class WorkerLoop implements Worker {
   #cancel({ from, payload }: Delivery | LiveMessage): void {
     const { reason, ...ref } = decodeMessage('cancel', payload)
     const attempt = this.#attempts.get(keyOf(ref))
-    if (attempt === undefined) this.#ledger.cancel(ref, reason)
+    if (attempt === undefined) this.#ledger.cancel(from, ref, reason)
     else if (this.#isOf(attempt, 'cancel', from)) attempt.cancel(reason)
   }
 

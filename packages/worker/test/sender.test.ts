@@ -1,5 +1,5 @@
 /** What a worker takes from its runner it takes from nobody else, whatever that knows of the run. */
-import { decodeMessage, encodeMessage, type RunKind, type RunMessages } from '@greenroom/proto'
+import { decodeMessage, encodeMessage, textOf, type Outgoing, type RunKind, type RunMessages } from '@greenroom/proto'
 import { defineExecutor, type RunContext } from '@greenroom/worker'
 import { settle } from '@greenroom/bus/testing'
 import { expect, test } from 'vitest'
@@ -47,6 +47,54 @@ async function watched(run: (ctx: RunContext) => Promise<unknown>) {
   }
   return { runner, stranger, next, came, [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose]() }
 }
+
+test('a cancel that comes before its run', async () => {
+  const it = defineExecutor({ version: '1', run: () => Promise.resolve({ text: 'done' }) })
+  await using bench = await openBench({ it })
+  const stranger = await bench.bus.attach({
+    address: 'runner.other',
+    incarnation: 'i',
+    lifetime: 'named',
+    onMessage: () => undefined,
+  })
+  const payload = encodeMessage('cancel', { runId: 'r', epoch: 1_000, reason: 'forged' })
+  await stranger.send({ to: bench.address, id: 'm1', kind: 'cancel', control: true, payload })
+  await settle()
+  const { terminal } = await bench.run({ executor: 'it', runId: 'r' })
+  expect(await terminal).toMatchObject({ status: 'completed' })
+})
+
+test('a part of a history', async () => {
+  const it = defineExecutor({
+    version: '1',
+    run: ({ messages }) => Promise.resolve({ text: messages.map(textOf).join() }),
+  })
+  await using bench = await openBench({ it })
+  const stranger = await bench.bus.attach({
+    address: 'runner.other',
+    incarnation: 'i',
+    lifetime: 'named',
+    onMessage: () => undefined,
+  })
+  const history = (text: string): Outgoing => ({
+    to: bench.address,
+    id: text,
+    kind: 'history',
+    control: false,
+    payload: encodeMessage('history', {
+      runId: 'r',
+      epoch: 1,
+      part: 1,
+      parts: 1,
+      messages: [{ role: 'user', content: text }],
+    }),
+  })
+  await bench.runner.peer.send(history('true'))
+  await stranger.send(history('forged'))
+  await settle()
+  const { terminal } = await bench.run({ executor: 'it', runId: 'r', epoch: 1, historyParts: 1 })
+  expect(await terminal).toMatchObject({ status: 'completed', text: 'true' })
+})
 
 test('a tool’s result', async () => {
   await using it = await watched((ctx) => ctx.bridge.call({ server: 's', name: 't' }))

@@ -79,6 +79,8 @@ export class Attempt {
   /** For how many decisions its worker waits, and how often for its run's children. */
   readonly #waiting = { approval: 0, children: 0 }
   #isLeft = false
+  /** Resolves when the last text is on its way. */
+  #steered: Promise<void> = Promise.resolve()
   /** How often its worker was wanted. */
   #wanted = 0
   readonly #left = Promise.withResolvers<UntrippedEnd>()
@@ -157,7 +159,10 @@ export class Attempt {
   /** Says something to the executor; its receipt comes by `onSteerReceipt`, or never when the attempt ends first. */
   steer(steerId: string, text: string, mode: SteerMode): void {
     this.#reports.steered(steerId)
-    this.#line.send('steer', this.#steerKey(steerId), { ...this.ref, steerId, text, mode }).catch(() => undefined)
+    const send = (): Promise<void> =>
+      this.#sendWhenRoom('steer', this.#steerKey(steerId), { ...this.ref, steerId, text, mode })
+    // One after the other: they are read in the order in which they were said.
+    this.#steered = this.#steered.then(send).catch(() => undefined)
   }
 
   /** Another attempt may have the same worker, and send it once more. */
@@ -226,7 +231,7 @@ export class Attempt {
     void this.ended.then(giveUp)
     try {
       const id = `approval-ask-${ask.requestId}-${this.ref.runId}-${this.ref.epoch}`
-      this.#line.send('approval-ask', id, { ...ask, ...this.ref }).catch(giveUp)
+      this.#sendWhenRoom('approval-ask', id, { ...ask, ...this.ref }).catch(giveUp)
       return await promise
     } finally {
       this.#reports.asks.delete(ask.requestId)
@@ -397,7 +402,7 @@ export class Attempt {
       this.#cancelling = true
       this.#hintCancel()
       const id = `cancel-${this.ref.runId}-${this.ref.epoch}`
-      this.#line.send('cancel', id, this.#cancelMessage()).catch(() => undefined)
+      this.#line.cancel(id, this.#cancelMessage()).catch(() => undefined)
     }
     return this.#end()
   }
@@ -463,11 +468,9 @@ export class Attempt {
     }
   }
 
-  async #sendWhenRoom<K extends 'suspend' | 'children-result' | 'bridge-result' | 'spend-receipt'>(
-    kind: K,
-    id: string,
-    message: RunMessages[K],
-  ): Promise<void> {
+  async #sendWhenRoom<
+    K extends 'steer' | 'suspend' | 'approval-ask' | 'children-result' | 'bridge-result' | 'spend-receipt',
+  >(kind: K, id: string, message: RunMessages[K]): Promise<void> {
     const payload = encodeMessage(kind, message)
     const outgoing = { to: this.#options.worker.address, id, kind, control: kinds[kind].control, payload }
     await sendWhenRoom(this.#peer, outgoing, this.#seams.clock, { signal: this.#signal })

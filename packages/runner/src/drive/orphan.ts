@@ -164,7 +164,7 @@ export class Orphan {
       const line = new WorkerLine(this.#peer, worker.address, this.#clock)
       // A mailbox that is closed has nobody who could say anything any more: what was stored before is on its way.
       const asked = line
-        .send('cancel', `orphan-cancel-${runId}-${epoch}`, { ...this.ref, reason: 'its runner ended' })
+        .cancel(`orphan-cancel-${runId}-${epoch}`, { ...this.ref, reason: 'its runner ended' })
         .catch((error: unknown) => {
           if (codeOf(error) !== 'MAILBOX_CLOSED') throw error
           void this.#markers.pass('control', signal).then(this.#told.resolve, () => undefined)

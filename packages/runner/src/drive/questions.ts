@@ -49,13 +49,13 @@ export interface QuestionsOptions {
 export class Questions {
   readonly #options: QuestionsOptions
   readonly #open = new Map<string, (reply: AskReply | undefined) => void>()
-  #isOver = false
+  readonly #over = new AbortController()
 
   /** @param options - see {@link QuestionsOptions} */
   constructor(options: QuestionsOptions) {
     this.#options = options
     void options.ended.then(() => {
-      this.#isOver = true
+      this.#over.abort()
       for (const settle of this.#open.values()) settle(undefined)
     })
   }
@@ -70,7 +70,7 @@ export class Questions {
    * @throws GreenroomError `ABORTED`; `ASK_UNSUPPORTED`, `ASK_FAILED`, `ASK_UNANSWERED`; as `Peer.send`
    */
   async ask(askId: string, question: Question, signal: AbortSignal): Promise<string | undefined> {
-    if (this.#isOver) return undefined
+    if (this.#over.signal.aborted) return undefined
     const { promise, resolve, reject } = Promise.withResolvers<AskReply | undefined>()
     this.#open.set(askId, resolve)
     try {
@@ -103,8 +103,9 @@ export class Questions {
 
   /** E2 */
   #takeBack(askId: string): void {
-    const { peer, ref } = this.#options
-    peer.send(this.#outgoing('unask', askId, { ...ref, askId })).catch(() => undefined)
+    const { peer, ref, clock } = this.#options
+    const signal = this.#over.signal
+    sendWhenRoom(peer, this.#outgoing('unask', askId, { ...ref, askId }), clock, { signal }).catch(() => undefined)
   }
 
   #outgoing<K extends 'ask' | 'unask'>(kind: K, askId: string, message: RunMessages[K]): Parameters<Peer['send']>[0] {

@@ -33,12 +33,9 @@ export class WorkerLine {
     this.#since = since
   }
 
-  /** Sends on the durable lane. */
-  send<K extends 'cancel' | 'steer' | 'suspend' | 'approval-ask'>(
-    kind: K,
-    id: string,
-    message: RunMessages[K],
-  ): Promise<Receipt> {
+  /** Sends a cancel on the durable lane. */
+  cancel(id: string, message: RunMessages['cancel']): Promise<Receipt> {
+    const kind = 'cancel'
     const { control } = kinds[kind]
     return this.#peer.send({ to: this.#to, id, kind, control, payload: encodeMessage(kind, message) })
   }

@@ -14,13 +14,14 @@ export interface Full {
  * What may become of it:
  *
  * - `soon`: a run of this runner is about to leave it;
+ * - `asked`: the same, when it is answered by others that get on; they may need the permit of the run that finds no room;
  * - `own`: each of its slots is held by an ancestor of the run that finds no room, which waits and cannot be suspended: their
  *   waiting is for that one;
  * - `mutual`: the same, but some of those are of other trees, and no descendant of any of them gets on elsewhere;
  * - `held`: the same, but one does, or none of them is its ancestor: their children are told so themselves;
  * - `later`: somebody executes there, or it is somebody else's.
  */
-export type Outlook = 'soon' | 'own' | 'mutual' | 'held' | 'later'
+export type Outlook = 'soon' | 'asked' | 'own' | 'mutual' | 'held' | 'later'
 
 /**
  * Says that nothing would ever change.

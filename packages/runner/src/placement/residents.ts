@@ -147,7 +147,7 @@ export class Residents {
       const untilShown = Math.max(untilKnown, ...fitting.map(({ showsUntil }) => showsUntil))
       const full = free.length === 0 && fitting.length > 0 && untilShown <= now ? fullOf(fitting) : undefined
       const outlook = full && onFull(full)
-      if (outlook === 'soon' && makesUntil === since) makesUntil = now + makeMs
+      if ((outlook === 'soon' || outlook === 'asked') && makesUntil === since) makesUntil = now + makeMs
       const patientUntil = need.returns === true && full !== undefined ? since + returnMs : makesUntil
       const until = Math.max(since + need.maxWaitMs, outlook === 'own' ? 0 : patientUntil)
       const leftMs = Math.max(until, untilShown) - now
