@@ -42,7 +42,7 @@ test(
   async () => {
     using folder = temporaryFolder()
     const data = join(folder.path, 'data')
-    await using program = start(fileOf('./deciding-program.ts'), [data, '/a /a /b'])
+    await using program = start(fileOf('./deciding-program.ts'), [data, '/a /a /a /b'])
     await program.line(/run /)
     const at = ['--data', data]
 
@@ -55,16 +55,23 @@ test(
       stderr: '',
     })
     const edited = ['--input', '{"args":["tag","v2"],"secret":"none"}', '--scope', 'session', '--reason', 'v1 is taken']
+    // Whoever edits allows what it was edited to, once.
     expect(await approvals('allow', first, ...at, ...edited)).toMatchObject({
       code: 0,
-      stdout: `${first} is allowed for the session by person: v1 is taken, with {"args":["tag","v2"],"secret":"none"}\n`,
+      stdout: `${first} is allowed by person: v1 is taken, with {"args":["tag","v2"],"secret":"none"}\n`,
     })
     expect(await approvals('deny', first, ...at)).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining('was already allowed for the session by person: v1 is taken') as string,
+      stdout: expect.stringContaining('was already allowed by person: v1 is taken') as string,
     })
 
-    // The second is answered by the grant.
+    const second = await waiting(data, '/a')
+    expect(await approvals('allow', second, ...at, '--scope', 'session')).toMatchObject({
+      code: 0,
+      stdout: `${second} is allowed for the session by person: allowed by the person\n`,
+    })
+
+    // The third is answered by the grant.
     const third = await waiting(data, '/b')
     expect(await approvals('deny', third, ...at, '--reason', 'not\u001b[2J today')).toMatchObject({
       code: 0,
@@ -73,7 +80,8 @@ test(
     const [, outcome = ''] = await program.line(/outcome (?<outcome>.*)/)
     const answers: unknown = JSON.parse((JSON.parse(outcome) as { output: string }).output)
     expect(answers).toMatchObject([
-      { allowed: true, input: { args: ['tag', 'v2'], secret: 'none' }, scope: 'session' },
+      { allowed: true, input: { args: ['tag', 'v2'], secret: 'none' }, scope: 'once' },
+      { allowed: true, scope: 'session' },
       { allowed: true, input: { args: ['tag', 'v1'] }, reason: 'granted for the session' },
       { allowed: false, decider: 'person' },
     ])
@@ -88,7 +96,7 @@ test(
       stderr: `greenroom: there is no grant ${grants[0]?.id}\n`,
     })
     expect((await approvals('list', ...at)).stdout).toBe('nothing waits for a decision\n')
-    expect((await document('list', '--all', ...at)).approvals).toHaveLength(3)
+    expect((await document('list', '--all', ...at)).approvals).toHaveLength(4)
 
     // Nobody else can come in, and nothing of what was asked is in a log.
     const socket = findApprovalsDoor(data) ?? ''

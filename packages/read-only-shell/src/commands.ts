@@ -167,7 +167,7 @@ export const commands: Readonly<Record<string, CommandRule>> = {
   },
   hexdump: { options: '-b -c -C -d -o -x -v -n= -s= --canonical --length= --skip= --no-squeezing' },
   /** A second operand would be written to; `-r` writes into what it reads from on some systems. */
-  xxd: { options: '-b -e -i -p -u -E -c= -g= -l= -s=', operands: { max: 1 } },
+  xxd: { options: '-b -e -i -p -u -E -c= -g= -l= -s=', operands: { max: 1 }, lone: true },
   seq: { options: '-f= -s= -w --format= --separator= --equal-width', operands: { text: 3, min: 1, max: 3 } },
   sed: sedProblem,
   jq,

@@ -55,7 +55,8 @@ const refOptions = `--sort= --format= --contains= --no-contains= --merged= --no-
 
 const subcommands: Readonly<Record<string, CommandForm>> = {
   status: {
-    options: `-s -b -v -u[=] -z --short --branch --porcelain[=] --long --verbose --untracked-files[=] --ignored[=]
+    // Not `-v`, which shows a diff by the repository's own textconv.
+    options: `-s -b -u[=] -z --short --branch --porcelain[=] --long --untracked-files[=] --ignored[=]
       --ahead-behind --no-ahead-behind --renames --no-renames --show-stash`,
     add: ['--ignore-submodules=all'],
     unless,
@@ -67,7 +68,6 @@ const subcommands: Readonly<Record<string, CommandForm>> = {
   },
   log: { options: logOptions, add: noDrivers },
   show: { options: logOptions, add: noDrivers },
-  whatchanged: { options: logOptions, add: noDrivers },
   'diff-tree': { options: `${diffOptions} -r -t -c --root --cc --no-commit-id --stdin`, add: noDrivers },
   blame: {
     options: `-b -l -t -f -n -s -e -w -L= -M[=] -C[=] --root --show-stats --score-debug --show-name --show-number

@@ -36,11 +36,18 @@ export function pathProblem(path: string): string | undefined {
   return undefined
 }
 
-/** Whether a path climbs without coming down again: it may be the root folder, with `/proc` below. */
+/**
+ * Whether a path may be the root folder, with `/proc` below: what it went down it climbs again. How deep `~` and the
+ * working folder are nobody knows.
+ */
 export function mayBeRoot(path: string): boolean {
-  const segments = path.split('/').filter((segment) => segment !== '' && segment !== '.')
-  if (segments.length === 0) return path.startsWith('/')
-  return segments.every(climbs)
+  let [depth, least] = [0, 0]
+  for (const segment of path.split('/')) {
+    if (segment === '' || segment === '.') continue
+    depth += climbs(segment) ? -1 : 1
+    least = Math.min(least, depth)
+  }
+  return path.startsWith('/') ? depth <= 0 : depth < 0 && depth === least
 }
 
 /** Why reading all that is below one of these is refused, or nothing. */

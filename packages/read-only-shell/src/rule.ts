@@ -43,6 +43,8 @@ export interface CommandForm {
    * options (`tree -Lo 1 x` writes a file).
    */
   readonly options?: string
+  /** Options of one letter may not be written together: the program reads no more than the first of them. */
+  readonly lone?: boolean
   /** Options that are accepted as the only word, separated by blanks; default `--help --version`. */
   readonly alone?: string
   /** Its operands; default any number of paths. */
@@ -162,6 +164,8 @@ function split({ name, form, kinds, subcommands }: Prepared, words: readonly Wor
         throw new Refusal(`${name}: option ${word.value} must stand before the operands`, word.at)
       }
       const found = optionsIn(name, kinds, word)
+      if (form.lone === true && found.names.length > 1)
+        throw new Refusal(`${name}: write the options of ${word.value} one by one`, word.at)
       options.push(...found.names)
       if (!found.open) continue
       index += 1

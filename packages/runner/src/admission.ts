@@ -10,7 +10,8 @@
  * - *M5* At most `queue` wait: one more is refused with `QUEUE_FULL`. Those that somebody else bounds do not count.
  * - *M6* Each eighth that is let in is of the root of which none was for longest, however deep others are, unless they are of
  *   higher priority: of R roots that wait each has a permit within 8 R, beside those that come back. So no tree, however it
- *   grows, keeps another one out, and seven eighths still finish what was begun.
+ *   grows, keeps another one out, and seven eighths still finish what was begun. That turn waits while processes are scarce:
+ *   another tree would take what the children of those that wait need.
  */
 import { GreenroomError } from '@greenroom/proto'
 
@@ -67,6 +68,8 @@ const turnEvery = 8
 
 /** See M1 to M6. */
 export class Admission {
+  /** M6: whether processes are scarce. */
+  isScarce: () => boolean = () => false
   readonly #limits: AdmissionLimits
   readonly #keys = new Map<string, number>()
   readonly #roots = new Map<string, Share>()
@@ -180,6 +183,7 @@ export class Admission {
     const first = firstOf(waiters, (one, other) => this.#order(one, other))
     this.#sinceTurn += 1
     if (first === undefined || first.ticket.returns === true || this.#sinceTurn < turnEvery) return first
+    if (this.isScarce()) return first
     this.#sinceTurn = 0
     const equals = waiters.filter(({ ticket }) => ticket.priority >= first.ticket.priority)
     const byTurn = ({ ticket }: Waiter, other: Waiter): number =>

@@ -75,8 +75,8 @@ export async function assemble(config: Config, { bus, subject, address, issue, s
   const detached = [...config.roles].find(([, role]) => role.detached === true)
   if (detached !== undefined && whyNotDetached !== undefined)
     throw new GreenroomError('MISSING_FEATURE', `roles.${detached[0]}.detached: ${whyNotDetached}`)
-  const openDrive: PlacesParts['openDrive'] = ({ subject: whose, ...options }) =>
-    createDrive({ ...mailbox, address: `${ownNames('runner', whose)}${id}`, ...options })
+  const openDrive: PlacesParts['openDrive'] = ({ subject: whose, site, ...options }) =>
+    createDrive({ ...mailbox, address: `${ownNames('runner', whose)}${id}.${site}`, ...options })
   const places = new Places({ config, drive, pool, openDrive })
   onReached(places)
   const admission = new Admission(config.admission)

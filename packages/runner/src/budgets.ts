@@ -47,24 +47,20 @@ export class Budgets {
   /**
    * A run begins.
    *
-   * @param id - the run
-   * @param lineage - its ancestors, from the root
+   * @param path - the run ids from the root to itself
    * @param spec - what it may use with its descendants; what is no budget is refused elsewhere
    * @param isStandIn - it may come after some or all of those, and is bounded by what they were given then; where less is left
    *   above it than it is to be given, it has that
    * @returns undefined when it draws on no budget
    * @throws GreenroomError `LIMIT_BUDGET` when what its parent draws on does not cover it
    */
-  open(
-    id: string,
-    lineage: readonly string[],
-    spec: BudgetOptions | undefined,
-    isStandIn = false,
-  ): BudgetedRun | undefined {
-    const nearest = lineage.findLastIndex((ancestor) => this.#runs.has(ancestor))
+  open(path: readonly string[], spec: BudgetOptions | undefined, isStandIn = false): BudgetedRun | undefined {
+    const [id = '', ...lineage] = path.toReversed()
+    const nearest = lineage.findIndex((ancestor) => this.#runs.has(ancestor))
     const drawing = this.#runs.get(lineage[nearest] ?? '')
     const { budget: usual, given, isTimeless } = this.#options
-    const over = isStandIn ? lineage.slice(nearest + 1).map(given) : []
+    const gone = lineage.slice(0, drawing === undefined ? undefined : nearest)
+    const over = isStandIn ? gone.toReversed().map(given) : []
     const isFirst = drawing === undefined && (isStandIn || lineage.length === 0)
     const wanted = resolveBudget(isFirst ? usual : undefined, ...over, spec, isTimeless ? { ms: null } : {})
     const budget = (isStandIn && drawing?.covered(wanted)) || wanted

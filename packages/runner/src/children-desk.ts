@@ -18,7 +18,6 @@ import {
   type ChildrenResult,
   type RunRef,
   type WaitArgs,
-  type WaitMode,
 } from '@greenroom/proto'
 import type { Approval, Verdict } from './approval/index.ts'
 import type { Attempt } from './drive/index.ts'
@@ -128,8 +127,8 @@ export class ChildrenDesk implements Occupant {
   readonly #known = new Set<string>()
   /** By its request: what gives a wait or a question up. */
   readonly #open = new Map<string, AbortController>()
-  /** For what it waits by now, by its request: of a wait, its mode. */
-  readonly #waits = new Map<string, WaitMode | undefined>()
+  /** For what it waits by now, by its request; undefined for an answer. */
+  readonly #waits = new Map<string, WaitArgs | undefined>()
   /** Whom its questions are to, by request: with an open one an attempt cannot be suspended. */
   readonly #asked = new Map<string, string>()
   #isLeaving = false
@@ -178,9 +177,13 @@ export class ChildrenDesk implements Occupant {
     return this.#options.isSuspendable() ? [...this.#asked.values()] : []
   }
 
+  get awaits(): readonly string[] {
+    return [...[...this.#waits.values()].flatMap((wait) => wait?.runIds ?? []), ...this.#asked.values()]
+  }
+
   /** What it waits for can be said as one thing: only then its worker suspends it. */
   get #isOneWait(): boolean {
-    return this.#waits.size < 2 || [...this.#waits.values()].every((mode) => mode === 'all')
+    return this.#waits.size < 2 || [...this.#waits.values()].every((wait) => wait?.mode === 'all')
   }
 
   suspend(): void {
@@ -216,7 +219,7 @@ export class ChildrenDesk implements Occupant {
         this.#isDeciding = args.on
         return {}
       case 'send':
-        return { status: await children.send(args, args.text, { mode: args.mode }) }
+        return { status: await children.sendAtOnce(args, args.text, { mode: args.mode }) }
       case 'cancel':
         await children.cancel(args, args.reason)
         return {}
@@ -231,7 +234,7 @@ export class ChildrenDesk implements Occupant {
     return this.#abortable(requestId, async (signal) => {
       const wait = (): Promise<readonly ChildOutcome[]> => children.wait(refs, { mode, signal })
       // D3
-      return (await children.isOver(args)) ? wait() : this.#pausing(requestId, wait, mode)
+      return (await children.isOver(args)) ? wait() : this.#pausing(requestId, wait, args)
     })
   }
 
@@ -263,9 +266,9 @@ export class ChildrenDesk implements Occupant {
   }
 
   /** D2 */
-  async #pausing<T>(requestId: string, wait: () => Promise<T>, mode?: WaitMode): Promise<T> {
+  async #pausing<T>(requestId: string, wait: () => Promise<T>, args?: WaitArgs): Promise<T> {
     const { pause, onWait } = this.#options
-    this.#waits.set(requestId, mode)
+    this.#waits.set(requestId, args)
     const goOn = pause()
     onWait()
     try {

@@ -6,6 +6,7 @@
  *   left of the grace is for what the worker had stored.
  * - *E3* There is one worker at a time: when another one is there, the last one is over.
  */
+import { createHash } from 'node:crypto'
 import { connectBus } from '@greenroom/bus'
 import { residentRole, type Bus, type Peer, type PeerState, type PresenceChange, type Timer } from '@greenroom/proto'
 import { attachWithin } from './attach-deadline.ts'
@@ -21,12 +22,16 @@ export interface EndpointParts {
     options: Pick<DriveOptions, 'bus' | 'onState' | 'signal'> & {
       /** Whose token the runner shows there; undefined of a plain one. */
       readonly subject: string | undefined
+      /** Tells its mailbox from those at other URLs, which may lead to the same endpoint. */
+      readonly site: string
     },
   ) => Promise<Drive>
 }
 
 /** What to look at when it is not reached. */
 const hint = 'does a worker run there (greenroom worker), and are its address and ca right?'
+
+const siteOf = (url: string): string => createHash('sha256').update(url).digest('hex').slice(0, 12)
 
 /** See E1 to E3. */
 export class Endpoint implements Pick<Peer, 'watch'> {
@@ -71,7 +76,7 @@ export class Endpoint implements Pick<Peer, 'watch'> {
     }
     try {
       const drive = await attachWithin(clock, withinMs, hint, async (signal) =>
-        openDrive({ subject: await bus.subject(), bus, onState: follow, signal }),
+        openDrive({ subject: await bus.subject(), site: siteOf(remote), bus, onState: follow, signal }),
       )
       endpoint = new Endpoint(bus, drive)
       return endpoint

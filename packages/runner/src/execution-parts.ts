@@ -68,5 +68,5 @@ export interface Family {
   /** Asks another run in the stead of one that has ended. */
   readonly askStandIn: (run: Predecessor, question: Question, signal: AbortSignal) => Promise<string>
   /** See {@link makeRoom}. */
-  readonly makeRoom: (lineage: readonly string[], full: Full, self: string | undefined) => Outlook
+  readonly makeRoom: (path: readonly string[], full: Full) => Outlook
 }

@@ -22,7 +22,7 @@ import type { Attempt } from './drive/index.ts'
 import { failedBy, withUsage } from './ending.ts'
 import type { ExecutionOptions, Spec, Surroundings } from './execution-parts.ts'
 import type { OpenRun } from './journal.ts'
-import type { LogPart, PlacedWorker } from './placement/index.ts'
+import type { LogPart, PlacedWorker, PlaceKind } from './placement/index.ts'
 import { planRun, type Plan } from './plan.ts'
 import { outcomeOfLeftOver, outcomeOfRestored, settleLeftOver, type LeftOver } from './left-over.ts'
 import { stampOf, standOf } from './place.ts'
@@ -49,7 +49,10 @@ export class Execution implements Run {
   readonly #spec: Spec
   readonly #more: ExecutionOptions
   readonly #session: string
-  readonly #lineage: readonly string[]
+  /** The runs from the root to itself. */
+  readonly path: readonly string[]
+  /** See {@link Neighbour.isStandIn}. */
+  readonly isStandIn: boolean
   readonly #feed: Feed
   readonly #journal: RunJournal
   readonly #children: RunChildren | undefined
@@ -92,10 +95,11 @@ export class Execution implements Run {
     this.#more = more
     this.#spec = typeof spec === 'object' && spec !== null ? spec : { role: String(spec) }
     this.id = earlier?.record.runId ?? random.id()
-    this.#lineage = more.kin?.lineage ?? []
+    this.path = [...(more.kin?.lineage ?? []), this.id]
+    this.isStandIn = more.mark !== undefined
     const { budgets } = around
-    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.id, this.#lineage, this.#spec.budget, !!more.mark)
-    this.#children = more.family?.childrenOf([...this.#lineage, this.id])
+    this.#budget = earlier ? budgets.of(this.id) : budgets.open(this.path, this.#spec.budget, this.isStandIn)
+    this.#children = more.family?.childrenOf(this.path)
     this.#session = this.#spec.session ?? this.id
     this.#time = new RunTime(clock, earlier?.record.startedAt)
     this.#attempts = earlier?.attempts.length ?? 0
@@ -125,19 +129,15 @@ export class Execution implements Run {
     this.settled = lived.then((end) => this.#settle(end))
   }
 
-  /** Whose child it is; undefined for one of the program. */
-  get parent(): string | undefined {
-    return this.#lineage.at(-1)
-  }
-
   /** What others may want of it: one that is suspended has nothing. */
   get occupant(): Occupant | undefined {
     return this.#desk?.isOpen === true ? this.#desk : undefined
   }
 
-  /** See {@link Neighbour.isHeldUp}. */
-  get isHeldUp(): boolean {
-    return this.#phase === 'suspended' || (this.#phase === 'queued' && (this.#stamp?.kind ?? 'local') === 'local')
+  /** See {@link Neighbour.lacks}. */
+  get lacks(): 'children' | PlaceKind | undefined {
+    if (this.#phase === 'queued') return this.#stamp?.kind ?? 'local'
+    return this.#phase === 'suspended' ? 'children' : undefined
   }
 
   /** How far it is recorded. */
@@ -160,9 +160,10 @@ export class Execution implements Run {
 
   cancel(reason = 'cancelled'): Promise<Outcome> {
     if (!this.#abort.signal.aborted) {
+      // X6: with one that is over go those that are to go.
+      if (!this.#isOver) this.#more.family?.endChildren(this.id, 'cancelled')
       if (!this.#isOver) this.#phase = 'cancelling'
       this.#abort.abort(reason)
-      this.#more.family?.endChildren(this.id, 'cancelled')
     }
     return this.outcome
   }
@@ -425,9 +426,7 @@ export class Execution implements Run {
         this.#log = lease.worker.log.open()
         this.#attempts = epoch
       },
-      // Whoever asks waits for the answer of one that stands in: it does not leave before.
-      onFull: (full) =>
-        this.#more.family?.makeRoom(this.#lineage, full, this.#more.mark ? undefined : this.id) ?? 'later',
+      onFull: (full) => this.#more.family?.makeRoom(this.path, full) ?? 'later',
       waitFor: (wait) => waitForChildren(this.#children, wait, signal),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit, { worker }) => {

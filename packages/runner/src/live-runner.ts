@@ -21,7 +21,7 @@ import type { Kin, OpenRun, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import { keepAlive } from './platform/surroundings.ts'
 import { pastRun, runFrom } from './past-run.ts'
-import { makeRoom } from './room-maker.ts'
+import { isScarce, makeRoom } from './room-maker.ts'
 import { RunChildren } from './run-children.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
 import type { AttachOptions, Run, RunSpec, StartOptions, TypedRunSpec } from './run.ts'
@@ -59,7 +59,7 @@ export class LiveRunner implements Runner {
     askStandIn: (...asked) => this.#standIns.ask(...asked),
     childrenOf: (lineage) => this.#childrenOf(lineage),
     endChildren: (parent, status) => {
-      for (const run of this.#runs) if (run.parent === parent) void run.cancel(`its parent ended as ${status}`)
+      for (const run of this.#runs) if (run.path.at(-2) === parent) void run.cancel(`its parent ended as ${status}`)
     },
     makeRoom: (...wanted) => makeRoom([...this.#runs], ...wanted),
   }
@@ -70,7 +70,8 @@ export class LiveRunner implements Runner {
     this.#around = around
     this.#home = home
     this.closed = this.#closed.promise
-    const { sessions, config } = around
+    const { sessions, config, admission } = around
+    admission.isScarce = () => isScarce([...this.#runs], config.admission.maxProcesses)
     const start = (spec: RunSpec, more: ExecutionOptions): Execution => this.#start(spec, more)
     this.#standIns = new StandIns({ start, sessions, freshKey: () => config.random.id() })
     void around.drive.closed.then(({ code, message }) => {
@@ -371,7 +372,7 @@ export class LiveRunner implements Runner {
     this.#runs.delete(run)
     this.#orphaned.delete(run)
     // For its ancestors nobody may get on any more.
-    if (run.parent !== undefined) this.#around.places.noteRoom()
+    if (run.path.at(-2) !== undefined) this.#around.places.noteRoom()
     if (run.journal.isOpen) this.#unrecorded.set(run.id, run)
     if (this.#runs.size > 0) return
     this.#alive?.[Symbol.dispose]()

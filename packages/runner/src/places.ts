@@ -1,6 +1,5 @@
 /** The places of a runner: where each run's worker is found or made, and by which mailbox the runner reaches it. */
-import { resolve } from 'node:path'
-import { GreenroomError, poolRole, residentRole, type ErrorCode, type Peer } from '@greenroom/proto'
+import { GreenroomError, poolRole, residentRole, type ErrorCode, type Peer, type Timer } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import type { Config } from './config.ts'
 import type { Drive } from './drive/index.ts'
@@ -9,6 +8,7 @@ import { Fabric } from './fabric.ts'
 import type { AttemptRecord } from './journal.ts'
 import { placeOf, stampOf, type Place } from './place.ts'
 import {
+  FabricFolder,
   heldByAncestors,
   Residents,
   type Full,
@@ -69,7 +69,7 @@ interface RemoteSite {
   readonly residents: Residents
 }
 
-/** How long runs must have held each other up until one fails, and how long its parent may take to go on, in milliseconds. */
+/** How long a run must be held up by others that it holds up until it fails, and its parent may take to go on, in milliseconds. */
 const tieMs = 250
 /** What was warned of is remembered of so many. */
 const mostTold = 1_000
@@ -96,8 +96,10 @@ export class Places {
   readonly #fabrics = new Map<string, Fabric>()
   /** What was warned of once. */
   readonly #told = new Set<string>()
-  /** When runs were last found to hold each other up, by the monotonic clock; for a while that is not looked at again. */
-  #tiedAt = -Infinity
+  /** When one of those that hold each other up failed last, by the monotonic clock. */
+  #brokenAt = -Infinity
+  /** Until they are looked at again. */
+  #tieTimer: Timer | undefined
   #isClosed = false
 
   /**
@@ -195,23 +197,29 @@ export class Places {
 
   async #local(need: WorkerNeed, { signal, onFull }: Acquiring): Promise<WorkerLease> {
     const { pool, drive } = this.#parts
+    /** Since when it and others hold each other up, by the monotonic clock. */
+    let tiedAt: number | undefined
     const onHeld = (slots: number): void => {
-      const full = { has: ({ kind }: PlacedWorker) => kind === 'local', slots }
+      const full: Full = { kind: 'local', has: ({ kind }) => kind === 'local', slots }
       const outlook = onFull(full)
-      if (outlook === 'own' || (outlook === 'mutual' && this.#breaksTie())) throw heldByAncestors(full)
+      tiedAt = outlook === 'mutual' ? (tiedAt ?? this.#parts.config.clock.monotonic()) : undefined
+      if (outlook === 'own' || (tiedAt !== undefined && this.#breaksTie(tiedAt))) throw heldByAncestors(full)
     }
     return { ...(await pool.acquire(need, signal, onHeld)), drive, accepted: () => undefined }
   }
 
-  /** Of several that hold each other up one at a time fails: its parent goes on, which may be enough for the others. */
-  #breaksTie(): boolean {
+  /** Of several that hold each other up one at a time fails: its parent goes on, which may be enough for the others. Else it is looked again. */
+  #breaksTie(tiedAt: number): boolean {
     const { clock } = this.#parts.config
-    const sinceMs = clock.monotonic() - this.#tiedAt
-    if (sinceMs < tieMs) return false
-    this.#tiedAt = clock.monotonic()
-    clock.timer(tieMs, () => this.noteRoom(), { background: true })
-    // One that was found long ago is another one.
-    return sinceMs < 4 * tieMs
+    const now = clock.monotonic()
+    const leftMs = Math.max(tiedAt, this.#brokenAt) + tieMs - now
+    if (leftMs <= 0) {
+      this.#brokenAt = now
+      return true
+    }
+    this.#tieTimer?.cancel()
+    this.#tieTimer = clock.timer(leftMs, () => this.noteRoom(), { background: true })
+    return false
   }
 
   async #pooled(
@@ -303,7 +311,7 @@ export class Places {
 
   #fabricOf(place: Extract<Place, { kind: 'fabric' }>): Fabric {
     const { pool } = place
-    const path = resolve(place.fabric)
+    const { path } = new FabricFolder(place.fabric)
     const key = `${pool} ${path}`
     const known = this.#fabrics.get(key)
     if (known !== undefined) return known

@@ -5,18 +5,22 @@
  * - *O2* An ancestor that executes there is expected to wait in a moment: a child may be placed before its parent says so.
  * - *O3* Where nobody can, and nobody but waiting runs is there, nothing would ever change; but those of other trees may wait for
  *   somebody elsewhere, who gets on.
+ * - *O4* The last process is not for another tree, while children of those that wait, and cannot be suspended, wait for it.
  */
-import type { Full, Outlook, PlacedWorker } from './placement/index.ts'
+import type { Full, Outlook, PlacedWorker, PlaceKind } from './placement/index.ts'
+import { Prospects } from './prospects.ts'
 
 /** A run, as far as others depend on it. */
 export interface Neighbour {
   readonly id: string
-  /** Whose child it is. */
-  readonly parent: string | undefined
+  /** The runs from the root to itself. */
+  readonly path: readonly string[]
   /** It with its worker; undefined when it has none. */
   readonly occupant: Occupant | undefined
-  /** Whether it has no worker until a local process is free, or until its children have ended. */
-  readonly isHeldUp: boolean
+  /** For what it waits before it has a worker: until children of its own have ended, or for a permit and a place of a kind. */
+  readonly lacks: 'children' | PlaceKind | undefined
+  /** Whether it answers in the stead of one that has ended. */
+  readonly isStandIn: boolean
 }
 
 /** A run that has a worker, as far as others want its place. */
@@ -31,6 +35,8 @@ export interface Occupant {
   readonly isSuspendable: boolean
   /** Whom it asks, where it can be suspended as soon as those have answered. */
   readonly asks: readonly string[]
+  /** For whose end it waits. */
+  readonly awaits: readonly string[]
   /** Asks its worker to end the attempt. */
   suspend(): void
 }
@@ -39,40 +45,37 @@ export interface Occupant {
  * Makes room for a run that finds none, if that can be.
  *
  * @param runs - all of the runner
- * @param lineage - the run ids from the root to its parent
+ * @param path - the run ids from the root to itself
  * @param full - where it wants to be
- * @param self - its own id, where whoever asks it may leave before it answers
  */
-export function makeRoom(runs: readonly Neighbour[], lineage: readonly string[], full: Full, self?: string): Outlook {
+export function makeRoom(runs: readonly Neighbour[], path: readonly string[], full: Full): Outlook {
   const there = runs.flatMap(({ occupant }) => (occupant && full.has(occupant.worker) ? occupant : []))
   const waiting = there.filter(({ waits }) => waits !== false)
   if (waiting.some(({ waits }) => waits === 'leaving')) return 'soon'
   const able = waiting.filter(({ isSuspendable }) => isSuspendable)
-  const nearest = able.toSorted((one, other) => lineage.lastIndexOf(other.id) - lineage.lastIndexOf(one.id))[0]
+  const nearest = able.toSorted((one, other) => path.lastIndexOf(other.id) - path.lastIndexOf(one.id))[0]
   if (nearest !== undefined) {
     nearest.suspend()
     return 'soon'
   }
-  if (there.some(({ id, waits }) => waits === false && lineage.includes(id))) return 'soon'
-  const canAnswer = (id: string): boolean => id !== self && !lineage.includes(id) && getsOn(id, runs)
-  if (self !== undefined && waiting.some(({ asks }) => asks.length > 0 && asks.every(canAnswer))) return 'asked'
+  if (there.some(({ id, waits }) => waits === false && path.includes(id))) return 'soon'
+  const prospects = new Prospects(runs, path, full.kind)
+  if (waiting.some((one) => prospects.isAnswered(one))) return 'asked'
   if (waiting.length < full.slots) return 'later'
-  if (waiting.every(({ id }) => lineage.includes(id))) return 'own'
-  if (!waiting.some(({ id }) => lineage.includes(id))) return 'held'
-  return waiting.some(({ id }) => hasActive(id, runs)) ? 'held' : 'mutual'
+  if (!waiting.some(({ id }) => path.includes(id)) || waiting.some((one) => prospects.isServed(one))) return 'held'
+  return waiting.every(({ id }) => path.includes(id)) ? 'own' : 'mutual'
 }
 
-/** Whether it, or a descendant of it, gets on; of one that has ended another is asked. */
-function getsOn(id: string, runs: readonly Neighbour[]): boolean {
-  const run = runs.find((one) => one.id === id)
-  return run === undefined || isActive(run) || hasActive(id, runs)
-}
-
-/** Whether a descendant of it gets on. */
-function hasActive(parent: string, runs: readonly Neighbour[]): boolean {
-  return runs.some((run) => run.parent === parent && (isActive(run) || hasActive(run.id, runs)))
-}
-
-function isActive({ occupant, isHeldUp }: Neighbour): boolean {
-  return occupant === undefined ? !isHeldUp : occupant.waits === false
+/**
+ * Whether parents that cannot leave hold all local processes but one, or may soon: roots that execute may wait next. See O4.
+ *
+ * @param runs - all of the runner
+ * @param processes - how many there may be
+ */
+export function isScarce(runs: readonly Neighbour[], processes: number): boolean {
+  const held = runs.filter(({ path, occupant }) => {
+    if (occupant?.worker.kind !== 'local') return false
+    return occupant.waits === false ? path.length === 1 : !occupant.isSuspendable
+  })
+  return held.length >= processes - 1 && held.some(({ occupant }) => occupant?.waits !== false)
 }

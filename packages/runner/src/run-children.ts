@@ -27,7 +27,7 @@ import { checkBudget } from './budget.ts'
 import { checkNames } from './option-check.ts'
 import type { Kin, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
-import type { Run, RunSpec, SteerStatus } from './run.ts'
+import type { Run, RunPhase, RunSpec, SteerStatus } from './run.ts'
 
 /** Where children come from. */
 export interface RunChildrenOptions {
@@ -46,6 +46,8 @@ export interface RunChildrenOptions {
 }
 
 const keyDomain = 'greenroom child'
+/** In which nobody could take a text, and somebody will. */
+const idle: ReadonlySet<RunPhase> = new Set(['planning', 'delayed', 'suspended', 'queued', 'starting'])
 
 /** See K1 and K2. */
 export class RunChildren implements Children {
@@ -101,6 +103,15 @@ export class RunChildren implements Children {
 
   async send(ref: ChildId, text: string, options: { readonly mode?: SteerMode } = {}): Promise<SteerStatus> {
     return (await this.#find(childIdOf(ref))).run.send(text, options)
+  }
+
+  /** The same for a parent that executes: a child that is not at work yet may wait for its permit, or its place. */
+  async sendAtOnce(ref: ChildId, text: string, options: { readonly mode?: SteerMode }): Promise<SteerStatus> {
+    const { run } = await this.#find(childIdOf(ref))
+    const sent = run.send(text, options)
+    if (!idle.has(run.status().phase)) return sent
+    sent.catch(() => undefined)
+    return 'queued'
   }
 
   async ask(ref: ChildId, question: string, options?: AskOptions): Promise<string> {

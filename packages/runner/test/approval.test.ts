@@ -248,6 +248,26 @@ describe('a person elsewhere', () => {
 })
 
 describe('an answer that holds for longer', () => {
+  test.each(['run', 'session'] as const)(
+    'is not one that edits: what was asked was not allowed for the %s',
+    async (scope) => {
+      await using asking = new Asking()
+      const dry = { ...call.input, args: ['push', '--dry-run'] }
+      let asked = 0
+      const runner = await asking.runner({
+        person: () => {
+          asked += 1
+          return Promise.resolve({ allow: true, scope, input: dry })
+        },
+      })
+      const push = { ...call, input: { ...call.input, args: ['push'] } }
+      const run = runner.run({ role: 'ask', task: '', input: [push, push] })
+      expect(await answers(run)).toMatchObject([{ input: dry, scope: 'once' }, { input: dry }])
+      expect(asked).toBe(2)
+      expect(runner.approvals.grants()).toEqual([])
+    },
+  )
+
   test('is not asked again for the same tool, permission and resource, in the run or session, until it is taken back', async () => {
     await using asking = new Asking()
     const seen: ApprovalRecord[] = []

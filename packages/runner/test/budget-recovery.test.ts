@@ -79,7 +79,7 @@ class World {
     const budget: Budget = parent === undefined ? { tokens: 200, spawns: 30, usd: 5 } : Object.fromEntries(chosen)
     let run: BudgetedRun | undefined
     try {
-      run = this.#budgets.open(id, parent === undefined ? [] : [parent.id], budget)
+      run = this.#budgets.open(parent === undefined ? [id] : [parent.id, id], budget)
     } catch {
       return
     }

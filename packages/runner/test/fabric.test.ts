@@ -1,10 +1,10 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Outcome } from '@greenroom/proto'
-import type { Run } from '../src/index.ts'
+import { createRunner, type Run } from '../src/index.ts'
 import { FabricStage } from './fixtures/fabric-stage.ts'
 import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { until } from './fixtures/setup.ts'
@@ -36,6 +36,32 @@ describe('a run in a fabric', { timeout: 30_000 }, () => {
     expect(counted(stage.held.map(({ member }) => member))).toEqual({ a: 2, b: 2 })
     for (const { end } of stage.held) end()
     expect(await outputs(runs)).toEqual(stage.held.map(({ member }) => member))
+  })
+
+  test('is reached by one connection under whichever name its folder has', async () => {
+    await using stage = new FabricStage()
+    await stage.member('a', { slots: 4 })
+    const link = `${stage.folder.path}-link`
+    symlinkSync(stage.folder.path, link)
+    const place = (fabric: string) => ({ pool: 'crew', fabric, maxWaitMs: 3_000 })
+    await using runner = await createRunner({
+      worker: { launch: () => expect.fail('started here') },
+      roles: {
+        hold: { executor: 'hold', placement: place(stage.folder.path) },
+        who: { executor: 'who', placement: place(link) },
+      },
+      dataDir: null,
+      quiet: true,
+      logger: stage.logger,
+    })
+    const held = runner.run({ role: 'hold' })
+    await until(() => stage.held.length === 1)
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
+    for (const { end } of stage.held) end()
+    expect(await held.outcome).toMatchObject({ status: 'completed' })
+    expect(held.status().attempts).toBe(1)
+    expect(stage.warnings).toEqual([])
+    rmSync(link)
   })
 
   test('fails by name where nobody is, and starts nothing here instead; it says where it was to go', async () => {

@@ -4,7 +4,7 @@ import { heldByAncestors, type PlacedWorker } from '../src/placement/index.ts'
 import { ResidentWorker } from '../src/placement/resident.ts'
 import { makeRoom, type Neighbour, type Occupant } from '../src/room-maker.ts'
 
-const lineage = ['root', 'mid']
+const path = ['root', 'mid', 'self']
 
 /**
  * So many slots, and who is there; `+` can be suspended, `!` was asked to, `.` executes; `>` is a child without a worker of the one before, which
@@ -15,7 +15,13 @@ function room(slots: number, ...names: string[]): [string, ...string[]] {
   const workers = new Set<PlacedWorker>()
   const runs = names.map((name, n): Neighbour => {
     if (name.startsWith('>'))
-      return { id: `${n}`, parent: idOf(names[n - 1] ?? ''), occupant: undefined, isHeldUp: name === '>|' }
+      return {
+        id: `${n}`,
+        path: [idOf(names[n - 1] ?? ''), `${n}`],
+        occupant: undefined,
+        isStandIn: false,
+        lacks: name === '>|' ? 'local' : undefined,
+      }
     const id = idOf(name)
     const parts = { kind: 'pool', host: 'h', address: id, incarnation: id, presence: { role: 'r' } } as const
     const worker = new ResidentWorker(parts)
@@ -27,11 +33,12 @@ function room(slots: number, ...names: string[]): [string, ...string[]] {
       waits,
       isSuspendable: name.endsWith('+'),
       asks: [],
+      awaits: names[n + 1]?.startsWith('>') === true ? [`${n + 1}`] : [],
       suspend: () => void asked.push(id),
     }
-    return { id, parent: undefined, occupant, isHeldUp: false }
+    return { id, path: [id], occupant, isStandIn: false, lacks: undefined }
   })
-  return [makeRoom(runs, lineage, { has: (worker) => workers.has(worker), slots }), ...asked]
+  return [makeRoom(runs, path, { kind: 'local', has: (worker) => workers.has(worker), slots }), ...asked]
 }
 
 const idOf = (name: string): string => name.replace(/[+!.]$/, '').replace('far-', '')
@@ -58,5 +65,5 @@ test('where nobody can leave it says whose waiting that is', () => {
   expect(room(2, 'other', '>|', 'mid')).toEqual(['mutual'])
   expect(room(3, 'root', 'mid')).toEqual(['later'])
   expect(room(Infinity, 'root', 'mid')).toEqual(['later'])
-  expect(heldByAncestors({ has: () => true, slots: 2 })).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })
+  expect(heldByAncestors({ kind: 'local', has: () => true, slots: 2 })).toMatchObject({ code: 'POOL_HELD_BY_ANCESTOR' })
 })

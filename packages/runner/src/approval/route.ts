@@ -73,7 +73,8 @@ export function decisionOf(decider: Decider, verdict: unknown, by?: string): Dec
     allowed: allow,
     reason: reason ?? (allow ? `allowed by the ${decider}` : `rejected by the ${decider}`),
     ...deciderOf({ decider, by }),
-    scope: allow ? scope : 'once',
+    // What was replaced was not allowed: a grant would let it pass as it was asked.
+    scope: allow && input === undefined ? scope : 'once',
     ...(allow && input !== undefined ? { input } : {}),
   }
 }

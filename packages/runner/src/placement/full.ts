@@ -1,9 +1,11 @@
 /** A place where a run finds no room. */
 import { GreenroomError } from '@greenroom/proto'
-import type { PlacedWorker } from './placement.ts'
+import type { PlacedWorker, PlaceKind } from './placement.ts'
 
 /** Which workers a run could have, if one were free. */
 export interface Full {
+  /** What kind of place that is. */
+  readonly kind: PlaceKind
   /** Whether a worker of this runner's is one of them. */
   readonly has: (worker: PlacedWorker) => boolean
   /** How many runs they take at a time; Infinity when nobody here knows. */

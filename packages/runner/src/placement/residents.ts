@@ -145,7 +145,7 @@ export class Residents {
       if (chosen !== undefined) return this.#lease(chosen.member)
       const untilKnown = this.#members.size === 0 ? this.#since + lookMs : now
       const untilShown = Math.max(untilKnown, ...fitting.map(({ showsUntil }) => showsUntil))
-      const full = free.length === 0 && fitting.length > 0 && untilShown <= now ? fullOf(fitting) : undefined
+      const full = free.length === 0 && fitting.length > 0 && untilShown <= now ? this.#fullOf(fitting) : undefined
       const outlook = full && onFull(full)
       if ((outlook === 'soon' || outlook === 'asked') && makesUntil === since) makesUntil = now + makeMs
       const patientUntil = need.returns === true && full !== undefined ? since + returnMs : makesUntil
@@ -178,6 +178,12 @@ export class Residents {
       if (version !== undefined && served.version !== version) return false
       return Object.entries(labels).every(([name, value]) => presence.labels?.[name] === value)
     })
+  }
+
+  #fullOf(members: readonly Member[]): Full {
+    const { kind } = this.#options
+    const leases: ReadonlySet<unknown> = new Set(members.flatMap((member) => [...member.leases]))
+    return { kind, has: (worker) => leases.has(worker), slots: members.reduce((sum, { slots }) => sum + slots, 0) }
   }
 
   #lacking({ executor, version, labels, excluded }: ResidentNeed, isFull: boolean): GreenroomError {
@@ -249,9 +255,4 @@ function slotsOf({ slots = 1, load = 0 }: Presence): number | undefined {
 function standingOf({ presence, pending, chosen }: Member): { readonly load: number; readonly chosen: number } {
   const { slots = 1, load = 0 } = presence
   return { load: load + pending / (slotsOf(presence) ?? slots), chosen }
-}
-
-function fullOf(members: readonly Member[]): Full {
-  const leases: ReadonlySet<unknown> = new Set(members.flatMap((member) => [...member.leases]))
-  return { has: (worker) => leases.has(worker), slots: members.reduce((sum, { slots }) => sum + slots, 0) }
 }

@@ -20,6 +20,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -72,6 +73,8 @@ export class FabricFolder {
     this.path = resolve(path)
     try {
       makeFolder(this.path)
+      // Under whichever name: a runner has one connection to each worker.
+      this.path = realpathSync(this.path)
       const { uid, mode } = statSync(this.path)
       if (uid !== process.getuid?.()) throw bad(`${this.path} is another user's`)
       if ((mode & 0o077) !== 0) throw bad(`other users may reach ${this.path}: chmod 700 it`)

@@ -1,0 +1,215 @@
+/** Trees that hold each other up, or nearly: who has all places, and who waits for whom. */
+import { createMemoryBus } from '@greenroom/bus'
+import { spawnGuarded } from '@greenroom/bus/process'
+import { defineExecutor, startWorker, type Executor, type RunContext } from '@greenroom/worker'
+import { createInProcessLauncher } from '@greenroom/worker/testing'
+import { expect, test } from 'vitest'
+import type { ChildOutcome } from '@greenroom/proto'
+import { createRunner, type AdmissionOptions, type RoleOptions, type Runner } from '../src/index.ts'
+
+const sleep = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms))
+const timeout = 30_000
+
+/** How a child ended, in a word. */
+const wordOf = ({ outcome }: ChildOutcome): string => (outcome.status === 'failed' ? outcome.code : outcome.status)
+const executor = (run: (ctx: RunContext, task: string) => Promise<unknown>, suspendable = false): Executor =>
+  defineExecutor({
+    version: '1',
+    suspendable,
+    run: async ({ task }, ctx) => ({ output: JSON.parse(JSON.stringify((await run(ctx, task)) ?? null)) }),
+  })
+const leaf = executor(() => Promise.resolve('done'))
+const slow = executor(() => sleep(500))
+/** Serves until it is cancelled. */
+const helper = defineExecutor({
+  version: '1',
+  slots: 2,
+  run: (_request, ctx) => new Promise<never>((_, reject) => ctx.signal.addEventListener('abort', reject)),
+})
+
+/** A runner in whose roles are its executors, but that some of them are in a pool. */
+async function inTree(
+  executors: Readonly<Record<string, Executor>>,
+  admission: AdmissionOptions,
+  act: (runner: Runner) => Promise<void>,
+  pooled: readonly string[] = [],
+): Promise<void> {
+  await using bus = createMemoryBus()
+  await using _pool = await startWorker({
+    bus: bus.client(),
+    executors,
+    provision: {
+      version: 1,
+      bus: { url: 'ws://unused', token: '' },
+      address: 'worker.crew',
+      incarnation: 'crew-1',
+      role: 'pool.crew',
+      executors: pooled,
+      idleMs: null,
+      cancelGraceMs: 200,
+      lingerMs: 200,
+      resident: { labels: {}, host: 'there' },
+    },
+    platform: { env: {}, spawn: spawnGuarded, log: () => undefined },
+  })
+  const placement = { pool: 'crew', maxWaitMs: 2_000 } as const
+  const roleOf = (name: string): RoleOptions => ({ executor: name, ...(pooled.includes(name) && { placement }) })
+  await using runner = await createRunner({
+    bus: bus.client(),
+    worker: createInProcessLauncher({ bus, executors }),
+    roles: Object.fromEntries(Object.keys(executors).map((name) => [name, roleOf(name)])),
+    dataDir: null,
+    quiet: true,
+    cancelGraceMs: 200,
+    admission,
+  })
+  await act(runner)
+}
+
+/** What runs of a role gave. */
+const outputs = (runner: Runner, role: string, ...tasks: readonly string[]): Promise<readonly unknown[]> =>
+  Promise.all(
+    tasks.map(async (task) => {
+      const outcome = await runner.run({ role, task }).outcome
+      return outcome.status === 'completed' ? outcome.output : outcome.status
+    }),
+  )
+
+/** Resolves when so many have come. */
+function gate(many: number): () => Promise<void> {
+  let come = 0
+  const open = Promise.withResolvers<void>()
+  return () => {
+    come += 1
+    if (come % many === 0) open.resolve()
+    return open.promise
+  }
+}
+
+test('helpers that serve until they are cancelled do not hide that trees hold each other up', { timeout }, async () => {
+  const both = gate(2)
+  const parent = executor(async (ctx) => {
+    await both()
+    const serving = await ctx.children.spawn({ role: 'helper', task: '' })
+    const ends = await ctx.children.wait([await ctx.children.spawn({ role: 'leaf', task: '' })])
+    await ctx.children.cancel(serving)
+    return ends.map(wordOf)
+  })
+  await inTree(
+    { leaf, helper, parent },
+    { maxProcesses: 2 },
+    async (runner) => {
+      const ends = await outputs(runner, 'parent', '', '')
+      expect(ends).toContainEqual(['completed'])
+      expect(ends).toContainEqual(['POOL_HELD_BY_ANCESTOR'])
+    },
+    ['helper'],
+  )
+})
+
+test('a child for which nobody waits has its place when its parent has ended', { timeout }, async () => {
+  const parent = executor(async (ctx) => {
+    const first = await ctx.children.spawn({ role: 'slow', task: '' })
+    const { runId } = await ctx.children.spawn({ role: 'leaf', task: '' })
+    await ctx.children.wait([first])
+    return runId
+  })
+  await inTree(
+    { leaf, slow, parent },
+    { maxProcesses: 1 },
+    async (runner) => {
+      const [runId] = await outputs(runner, 'parent', '')
+      expect(await (await runner.attach(String(runId))).outcome).toMatchObject({ status: 'completed' })
+    },
+    ['slow'],
+  )
+})
+
+test('a child of one that stands in is told at once that whoever asks has its place', { timeout }, async () => {
+  const sage = executor(async (ctx, task) => {
+    if (task === '') return 'ready'
+    return (await ctx.children.wait([await ctx.children.spawn({ role: 'leaf', task: '' })])).map(wordOf)
+  })
+  const asker = executor(async (ctx) => {
+    const child = await ctx.children.spawn({ role: 'sage', task: '', key: 'sage' })
+    while ((await ctx.children.list()).some(({ status }) => status === 'running')) await sleep(20)
+    const since = performance.now()
+    await ctx.children.ask(child, 'well?', { timeoutMs: 8_000 }).catch(String)
+    const leaves = performance.now() - since
+    return leaves < 4_000
+  }, true)
+  await inTree(
+    { leaf, sage, asker },
+    { maxProcesses: 1 },
+    async (runner) => expect(await outputs(runner, 'asker', '')).toEqual([true]),
+    ['sage'],
+  )
+})
+
+test.for([false, true])(
+  'trees that hold each other up for a moment lose nobody; others did before: %s',
+  { timeout },
+  async (before) => {
+    let both = gate(2)
+    const parent = executor(async (ctx, task) => {
+      await both()
+      const child = await ctx.children.spawn({ role: 'leaf', task: '' })
+      const signal = AbortSignal.any([ctx.signal, AbortSignal.timeout(Number(task))])
+      return ctx.children.wait([child], { signal }).then(
+        (ends) => ends.map(wordOf),
+        () => 'late',
+      )
+    })
+    await inTree({ leaf, parent }, { maxProcesses: 2 }, async (runner) => {
+      for (const _ of before ? [1, 2] : [1]) {
+        both = gate(2)
+        expect(await outputs(runner, 'parent', '9000', '100')).toEqual([['completed'], 'late'])
+      }
+    })
+  },
+)
+
+test('no tree takes the last process from the children of others', { timeout }, async () => {
+  const parent = executor(async (ctx) => {
+    const children = Array.from({ length: 12 }, () => ctx.children.spawn({ role: 'leaf', task: '' }))
+    return (await ctx.children.wait(await Promise.all(children))).filter((end) => wordOf(end) === 'completed').length
+  })
+  await inTree({ leaf, parent }, { maxProcesses: 2, maxExecuting: 1 }, async (runner) =>
+    expect(await outputs(runner, 'parent', '', '', '')).toEqual([12, 12, 12]),
+  )
+})
+
+test.for([{ maxExecuting: 1 }, { maxProcesses: 1 }])(
+  'a text to a child that has no place yet is kept for it: %o',
+  { timeout },
+  async (admission) => {
+    const hears = executor(async (ctx) => {
+      for await (const { text } of ctx.steering) return text
+      return 'nothing'
+    })
+    const parent = executor(async (ctx) => {
+      const child = await ctx.children.spawn({ role: 'hears', task: '', key: 'c' })
+      const status = ctx.resumed ? 'queued' : await ctx.children.send(child, 'mind the gap', { mode: 'queue' })
+      const [end] = ctx.resumed ?? (await ctx.children.wait([child]))
+      return [status, end?.outcome.status === 'completed' ? end.outcome.output : end && wordOf(end)]
+    }, true)
+    await inTree({ hears, parent }, { maxProcesses: 2, ...admission }, async (runner) => {
+      const [[status, heard] = []] = (await outputs(runner, 'parent', '')) as [[string, string]?]
+      expect(status).toBe('queued')
+      expect(heard).toBe('mind the gap')
+    })
+  },
+)
+
+test('a child goes on when its parent has completed, and is disposed of', { timeout }, async () => {
+  const parent = executor(async (ctx) => (await ctx.children.spawn({ role: 'slow', task: '' })).runId)
+  await inTree({ slow, parent }, {}, async (runner) => {
+    let child = ''
+    {
+      await using run = runner.run({ role: 'parent', task: '' })
+      const outcome = await run.outcome
+      if (outcome.status === 'completed' && typeof outcome.output === 'string') child = outcome.output
+    }
+    expect(await (await runner.attach(child)).outcome).toMatchObject({ status: 'completed' })
+  })
+})
