@@ -124,18 +124,17 @@ class ChaosRun {
   async #blow(scope: Scope, ms: number): Promise<void> {
     using all = new ResidentWatch(this.#stage, 'VmRSS')
     using anonymous = new ResidentWatch(this.#stage, 'RssAnon')
-    const blown = this.#storm.blow(scope, ms)
-    if (scope === 'workers' && ms >= leastGrowthMs) await this.#compareMemory(blown, 0.3 * ms)
-    await blown
+    const isCompared = scope === 'workers' && ms >= leastGrowthMs
+    await Promise.all([this.#storm.blow(scope, ms), isCompared ? this.#compareMemory(ms) : undefined])
     this.#residentMiB = all.medians
     this.#anonymousMiB = anonymous.medians
   }
 
-  /** From the third of ten minutes to the last. */
-  async #compareMemory(blown: Promise<unknown>, afterMs: number): Promise<void> {
-    await sleep(afterMs)
+  /** From the third of ten minutes to the last, both times while it blows. */
+  async #compareMemory(ms: number): Promise<void> {
+    await sleep(0.3 * ms)
     const before = await collectedMiB(this.#stage)
-    await blown
+    await sleep(0.68 * ms)
     this.#growthPercent = growthOf(before, await collectedMiB(this.#stage))
   }
 

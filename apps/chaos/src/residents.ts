@@ -60,14 +60,22 @@ export class ResidentWatch implements Disposable {
 /** How long a collection may take, and the giving back of what it freed, in milliseconds. */
 const settleMs = 2_000
 
-/** The resident memory of each member, in MiB, right after it has collected all its garbage. */
+/** How often it is read: what is in progress at one moment takes some, too. */
+const readings = 3
+
+/** The resident memory of each member, in MiB, right after it has collected all its garbage: the median of a few moments. */
 export async function collectedMiB(stage: Stage): Promise<Readonly<Record<string, number>>> {
-  const members = stage.members.flatMap(({ name, pid, isReady }) =>
-    pid === undefined || !isReady ? [] : [{ name, pid }],
-  )
-  for (const { pid } of members) process.kill(pid, 'SIGUSR2')
-  await sleep(settleMs)
-  return Object.fromEntries(members.map(({ name, pid }) => [name, residentMiB(pid, 'VmRSS') ?? 0]))
+  const read = new Map<string, number[]>()
+  for (let reading = 0; reading < readings; reading += 1) {
+    const members = stage.members.flatMap(({ name, pid, isReady }) =>
+      pid === undefined || !isReady ? [] : [{ name, pid }],
+    )
+    for (const { pid } of members) process.kill(pid, 'SIGUSR2')
+    await sleep(settleMs)
+    for (const { name, pid } of members) read.set(name, [...(read.get(name) ?? []), residentMiB(pid, 'VmRSS') ?? 0])
+  }
+  const medianOf = (sizes: readonly number[]): number => sizes.toSorted((a, b) => a - b)[sizes.length >> 1] ?? 0
+  return Object.fromEntries([...read].map(([name, sizes]) => [name, medianOf(sizes)]))
 }
 
 /**
