@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { mutations, placeOf } from '../src/mutations.ts'
 import { runSchedule } from '../src/schedule.ts'
 
-const seedsPerTest = 100
+const seedsPerTest = 200
 /** Far above what it takes, far below what hanging would. */
 const timeout = 120_000
 
