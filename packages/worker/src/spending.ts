@@ -28,14 +28,16 @@ export class Spending {
   }
 
   /**
-   * Waits until an entry is counted, if anybody counts; not for what is told once the run was cancelled.
+   * Waits until an entry is counted, if anybody counts. What is told once the run was cancelled nobody waits for; but whoever told it
+   * hears of that: an executor that looks at nothing else would go on spending for its whole grace.
    *
    * @param seq - its number
    * @param signal - ends the waiting
    * @throws the signal's reason
    */
   async counted(seq: number, signal: AbortSignal): Promise<void> {
-    if (this.#left === undefined || signal.aborted) return
+    if (this.#left === undefined) return
+    signal.throwIfAborted()
     while (this.#counted < seq) await untilEnd(signal, this.#changed.promise)
   }
 }
