@@ -4,7 +4,7 @@ import { spawnGuarded } from '@greenroom/bus/process'
 import { defineExecutor, startWorker, type RunContext, type Worker } from '@greenroom/worker'
 import { createInProcessLauncher } from '@greenroom/worker/testing'
 import { expect, test } from 'vitest'
-import { createRunner } from '../src/index.ts'
+import { createRunner, type AdmissionOptions } from '../src/index.ts'
 
 const sleep = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms))
 const many = 4
@@ -113,28 +113,43 @@ test('parents that wait again for what has ended do not put each other out for e
   }
 })
 
-/** What parents heard that ask their children, and have all processes; there are two permits. */
-async function heard(...tasks: readonly string[]): Promise<readonly unknown[]> {
+const roles = {
+  sage: { executor: 'sage', placement: { pool: 'crew', maxWaitMs: 5_000 } },
+  neighbour: { executor: 'sage' },
+  slow: { executor: 'slow', placement: { pool: 'crew' } },
+  leaf: { executor: 'leaf' },
+  curious: { executor: 'curious' },
+  stubborn: { executor: 'stubborn' },
+  parent: { executor: 'parent' },
+} as const
+
+/** What parents gave that have all processes, each with its task. */
+async function outputsOf(
+  role: 'curious' | 'stubborn' | 'parent',
+  tasks: readonly string[],
+  admission: AdmissionOptions = {},
+): Promise<readonly unknown[]> {
   begun = many - tasks.length
   await using bus = createMemoryBus()
   await using _pool = await resident(bus)
-  await using runner = await createRunner({
+  await using runner = await createRunner<typeof executors, typeof roles>({
     bus: bus.client(),
     worker: createInProcessLauncher({ bus, executors }),
-    roles: {
-      sage: { executor: 'sage', placement: { pool: 'crew', maxWaitMs: 5_000 } },
-      neighbour: { executor: 'sage' },
-      leaf: { executor: 'leaf' },
-      curious: { executor: 'curious' },
-    },
+    roles,
     dataDir: null,
     quiet: true,
     cancelGraceMs: 200,
-    admission: { maxProcesses: tasks.length, maxExecuting: 2 },
+    admission: { maxProcesses: tasks.length, ...admission },
   })
-  const outcomes = await Promise.all(tasks.map((task) => runner.run({ role: 'curious', task }).outcome))
+  const outcomes = await Promise.all(tasks.map((task) => runner.run({ role, task }).outcome))
   return outcomes.map((outcome) => outcome.status === 'completed' && outcome.output)
 }
+
+/** What parents heard that ask their children; there are two permits. */
+const heard = (...tasks: readonly string[]) => outputsOf('curious', tasks, { maxExecuting: 2 })
+
+/** How the children of parents ended that cannot be suspended. */
+const endsOf = (...children: readonly ('leaf' | 'slow')[]) => outputsOf('stubborn', children)
 
 test(
   'children that find no place leave their permits to who is to answer their parent',
@@ -154,27 +169,6 @@ test(
   },
 )
 
-/** How the children of parents ended that have all processes, and cannot be suspended. */
-async function endsOf(...children: readonly ('leaf' | 'slow')[]): Promise<readonly unknown[]> {
-  begun = many - children.length
-  await using bus = createMemoryBus()
-  await using _pool = await resident(bus)
-  await using runner = await createRunner({
-    bus: bus.client(),
-    worker: createInProcessLauncher({ bus, executors }),
-    roles: {
-      leaf: { executor: 'leaf' },
-      slow: { executor: 'slow', placement: { pool: 'crew' } },
-      stubborn: { executor: 'stubborn' },
-    },
-    dataDir: null,
-    quiet: true,
-    admission: { maxProcesses: children.length },
-  })
-  const outcomes = await Promise.all(children.map((task) => runner.run({ role: 'stubborn', task }).outcome))
-  return outcomes.map((outcome) => outcome.status === 'completed' && outcome.output)
-}
-
 test(
   'of trees that hold each other up one child fails, and the others have their turn',
   { timeout: 30_000 },
@@ -193,24 +187,6 @@ test(
   'a child finds no place while its parent, which can be suspended, is about to be answered',
   { timeout: 30_000 },
   async () => {
-    await using bus = createMemoryBus()
-    await using _pool = await resident(bus)
-    await using runner = await createRunner({
-      bus: bus.client(),
-      worker: createInProcessLauncher({ bus, executors }),
-      roles: {
-        sage: { executor: 'sage', placement: { pool: 'crew', maxWaitMs: 5_000 } },
-        leaf: { executor: 'leaf' },
-        parent: { executor: 'parent' },
-      },
-      dataDir: null,
-      quiet: true,
-      cancelGraceMs: 200,
-      admission: { maxProcesses: 1 },
-    })
-    expect(await runner.run({ role: 'parent', task: '' }).outcome).toMatchObject({
-      status: 'completed',
-      output: ['completed'],
-    })
+    expect(await outputsOf('parent', [''])).toEqual([['completed']])
   },
 )

@@ -48,15 +48,13 @@ async function watched(run: (ctx: RunContext) => Promise<unknown>) {
   return { runner, stranger, next, came, [Symbol.asyncDispose]: () => bench[Symbol.asyncDispose]() }
 }
 
+const strangerTo = ({ bus }: Awaited<ReturnType<typeof openBench>>) =>
+  bus.attach({ address: 'runner.other', incarnation: 'i', lifetime: 'named', onMessage: () => undefined })
+
 test('a cancel that comes before its run', async () => {
   const it = defineExecutor({ version: '1', run: () => Promise.resolve({ text: 'done' }) })
   await using bench = await openBench({ it })
-  const stranger = await bench.bus.attach({
-    address: 'runner.other',
-    incarnation: 'i',
-    lifetime: 'named',
-    onMessage: () => undefined,
-  })
+  const stranger = await strangerTo(bench)
   const payload = encodeMessage('cancel', { runId: 'r', epoch: 1_000, reason: 'forged' })
   await stranger.send({ to: bench.address, id: 'm1', kind: 'cancel', control: true, payload })
   await settle()
@@ -70,12 +68,7 @@ test('a part of a history', async () => {
     run: ({ messages }) => Promise.resolve({ text: messages.map(textOf).join() }),
   })
   await using bench = await openBench({ it })
-  const stranger = await bench.bus.attach({
-    address: 'runner.other',
-    incarnation: 'i',
-    lifetime: 'named',
-    onMessage: () => undefined,
-  })
+  const stranger = await strangerTo(bench)
   const history = (text: string): Outgoing => ({
     to: bench.address,
     id: text,
