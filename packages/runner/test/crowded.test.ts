@@ -1,10 +1,10 @@
 /** Trees in which there are fewer places than runs. */
-import { createMemoryBus, type MemoryBus } from '@greenroom/bus'
-import { spawnGuarded } from '@greenroom/bus/process'
-import { defineExecutor, startWorker, type RunContext, type Worker } from '@greenroom/worker'
+import { createMemoryBus } from '@greenroom/bus'
+import { defineExecutor, type RunContext } from '@greenroom/worker'
 import { createInProcessLauncher } from '@greenroom/worker/testing'
 import { expect, test } from 'vitest'
 import { createRunner, type AdmissionOptions } from '../src/index.ts'
+import { startMember } from './fixtures/pool-member.ts'
 
 const sleep = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms))
 const many = 4
@@ -69,26 +69,6 @@ const executors = {
   }),
 }
 
-/** A member of the pool "crew". */
-const resident = (bus: MemoryBus): Promise<Worker> =>
-  startWorker({
-    bus: bus.client(),
-    executors,
-    provision: {
-      version: 1,
-      bus: { url: 'ws://unused', token: '' },
-      address: 'worker.crew',
-      incarnation: 'crew-1',
-      role: 'pool.crew',
-      executors: ['sage', 'slow'],
-      idleMs: null,
-      cancelGraceMs: 200,
-      lingerMs: 200,
-      resident: { labels: {}, host: 'there' },
-    },
-    platform: { env: {}, spawn: spawnGuarded, log: () => undefined },
-  })
-
 /** In steps, each by its key, which it looks for first: as is told to whoever can be suspended. */
 async function step(ctx: RunContext, key: string): Promise<string> {
   const [end] = await ctx.children.wait([await ctx.children.spawn({ role: 'leaf', task: key, key })])
@@ -131,7 +111,7 @@ async function outputsOf(
 ): Promise<readonly unknown[]> {
   begun = many - tasks.length
   await using bus = createMemoryBus()
-  await using _pool = await resident(bus)
+  await using _pool = await startMember(bus, executors, ['sage', 'slow'])
   await using runner = await createRunner<typeof executors, typeof roles>({
     bus: bus.client(),
     worker: createInProcessLauncher({ bus, executors }),

@@ -1,11 +1,11 @@
 /** Trees that hold each other up, or nearly: who has all places, and who waits for whom. */
 import { createMemoryBus } from '@greenroom/bus'
-import { spawnGuarded } from '@greenroom/bus/process'
-import { defineExecutor, startWorker, type Executor, type RunContext } from '@greenroom/worker'
+import { defineExecutor, type Executor, type RunContext } from '@greenroom/worker'
 import { createInProcessLauncher } from '@greenroom/worker/testing'
 import { expect, test } from 'vitest'
 import type { ChildOutcome } from '@greenroom/proto'
 import { createRunner, type AdmissionOptions, type RoleOptions, type Runner } from '../src/index.ts'
+import { startMember } from './fixtures/pool-member.ts'
 
 const sleep = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms))
 const timeout = 30_000
@@ -35,23 +35,7 @@ async function inTree(
   pooled: readonly string[] = [],
 ): Promise<void> {
   await using bus = createMemoryBus()
-  await using _pool = await startWorker({
-    bus: bus.client(),
-    executors,
-    provision: {
-      version: 1,
-      bus: { url: 'ws://unused', token: '' },
-      address: 'worker.crew',
-      incarnation: 'crew-1',
-      role: 'pool.crew',
-      executors: pooled,
-      idleMs: null,
-      cancelGraceMs: 200,
-      lingerMs: 200,
-      resident: { labels: {}, host: 'there' },
-    },
-    platform: { env: {}, spawn: spawnGuarded, log: () => undefined },
-  })
+  await using _pool = await startMember(bus, executors, pooled)
   const placement = { pool: 'crew', maxWaitMs: 2_000 } as const
   const roleOf = (name: string): RoleOptions => ({ executor: name, ...(pooled.includes(name) && { placement }) })
   await using runner = await createRunner({
