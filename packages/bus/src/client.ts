@@ -59,6 +59,9 @@ export interface ClientOptions extends ConnectionOptions {
 
 /** A connection that stood this long was a good one: the next pause is short again. */
 const STEADY_MS = 1000
+/** Who was attached before finds time for this many handshakes before it is fenced: one may be met by silence. */
+const HANDSHAKES_IN_GRACE = 3
+const MIN_HELLO_MS = 1000
 
 /** See K1 to K3. */
 export class ClientPeer implements Peer {
@@ -229,13 +232,23 @@ export class ClientPeer implements Peer {
     this.#pause = undefined
     // A broker that does not know of visibility timeouts would take the attach, and return nothing.
     const required = this.#own.visibilityMs === undefined ? [] : ['visibility']
-    const options = { ...this.#options, required: [...this.#options.required, ...required] }
+    const options = {
+      ...this.#options,
+      required: [...this.#options.required, ...required],
+      helloMs: this.#helloMs,
+    }
     this.#connection = new Connection(options, {
       attach: () => this.#attachHeader(),
       attached: (welcome) => this.#attached(welcome),
       frame: (header, payload) => this.#frame(header, payload),
       over: (outcome) => this.#over(outcome),
     })
+  }
+
+  get #helloMs(): number {
+    const { helloMs } = this.#options
+    if (this.#attachedAt === undefined) return helloMs
+    return Math.min(helloMs, Math.max(this.#partitionGraceMs / HANDSHAKES_IN_GRACE, MIN_HELLO_MS))
   }
 
   #attachHeader(presence = this.#presence): Attach {

@@ -47,7 +47,11 @@ export interface ConnectOptions {
     /** The longest pause, in milliseconds. = 1,000 for a broker on this machine, 5,000 for any other */
     readonly maxMs?: number
   }
-  /** A connection that is not attached after this long is cut and tried again, in milliseconds. = 10,000 */
+  /**
+   * A connection that is not attached after this long is cut and tried again, in milliseconds. Who was attached before
+   * waits no longer than a third of the broker's `partitionGraceMs` (but a second): a silent connection must not use up
+   * the time in which it may come back. = 10,000
+   */
   readonly helloMs?: number
   /** Once attached, a connection does not keep the program alive, nor does waiting for it to come back. = false */
   readonly background?: boolean

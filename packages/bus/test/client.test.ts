@@ -212,6 +212,27 @@ describe('the handshake', () => {
     expect((await attaching).state).toBe('attached')
   })
 
+  test('who was attached before is not held by a silent broker for longer than a third of its grace', async () => {
+    const clock = createManualClock()
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker, { clock, random })
+    const attaching = bus.attach(own)
+    const first = await broker.client()
+    await first.attach({ partitionGraceMs: 9_000 })
+    const peer = await attaching
+    first.cut()
+    await until(() => peer.state === 'lost')
+    clock.jump(10)
+    const silent = await broker.client()
+    await silent.next('hello')
+    clock.jump(2_999)
+    clock.jump(1)
+    expect(await silent.closed).toBe(1006)
+    clock.jump(10)
+    await (await broker.client()).attach()
+    await until(() => peer.state === 'attached')
+  })
+
   test('a server that accepts and says nothing at all does not hold the client for ever', async () => {
     const clock = createManualClock()
     const sockets: Socket[] = []

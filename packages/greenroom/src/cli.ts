@@ -37,20 +37,27 @@ import { inspectToken, makeToken, type TokenCommand } from './token-command.ts'
 import { runWorker, type WorkerCommand } from './worker-command.ts'
 import { readVersion } from './platform/version.ts'
 
+/** A command that does nothing by itself: it says which others it has. */
+function groupOf(commands: Command): Command {
+  return commands
+    .allowExcessArguments()
+    .allowUnknownOption()
+    .helpCommand(true)
+    .action(() => {
+      const [word] = commands.args
+      const flaw =
+        word === undefined ? 'which command?' : word.startsWith('-') ? `no option "${word}".` : `no command "${word}".`
+      commands.error(`${flaw} There is: ${commands.commands.map((command) => command.name()).join(', ')} (see --help)`)
+    })
+}
+
 function program(): Command {
-  const greenroom = new Command('greenroom')
+  const greenroom = groupOf(new Command('greenroom'))
     .description('AI sub-agents as isolated, warm, supervised processes over a durable bus.')
     .version(readVersion())
     .configureOutput({ writeErr: () => {} })
     .exitOverride()
     .hook('preAction', (_, command) => checkNeeded(command))
-    .allowExcessArguments()
-    .action(() => {
-      const [name] = greenroom.args
-      greenroom.error(
-        `${name === undefined ? 'which command?' : `no command "${name}".`} There is: broker, worker, mcp, token, mailboxes, dead-letters, approvals, gc, backup, restore, doctor (see --help)`,
-      )
-    })
   greenroom
     .command('broker')
     .allowExcessArguments(false)
@@ -92,11 +99,9 @@ function program(): Command {
 }
 
 function addApprovals(greenroom: Command): void {
-  const approvals: Command = greenroom
-    .command('approvals')
-    .description('Shows what the runs of a running runner ask for, and decides.')
-    .action(() => approvals.error('what to do? There is: list, show, allow, deny, grants, revoke (see --help)'))
-    .allowExcessArguments()
+  const approvals = groupOf(greenroom.command('approvals')).description(
+    'Shows what the runs of a running runner ask for, and decides.',
+  )
   const add = (command: string, description: string): Command =>
     approvals
       .command(command)
@@ -212,11 +217,9 @@ function addMailboxes(greenroom: Command): void {
 }
 
 function addDeadLetters(greenroom: Command): void {
-  const letters: Command = greenroom
-    .command('dead-letters')
-    .description('Works on messages of named mailboxes that came back too often.')
-    .action(() => letters.error('what to do with them? There is: list, show, requeue, purge (see --help)'))
-    .allowExcessArguments()
+  const letters = groupOf(greenroom.command('dead-letters')).description(
+    'Works on messages of named mailboxes that came back too often.',
+  )
   withAccess(letters.command('list [address]'))
     .description('Lists them: all, or those of one mailbox.')
     .action((address: string | undefined, access: OperatorAccess) => listDeadLetters(address, access))
@@ -261,7 +264,9 @@ function addCare(greenroom: Command): void {
 
 function fail(error: unknown): void {
   if (error instanceof CommanderError && error.exitCode === 0) return
-  const message = error instanceof Error ? error.message : String(error)
+  const said = error instanceof Error ? error.message : String(error)
+  const isUnhelped = error instanceof CommanderError && error.code === 'commander.help'
+  const message = isUnhelped ? 'help: there is no such command (see --help)' : said
   process.stderr.write(`greenroom: ${message.replace(/^error: /, '').replaceAll(/\s+/g, ' ')}\n`)
   process.exitCode = error instanceof CommanderError || codeOf(error) === 'BAD_OPTIONS' ? 2 : 1
 }

@@ -122,7 +122,10 @@ test.for([
   [['allow', 'x', '--data', '/nowhere', '--input', '{'], 2, '--input takes JSON'],
   [['show', '-beginswith', '--data', '/nowhere'], 1, 'no runner has /nowhere in use'],
   [['list', '--data', '/nowhere'], 1, 'no runner has /nowhere in use'],
-  [[], 2, 'There is: list, show, allow, deny, grants, revoke'],
+  [[], 2, 'which command? There is: list, show, allow, deny, grants, revoke'],
+  [['alow', 'x', '--data', 'there'], 2, 'no command "alow". There is: list'],
+  [['help', 'alow'], 2, 'help: there is no such command (see --help)'],
+  [['--data', 'there', 'list'], 2, 'no option "--data". There is: list'],
 ] as const)('%j', async ([args, code, words]) => {
   const ended = await approvals(...args)
   expect(ended.stdout).toBe('')

@@ -255,7 +255,7 @@ describe('what is wrong is one line, and the flag is named', () => {
       ['mailboxes', '--url', 'ws://127.0.0.1:1', '--token-file', at.operator],
     ],
     ['a word too many', 2, /^too many arguments/, ['mailboxes', 'nonsense', ...access]],
-    ['nothing to do', 2, /^what to do with them\? There is: list, show/, ['dead-letters']],
+    ['nothing to do', 2, /^which command\? There is: list, show/, ['dead-letters']],
     [
       'no letter named',
       2,

@@ -8,7 +8,8 @@
  *
  * - *W1* Nothing executes before its claim is confirmed, and no attempt twice.
  * - *W2* A run that is claimed is answered by exactly one terminal, also one that cannot be done.
- * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored.
+ * - *W3* A slot is taken from the arrival of a run until its executor is done, even after a cancel it ignored. Who comes
+ *   while a claim may still give one back waits for that.
  * - *W4* What is not acknowledged is kept for `lingerMs` of being connected and awake, so that the runner can ask for it again;
  *   parts of a history as long and a partition grace more, so that their run can follow.
  * - *W5* A worker whose incarnation is over (`FENCED`, `REPLACED`) aborts everything at once and says nothing more.
@@ -90,6 +91,8 @@ export class WorkerLoop implements Worker {
   #engaged = 0
   /** Slots that are taken. */
   #busy = 0
+  /** Claims under way: each may yet fail, and give its slot back. */
+  readonly #claims = new Set<Promise<boolean>>()
   /** The free slots that were shown last. */
   #announced: number
   #draining = false
@@ -194,6 +197,10 @@ export class WorkerLoop implements Worker {
     // The same once more: its claim removes it, or is under way.
     if (order.ref.epoch === newest) return
     const refusal = this.#refusal(order)
+    if (refusal === 'BUSY' && this.#claims.size > 0) {
+      await Promise.race(this.#claims)
+      return this.#take(delivery)
+    }
     if (refusal !== undefined) {
       this.#shelf.drop(order.replyTo, order.ref.runId)
       return this.#line.send(order.replyTo, 'refused', `refused-${order.ref.runId}-${order.ref.epoch}`, {
@@ -235,6 +242,12 @@ export class WorkerLoop implements Worker {
     })
   }
 
+  #claim(delivery: Delivery): Promise<boolean> {
+    const claim = this.#line.claim(delivery).finally(() => this.#claims.delete(claim))
+    this.#claims.add(claim)
+    return claim
+  }
+
   #refusal({ error }: Order): 'BUSY' | 'DRAINING' | undefined {
     if (this.#draining) return 'DRAINING'
     // What cannot be done needs no slot to be answered.
@@ -269,7 +282,7 @@ export class WorkerLoop implements Worker {
       this.#changed()
     }
     const messages = this.#messagesOf(order)
-    if (!(await this.#line.claim(delivery))) {
+    if (!(await this.#claim(delivery))) {
       attempt.end()
       return free()
     }

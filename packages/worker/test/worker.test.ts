@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createMemoryBus } from '@greenroom/bus'
 import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceChange } from '@greenroom/proto'
 import { command, defineExecutor, echo, startWorker, type RunContext } from '@greenroom/worker'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import * as z from 'zod'
 import { RunFailure } from '../src/ending.ts'
 import { openBench, type Bench } from '../src/testing/bench.ts'
@@ -282,6 +282,43 @@ describe('a claim', () => {
     confirmed.reject(new GreenroomError('REVOKED'))
     expect(await steered).toBe('not-live')
     expect([runs.length, run.terminals.length, bench.worker.freeSlots]).toEqual([0, 0, 1])
+  })
+})
+
+describe('who comes while the last slot is being claimed', () => {
+  const begin = async (bench: Bench) => {
+    const one = await bench.run({ executor: 'it' })
+    await settle()
+    const two = await bench.run({ executor: 'it' })
+    const refused = vi.fn<() => void>()
+    void two.refused.promise.then(refused)
+    await settle()
+    expect(refused).not.toHaveBeenCalled()
+    return { one, two }
+  }
+
+  test('has it when it is not held after all: the run was withdrawn', async () => {
+    const { executor, runs } = puppet()
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench({ it: executor }, { between: (bus) => slowClaims(bus, confirmed.promise) })
+    const { one, two } = await begin(bench)
+    const id = `run-${one.ref.runId}-1`
+    expect(await bench.runner.peer.revoke({ to: bench.address, id })).toBe('withdrawn')
+    confirmed.resolve()
+    await two.accepted.promise
+    await settle()
+    expect([runs.length, one.terminals.length]).toEqual([1, 0])
+  })
+
+  test('is refused as BUSY when it is', async () => {
+    const { executor, runs } = puppet()
+    const confirmed = Promise.withResolvers<void>()
+    await using bench = await openBench({ it: executor }, { between: (bus) => slowClaims(bus, confirmed.promise) })
+    const { one, two } = await begin(bench)
+    confirmed.resolve()
+    await one.accepted.promise
+    expect(await two.refused.promise).toEqual({ ...two.ref, code: 'BUSY' })
+    expect(runs).toHaveLength(1)
   })
 })
 
