@@ -200,7 +200,7 @@ function addWorker(greenroom: Command): void {
     .option('--token-key-file <file>', 'holds keys of the signed tokens that the endpoint lets in: see broker')
     .option('--ca <file>', 'the certificate authority to trust in place of the public ones, as PEM')
     .option('--label <name=value>', 'what a role may choose it by; as often as wanted', collect, [])
-    .option('--slots <count>', 'runs at a time; never more than its executors allow')
+    .option('--slots <count>', 'runs at a time; never more than the least `slots` of its executors')
     .option('--secret <name=file>', 'a secret of its executors; the file is closed to other users', collect, [])
     .option('--env <name>', 'an environment variable that it sees beside PATH, HOME, LANG, TZ, TMPDIR', collect, [])
     .option('--json', 'write lines of JSON in place of text')

@@ -109,7 +109,7 @@ test('what is no verdict is refused, and of a body that is too large no more is 
   const { value } = await changes.next()
   const id = String(value?.id)
   const refused = { status: 400, body: { error: { code: 'BAD_OPTIONS' } } }
-  for (const body of ['allow', '{"allow":"yes"}', ''])
+  for (const body of ['allow', '{"allow":"yes"}', '{"allow":true,"inptu":{}}', ''])
     expect(await it.ask(`/approvals/${id}`, { method: 'POST', body })).toMatchObject(refused)
   let sent = 0
   const endless = new ReadableStream<Uint8Array>({
@@ -172,7 +172,8 @@ test('a token’s bearer sees and answers what its grants allow, and of the rest
   expect(await it.ask(`/approvals/${forbidden}`, allow(headers))).toMatchObject({ status: 404 })
   expect(it.runner.approvals.get(ids.deploy)).not.toHaveProperty('decision')
   const claimed = { ...allow(headers), body: JSON.stringify({ allow: true, by: 'somebody else' }) }
-  expect(await it.ask(`/approvals/${ids.release}`, claimed)).toMatchObject({
+  expect(await it.ask(`/approvals/${ids.release}`, claimed)).toMatchObject({ status: 400 })
+  expect(await it.ask(`/approvals/${ids.release}`, allow(headers))).toMatchObject({
     status: 200,
     body: { approval: { decision: { decider: 'person', by: 'jo' } } },
   })

@@ -51,14 +51,14 @@ export async function assemble(config: Config, { bus, subject, address, issue, s
   const { sessions, ownSessions } = sessionsOf(config, database)
   const onStrayEvents: DriveOptions['onStrayEvents'] = (events, delivery) =>
     keepEvents({ journal, sessions, ownSessions, clock }, events, delivery)
-  const onApproval: DriveOptions['onApproval'] = (request, delivery) => {
+  const onApproval: DriveOptions['onApproval'] = (request, delivery, via) => {
     const { from: address, fromIncarnation: incarnation = '' } = delivery
     const run = journal.awaiting(request, delivery)
     // It stays on the bus.
     if (run === 'damaged') return Promise.reject(new GreenroomError('STORE_DAMAGED', `run ${request.runId}`))
     // A worker of an earlier life may ask when nothing waits for the answer any more.
     if (run === undefined || !(arbiter.follows(request) || leftWorker(journal, request) !== undefined)) return undefined
-    return arbiter.request(request, { address, incarnation }, run)
+    return arbiter.request(request, { address, incarnation, via }, run)
   }
   const stray = { onStrayTerminal, onStrayEvents, onApproval }
   const mailbox = { incarnation: random.id(), clock, onError, ...stray }
@@ -196,7 +196,7 @@ function arbiterOf(config: Config, journal: Journal, reached: Promise<Places>): 
   const { clock, random, logger } = config
   const arbiter = new Arbiter({
     journal: journal.approvals,
-    send: async (message, signal) => sendWhenRoom((await reached).peerOf(message.to), message, clock, { signal }),
+    send: async (message, via, signal) => sendWhenRoom((await reached).peerAt(via), message, clock, { signal }),
     clock,
     random,
     options: config.approvals,

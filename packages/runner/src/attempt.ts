@@ -206,7 +206,10 @@ function continued(plan: Plan, resumed: readonly ChildOutcome[] | undefined, sai
 /** Neither worker nor permit meanwhile. */
 function suspended(loop: AttemptLoop, wait: WaitArgs): Promise<readonly ChildOutcome[]> {
   loop.onPhase('suspended')
-  return untilAbort(loop.signal, loop.waitFor(wait))
+  const waiting = loop.waitFor(wait)
+  // Others may have hoped that it gets on.
+  loop.places.noteRoom()
+  return untilAbort(loop.signal, waiting)
 }
 
 async function pause({ config, signal, onPhase }: AttemptLoop, ms: number): Promise<void> {

@@ -12,7 +12,6 @@ import {
   type ApprovalAsk,
   type AskArgs,
   type ChildOutcome,
-  type Children,
   type ChildrenCall,
   type ChildrenRequest,
   type ChildrenResult,
@@ -98,27 +97,6 @@ export function openDesk({ children, plan, worker, attempt, permit, places }: At
   })
   void attempt.ended.then(() => desk.close())
   return desk
-}
-
-/**
- * Waits for children of a suspended run.
- *
- * @param children - its run's; undefined: none
- * @param wait - for which, and until when
- * @param signal - ends the waiting
- * @throws GreenroomError as {@link Children.wait}
- */
-export function waitForChildren(
-  children: Children | undefined,
-  { runIds, mode }: WaitArgs,
-  signal: AbortSignal,
-): Promise<readonly ChildOutcome[]> {
-  return (
-    children?.wait(
-      runIds.map((runId) => ({ runId })),
-      { mode, signal },
-    ) ?? Promise.resolve([])
-  )
 }
 
 /** See D1 and D2. */

@@ -16,7 +16,7 @@ import { followSignal, untilAbort } from './abort.ts'
 import { Asking } from './asking.ts'
 import { cancelledBy, endedAlone, leftOutcome, runAttempts, type AttemptHooks, type LoopEnd } from './attempt.ts'
 import { budgetedHooks, type BudgetedRun } from './budgeted-run.ts'
-import { openDesk, waitForChildren, type ChildrenDesk } from './children-desk.ts'
+import { openDesk, type ChildrenDesk } from './children-desk.ts'
 import { leftDetached, takeOver } from './detached.ts'
 import type { Attempt } from './drive/index.ts'
 import { failedBy, withUsage } from './ending.ts'
@@ -135,9 +135,9 @@ export class Execution implements Run {
   }
 
   /** See {@link Neighbour.lacks}. */
-  get lacks(): 'children' | PlaceKind | undefined {
+  get lacks(): readonly string[] | PlaceKind | undefined {
     if (this.#phase === 'queued') return this.#stamp?.kind ?? 'local'
-    return this.#phase === 'suspended' ? 'children' : undefined
+    return this.#phase === 'suspended' ? (this.#children?.awaited ?? []) : undefined
   }
 
   /** How far it is recorded. */
@@ -190,7 +190,7 @@ export class Execution implements Run {
     this.#feed.hurry('run')
   }
 
-  async send(text: string, options: SendOptions = {}): Promise<SteerStatus> {
+  async send(text: string, options: SendOptions = {}, atOnce = false): Promise<SteerStatus> {
     checkSend(text, options)
     const { mode = 'now' } = options
     const id = this.#around.config.random.id()
@@ -199,7 +199,7 @@ export class Execution implements Run {
     const isKept = this.#isDetached && !this.#isOver
     if (isKept) await this.#journal.keepText({ id, text, mode })
     const carrier = this.#isFollowing && this.#attempt?.isAccepted === true ? this.#attempt : undefined
-    if (!this.#isOver) return this.#steering.send(id, text, mode, carrier)
+    if (!this.#isOver) return this.#steering.send(id, text, mode, carrier, atOnce)
     await this.outcome
     if (!this.#left.signal.aborted) return this.#journal.appendLate(id, text)
     // X5: the next life of the runner sends it.
@@ -417,6 +417,7 @@ export class Execution implements Run {
       onPhase: (phase) => {
         this.#lease = undefined
         this.#enter(phase)
+        this.#steering.park()
       },
       onAdmitted: () => this.#more.duty?.admitted(),
       onLease: (lease, epoch) => {
@@ -427,7 +428,7 @@ export class Execution implements Run {
         this.#attempts = epoch
       },
       onFull: (full) => this.#more.family?.makeRoom(this.path, full) ?? 'later',
-      waitFor: (wait) => waitForChildren(this.#children, wait, signal),
+      waitFor: (wait) => this.#children?.waitSuspended(wait, signal) ?? Promise.resolve([]),
       onEnd: (ref, record) => this.#journal.attemptEnded(ref, record),
       onAttempt: (attempt, permit, { worker }) => {
         this.#desk = openDesk({ ...this.#around, children: this.#children, plan, worker, attempt, permit })

@@ -20,7 +20,7 @@ import { Execution } from './execution.ts'
 import type { Kin, OpenRun, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import { keepAlive } from './platform/surroundings.ts'
-import { pastRun, runFrom } from './past-run.ts'
+import { pastRun, runFrom, type HeldRun } from './past-run.ts'
 import { isScarce, makeRoom } from './room-maker.ts'
 import { RunChildren } from './run-children.ts'
 import { RunScheduler, type Scheduler, type SchedulerOptions, type SchedulerParts } from './scheduler.ts'
@@ -170,7 +170,7 @@ export class LiveRunner implements Runner {
     return starting?.recorded ?? this.attach(known.runId)
   }
 
-  async attach(runId: string, options: AttachOptions = {}): Promise<Run> {
+  async attach(runId: string, options: AttachOptions = {}): Promise<HeldRun> {
     checkNames('options', options, { after: true })
     const { after } = options
     checkAfter(after)
@@ -181,7 +181,7 @@ export class LiveRunner implements Runner {
     }
   }
 
-  async #find(runId: string, after: AttachOptions['after']): Promise<Run> {
+  async #find(runId: string, after: AttachOptions['after']): Promise<HeldRun> {
     const { journal } = this.#around
     const live = [...this.#runs].find((run) => run.id === runId) ?? this.#unrecorded.get(runId)
     if (live !== undefined) return runFrom(live, () => live.read(after))

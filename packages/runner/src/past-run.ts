@@ -3,7 +3,13 @@ import type { AskOptions, Outcome, ReadEvent } from '@greenroom/proto'
 import { checkSend } from './config.ts'
 import type { Journal, RunRecord } from './journal.ts'
 import { Feed, type ReadAfter } from './reader.ts'
-import type { Run } from './run.ts'
+import type { Run, SendOptions, SteerStatus } from './run.ts'
+
+/** A run, as its runner has it. */
+export interface HeldRun extends Run {
+  /** `atOnce`: what no worker has is `queued`, also when its worker goes away meanwhile. */
+  send(text: string, options?: SendOptions, atOnce?: boolean): Promise<SteerStatus>
+}
 
 /** What still may be done with a run that has ended. */
 interface PastRunOptions {
@@ -68,11 +74,11 @@ export function pastRun(
  * @param run - the run
  * @param read - opens a reader
  */
-export function runFrom(run: Run, read: () => AsyncIterator<ReadEvent, undefined>): Run {
+export function runFrom(run: HeldRun, read: () => AsyncIterator<ReadEvent, undefined>): HeldRun {
   return {
     id: run.id,
     outcome: run.outcome,
-    send: (text, options) => run.send(text, options),
+    send: (...said) => run.send(...said),
     ask: (question, options) => run.ask(question, options),
     cancel: (reason) => run.cancel(reason),
     workerLog: () => run.workerLog(),

@@ -142,9 +142,9 @@ export class Places {
     }
   }
 
-  /** By whom a worker is reached. */
-  peerOf(address: string): Peer {
-    const endpoint = this.#endpoints.find(({ members }) => members.some((member) => member.address === address))
+  /** The runner's mailbox of that address, while it has one; without: at its bus. */
+  peerAt(address: string | undefined): Peer {
+    const endpoint = this.#endpoints.find(({ drive }) => drive.peer.address === address)
     return (endpoint ?? this.#parts).drive.peer
   }
 

@@ -27,14 +27,9 @@ export class Prospects {
   }
 
   /** Whether somebody gets on for whom it waits, or who answers it in the stead of one of those. */
-  isServed({ id, awaits }: Occupant): boolean {
+  isServed({ id, awaits }: Pick<Occupant, 'id' | 'awaits'>): boolean {
     const others = this.#runs.filter((run) => awaits.includes(run.id) || (run.isStandIn && run.path.at(-2) === id))
-    return others.some((run) => {
-      if (this.#path.includes(run.id)) return false
-      return run.occupant !== undefined && run.occupant.waits !== false
-        ? this.isServed(run.occupant)
-        : this.#getsOn(run)
-    })
+    return others.some((run) => !this.#path.includes(run.id) && this.#getsOn(run))
   }
 
   #canAnswer(id: string): boolean {
@@ -43,10 +38,10 @@ export class Prospects {
     return !this.#path.includes(id) && (run === undefined || this.#getsOn(run))
   }
 
-  /** Whether it executes, is about to, or has a descendant that does. Who waits for a local process waits for as long as it takes. */
+  /** Whether it executes, is about to, or waits for one that does. Who waits for a local process waits for as long as it takes. */
   #getsOn({ id, occupant, lacks }: Neighbour): boolean {
-    const isHeldUp = lacks !== undefined && ['children', 'local', this.#kind].includes(lacks)
-    if (occupant === undefined ? !isHeldUp : occupant.waits === false) return true
-    return this.#runs.some((other) => other.path.at(-2) === id && this.#getsOn(other))
+    if (occupant !== undefined) return occupant.waits === false || this.isServed(occupant)
+    if (typeof lacks === 'object') return this.isServed({ id, awaits: lacks })
+    return lacks === undefined || !['local', this.#kind].includes(lacks)
   }
 }

@@ -17,8 +17,8 @@ export interface Neighbour {
   readonly path: readonly string[]
   /** It with its worker; undefined when it has none. */
   readonly occupant: Occupant | undefined
-  /** For what it waits before it has a worker: until children of its own have ended, or for a permit and a place of a kind. */
-  readonly lacks: 'children' | PlaceKind | undefined
+  /** For what it waits before it has a worker: for the end of these children, or for a permit and a place of a kind. */
+  readonly lacks: readonly string[] | PlaceKind | undefined
   /** Whether it answers in the stead of one that has ended. */
   readonly isStandIn: boolean
 }

@@ -27,7 +27,8 @@ import { checkBudget } from './budget.ts'
 import { checkNames } from './option-check.ts'
 import type { Kin, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
-import type { Run, RunPhase, RunSpec, SteerStatus } from './run.ts'
+import type { HeldRun } from './past-run.ts'
+import type { Run, RunSpec, SteerStatus } from './run.ts'
 
 /** Where children come from. */
 export interface RunChildrenOptions {
@@ -38,7 +39,7 @@ export interface RunChildrenOptions {
   /** Starts a run once; resolves when it is recorded. */
   readonly start: (spec: RunSpec, start: StartKey, kin: Kin) => Promise<Run>
   /** Finds a run of this life or an earlier one. */
-  readonly attach: (runId: string) => Promise<Run>
+  readonly attach: (runId: string) => Promise<HeldRun>
   /** Whose child a run is; undefined for one that is not there, or has no parent. */
   readonly kinOf: (runId: string) => Kin | undefined
   /** All children of a run; undefined: of the program. */
@@ -46,12 +47,11 @@ export interface RunChildrenOptions {
 }
 
 const keyDomain = 'greenroom child'
-/** In which nobody could take a text, and somebody will. */
-const idle: ReadonlySet<RunPhase> = new Set(['planning', 'delayed', 'suspended', 'queued', 'starting'])
 
 /** See K1 and K2. */
 export class RunChildren implements Children {
   readonly #options: RunChildrenOptions
+  #awaited: readonly string[] = []
 
   /** @param options - see {@link RunChildrenOptions} */
   constructor(options: RunChildrenOptions) {
@@ -94,6 +94,20 @@ export class RunChildren implements Children {
     return runIds.flatMap((runId) => ended.get(runId) ?? [])
   }
 
+  /** The children for which a suspended parent waits. */
+  get awaited(): readonly string[] {
+    return this.#awaited
+  }
+
+  /** As {@link RunChildren.wait}, for a parent that is suspended. */
+  waitSuspended({ runIds, mode }: WaitArgs, signal: AbortSignal): Promise<readonly ChildOutcome[]> {
+    this.#awaited = runIds
+    return this.wait(
+      runIds.map((runId) => ({ runId })),
+      { mode, signal },
+    )
+  }
+
   /** Whether a wait would return at once: nobody waits then, and nobody is to be told so. */
   async isOver({ runIds, mode }: WaitArgs): Promise<boolean> {
     const children = await Promise.all([...new Set(runIds)].map((runId) => this.#find(runId)))
@@ -107,11 +121,7 @@ export class RunChildren implements Children {
 
   /** The same for a parent that executes: a child that is not at work yet may wait for its permit, or its place. */
   async sendAtOnce(ref: ChildId, text: string, options: { readonly mode?: SteerMode }): Promise<SteerStatus> {
-    const { run } = await this.#find(childIdOf(ref))
-    const sent = run.send(text, options)
-    if (!idle.has(run.status().phase)) return sent
-    sent.catch(() => undefined)
-    return 'queued'
+    return (await this.#find(childIdOf(ref))).run.send(text, options, true)
   }
 
   async ask(ref: ChildId, question: string, options?: AskOptions): Promise<string> {
@@ -128,7 +138,7 @@ export class RunChildren implements Children {
   }
 
   /** K2 */
-  async #find(runId: string): Promise<{ readonly run: Run; readonly key: string }> {
+  async #find(runId: string): Promise<{ readonly run: HeldRun; readonly key: string }> {
     const { lineage, kinOf, attach } = this.#options
     const kin = kinOf(runId)
     if (kin === undefined || kin.lineage.length !== lineage.length || kin.lineage.at(-1) !== lineage.at(-1))

@@ -10,6 +10,8 @@ export interface Steer {
   readonly text: string
   /** When it is to be taken up. */
   readonly mode: SteerMode
+  /** Whether its sender does not wait for a worker. */
+  readonly atOnce?: boolean
   /** Answers its sender. */
   readonly settle: (status: SteerStatus | Promise<SteerStatus>) => void
 }
@@ -22,6 +24,8 @@ interface Carrier {
 /** The texts of one run. */
 export class Steering {
   readonly #steers = new Map<string, Steer>()
+  /** Whether no worker has the run, as far as is known. */
+  #isParked = true
 
   /**
    * Takes a text.
@@ -30,13 +34,21 @@ export class Steering {
    * @param text - what is said
    * @param mode - when it is to be taken up
    * @param carrier - the attempt whose worker has claimed the run, if there is one
+   * @param atOnce - whether it is answered as `queued` while no worker has the run
    * @returns where it got to
    */
-  send(id: string, text: string, mode: SteerMode, carrier: Carrier | undefined): Promise<SteerStatus> {
+  send(id: string, text: string, mode: SteerMode, carrier: Carrier | undefined, atOnce = false): Promise<SteerStatus> {
     const { promise, resolve } = Promise.withResolvers<SteerStatus>()
-    this.#steers.set(id, { id, text, mode, settle: resolve })
+    this.#steers.set(id, { id, text, mode, atOnce, settle: resolve })
+    if (atOnce && this.#isParked) resolve('queued')
     carrier?.steer(id, text, mode)
     return promise
+  }
+
+  /** No worker has the run any more: the next one gets what the last one did not take. */
+  park(): void {
+    this.#isParked = true
+    for (const { atOnce, settle } of this.#steers.values()) if (atOnce === true) settle('queued')
   }
 
   /** Takes one that was sent in an earlier life of the runner: its sender was answered then, or is no more. */
@@ -51,6 +63,7 @@ export class Steering {
 
   /** A worker has claimed the run: not before, since it knows no run that it has not claimed. */
   handOver(carrier: Carrier): void {
+    this.#isParked = false
     for (const { id, text, mode } of this.#steers.values()) carrier.steer(id, text, mode)
   }
 

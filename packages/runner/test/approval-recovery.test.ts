@@ -4,9 +4,10 @@ import { encodeMessage, parseMessage, decodePayload, systemRandom, type Delivery
 import { createMemoryStore, type CommitFault } from '@greenroom/store'
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { ApprovalJournal, Arbiter, type Approval, type Verdict } from '../src/approval/index.ts'
+import { ApprovalJournal, Arbiter, type Approval, type ApprovalOptions, type Verdict } from '../src/approval/index.ts'
 import { patient } from '../src/persistence.ts'
 import { detachedStage } from './fixtures/detached-stage.ts'
+import { firstPending } from './fixtures/asking.ts'
 import { dead, Scene } from './fixtures/left-over.ts'
 import { until } from './fixtures/setup.ts'
 
@@ -74,12 +75,15 @@ describe('an approval of an earlier life', () => {
     expect(runner.approvals.get('a1').decision).toMatchObject({ allowed: true })
   })
 
-  test('whose time is over is denied by it', async () => {
+  test.each<[whoIsThere: string, approvals: ApprovalOptions]>([
+    ['nobody', { person: 'elsewhere' }],
+    ['a policy that would allow it', { policy: () => ({ allow: true }) }],
+  ])('whose time is over is denied by it: %s is there', async (_who, approvals) => {
     await using scene = new Scene()
     const { peer } = await left(scene, { attempt: detached, ageMs: 90_000 })
     await peer.close()
     const decision = decisionAt(scene)
-    await scene.life({ approvals: { person: 'elsewhere' } })
+    await scene.life({ approvals })
     expect(await decision).toMatchObject({
       allowed: false,
       decider: 'deadline',
@@ -269,6 +273,23 @@ test('a detached run whose runner is killed while it waits gets its answer from 
     status: 'completed',
     output: { allowed: true, reason: 'go on', input: ['x'] },
   })
+})
+
+test('one that is decided while its runner closes reaches it in the next life', async () => {
+  await using scene = await detachedStage()
+  const [asking] = await scene.killed({ role: 'asks', task: '' })
+  const ended = Promise.withResolvers<void>()
+  const slow = { listTools: () => Promise.resolve([]), callTool: () => expect.fail(), close: () => ended.promise }
+  const first = await scene.life({ approvals: { person: 'elsewhere' }, bridge: { slow } })
+  const { id } = await firstPending(first)
+  const closing = first.close()
+  await until(() => scene.broker.stats().connections === 1, 'only its worker at the broker')
+  await first.approvals.answer(id, { allow: true, reason: 'go on' })
+  ended.resolve()
+  await closing
+  await using second = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
+  const run = await second.attach(asking?.id ?? '')
+  expect(await run.outcome).toMatchObject({ status: 'completed', output: { allowed: true, reason: 'go on' } })
 })
 
 test('one that it asks for while no runner is there waits for the next', async () => {

@@ -2,7 +2,7 @@
 import type { JsonValue } from '@greenroom/proto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import type { ApprovalOptions, ApprovalRecord, Run } from '../src/index.ts'
+import type { ApprovalOptions, ApprovalRecord, Run, Verdict } from '../src/index.ts'
 import { Asking, call, firstPending } from './fixtures/asking.ts'
 import { until } from './fixtures/setup.ts'
 
@@ -82,15 +82,20 @@ describe('who decides', () => {
     expect(asking.unsettled).toBe(0)
   })
 
-  test.each([1, 'yes', null, { allowed: true }, { allow: 'yes' }, { allow: true, scope: 'ever' }])(
-    'what is no verdict denies: %j',
-    async (verdict) => {
-      await using asking = new Asking()
-      const policy = (): never => verdict as never
-      const run = (await asking.runner({ policy })).run({ role: 'ask', task: '' })
-      expect(await answers(run)).toMatchObject([{ allowed: false, decider: 'policy' }])
-    },
-  )
+  test.each([
+    1,
+    'yes',
+    null,
+    { allowed: true },
+    { allow: 'yes' },
+    { allow: true, scope: 'ever' },
+    { allow: true, inptu: 1 },
+  ])('what is no verdict denies: %j', async (verdict) => {
+    await using asking = new Asking()
+    const policy = (): never => verdict as never
+    const run = (await asking.runner({ policy })).run({ role: 'ask', task: '' })
+    expect(await answers(run)).toMatchObject([{ allowed: false, decider: 'policy' }])
+  })
 
   test('a read-only role does what the checker wrote, and nothing else, whoever would allow it', async () => {
     await using asking = new Asking()
@@ -159,7 +164,8 @@ describe('a person elsewhere', () => {
     expect(() => runner.approvals.get('nothing')).toThrow(expect.objectContaining({ code: 'UNKNOWN_APPROVAL' }))
     runner.run({ role: 'ask', task: '' })
     const { id } = await firstPending(runner)
-    await expect(runner.approvals.answer(id, {} as never)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    for (const verdict of [{}, { allow: true, inptu: { args: [] } }])
+      await expect(runner.approvals.answer(id, verdict as never)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
     expect(runner.approvals.get(id)).not.toHaveProperty('decision')
   })
 
@@ -243,6 +249,33 @@ describe('a person elsewhere', () => {
     await expect(answer({ other: true })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
     expect(runner.approvals.list({ state: 'pending' })).toMatchObject([{ id }])
     await answer(input)
+    expect(await answers(run)).toMatchObject([{ allowed: true }])
+  })
+})
+
+describe('what no message can carry', () => {
+  const large = 'x'.repeat(9 * 1024 * 1024)
+
+  test.each<[what: string, verdict: Verdict]>([
+    ['an input', { allow: true, input: { args: [large] } }],
+    ['a reason', { allow: false, reason: large }],
+  ])('denies at once as %s of a policy', async (_what, verdict) => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ policy: () => verdict })
+    expect(await answers(runner.run({ role: 'ask', task: '' }))).toMatchObject([
+      { allowed: false, decider: 'policy', reason: 'the policy said more than a message can carry' },
+    ])
+  })
+
+  test('is refused as an answer, which may be given again', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' })
+    const run = runner.run({ role: 'ask', task: '' })
+    const { id } = await firstPending(runner)
+    await expect(runner.approvals.answer(id, { allow: true, input: { args: [large] } })).rejects.toMatchObject({
+      code: 'BAD_OPTIONS',
+    })
+    await runner.approvals.answer(id, { allow: true })
     expect(await answers(run)).toMatchObject([{ allowed: true }])
   })
 })

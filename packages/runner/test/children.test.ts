@@ -309,7 +309,7 @@ test('the nearest ancestor that decides is asked before a person, three levels d
       },
     },
   })
-  const decide = (as: 'allow' | 'deny' | 'pass' | 'throw'): Step[] => [{ do: 'decide', as }]
+  const decide = (as: 'allow' | 'boast' | 'deny' | 'pass' | 'throw'): Step[] => [{ do: 'decide', as }]
   const answerTo = async (root: Step[], between: Step[]): Promise<unknown> => {
     const run = runner.run({ role: 'parent', input: askedOver(root, between) })
     await output(run)
@@ -337,6 +337,12 @@ test('the nearest ancestor that decides is asked before a person, three levels d
     false,
     'ancestor',
     'the ancestor failed: no idea',
+    null,
+  ])
+  expect(await answerTo(decide('allow'), decide('boast'))).toEqual([
+    false,
+    'ancestor',
+    expect.stringMatching(/^the ancestor failed: .*payload/),
     null,
   ])
   expect(persons).toEqual([])

@@ -12,10 +12,11 @@ const timeout = 30_000
 
 /** How a child ended, in a word. */
 const wordOf = ({ outcome }: ChildOutcome): string => (outcome.status === 'failed' ? outcome.code : outcome.status)
-const executor = (run: (ctx: RunContext, task: string) => Promise<unknown>, suspendable = false): Executor =>
+const executor = (run: (ctx: RunContext, task: string) => Promise<unknown>, suspendable = false, slots = 1): Executor =>
   defineExecutor({
     version: '1',
     suspendable,
+    slots,
     run: async ({ task }, ctx) => ({ output: JSON.parse(JSON.stringify((await run(ctx, task)) ?? null)) }),
   })
 const leaf = executor(() => Promise.resolve('done'))
@@ -23,7 +24,7 @@ const slow = executor(() => sleep(500))
 /** Serves until it is cancelled. */
 const helper = defineExecutor({
   version: '1',
-  slots: 2,
+  slots: 4,
   run: (_request, ctx) => new Promise<never>((_, reject) => ctx.signal.addEventListener('abort', reject)),
 })
 
@@ -88,6 +89,109 @@ test('helpers that serve until they are cancelled do not hide that trees hold ea
       expect(ends).toContainEqual(['POOL_HELD_BY_ANCESTOR'])
     },
     ['helper'],
+  )
+})
+
+/** Waits for a leaf, suspended; perhaps with a helper of its own. */
+const suspended = (withHelper: boolean): Executor =>
+  executor(
+    async (ctx) => {
+      const serving = withHelper ? await ctx.children.spawn({ role: 'helper', task: '', key: 'helper' }) : undefined
+      const child = await ctx.children.spawn({ role: 'leaf', task: '', key: 'leaf' })
+      if (ctx.resumed === undefined) {
+        // Its leaf has looked for a place before.
+        await sleep(100)
+        ctx.suspend([child])
+      }
+      if (serving !== undefined) await ctx.children.cancel(serving)
+      return (ctx.resumed ?? []).map(wordOf)
+    },
+    true,
+    4,
+  )
+
+test.for([false, true])(
+  'nor do suspended children that they wait for, whose helpers serve: %s',
+  { timeout },
+  async (withHelper) => {
+    const both = gate(2)
+    const parent = executor(async (ctx) => {
+      await both()
+      const [end] = await ctx.children.wait([await ctx.children.spawn({ role: 'middle', task: '' })])
+      return end?.outcome.status === 'completed' ? end.outcome.output : end && wordOf(end)
+    })
+    await inTree(
+      { leaf, helper, middle: suspended(withHelper), parent },
+      { maxProcesses: 2 },
+      async (runner) => {
+        const ends = await outputs(runner, 'parent', '', '')
+        expect(ends).toContainEqual(['completed'])
+        expect(ends).toContainEqual(['POOL_HELD_BY_ANCESTOR'])
+      },
+      ['helper', 'middle'],
+    )
+  },
+)
+
+test('nor do two suspended children of one that waits for both', { timeout }, async () => {
+  const parent = executor(async (ctx) => {
+    const both = [1, 2].map(() => ctx.children.spawn({ role: 'middle', task: '' }))
+    return (await ctx.children.wait(await Promise.all(both))).map(wordOf)
+  })
+  await inTree(
+    { leaf, middle: suspended(false), parent },
+    { maxProcesses: 1 },
+    async (runner) => expect(await outputs(runner, 'parent', '')).toEqual([['completed', 'completed']]),
+    ['middle'],
+  )
+})
+
+test('nor do the helpers of those whom they ask', { timeout }, async () => {
+  const both = gate(2)
+  const sage = executor(
+    async (ctx) => {
+      const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()]
+      ctx.onAsk(() => (asked.resolve(), answer.promise))
+      await asked.promise
+      const serving = await ctx.children.spawn({ role: 'helper', task: '', key: 'helper' })
+      const [end] = await ctx.children.wait([await ctx.children.spawn({ role: 'leaf', task: '', key: 'leaf' })])
+      answer.resolve(end === undefined ? '' : wordOf(end))
+      await ctx.children.cancel(serving)
+    },
+    false,
+    4,
+  )
+  const parent = executor(async (ctx) => {
+    await both()
+    const child = await ctx.children.spawn({ role: 'sage', task: '', key: 'sage' })
+    return ctx.children.ask(child, 'well?', { timeoutMs: 20_000 })
+  }, true)
+  await inTree(
+    { leaf, helper, sage, parent },
+    { maxProcesses: 2 },
+    async (runner) => {
+      const answers = await outputs(runner, 'parent', '', '')
+      expect(answers).toContain('completed')
+      expect(answers).toContain('POOL_HELD_BY_ANCESTOR')
+    },
+    ['helper', 'sage'],
+  )
+})
+
+test('texts to a child that suspends itself meanwhile are answered at once', { timeout }, async () => {
+  const parent = executor(async (ctx) => {
+    const child = await ctx.children.spawn({ role: 'middle', task: '', key: 'middle' })
+    const sent: Promise<string>[] = []
+    for (const since = performance.now(); performance.now() - since < 600; await new Promise(setImmediate))
+      if (sent.length < 3_000) sent.push(ctx.children.send(child, 'mind the gap', { mode: 'queue' }))
+    const words = new Set(await Promise.all(sent))
+    return [[...words], (await ctx.children.wait([child])).map(wordOf)]
+  })
+  await inTree(
+    { leaf, middle: suspended(false), parent },
+    { maxProcesses: 1 },
+    async (runner) => expect(await outputs(runner, 'parent', '')).toEqual([[['queued'], ['completed']]]),
+    ['middle'],
   )
 })
 

@@ -1,5 +1,6 @@
 /** What descendants of a run ask, as far as its executor says that it decides on that. */
 import {
+  encodeMessage,
   GreenroomError,
   isJson,
   type ApprovalAnswer,
@@ -56,7 +57,10 @@ export async function answerFor(
     const { from, path, tool, permission, resource, input = null } = ask
     const verdict: unknown = await decide({ from, path, tool, permission, resource, input }, { signal })
     if (verdict === undefined) return { ...ref, answer: 'pass' }
-    return { ...ref, ...spoken(verdict) }
+    const answer = { ...ref, ...spoken(verdict) }
+    // What no message can carry must not leave whoever asks waiting.
+    encodeMessage('approval-answer', answer)
+    return answer
   } catch (error) {
     return { ...ref, answer: 'deny', reason: `the ancestor failed: ${messageOf(error)}` }
   }
@@ -64,11 +68,12 @@ export async function answerFor(
 
 /** @throws GreenroomError `BAD_OPTIONS` when it is no verdict */
 function spoken(verdict: unknown): Pick<ApprovalAnswer, 'answer' | 'reason' | 'input' | 'scope'> {
-  const { allow, reason, input, scope }: Partial<Record<keyof NonNullable<ChildVerdict>, unknown>> =
+  const { allow, reason, input, scope, ...more }: Partial<Record<keyof NonNullable<ChildVerdict>, unknown>> =
     typeof verdict === 'object' && verdict !== null ? verdict : {}
   const isScope = (value: unknown): value is ApprovalScope | undefined => scopes.includes(value)
   const isText = reason === undefined || typeof reason === 'string'
-  if (typeof allow !== 'boolean' || !isText || !isScope(scope) || !(input === undefined || isJson(input)))
+  const isKnown = Object.keys(more).length === 0
+  if (typeof allow !== 'boolean' || !isText || !isKnown || !isScope(scope) || !(input === undefined || isJson(input)))
     throw new GreenroomError('BAD_OPTIONS', 'it gave no verdict')
   return {
     answer: allow ? 'allow' : 'deny',

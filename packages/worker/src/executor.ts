@@ -73,7 +73,10 @@ export interface ExecutorDefinition<In extends Schema = Schema, Out extends Sche
   readonly secrets?: readonly string[]
   /** What may differ between runs in one warm worker. = nothing */
   readonly lateBound?: readonly LateBound[]
-  /** How many runs one worker may do at the same time; more than one only for cooperative code. = 1 */
+  /**
+   * How many runs one worker may do at the same time; more than one only for cooperative code. A worker of several executors takes
+   * the least of theirs. = 1
+   */
   readonly slots?: number
   /** Whether a run may be repeated after its worker was lost. = false */
   readonly idempotent?: boolean

@@ -14,6 +14,7 @@
  */
 import {
   canonicalJson,
+  codeOf,
   encodeMessage,
   GreenroomError,
   hasShapeOf,
@@ -50,8 +51,8 @@ import { Watchers } from './watchers.ts'
 /** What an arbiter works with. */
 export interface ArbiterParts {
   readonly journal: ApprovalJournal
-  /** Sends to a worker, and waits for room. */
-  readonly send: (message: Outgoing, signal: AbortSignal) => Promise<unknown>
+  /** Sends to a worker from that mailbox (see {@link Worker.via}), and waits for room. */
+  readonly send: (message: Outgoing, via: string | undefined, signal: AbortSignal) => Promise<unknown>
   readonly clock: Clock
   readonly random: Random
   /** Who decides. */
@@ -65,6 +66,8 @@ export interface ArbiterParts {
 interface Worker {
   readonly address: string
   readonly incarnation: string
+  /** The runner's mailbox that it knows; without: the one at the runner's bus. */
+  readonly via?: string
 }
 
 /** An approval whose worker does not have its decision. */
@@ -246,8 +249,8 @@ export class Arbiter implements RunnerApprovals {
     if (record.decision !== undefined) return record
     if (open === undefined)
       throw new GreenroomError('COMMIT_UNKNOWN', 'its decision could not be recorded: it is decided in the next life')
-    if (isMisshapen(decision, record))
-      throw new GreenroomError('BAD_OPTIONS', 'input must have the members that were asked for, of the same kinds')
+    const flaw = flawOf(decision, record)
+    if (flaw !== undefined) throw new GreenroomError('BAD_OPTIONS', flaw)
     return this.#decide(open, decision)
   }
 
@@ -324,9 +327,12 @@ export class Arbiter implements RunnerApprovals {
     const { approval, decided } = open
     if (decided.signal.aborted) return
     if (approval.deadline !== null) {
-      const leftMs = Math.max(0, approval.deadline - clock.now())
-      const late = denied('deadline', `nobody decided within ${approval.deadline - approval.createdAt} ms`)
-      open.deadline = clock.timer(leftMs, () => void this.#decide(open, late).catch(() => undefined))
+      const [leftMs, givenMs] = [approval.deadline - clock.now(), approval.deadline - approval.createdAt]
+      const end = (): void =>
+        void this.#decide(open, denied('deadline', `nobody decided within ${givenMs} ms`)).catch(() => undefined)
+      // No time at all is still enough for who decides at once.
+      if (leftMs <= 0 && givenMs > 0) return end()
+      open.deadline = clock.timer(Math.max(0, leftMs), end)
     }
     const posture = postureOf(approval.role)
     const grants = journal.grants().filter(({ id }) => !this.#revoked.has(id))
@@ -334,8 +340,8 @@ export class Arbiter implements RunnerApprovals {
     const parts = { ...options, posture, grants, shell: this.#shell, ancestor, signal: decided.signal }
     const decision = await route(approval, parts)
     if (decision === undefined || decided.signal.aborted) return
-    const misshapen = `the ${decision.decider} made something of another shape of what was asked`
-    const sound = isMisshapen(decision, approval) ? denied(decision.decider, misshapen) : decision
+    const flaw = flawOf(decision, approval)
+    const sound = flaw === undefined ? decision : denied(decision.decider, flaw)
     await this.#decide(open, sound).catch(() => undefined)
   }
 
@@ -413,29 +419,21 @@ export class Arbiter implements RunnerApprovals {
     const { over, worker } = open
     try {
       if (decision !== undefined && !over.signal.aborted) {
-        const { decidedAt: _at, by: _by, input, ...said } = decision
-        const { id: requestId, runId, epoch } = approval
-        const payload = encodeMessage('approval-decision', {
-          runId,
-          epoch,
-          requestId,
-          ...said,
-          ...(input === undefined ? {} : { input }),
-          digest: input === undefined ? approval.digest : digestOf(input),
-        })
         const message = {
           to: worker.address,
-          id: `decision-${requestId}`,
+          id: `decision-${approval.id}`,
           kind: 'approval-decision',
           control: true,
-          payload,
+          payload: encodeDecision(approval, decision),
         }
-        await send(message, over.signal)
+        await send(message, worker.via, over.signal)
       }
     } catch (error) {
-      // A mailbox that is closed, or its worker's end: nobody is there who wants it.
-      if (!over.signal.aborted)
+      if (!over.signal.aborted) {
         warn('a decision did not reach its worker', { approval: approval.id, error: String(error) })
+        // A mailbox that is closed: nobody is there who wants it. Else it is for the next life to say.
+        if (codeOf(error) !== 'MAILBOX_CLOSED') return open.settled.resolve()
+      }
     }
     if (this.#isOver) return
     await journal.commit([journal.settle(approval.id)], briefly).catch(() => undefined)
@@ -463,7 +461,30 @@ function digestOf(input: JsonValue): string {
   return createHash('sha256').update(canonicalJson(input)).digest('hex')
 }
 
-/** What its executor would not do: that is no decision to allow it. */
-function isMisshapen({ allowed, input }: Decision, approval: Approval): boolean {
-  return allowed && input !== undefined && !hasShapeOf(input, approval.input)
+function encodeDecision(approval: Approval, { allowed, reason, decider, scope, input }: Decision): Uint8Array {
+  const { id: requestId, runId, epoch } = approval
+  return encodeMessage('approval-decision', {
+    runId,
+    epoch,
+    requestId,
+    allowed,
+    reason,
+    decider,
+    scope,
+    ...(input === undefined ? {} : { input }),
+    digest: input === undefined ? approval.digest : digestOf(input),
+  })
+}
+
+/** Why its executor would not do it, or never hear of it: that is no decision to allow it, and none that could be told. */
+function flawOf(decision: Decision, approval: Approval): string | undefined {
+  const { allowed, input, decider } = decision
+  if (allowed && input !== undefined && !hasShapeOf(input, approval.input))
+    return `the ${decider} made something of another shape of what was asked`
+  try {
+    encodeDecision(approval, decision)
+    return undefined
+  } catch {
+    return `the ${decider} said more than a message can carry`
+  }
 }

@@ -152,13 +152,15 @@ function covers({ scope, of, ...grant }: Grant, approval: Approval): boolean {
 /**
  * Whether something is a verdict.
  *
- * @param verdict - anything, as from a request
+ * @param verdict - anything, as from a request; one with other members than a verdict's is none
  */
 export function isVerdict(verdict: unknown): verdict is Verdict {
   if (typeof verdict !== 'object' || verdict === null || !('allow' in verdict)) return false
-  const { reason, input, scope }: Partial<Record<keyof Verdict, unknown>> = verdict
+  const { allow, reason, input, scope, ...more }: Partial<Record<keyof Verdict, unknown>> = verdict
   return (
-    typeof verdict.allow === 'boolean' &&
+    typeof allow === 'boolean' &&
+    // A misspelt edit must not let pass what was to be edited.
+    Object.keys(more).length === 0 &&
     (reason === undefined || typeof reason === 'string') &&
     (input === undefined || isJson(input)) &&
     (scope === undefined || isScope(scope))

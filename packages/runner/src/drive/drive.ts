@@ -47,9 +47,9 @@ export interface DriveOptions extends Partial<Omit<LimiterSeams, 'clock'>> {
   readonly onStrayEvents?: (events: Events, delivery: Delivery) => (() => Promise<void>) | undefined
   /**
    * Takes what a worker asks, whether somebody follows its attempt or not: it is acknowledged when that is done; undefined
-   * when nobody wants it.
+   * when nobody wants it. `via` is the address of this mailbox: the worker hears of no other.
    */
-  readonly onApproval?: (request: ApprovalRequest, delivery: Delivery) => Promise<void> | undefined
+  readonly onApproval?: (request: ApprovalRequest, delivery: Delivery, via: string) => Promise<void> | undefined
 }
 
 /** Drives attempts over the bus. */
@@ -172,7 +172,7 @@ class Dispatch {
   #ask(delivery: Delivery): boolean {
     try {
       const request = parseMessage('approval-request', decodePayload(delivery.payload))
-      const taken = this.#onApproval(request, delivery)
+      const taken = this.#onApproval(request, delivery, this.#address)
       // What could not be recorded stays on the bus, for the next life.
       taken?.then(() => acknowledge(delivery), this.#onError)
       return taken !== undefined

@@ -17,9 +17,9 @@ export interface Full {
  *
  * - `soon`: a run of this runner is about to leave it;
  * - `asked`: the same, when it is answered by others that get on; they may need the permit of the run that finds no room;
- * - `own`: each of its slots is held by an ancestor of the run that finds no room, which waits and cannot be suspended: their
- *   waiting is for that one;
- * - `mutual`: the same, but some of those are of other trees, and no descendant of any of them gets on elsewhere;
+ * - `own`: each of its slots is held by an ancestor of the run that finds no room, which waits and cannot be suspended, and
+ *   nobody gets on for whom they wait: at most one that waits for a local process;
+ * - `mutual`: the same, but some of those are of other trees, and nobody gets on elsewhere for whom any of them waits;
  * - `held`: the same, but one does, or none of them is its ancestor: their children are told so themselves;
  * - `later`: somebody executes there, or it is somebody else's.
  */
@@ -32,6 +32,7 @@ export type Outlook = 'soon' | 'asked' | 'own' | 'mutual' | 'held' | 'later'
  */
 export function heldByAncestors({ slots }: Full): GreenroomError {
   const held = `each of the ${slots} places that it could have is held by a run that waits for its children`
-  const advice = 'give them more (admission.maxProcesses, or slots of the pool), or declare their executors suspendable'
+  const advice =
+    'give them more (admission.maxProcesses, or slots of the pool and of all its executors), or declare their executors suspendable'
   return new GreenroomError('POOL_HELD_BY_ANCESTOR', `${held}: ${advice}`)
 }
