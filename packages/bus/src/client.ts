@@ -34,6 +34,7 @@ import type {
   Random,
   Receipt,
   Revocation,
+  Timer,
   TokenRequest,
   Waiting,
   Welcome,
@@ -62,6 +63,8 @@ const STEADY_MS = 1000
 /** Who was attached before finds time for this many handshakes before it is fenced: one may be met by silence. */
 const HANDSHAKES_IN_GRACE = 3
 const MIN_HELLO_MS = 1000
+/** How long who has said all that it had to say waits for a connection, to leave in order. */
+const LEAVE_MS = 1500
 
 /** See K1 to K3. */
 export class ClientPeer implements Peer {
@@ -205,18 +208,22 @@ export class ClientPeer implements Peer {
   }
 
   async #drain(): Promise<void> {
-    const giveUp = (): void => {
-      if (this.#state === 'attached') timer = this.#options.clock.timer(this.#partitionGraceMs, giveUp)
-      else this.#stop('CLOSED', 'drained without a connection')
-    }
+    const giveUpAfter = (ms: number): Timer =>
+      this.#options.clock.timer(ms, () => {
+        if (this.#state === 'attached') timer = giveUpAfter(ms)
+        else this.#stop('CLOSED', 'drained without a connection')
+      })
     // A peer that is lost for this long is gone without having left.
-    let timer = this.#options.clock.timer(this.#partitionGraceMs, giveUp)
+    let timer = giveUpAfter(this.#partitionGraceMs)
     try {
       do {
         this.#holding.flush()
         await this.#requests.whenIdle()
       } while (this.#holding.hasUnsent)
       this.#leaving = true
+      timer.cancel()
+      // What it still holds is given back when it is gone.
+      timer = giveUpAfter(Math.min(LEAVE_MS, this.#partitionGraceMs))
       if (this.#ended === undefined) await this.#ask((req) => encodeFrame({ t: 'leave', req }), false)
     } catch {
       // It ended before it could leave: `closed` says why.

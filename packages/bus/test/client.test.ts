@@ -381,6 +381,20 @@ describe('ends', () => {
     expect(await sent).toBe('CLOSED')
     expect(clock.timers.length).toBe(0)
   })
+
+  test('a drain that has nothing to say gives a lost connection a moment, and no partition grace', async () => {
+    const clock = createManualClock()
+    const it = await attached({}, { clock, random })
+    await it.broker[Symbol.asyncDispose]()
+    await until(() => it.peer.state === 'lost')
+    const drained = it.peer.drain()
+    await clock.advance(1499)
+    expect(it.peer.state).toBe('lost')
+    await clock.advance(1)
+    await drained
+    expect((await it.peer.closed).code).toBe('CLOSED')
+    expect(clock.timers.length).toBe(0)
+  })
 })
 
 describe('a connection that goes bad', () => {

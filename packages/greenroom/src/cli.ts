@@ -179,7 +179,7 @@ function addWorker(greenroom: Command): void {
     .command('worker <file>')
     .allowExcessArguments(false)
     .description(
-      'Runs a worker file as a resident worker until SIGTERM: the first lets its runs end, another one ends them. It comes back after a lost connection or a crash.',
+      'Runs a worker file as a resident worker until SIGTERM: the first lets its runs end, another one ends them, and gives up what the bus has not taken. It comes back after a lost connection or a crash.',
     )
     .option('--bus <url>', 'joins a pool on this bus: ws://, wss:// or ws+unix:// and a path')
     .option('--role <name>', 'the pool that it joins, on the bus or in the fabric')

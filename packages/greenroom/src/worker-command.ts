@@ -3,7 +3,8 @@
  * own (`--listen`), or at one that runners on this machine find in a folder (`--fabric`).
  *
  * One line on standard output says that it is ready, and where; what else there is to say goes to standard error, with all
- * that the worker writes. The first SIGTERM or SIGINT lets it end its runs, another one ends them.
+ * that the worker writes. The first SIGTERM or SIGINT lets it end its runs, another one ends them, and gives up what the bus
+ * has not taken by then.
  */
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
@@ -20,6 +21,7 @@ import {
   systemRandom,
   type ErrorCode,
   type Peer,
+  type PeerState,
   type Resident as Shown,
 } from '@greenroom/proto'
 import { entryLauncher } from '@greenroom/runner'
@@ -187,7 +189,10 @@ function atBus(url: string, { role, tokenFile, ca: caFile, insecure = false }: W
   const bus = busOf({ ...place, token: file.source, agent: 'greenroom-supervisor', background: true })
   const id = systemRandom.id()
   const address = `${ownNames('supervisor', file.subject)}${id}`
-  const peer = bus.attach({ address, incarnation: id, lifetime: 'incarnation' })
+  const onState = (state: PeerState): void => {
+    if (state !== 'closed') say('stderr', state === 'lost' ? 'lost' : 'back', { url })
+  }
+  const peer = bus.attach({ address, incarnation: id, lifetime: 'incarnation', onState })
   const slow = sayWhenSlow(systemClock, () => say('stderr', 'waiting', { url }))
   peer
     .then((it) => (own = it))
@@ -259,14 +264,15 @@ function pairs(flag: string, words: readonly string[]): Record<string, string> {
 
 type Say = (
   stream: 'stdout' | 'stderr',
-  event: 'ready' | 'ended' | 'token' | 'renewed' | 'waiting',
+  event: 'ready' | 'ended' | 'token' | 'renewed' | 'waiting' | 'lost' | 'back',
   facts: Readonly<Record<string, string | number>>,
 ) => void
 
+/** What may want somebody to look at it. */
+const warnings: ReadonlySet<string> = new Set<Parameters<Say>[1]>(['ended', 'token', 'lost'])
+
 const sayJson: Say = (stream, event, facts) =>
-  void process[stream].write(
-    `${JSON.stringify({ level: event === 'ended' || event === 'token' ? 'warn' : 'info', event, ...facts })}\n`,
-  )
+  void process[stream].write(`${JSON.stringify({ level: warnings.has(event) ? 'warn' : 'info', event, ...facts })}\n`)
 
 const sayText: Say = (stream, event, { role = '', url = '', address = '', how = '', afterMs = 0, text = '' }) => {
   const said = {
@@ -275,6 +281,8 @@ const sayText: Say = (stream, event, { role = '', url = '', address = '', how = 
     token: `greenroom: ${text}`,
     renewed: `greenroom: ${text}`,
     waiting: `greenroom: waiting for an answer of ${url}`,
+    lost: `greenroom: the connection to the bus was lost; what its runs say waits until ${url} is back`,
+    back: 'greenroom: the connection to the bus is back',
   }
   process[stream].write(`${said[event]}\n`)
 }

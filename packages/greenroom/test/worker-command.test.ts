@@ -3,7 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../src/index.ts'
 import { createBroker, signToken } from '@greenroom/broker'
 import { residentGrants } from '@greenroom/proto'
+import type { Program } from './program.ts'
 import { file, ready, ResidentStage, token } from './resident/stage.ts'
+
+/** Who need not wait for the bus is gone within 2 s; asserted at three times that. */
+const promptMs = 6_000
 
 /** In which process a run of `work` or `spin` is. */
 async function pidOf(run: Run<unknown>): Promise<number> {
@@ -83,6 +87,53 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(await run.outcome).toMatchObject({ status: 'completed' })
     expect(await member.ended).toMatchObject({ code: 0 })
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
+  })
+
+  test('it says when the bus is away and back; idle, the first SIGTERM does not wait for the bus', async () => {
+    await using stage = new ResidentStage()
+    const broker = async (listen: string): Promise<{ readonly program: Program; readonly url: string }> => {
+      const at = ['--data', `${stage.path}/data`, '--listen', listen, '--token-file', stage.tokenFile]
+      const program = stage.command('broker', ...at)
+      const [, url = ''] = await program.line(/ready at (\S+)\n/)
+      return { program, url }
+    }
+    const first = await broker('127.0.0.1:0')
+    const member = stage.use(first.url).member()
+    await ready(member)
+    first.program.process.kill('SIGKILL')
+    await member.error(new RegExp(`^greenroom: the connection to the bus was lost; .*${first.url} is back$`, 'm'))
+    const second = await broker(new URL(first.url).host)
+    await member.error(/^greenroom: the connection to the bus is back$/m)
+    second.program.process.kill('SIGKILL')
+    await member.error(/was lost;[^]*is back\n[^]*was lost;/)
+    const told = performance.now()
+    member.process.kill('SIGTERM')
+    expect(await member.ended).toMatchObject({ code: 0 })
+    console.log(`idle, it left ${(performance.now() - told).toFixed(0)} ms after the first signal`)
+    expect(performance.now() - told).toBeLessThan(promptMs)
+  })
+
+  test.for([
+    ['with a run', true],
+    ['without one', false],
+  ] as const)('the second SIGTERM does not wait for a bus that is silent: %s', async ([, withRun]) => {
+    await using stage = new ResidentStage()
+    const at = ['--data', `${stage.path}/data`, '--listen', '127.0.0.1:0', '--token-file', stage.tokenFile]
+    const broker = stage.command('broker', ...at)
+    const [, url = ''] = await broker.line(/ready at (\S+)\n/)
+    const member = stage.use(url).member()
+    await ready(member)
+    if (withRun) await pidOf((await stage.runner()).run({ role: 'work', task: '60000' }))
+    broker.process.kill('SIGSTOP')
+    member.process.kill('SIGTERM')
+    await sleep(2_500)
+    expect(member.process.exitCode).toBeNull()
+    const told = performance.now()
+    member.process.kill('SIGTERM')
+    expect(await member.ended).toMatchObject({ code: 0 })
+    console.log(`ended ${(performance.now() - told).toFixed(0)} ms after the second signal`)
+    expect(performance.now() - told).toBeLessThan(promptMs)
+    broker.process.kill('SIGCONT')
   })
 
   test('a token of a word is enough for a member, and another one for a runner', async () => {

@@ -244,7 +244,10 @@ export interface Peer extends AsyncDisposable {
    * @param options - `signal`: ends the waiting
    */
   fence(target: FenceTarget, options?: Waiting): Promise<void>
-  /** Leaves for good, after all that was called is through: this incarnation is gone. Also the async disposer. */
+  /**
+   * Leaves for good, after all that was called is through: this incarnation is gone. Without a connection it waits for one
+   * as long as the partition grace while something is not through, else for a moment. Also the async disposer.
+   */
   drain(): Promise<void>
   /** Ends the connection now, without leaving: the mailbox waits for its incarnation as after a lost connection. */
   close(): Promise<void>

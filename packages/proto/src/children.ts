@@ -79,7 +79,7 @@ export interface Children {
    * @param refs - which
    * @param options - `mode`: until when. = `all`. `signal`: ends the waiting
    * @returns those that ended, in the order of `refs`
-   * @throws GreenroomError `UNKNOWN_RUN` for one that is not a child of this parent, `ABORTED`
+   * @throws GreenroomError `UNKNOWN_RUN` for one that is not a child of this parent, `BAD_OPTIONS`, `ABORTED`
    */
   wait(
     refs: readonly ChildId[],
@@ -88,7 +88,7 @@ export interface Children {
   /**
    * Steers a child; see {@link SteerMode}. Says what became of the text.
    *
-   * @throws GreenroomError `UNKNOWN_RUN`
+   * @throws GreenroomError `UNKNOWN_RUN`, `BAD_OPTIONS`
    */
   send(
     ref: ChildId,
@@ -121,7 +121,7 @@ export interface Children {
   /**
    * Cancels a child, and with it its own; {@link Children.wait} tells how it ended.
    *
-   * @throws GreenroomError `UNKNOWN_RUN`
+   * @throws GreenroomError `UNKNOWN_RUN`, `BAD_OPTIONS`
    */
   cancel(ref: ChildId, reason?: string): Promise<void>
   /**

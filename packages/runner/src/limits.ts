@@ -3,8 +3,9 @@
  *
  * Later ones replace earlier ones, each for itself: defaults, the runner's, the role's, the session's, the run's.
  */
-import { addUsage, type Budget, greaterUsage, GreenroomError, type Limits, type Usage } from '@greenroom/proto'
+import { addUsage, type Budget, greaterUsage, type Limits, type Usage } from '@greenroom/proto'
 import type { Spent } from './drive/index.ts'
+import { bad } from './option-check.ts'
 import type { Session } from './session-store.ts'
 
 /**
@@ -49,8 +50,6 @@ const names = Object.keys(known).filter((name): name is keyof Limits => Object.h
  */
 export function checkLimits(field: string, limits: unknown): void {
   if (limits === undefined) return
-  const bad = (what: string, must: string): GreenroomError =>
-    new GreenroomError('BAD_OPTIONS', `${what} must be ${must}`)
   if (typeof limits !== 'object' || limits === null) throw bad(field, 'an object')
   for (const [name, value] of Object.entries(limits)) {
     const limit = names.find((one) => one === name)
@@ -80,6 +79,31 @@ export function resolveLimits(...layers: readonly (LimitOptions | undefined)[]):
   return limits
 }
 
+/** What bounds the runs of a session, in its metadata. */
+const sessionNames = ['watchdog.totalSecs', 'watchdog.idleSecs'] as const
+
+/** Seconds as milliseconds; undefined of what is no whole positive number of them. */
+function msOf(text: unknown): number | undefined {
+  const seconds = typeof text === 'string' && /^\d+$/.test(text.trim()) ? Number(text) : 0
+  return seconds > 0 && Number.isSafeInteger(seconds * 1_000) ? seconds * 1_000 : undefined
+}
+
+/**
+ * Checks what a session's metadata says about the bounds of its runs: who misspelt it would trust it in vain.
+ *
+ * @param field - where it stands
+ * @param metadata - texts by their names
+ * @throws GreenroomError `BAD_OPTIONS` naming the field
+ */
+export function checkSessionLimits(field: string, metadata: Readonly<Record<string, string>> = {}): void {
+  for (const [name, text] of Object.entries(metadata)) {
+    if (!name.startsWith('watchdog.')) continue
+    if (!sessionNames.some((known) => known === name))
+      throw bad(`${field}: "${name}"`, `one of ${sessionNames.join(', ')}`)
+    if (msOf(text) === undefined) throw bad(`${field}: "${name}"`, 'a whole positive number of seconds')
+  }
+}
+
 /**
  * What a session's metadata says about the bounds of its runs: whole positive numbers of seconds. Anything else is not
  * there: whoever wrote it must not end runs with it.
@@ -87,13 +111,7 @@ export function resolveLimits(...layers: readonly (LimitOptions | undefined)[]):
  * @param session - the session, if there is one
  */
 export function limitsOfSession(session: Session | undefined): LimitOptions {
-  const ms = (key: string): number | undefined => {
-    const text: unknown = session?.metadata?.[key]
-    const seconds = typeof text === 'string' && /^\d+$/.test(text.trim()) ? Number(text) : 0
-    return seconds > 0 && Number.isSafeInteger(seconds * 1_000) ? seconds * 1_000 : undefined
-  }
-  const totalMs = ms('watchdog.totalSecs')
-  const noProgressMs = ms('watchdog.idleSecs')
+  const [totalMs, noProgressMs] = sessionNames.map((name) => msOf(session?.metadata?.[name]))
   return {
     ...(totalMs === undefined ? {} : { totalMs }),
     ...(noProgressMs === undefined ? {} : { noProgressMs }),

@@ -13,7 +13,7 @@ import type { RunnerApprovals } from './approval/index.ts'
 import { askBy } from './asking.ts'
 import { closeToolServers } from './bridge/index.ts'
 import { checkDrain, checkScheduler } from './config.ts'
-import { checkNames } from './option-check.ts'
+import { checkId, checkNames } from './option-check.ts'
 import type { Duty } from './duty.ts'
 import type { ExecutionOptions, Family, Surroundings } from './execution-parts.ts'
 import { Execution } from './execution.ts'
@@ -171,6 +171,7 @@ export class LiveRunner implements Runner {
   }
 
   async attach(runId: string, options: AttachOptions = {}): Promise<HeldRun> {
+    checkId('runId', runId)
     checkNames('options', options, { after: true })
     const { after } = options
     checkAfter(after)

@@ -1,5 +1,5 @@
 /** Checks of what callers give: each says which field is wrong, and what it must be. */
-import { GreenroomError, namesFlaw } from '@greenroom/proto'
+import { GreenroomError, isId, namesFlaw } from '@greenroom/proto'
 
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 
@@ -41,6 +41,18 @@ export function checkNames(field: string, given: object, known: object): void {
   if (flaw !== undefined) throw new GreenroomError('BAD_OPTIONS', flaw)
 }
 
+/**
+ * Checks what names something: what can be no id is no key of the store's either.
+ *
+ * @param field - its name, for people
+ * @param id - what was given
+ * @throws GreenroomError `BAD_OPTIONS`
+ */
+export function checkId(field: string, id: unknown): void {
+  const isValid: boolean = isId(id)
+  if (!isValid) throw bad(field, 'an id: 1 to 128 of A-Z a-z 0-9 . _ -, and no . first')
+}
+
 /** A text that says something. */
 export const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
 /** True or false. */
@@ -58,7 +70,7 @@ export const isVariables = (value: unknown): boolean =>
   Array.isArray(value) && value.every((name) => typeof name === 'string' && variableName.test(name))
 /** Texts by their names. */
 export const isTextsByName = (value: unknown): boolean =>
-  isObject(value) && Object.values(value).every((text) => typeof text === 'string')
+  isObject(value) && !Array.isArray(value) && Object.values(value).every((text) => typeof text === 'string')
 /** Something with these methods. */
 export const has = (value: unknown, ...methods: readonly string[]): boolean =>
   isObject(value) && methods.every((name) => typeof Reflect.get(value, name) === 'function')

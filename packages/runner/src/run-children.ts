@@ -24,7 +24,7 @@ import {
 } from '@greenroom/proto'
 import { untilAbort } from './abort.ts'
 import { checkBudget } from './budget.ts'
-import { checkNames } from './option-check.ts'
+import { checkId, checkNames } from './option-check.ts'
 import type { Kin, StartKey } from './journal.ts'
 import { digestOf } from './pool/fingerprint.ts'
 import type { HeldRun } from './past-run.ts'
@@ -139,6 +139,7 @@ export class RunChildren implements Children {
 
   /** K2 */
   async #find(runId: string): Promise<{ readonly run: HeldRun; readonly key: string }> {
+    checkId('runId', runId)
     const { lineage, kinOf, attach } = this.#options
     const kin = kinOf(runId)
     if (kin === undefined || kin.lineage.length !== lineage.length || kin.lineage.at(-1) !== lineage.at(-1))

@@ -3,6 +3,8 @@
  * the journal feeds it, idempotently, so feeding it twice after a crash changes nothing.
  */
 import { GreenroomError, isId, type Message } from '@greenroom/proto'
+import { checkSessionLimits } from './limits.ts'
+import { bad, check, checkNames, isObject, isTextsByName } from './option-check.ts'
 
 /** A message together with where it came from: the same three are the same message. */
 export interface SessionEntry {
@@ -22,7 +24,8 @@ export interface SessionDescription {
   readonly title?: string
   /**
    * More about it. Bounds its runs by `watchdog.totalSecs` (executing time) and `watchdog.idleSecs` (time without
-   * progress), each a whole positive number of seconds; anything else counts as not there.
+   * progress), each a whole positive number of seconds. `describe` refuses anything else, and other names that begin with
+   * `watchdog.`; where another store has it all the same it counts as not there.
    */
   readonly metadata?: Readonly<Record<string, string>>
 }
@@ -37,7 +40,11 @@ export interface Session extends SessionDescription {
 export interface SessionStore {
   /** A session, or undefined before its first `append` or `describe`. */
   get(sessionId: string): Promise<Session | undefined>
-  /** Sets title or metadata, each that is given in place of the old one. Makes the session when it is new. */
+  /**
+   * Sets title or metadata, each that is given in place of the old one. Makes the session when it is new.
+   *
+   * @throws GreenroomError `BAD_OPTIONS` naming the field
+   */
   describe(sessionId: string, description: SessionDescription): Promise<void>
   /**
    * Adds what is not there yet, in the given order, after what is there. Makes the session when it is new. All or
@@ -57,6 +64,21 @@ export interface SessionStore {
 export function checkSessionId(id: string): void {
   const isValid: boolean = isId(id)
   if (!isValid) throw new GreenroomError('BAD_OPTIONS', `session: "${id}" is no id`)
+}
+
+/**
+ * Checks what is said of a session.
+ *
+ * @param description - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS` naming the field
+ */
+export function checkDescription(description: SessionDescription): void {
+  if (!isObject(description)) throw bad('description', 'an object')
+  checkNames('description', description, { title: true, metadata: true })
+  const { title, metadata } = description
+  check('title', title, (it) => typeof it === 'string', 'a text')
+  check('metadata', metadata, isTextsByName, 'texts by their names')
+  checkSessionLimits('metadata', metadata)
 }
 
 /**
@@ -80,7 +102,9 @@ export function createMemorySessions(): SessionStore {
       const isKnown = description !== undefined || sessions.has(id)
       return Promise.resolve(isKnown ? { ...description, id } : undefined)
     },
-    describe(id, description) {
+    async describe(id, description) {
+      checkSessionId(id)
+      checkDescription(description)
       descriptions.set(id, { ...descriptions.get(id), ...description })
       return Promise.resolve()
     },

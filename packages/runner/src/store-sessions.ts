@@ -11,6 +11,7 @@ import { decodePayload, encodePayload, GreenroomError, parseEvent, type Message 
 import type { Operation } from '@greenroom/store'
 import { briefly, type PatientStore } from './persistence.ts'
 import {
+  checkDescription,
   checkSessionId,
   type Session,
   type SessionDescription,
@@ -49,6 +50,7 @@ export class StoreSessions implements SessionStore {
   /** See {@link SessionStore.describe}. */
   async describe(sessionId: string, description: SessionDescription): Promise<void> {
     checkSessionId(sessionId)
+    checkDescription(description)
     const { title, metadata } = { ...this.#describedAs(sessionId), ...description }
     const meta = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) }
     await this.#store.commit([{ put: 'session', key: sessionId, meta }], briefly)

@@ -78,7 +78,7 @@ test('what is left for the next attempt is what earlier ones did not use, never 
 
 test('limits travel to the executor: runner, role, session and run, in this order', async () => {
   await using runner = await testRunner({ limits: { totalMs: 50_000, rounds: 9 } })
-  await runner.sessions.describe('s1', { metadata: { 'watchdog.totalSecs': '40', 'watchdog.idleSecs': 'junk' } })
+  await runner.sessions.describe('s1', { metadata: { 'watchdog.totalSecs': '40' } })
   const limits = async (spec: Pick<RunSpec, 'limits'>): Promise<unknown> => {
     const outcome = await runner.run({ role: 'spend', input: [], session: 's1', ...spec }).outcome
     return outcome.status === 'completed' ? outcome.output : outcome

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { Run } from '../src/index.ts'
+import { composeRunners, type Run } from '../src/index.ts'
 import { temporaryFolder, testRunner } from './fixtures/setup.ts'
 
 test('whatever it is given, run returns a run whose outcome says what is wrong', async () => {
@@ -52,6 +52,35 @@ test('what is no part of an order is refused with its name, not ignored', async 
     message: 'options: "gracems" must be one of graceMs',
   })
   expect(runner.stats()).toMatchObject({ processes: 0 })
+})
+
+test('what can be no id is refused by name, wherever one is asked for', async () => {
+  await using runner = await testRunner()
+  const { approvals, children, sessions } = runner
+  const both = composeRunners(runner)
+  const calls: readonly (readonly [on: object, name: string, argument?: (id: unknown) => unknown])[] = [
+    [runner, 'attach'],
+    [both, 'attach'],
+    ...[approvals, both.approvals].flatMap((of) => ['get', 'answer', 'revoke'].map((name) => [of, name] as const)),
+    [approvals, 'list', (runId) => ({ runId: runId ?? null })],
+    ...['send', 'ask', 'cancel'].map((name) => [children, name, (runId: unknown) => ({ runId })] as const),
+    [children, 'wait', (runId) => [{ runId }]],
+    ...['get', 'describe', 'messages', 'append'].map((name) => [sessions, name] as const),
+  ]
+  const more = new Map<string, unknown>([
+    ['answer', { allow: true }],
+    ['describe', {}],
+    ['append', []],
+    ['send', 'words'],
+    ['ask', 'words'],
+  ])
+  for (const [on, name, argument = (id: unknown) => id] of calls)
+    for (const odd of ['', undefined, null, 5, 'é', {}, 'x'.repeat(600)]) {
+      // As from JavaScript: past the compiler.
+      const call = async (): Promise<unknown> =>
+        Reflect.apply(Reflect.get(on, name), on, [argument(odd), more.get(name)])
+      await expect(call(), `${name}(${JSON.stringify(odd)})`).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+    }
 })
 
 test('a misspelt option of send is refused with its name, of a run in progress, one that is over and one of before', async () => {

@@ -47,6 +47,26 @@ describe.each([
     expect(await sessions.get('s')).toBeUndefined()
   })
 
+  test.for([
+    [{ titel: 'x' }, 'description: "titel" must be one of title, metadata'],
+    [undefined, 'description must be an object'],
+    [{ title: 5 }, 'title must be a text'],
+    [{ title: null }, 'title must be a text'],
+    [{ metadata: { owner: 5 } }, 'metadata must be texts by their names'],
+    [{ metadata: ['x'] }, 'metadata must be texts by their names'],
+    [{ metadata: { 'watchdog.totalSecs': 'junk' } }, /"watchdog.totalSecs" must be a whole positive number of seconds/],
+    [{ metadata: { 'watchdog.idleSecs': '0' } }, /"watchdog.idleSecs" must be a whole positive number of seconds/],
+    [
+      { metadata: { 'watchdog.totalSec': '5' } },
+      /"watchdog.totalSec" must be one of watchdog.totalSecs, watchdog.idle/,
+    ],
+  ] as const)('take no description like %j', async ([description, message]) => {
+    const sessions = create()
+    const described: unknown = Reflect.apply(Reflect.get(sessions, 'describe'), sessions, ['s', description])
+    await expect(described).rejects.toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringMatching(message) })
+    expect(await sessions.get('s')).toBeUndefined()
+  })
+
   test('keep parts of content that they do not know', async () => {
     const sessions = create()
     const message = { role: 'assistant' as const, content: [{ type: 'image', data: 'abc', deep: { x: [1] } }] }

@@ -141,7 +141,10 @@ export class WorkerLoop implements Worker {
     this.#cancelAll(reason, graceMs)
     await within(this.#clock, graceMs + closeLingerMs, this.#empty.promise)
     this.#giveUp()
-    await this.#leave({ why: 'closed', message: reason }, closeLingerMs)
+    // It may be leaving since it was drained, for which there is more time.
+    await within(this.#clock, closeLingerMs, this.#leave({ why: 'closed', message: reason }, closeLingerMs))
+    await this.#peer.close()
+    return this.#leaving
   }
 
   [Symbol.asyncDispose](): Promise<void> {

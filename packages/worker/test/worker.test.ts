@@ -945,6 +945,19 @@ describe('coming and going', () => {
     await drained
   })
 
+  test('closing ends a drain that waits for the bus', async () => {
+    const clock = createManualClock()
+    await using bench = await openBench({ echo }, { clock })
+    bench.bus.cut(bench.address)
+    let left = false
+    const drained = bench.worker.drain().then(() => (left = true))
+    await clock.advance(5_000)
+    expect(left).toBe(false)
+    const closed = bench.worker.close()
+    await clock.advance(500)
+    await Promise.all([drained, closed, bench.worker.closed])
+  })
+
   test('draining with a grace cancels what has not ended by then', async () => {
     const clock = createManualClock()
     const { executor, first } = puppet()

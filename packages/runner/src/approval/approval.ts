@@ -151,12 +151,13 @@ export interface RunnerApprovals {
    * Approvals of runs that are in the journal, oldest first.
    *
    * @param filter - = all
+   * @throws GreenroomError `BAD_OPTIONS`
    */
   list(filter?: ApprovalFilter): readonly ApprovalRecord[]
   /**
    * One of them.
    *
-   * @throws GreenroomError `UNKNOWN_APPROVAL`
+   * @throws GreenroomError `UNKNOWN_APPROVAL`; `BAD_OPTIONS` for what is no id
    */
   get(id: string): ApprovalRecord
   /**
@@ -182,6 +183,7 @@ export interface RunnerApprovals {
    * Takes one back: from now on it is asked again. What was allowed by it stays allowed.
    *
    * @returns whether it was there
+   * @throws GreenroomError `BAD_OPTIONS` for what is no id
    */
   revoke(grantId: string): Promise<boolean>
 }

@@ -31,7 +31,7 @@ import { createReadOnlyShell } from '@greenroom/read-only-shell'
 import type { Operation } from '@greenroom/store'
 import { createHash } from 'node:crypto'
 import type { RunRecord } from '../journal.ts'
-import { check, checkNames } from '../option-check.ts'
+import { check, checkId, checkNames } from '../option-check.ts'
 import { briefly } from '../persistence.ts'
 import { fromStore, unlessDamaged } from '../store-error.ts'
 import type {
@@ -228,11 +228,13 @@ export class Arbiter implements RunnerApprovals {
 
   list(filter: ApprovalFilter = {}): readonly ApprovalRecord[] {
     checkNames('filter', filter, { runId: true, state: true })
+    if (filter.runId !== undefined) checkId('filter.runId', filter.runId)
     check('filter.state', filter.state, (it) => it === 'pending' || it === 'decided', "'pending' or 'decided'")
     return this.#parts.journal.list(filter)
   }
 
   get(id: string): ApprovalRecord {
+    checkId('id', id)
     const record = this.#parts.journal.get(id)
     if (record === undefined) throw new GreenroomError('UNKNOWN_APPROVAL')
     return record
@@ -264,6 +266,7 @@ export class Arbiter implements RunnerApprovals {
 
   /** U5: what is being recorded may stand on it, or be repeated until it is there again. */
   async revoke(grantId: string): Promise<boolean> {
+    checkId('grantId', grantId)
     this.#revoked.add(grantId)
     try {
       await Promise.allSettled([...this.#open.values()].flatMap(({ decision }) => (decision ? [decision] : [])))

@@ -1,5 +1,6 @@
 /** What the runs of several runners ask for, as of one. An id is in one runner's journal: that tells whose it is. */
 import { codeOf, GreenroomError } from '@greenroom/proto'
+import { checkId } from '../option-check.ts'
 import type { AnswerOptions, ApprovalFilter, ApprovalRecord, Grant, RunnerApprovals, Verdict } from './approval.ts'
 import { Watchers } from './watchers.ts'
 
@@ -54,6 +55,7 @@ export class CompositeApprovals implements RunnerApprovals {
   }
 
   async revoke(grantId: string): Promise<boolean> {
+    checkId('grantId', grantId)
     const member = this.#members.find((one) => unless(['CLOSED'], () => one.grants())?.some(({ id }) => id === grantId))
     return (await member?.revoke(grantId)) === true
   }
