@@ -12,6 +12,7 @@ import {
   GreenroomError,
   hasShapeOf,
   jsonFlaw,
+  namesFlaw,
   type ApprovalDecision,
   type ApprovalRequest,
   type ApprovalScope,
@@ -165,6 +166,7 @@ function checkCall(call: ApprovalCall): void {
   const { deadlineMs = null } = call
   if (deadlineMs !== null && !(Number.isFinite(deadlineMs) && deadlineMs >= 0))
     throw bad('deadlineMs', 'a number of milliseconds, or null for none')
-  const flaw = jsonFlaw(call.input, 'input')
+  const odd = namesFlaw('its argument', call, ['tool', 'permission', 'resource', 'input', 'deadlineMs'])
+  const flaw = odd ?? jsonFlaw(call.input, 'input')
   if (flaw !== undefined) throw new GreenroomError('BAD_OPTIONS', `approve: ${flaw}`)
 }

@@ -21,15 +21,24 @@ import {
   type RunMessages,
   type RunRef,
   type Timer,
-  type Usage,
-  usageNames,
   waitArgs,
 } from '@greenroom/proto'
 import { wireEvent } from '@greenroom/proto/schemas'
 import { Approvals } from './approval.ts'
 import { RunChildren } from './children.ts'
 import type { RunContext } from './context.ts'
-import { completed, endingOf, failed, RunFailure, Suspended, traceOf, withUsage, type Ending } from './ending.ts'
+import {
+  completed,
+  endingOf,
+  failed,
+  failureOf,
+  readResult,
+  Suspended,
+  traceOf,
+  usageFlaw,
+  withUsage,
+  type Ending,
+} from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
 import { asSent } from './json.ts'
 import { Meter } from './meter.ts'
@@ -260,12 +269,13 @@ export class Attempt {
       const running = executor.run(requestOf(run, input, messages), this.#context())
       this.inbox.open()
       this.questions.open()
-      const result = await running
+      const returned = await running
       // What an executor makes of its programs' and calls' sudden end is half a result, not one that was faster.
       signal.throwIfAborted()
       await Promise.allSettled(this.#pending)
-      const output = await validate(executor.output, result?.output, 'output')
-      return this.#meter.judge(completed(output, result ?? {}))
+      const result = readResult(returned ?? {})
+      const output = await validate(executor.output, result.output, 'output')
+      return this.#meter.judge(completed(output, result))
     } catch (error) {
       const ending = endingOf(error, signal)
       // The stack helps whoever wrote the executor, and nobody else: it stays in this worker's log.
@@ -299,7 +309,8 @@ export class Attempt {
       // Who does not await it has no unhandled rejection: the limit ends the run.
       spend: (usage) => {
         const odd = usageFlaw(usage)
-        return odd === undefined ? emit({ type: 'usage', usage }) : this.#tracked(Promise.reject(odd))
+        if (odd === undefined) return emit({ type: 'usage', usage })
+        return this.#tracked(Promise.reject(new GreenroomError('BAD_OPTIONS', `spend: ${odd}`)))
       },
       steering: this.inbox,
       approve: (call) => this.approvals.ask(call),
@@ -321,7 +332,7 @@ export class Attempt {
       secret: (name) => secretOf(name, executor, secrets, run),
       spawn: (program, args, options) => startProgram(host, program, args, options),
       fail: (code, message, options) => {
-        throw new RunFailure(String(code), String(message), options?.retry === 'later' ? 'later' : 'never')
+        throw failureOf({ code, message, options })
       },
       log: (message, fields) =>
         platform.log(`run ${run.runId}: ${message}${isJson(fields) ? ` ${JSON.stringify(fields)}` : ''}`),
@@ -395,11 +406,4 @@ function requestOf(run: Run, input: unknown, messages: readonly Message[]): RunR
     disabledTools: run.disabledTools ?? [],
     mcpServers: run.mcpServers ?? [],
   }
-}
-
-/** What a model's library says beside is left alone; what says nothing of these is meant otherwise. */
-function usageFlaw(usage: Usage): GreenroomError | undefined {
-  const given = Object.keys(usage ?? {})
-  if (given.length === 0 || usageNames.some((name) => given.includes(name))) return undefined
-  return new GreenroomError('BAD_OPTIONS', `spend: one of ${usageNames.join(', ')} must be given`)
 }

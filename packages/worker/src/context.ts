@@ -40,7 +40,8 @@ export interface RunContext {
    * waited for is kept in memory; a run that lets 8,192 events wait ends as `EXECUTOR_ERROR`.
    *
    * @throws the reason of {@link RunContext.signal} when it aborts while this waits for room, and once the run is over;
-   * GreenroomError `BAD_FRAME` for an event that is not JSON or not shaped as its type, `FRAME_TOO_LARGE`, `LIMIT_OUTPUT`
+   * GreenroomError `BAD_FRAME` for an event that is not JSON, has no type, or is of a type of {@link RunEvent} and not shaped
+   * as that (one of another type goes out as it is: readers of a later version may know it), `FRAME_TOO_LARGE`, `LIMIT_OUTPUT`
    */
   readonly emit: (event: RunEvent) => Promise<void>
   /**
@@ -56,8 +57,8 @@ export interface RunContext {
    * budget does not cover any more.
    *
    * @param usage - what to add to what was told before
-   * @throws GreenroomError `LIMIT_ROUNDS`, `LIMIT_TOKENS`, `LIMIT_COST`; the reason of {@link RunContext.signal} when a budget is
-   * used up; and what {@link RunContext.emit} throws
+   * @throws GreenroomError `BAD_OPTIONS`, `LIMIT_ROUNDS`, `LIMIT_TOKENS`, `LIMIT_COST`; the reason of {@link RunContext.signal}
+   * when a budget is used up; and what {@link RunContext.emit} throws
    */
   readonly spend: (usage: Usage) => Promise<void>
   /**
@@ -207,7 +208,8 @@ export interface RunContext {
    */
   readonly spawn: (program: string, args?: readonly string[], options?: ProgramOptions) => Program
   /**
-   * Ends the run as failed: throws, and so never returns. `return ctx.fail(…)` tells the compiler so.
+   * Ends the run as failed: throws, and so never returns. `return ctx.fail(…)` tells the compiler so. What is wrong with its
+   * arguments is said behind the message; without a code the run fails with `EXECUTOR_ERROR`.
    *
    * @param code - one of the error table or of the executor's own, in capitals
    * @param message - what a person needs to know

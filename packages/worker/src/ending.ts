@@ -4,6 +4,7 @@ import {
   codeOf,
   encodeMessage,
   errors,
+  GreenroomError,
   isErrorCode,
   isJson,
   jsonFlaw,
@@ -13,11 +14,14 @@ import {
   type Retry,
   type RunRef,
   type Usage,
+  usageNames,
   type WaitArgs,
 } from '@greenroom/proto'
 import { usage } from '@greenroom/proto/schemas'
 import * as z from 'zod'
+import type { RunExtras } from './executor.ts'
 import { asSent } from './json.ts'
+import { flawOf, strictObject } from './option-check.ts'
 
 /** How an attempt ended. */
 export type Ending = (
@@ -58,6 +62,29 @@ export class Suspended extends Error {
   }
 }
 
+const capitals = 'must be a word in capitals'
+/** What `ctx.fail` takes. */
+const failing = strictObject({
+  code: z.string(capitals).regex(/^[^\s\p{Ll}]+$/u, capitals),
+  message: z.string('must be a text'),
+  options: strictObject({ retry: z.enum(['never', 'later']).optional() }).default({}),
+})
+
+/**
+ * The failure that `ctx.fail` was asked for. What is wrong with that is said behind its message: an error of another kind
+ * would hide what the executor had to say.
+ *
+ * @param asked - `code`, `message` and `options`: anything, when the executor is not compiled
+ */
+export function failureOf(asked: Readonly<Record<keyof z.infer<typeof failing>, unknown>>): RunFailure {
+  const { code, message } = asked
+  const { error } = failing.safeParse(asked)
+  const { retry = 'never' } = failing.shape.options.safeParse(asked.options).data ?? {}
+  const words = message === undefined ? [] : [said(() => message)]
+  if (error !== undefined) words.push(`(${flawOf('ctx.fail', error)})`)
+  return new RunFailure(typeof code === 'string' && code !== '' ? code : 'EXECUTOR_ERROR', words.join(' '), retry)
+}
+
 /**
  * What an executor's throw means.
  *
@@ -73,7 +100,43 @@ export function endingOf(error: unknown, signal: AbortSignal): Ending {
 }
 
 /** Checked at run time too: executors may be JavaScript, and a terminal that the runner cannot read would be none. */
-const extras = z.object({ text: z.string().default(''), usage: z.preprocess(asSent, usage.optional()) })
+const returned = z.object({
+  output: z.unknown().optional(),
+  text: z.string().default(''),
+  usage: z.preprocess(asSent, usage.optional()).superRefine((told, found) => {
+    const flaw = usageFlaw(told)
+    if (flaw !== undefined) found.addIssue(flaw)
+  }),
+} satisfies Record<'output' | keyof RunExtras, z.ZodType>)
+
+/** What a model's library says beside is left alone; what says nothing of these is meant otherwise. */
+function missesAll(names: readonly string[], told: unknown): string | undefined {
+  const given = Object.keys(told ?? {})
+  const [first] = given
+  if (first === undefined || names.some((name) => given.includes(name))) return undefined
+  return `"${first}" is none of ${names.join(', ')}`
+}
+
+/**
+ * What is wrong with the names in a usage.
+ *
+ * @param told - anything
+ * @returns in words; undefined when nothing is
+ */
+export const usageFlaw = (told: unknown): string | undefined => missesAll(usageNames, told)
+
+/**
+ * Reads what an executor returned; its output is not looked at.
+ *
+ * @param result - anything
+ * @throws GreenroomError `OUTPUT_INVALID`
+ */
+export function readResult(result: unknown): z.infer<typeof returned> {
+  const { success, data, error } = returned.safeParse(result)
+  const odd = missesAll(Object.keys(returned.shape), result)
+  if (success && odd === undefined) return data
+  throw new GreenroomError('OUTPUT_INVALID', error === undefined ? `result: ${odd}` : flawOf('result', error))
+}
 
 /**
  * The ending of a run whose executor returned.
@@ -81,12 +144,9 @@ const extras = z.object({ text: z.string().default(''), usage: z.preprocess(asSe
  * @param output - what its schema made of the output; undefined when there is none
  * @param result - what came along with it
  */
-export function completed(output: unknown, result: unknown): Ending {
-  const { success, data, error } = extras.safeParse(result)
-  if (!success) return failed('OUTPUT_INVALID', `${error.issues[0]?.path.join('.')}: ${error.issues[0]?.message}`)
+export function completed(output: unknown, { text, usage: used }: ReturnType<typeof readResult>): Ending {
   if (output !== undefined && !isJson(output)) return failed('OUTPUT_INVALID', jsonFlaw(output, 'output') ?? '')
-  const ending: Ending = { status: 'completed', text: data.text, ...(output === undefined ? {} : { output }) }
-  return withUsage(ending, data.usage)
+  return withUsage({ status: 'completed', text, ...(output === undefined ? {} : { output }) }, used)
 }
 
 /**

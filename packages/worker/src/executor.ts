@@ -3,12 +3,13 @@
  *
  * A declared schema is checked where the value comes in: the input before `run` is called, the output before the run
  * ends. What a schema makes of a value (defaults, coercions) is what the other side gets; on the wire it is JSON, and what
- * JSON would change in silence (a Date, NaN, undefined in a list, …) is refused. `INPUT_INVALID` and `OUTPUT_INVALID` name
- * the place: `output.list.0.sha: …`.
+ * JSON would change in silence (a Date, NaN, undefined in a list, …) is refused, and so is a result that has other members and
+ * none of {@link RunResult}. `INPUT_INVALID` and `OUTPUT_INVALID` name the place: `output.list.0.sha: …`.
  */
 import type { JsonValue, LateBound, Limits, McpServer, Message, Posture, Usage } from '@greenroom/proto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { RunContext } from './context.ts'
+import { checkDefinition } from './option-check.ts'
 
 /** A schema of any library that follows Standard Schema, or none. */
 export type Schema = StandardSchemaV1 | undefined
@@ -139,6 +140,7 @@ export type InferOutput<E extends Executor> = NonNullable<E['~types']>['output']
  *
  * @param definition - what it is and does
  * @returns the executor, to be named in `serveWorker({ executors })`
+ * @throws GreenroomError `BAD_OPTIONS`
  *
  * @example
  * ```ts
@@ -159,6 +161,7 @@ export function defineExecutor<In extends Schema = undefined, Out extends Schema
   In extends StandardSchemaV1 ? StandardSchemaV1.InferInput<In> : JsonValue | undefined,
   Out extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Out> : JsonValue
 > {
+  checkDefinition(definition)
   return {
     version: definition.version,
     input: definition.input,

@@ -3,6 +3,7 @@ import { connectBus, openThreadedSocket } from '@greenroom/bus'
 import { codeOf, limits, type Provision } from '@greenroom/proto'
 import { messageOf, traceOf } from './ending.ts'
 import type { Executors } from './executor.ts'
+import { checkServeOptions } from './option-check.ts'
 import { leaveOrphaned } from './orphan.ts'
 import {
   isWorkerProcess,
@@ -32,6 +33,7 @@ export interface ServeOptions {
  * provisioning document was refused, 70 when it crashed.
  *
  * @param options - the executors
+ * @throws GreenroomError `BAD_OPTIONS`, whether it is a worker or not
  *
  * @example
  * ```ts
@@ -41,9 +43,11 @@ export interface ServeOptions {
  * await serveWorker({ executors })
  * ```
  */
-export async function serveWorker({ executors }: ServeOptions): Promise<void> {
+export async function serveWorker(options: ServeOptions): Promise<void> {
+  checkServeOptions(options)
   if (!isWorkerProcess()) return
   keepYoung()
+  const { executors } = options
   const platform = systemPlatform()
   onCrash((error) => {
     platform.log(traceOf(error))

@@ -2,6 +2,7 @@
 import type { Bus, Clock, Provision, Random } from '@greenroom/proto'
 import { messageOf } from './ending.ts'
 import type { Executors } from './executor.ts'
+import { checkWorkerOptions } from './option-check.ts'
 import { WorkerLoop } from './worker-loop.ts'
 import { presenceOf, slotsOf } from './worker-presence.ts'
 import type { WorkerPlatform } from './worker-platform.ts'
@@ -58,7 +59,7 @@ export interface Worker extends AsyncDisposable {
  * Attaches to a bus and serves executors on it until it is drained, idle or fenced.
  *
  * @param options - the bus, what was provisioned, what it can do
- * @throws GreenroomError what {@link Bus.attach} throws
+ * @throws GreenroomError `BAD_OPTIONS`, and what {@link Bus.attach} throws
  *
  * @example
  * ```ts
@@ -80,6 +81,7 @@ export interface Worker extends AsyncDisposable {
  * ```
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  checkWorkerOptions(options)
   const { address, incarnation } = options.provision
   const { promise: ready, resolve } = Promise.withResolvers<WorkerLoop>()
   const peer = await options.bus.attach({

@@ -98,7 +98,8 @@ test.for<[string, object]>([
   ['resource', { resource: undefined }],
   ['deadlineMs', { deadlineMs: -1 }],
   ['input', { input: { when: new Date(0) } }],
-])('a question without a proper %s is refused by name, and not asked', async ([field, change]) => {
+  ['inpt', { inpt: 3 }],
+])('a question with a bad %s is refused by name, and not asked', async ([field, change]) => {
   const { approvals, asked } = open()
   const broken = Object.assign({}, call, change)
   await expect(approvals.ask(broken)).rejects.toMatchObject({

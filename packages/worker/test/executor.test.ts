@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { JsonValue } from '@greenroom/proto'
-import { defineExecutor, type echo, type InferInput, type InferOutput } from '@greenroom/worker'
+import { defineExecutor, echo, serveWorker, startWorker, type InferInput, type InferOutput } from '@greenroom/worker'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 
@@ -18,6 +18,23 @@ const release = defineExecutor({
     return { output: { sha: (await git(['rev-parse', 'HEAD'])).stdout.trim() }, text: `tagged ${input.tag}` }
   },
 })
+
+const run = async (): Promise<void> => {}
+
+/** What a worker is started with. */
+const started = {
+  bus: { attach: () => expect.fail('it must not come so far') },
+  executors: { echo },
+  provision: {
+    version: 1,
+    bus: { url: 'ws://x', token: '' },
+    address: 'w',
+    incarnation: 'i',
+    role: 'r',
+    executors: [],
+  },
+  platform: { env: {}, log: () => {}, spawn: () => expect.fail('nothing to start') },
+}
 
 describe('defineExecutor', () => {
   test('infers what a caller gives and gets from the schemas', () => {
@@ -48,5 +65,68 @@ describe('defineExecutor', () => {
       suspendable: false,
       run: expect.any(Function),
     })
+  })
+
+  test.for<readonly [string, unknown, RegExp]>([
+    ['nothing', undefined, /^definition: .*expected object/],
+    ['no version', { run }, /^definition\.version: .*expected string/],
+    [
+      'a misspelt input',
+      { version: '1', run, imput: z.string() },
+      /^definition: "imput" must be one of version, input, /,
+    ],
+    ['a misspelt version', { vesion: '1', run }, /^definition: "vesion" must be one of/],
+    ['misspelt slots', { version: '1', run, slts: 2 }, /^definition: "slts" must be one of/],
+    ['no slots', { version: '1', run, slots: 0 }, /^definition\.slots: /],
+    ['an input that is no schema', { version: '1', run, input: {} }, /^definition\.input: must be a Standard Schema/],
+    ['an output that is null', { version: '1', run, output: null }, /^definition\.output: must be a Standard Schema/],
+    ['no run', { version: '1' }, /^definition\.run: must be a function/],
+    ['misspelt folders', { version: '1', run, lateBound: ['workspce'] }, /^definition\.lateBound\.0: .*"workspace"/],
+    ['a text for secrets', { version: '1', run, secrets: 'key' }, /^definition\.secrets: /],
+    ['a text for a flag', { version: '1', run, idempotent: 'yes' }, /^definition\.idempotent: /],
+  ])('refuses %s by name', (...[[, definition, message]]) => {
+    const define = () => Reflect.apply(defineExecutor, undefined, [definition])
+    expect(define).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS', message: expect.stringMatching(message) }))
+  })
+
+  test('takes a schema that is a function, methods of a class, and an executor to change', () => {
+    class Definition {
+      version = '1'
+      input = Object.assign(() => {}, { '~standard': z.string()['~standard'] })
+      async run() {}
+    }
+    expect(defineExecutor({ ...defineExecutor(new Definition()), slots: 2 })).toMatchObject({ version: '1', slots: 2 })
+  })
+})
+
+describe('a worker', () => {
+  const wrong: readonly (readonly [string, unknown, RegExp])[] = [
+    ['nothing', undefined, /^options: .*expected object/],
+    ['no executors', {}, /^options\.executors: /],
+    ['a list of executors', { executors: [echo] }, /^options\.executors: /],
+    ['misspelt executors', { exekutors: { echo } }, /^options: "exekutors" must be one of/],
+    [
+      'a definition for an executor',
+      { executors: { echo, it: { version: '1', run } } },
+      /^options\.executors\.it: must be what defineExecutor gave/,
+    ],
+  ]
+
+  test.for(wrong)('that is given %s does not serve', async ([, options, message]) => {
+    const refusal = { code: 'BAD_OPTIONS', message: expect.stringMatching(message) }
+    await expect(Reflect.apply(serveWorker, undefined, [options])).rejects.toMatchObject(refusal)
+  })
+
+  test.for<readonly [string, object | undefined, RegExp]>([
+    ...wrong.map(
+      ([what, given, message]) =>
+        [what, given === undefined ? given : { ...started, executors: undefined, ...given }, message] as const,
+    ),
+    ['no bus', { ...started, bus: undefined }, /^options\.bus: must have attach/],
+    ['a clock that is none', { ...started, clock: Date }, /^options\.clock: must have now, monotonic, timer/],
+    ['a document without an address', { ...started, provision: {} }, /^options\.provision\.address: /],
+  ])('that is given %s does not start', async ([, options, message]) => {
+    const refusal = { code: 'BAD_OPTIONS', message: expect.stringMatching(message) }
+    await expect(Reflect.apply(startWorker, undefined, [options])).rejects.toMatchObject(refusal)
   })
 })

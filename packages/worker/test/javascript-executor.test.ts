@@ -3,6 +3,7 @@ import type { JsonValue, RunEvent } from '@greenroom/proto'
 import { codeOf } from '@greenroom/proto'
 import { defineExecutor, type RunContext, type RunRequest, type RunResult } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
+import * as z from 'zod'
 import { openBench } from '../src/testing/bench.ts'
 import { settle } from '@greenroom/bus/testing'
 
@@ -42,9 +43,38 @@ test.for(throws)('throwing %s ends as EXECUTOR_ERROR', async ([, thrown, message
   expect(terminal.error?.message).toMatch(message)
 })
 
-test('failing with anything but texts fails with texts', async () => {
-  const { terminal } = await once((_, ctx) => Reflect.apply(ctx.fail, ctx, [42, { n: 1n }, { retry: 'always' }]))
-  expect(terminal.error).toEqual({ code: '42', message: '[object Object]', retry: 'never' })
+const fails: readonly (readonly [what: string, args: readonly unknown[], error: object])[] = [
+  ['nothing', [], { code: 'EXECUTOR_ERROR', message: '(ctx.fail.code: must be a word in capitals)' }],
+  [
+    'anything but texts',
+    [42, { n: 1n }, { retry: 'later' }],
+    {
+      code: 'EXECUTOR_ERROR',
+      message: '[object Object] (ctx.fail.code: must be a word in capitals)',
+      retry: 'later',
+    },
+  ],
+  [
+    'a code in small letters',
+    ['denied', 'by you', { retry: 'later' }],
+    { code: 'denied', message: 'by you (ctx.fail.code: must be a word in capitals)', retry: 'later' },
+  ],
+  ['no message', ['DENIED'], { code: 'DENIED', message: '(ctx.fail.message: must be a text)' }],
+  [
+    'another word for retry',
+    ['DENIED', 'by you', { retry: 'always' }],
+    { code: 'DENIED', message: 'by you (ctx.fail.options.retry: Invalid option: expected one of "never"|"later")' },
+  ],
+  [
+    'a misspelt option',
+    ['DENIED', 'by you', { rety: 'later' }],
+    { code: 'DENIED', message: 'by you (ctx.fail.options: "rety" must be one of retry)' },
+  ],
+]
+
+test.for(fails)('failing with %s fails as asked, and says what is wrong', async ([, args, error]) => {
+  const { terminal } = await once((_, ctx) => Reflect.apply(ctx.fail, ctx, args))
+  expect(terminal.error).toEqual({ retry: 'never', ...error })
 })
 
 test('an output whose last word JSON refuses ends as OUTPUT_INVALID', async () => {
@@ -112,4 +142,37 @@ describe('an event', () => {
     ]
     expect(events).toEqual(sent)
   })
+})
+
+const returns: readonly (readonly [what: string, result: unknown, message: string])[] = [
+  ['a text', 'hello', 'result: Invalid input: expected object, received string'],
+  ['a misspelt text', { txt: 'x' }, 'result: "txt" is none of output, text, usage'],
+  ['a text that is none', { text: 7 }, 'result.text: Invalid input: expected string, received number'],
+  [
+    'a misspelt usage',
+    { usage: { tokens: 7 } },
+    'result.usage: "tokens" is none of inputTokens, outputTokens, costUsd, rounds',
+  ],
+]
+
+test.for(returns)('returning %s ends as OUTPUT_INVALID', async ([, result, message]) => {
+  const { terminal } = await once(() => result)
+  expect(terminal.error).toEqual({ code: 'OUTPUT_INVALID', message, retry: 'never' })
+})
+
+test('a misspelt output is told by its name, and not by what its schema misses', async () => {
+  const it = defineExecutor({ version: '1', output: z.string(), run: async () => ({ outptu: 'x' }) as never })
+  await using bench = await openBench({ it })
+  const { error } = await (await bench.run({ executor: 'it' })).terminal
+  expect(error).toMatchObject({ code: 'OUTPUT_INVALID', message: expect.stringMatching(/^result: "outptu"/) })
+})
+
+test('what a model’s library says beside in a usage is left alone', async () => {
+  const { terminal } = await once(() => ({ usage: { inputTokens: 1, totalTokens: 1 } }))
+  expect(terminal).toMatchObject({ status: 'completed', usage: { inputTokens: 1 } })
+})
+
+test.for<unknown>([5, 'doer', null, undefined, [], { rol: 'doer' }])('no child is %j: BAD_OPTIONS', async (spec) => {
+  const { terminal } = await once((_, { children }) => children.spawn(spec as never))
+  expect(terminal.error).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringContaining('spawn') })
 })
