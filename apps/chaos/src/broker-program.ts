@@ -1,11 +1,9 @@
 /** A broker in a process of its own, to be killed. Tells its parent when it listens, and ends with it. */
 import { createBroker } from '@greenroom/broker'
-import { collectWhenTold } from './garbage.ts'
 import { brokerSetup } from './setup.ts'
 
 const die = (): void => process.exit(1)
 process.once('disconnect', die)
-collectWhenTold()
 const { dir, socket, token, operatorToken, pingMs, partitionGraceMs } = brokerSetup.parse(
   JSON.parse(process.argv[2] ?? ''),
 )

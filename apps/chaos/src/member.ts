@@ -27,6 +27,8 @@ export interface MemberOptions {
 export const memoryOptions: readonly string[] = ['--optimize-for-size']
 const ending = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
 const execArgv = [...memoryOptions, '--expose-gc', ...(ending === '.ts' ? ['--conditions=@greenroom/source'] : [])]
+/** By the environment: its workers, which have an environment of their own, do without it. */
+const withGarbage = { NODE_OPTIONS: `--import ${new URL(`garbage${ending}`, import.meta.url).href}` }
 
 /** See the head of this file. */
 export class Member {
@@ -73,7 +75,11 @@ export class Member {
     if (this.#isEnding) return
     const { program, setup, env, log } = this.#options
     const file = fileURLToPath(new URL(`./${program}${ending}`, import.meta.url))
-    const child = fork(file, [JSON.stringify(setup)], { execArgv, env, stdio: ['ignore', log, log, 'ipc'] })
+    const child = fork(file, [JSON.stringify(setup)], {
+      execArgv,
+      env: { ...env, ...withGarbage },
+      stdio: ['ignore', log, log, 'ipc'],
+    })
     this.#child = child
     child.on('error', (error) => {
       throw error

@@ -4,7 +4,6 @@
  */
 import { createRunner, workerEntry } from '@greenroom/runner'
 import { isBroken } from './broken.ts'
-import { collectWhenTold } from './garbage.ts'
 import { Load } from './load.ts'
 import { append } from './ledger.ts'
 import { audit } from './audit.ts'
@@ -14,7 +13,6 @@ import type { executors } from './worker.ts'
 
 const die = (): void => process.exit(1)
 process.once('disconnect', die)
-collectWhenTold()
 const setup = runnerSetup.parse(JSON.parse(process.argv[2] ?? ''))
 const { ledger } = setup
 const log = (...words: readonly unknown[]): void => console.error(new Date().toISOString(), setup.name, ...words)

@@ -3,7 +3,6 @@ import { createRunner, workerEntry, type Run } from '@greenroom/runner'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { Chance } from '../chance.ts'
-import { collectWhenTold } from '../garbage.ts'
 import { runnerCommand, type ProcessNews } from '../setup.ts'
 import { Deciders } from './deciders.ts'
 import { append, ledgerName, question, readLines, type Order } from './line.ts'
@@ -24,7 +23,6 @@ const setup = z
 
 const die = (): void => process.exit(1)
 process.once('disconnect', die)
-collectWhenTold()
 const { ledger, lanes } = setup
 const life = readLines(ledger).filter(({ t }) => t === 'life').length + 1
 append(ledger, { t: 'life', life })
