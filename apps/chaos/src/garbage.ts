@@ -8,7 +8,9 @@ import { isMainThread } from 'node:worker_threads'
 const threads = new BroadcastChannel('garbage')
 
 // The usual collection keeps a third of what it freed for what may come: that goes up and down by itself.
-const collect = (): void => void globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+const collect = (): void => {
+  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+}
 
 threads.addEventListener('message', collect)
 if (isMainThread)
