@@ -172,8 +172,8 @@ describe('damage', () => {
     {
       await using broker = await createBroker({ dir })
       const { peer } = await attach(broker, 'sender')
-      await peer.send(note('inbox', 'good'))
       await peer.send(note('inbox', 'bad', 'a payload that will be damaged'))
+      await peer.send(note('inbox', 'good'))
       await peer.close()
     }
     flip(dir, 'a payload that will be damaged')

@@ -150,6 +150,38 @@ test('what is said behind an attach, before its answer, is said as whom it attac
   expect(await client.heard(({ t }) => t === 'deliver')).toMatchObject({ from: 'me', fromIncarnation: 'i' })
 })
 
+test('what waits is handed out by its number, control among it', async () => {
+  await using broker = await createBroker()
+  const peer = await broker.bus.attach({ address: 'a', incarnation: 'a', lifetime: 'named' })
+  for (const id of ['m1', 'm2', 'm3']) await peer.send({ to: 'b', id, kind: 'x', payload, control: id === 'm2' })
+  const came: string[] = []
+  await broker.bus.attach({ address: 'b', incarnation: 'b', lifetime: 'named', onMessage: ({ id }) => came.push(id) })
+  await turns()
+  expect(came).toEqual(['m1', 'm2', 'm3'])
+})
+
+test('a newer connection of the same life takes over; the older one is REPLACED, and its end changes nothing', async () => {
+  await using broker = await createBroker({ listen: { port: 0 }, token })
+  using older = await RawClient.attached(broker.url ?? '', token, 'me', { presence: { role: 'r' } })
+  using newer = await RawClient.attached(broker.url ?? '', token, 'me')
+  expect(await older.ended).toMatchObject({ error: 'REPLACED' })
+  while (broker.stats().connections > 1) await turn()
+  expect(broker.stats()).toMatchObject({ attached: 1, suspect: 0 })
+  newer.say({ t: 'send', req: 1, to: 'me', id: 'm', kind: 'x' }, payload)
+  expect(await newer.heard(({ t }) => t === 'deliver')).toMatchObject({ from: 'me' })
+})
+
+test('who was replaced stays so when its successor has left', async () => {
+  await using broker = await createBroker({ listen: { port: 0 }, token })
+  using client = await RawClient.attached(broker.url ?? '', token, 'me')
+  const successor = await broker.bus.attach({ address: 'me', incarnation: 'me-2', lifetime: 'named' })
+  expect(await client.ended).toMatchObject({ error: 'REPLACED' })
+  await successor.drain()
+  using back = await RawClient.open(broker.url ?? '', token)
+  back.attach('me', { again: true })
+  expect(await back.ended).toMatchObject({ error: 'REPLACED' })
+})
+
 test('a data folder has one broker at a time', async () => {
   using folder = temporaryFolder()
   const dir = join(folder.path, 'data')

@@ -52,18 +52,14 @@ export class RawClient implements Disposable {
   /** A client that attached. */
   static async attached(url: string, token: string, address: string, more: object = {}): Promise<RawClient> {
     const client = await RawClient.open(url, token)
-    client.say({
-      t: 'attach',
-      req: 0,
-      address,
-      incarnation: `${address}-1`,
-      lifetime: 'named',
-      credit: 8,
-      controlCredit: 8,
-      ...more,
-    })
-    await client.heard((header) => (header.t === 'ok' || header.t === 'error') && header.req === 0)
+    client.attach(address, more)
+    await client.answer(0)
     return client
+  }
+
+  attach(address: string, more: object = {}): void {
+    const own = { address, incarnation: `${address}-1`, lifetime: 'named' }
+    this.say({ t: 'attach', req: 0, ...own, credit: 8, controlCredit: 8, ...more })
   }
 
   say(header: object, payload?: Uint8Array): void {

@@ -46,9 +46,10 @@ describe('turns', () => {
     start('d', ['3'])
     expect(running).toEqual(['a', 'd'])
     await end('a')
+    start('e', ['1'])
     expect(running).toEqual(['d', 'b'])
     await end('b')
-    expect(running).toEqual(['d', 'c'])
+    expect(running).toEqual(['d', 'c', 'e'])
   })
 
   test('work that is alone waits for all before it, and all after it wait for it', async () => {

@@ -16,7 +16,7 @@ import {
   type PresenceChange,
   type Welcome,
 } from '@greenroom/proto'
-import { createManualClock } from '@greenroom/bus/testing'
+import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -44,6 +44,16 @@ function endOf(call: Promise<unknown>): Promise<unknown> {
 /** Waits until a condition holds, a turn of the loop at a time. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Takes the client's hello, says nothing, and sees it cut after so many milliseconds, and about to come again. */
+async function cutWhenSilentFor(ms: number, broker: FakeBroker, clock: ManualClock): Promise<void> {
+  const silent = await broker.client()
+  await silent.next('hello')
+  clock.jump(ms - 1)
+  clock.jump(1)
+  expect(await silent.closed).toBe(1006)
+  clock.jump(10)
 }
 
 async function attached(
@@ -202,12 +212,7 @@ describe('the handshake', () => {
     await using broker = await FakeBroker.listen()
     await using bus = connect(broker, { clock, random, helloMs: 500 })
     const attaching = bus.attach(own)
-    const silent = await broker.client()
-    await silent.next('hello')
-    clock.jump(499)
-    clock.jump(1)
-    expect(await silent.closed).toBe(1006)
-    clock.jump(10)
+    await cutWhenSilentFor(500, broker, clock)
     await (await broker.client()).attach()
     expect((await attaching).state).toBe('attached')
   })
@@ -223,12 +228,7 @@ describe('the handshake', () => {
     first.cut()
     await until(() => peer.state === 'lost')
     clock.jump(10)
-    const silent = await broker.client()
-    await silent.next('hello')
-    clock.jump(2_999)
-    clock.jump(1)
-    expect(await silent.closed).toBe(1006)
-    clock.jump(10)
+    await cutWhenSilentFor(3_000, broker, clock)
     await (await broker.client()).attach()
     await until(() => peer.state === 'attached')
   })

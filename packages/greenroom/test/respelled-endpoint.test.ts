@@ -11,13 +11,19 @@ const respellings: [how: string, respelled: (url: string) => string][] = [
   ['another name of the host', (url) => url.replace('127.0.0.1', 'localhost')],
 ]
 
+/** Starts a worker with so many slots, and says where it listens. */
+async function listening(stage: ResidentStage, slots: number): Promise<string> {
+  const words = ['--listen', '127.0.0.1:0', '--token-file', stage.tokenFile, '--slots', `${slots}`]
+  const [, remote = ''] = await stage.command('worker', file, ...words).line(/ready at (\S+) in resident/)
+  return remote
+}
+
 test.each(respellings)(
   'a run goes on when another role names its endpoint by %s',
   { timeout: 60_000 },
   async (_how, respelled) => {
     await using stage = new ResidentStage()
-    const words = ['--listen', '127.0.0.1:0', '--token-file', stage.tokenFile]
-    const [, remote = ''] = await stage.command('worker', file, ...words).line(/ready at (\S+) in resident/)
+    const remote = await listening(stage, 1)
     await using runner = await createRunner({
       worker: unusable,
       roles: {
@@ -39,8 +45,7 @@ test.each(respellings)(
 
 test.each(respellings)('what runs at it ask is answered when another role names it by %s', async (_how, respelled) => {
   await using stage = new ResidentStage()
-  const words = ['--listen', '127.0.0.1:0', '--token-file', stage.tokenFile, '--slots', '2']
-  const [, remote = ''] = await stage.command('worker', file, ...words).line(/ready at (\S+) in resident/)
+  const remote = await listening(stage, 2)
   await using runner = await createRunner({
     worker: unusable,
     roles: {

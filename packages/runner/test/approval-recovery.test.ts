@@ -184,14 +184,13 @@ describe('an approval of an earlier life', () => {
   })
 })
 
-test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
+/** Who decides on what one run asks, with a clock and a disk of the test's own. */
+function arbiterOf(faults: (commit: number) => CommitFault, send: (id: string) => void | Promise<void>) {
   const clock = createManualClock()
-  let isFull = true
-  const faults = (): CommitFault => ({ outcome: isFull ? 'full' : 'stored' })
   const store = createMemoryStore({ faults })
   const arbiter = new Arbiter({
     journal: new ApprovalJournal(patient(store, clock)),
-    send: () => expect.fail('nobody is there any more'),
+    send: async ({ id }) => send(id),
     clock,
     random: systemRandom,
     options: { person: 'elsewhere' },
@@ -201,8 +200,25 @@ test('what an attempt asks that ends before the disk has taken the question is r
   const ref = { runId: 'r1', epoch: 1 }
   const question = { tool: 't', permission: 'p', resource: 'r', input: ['x'], digest: '', afterSeq: 0, createdAt: 0 }
   const run = { ...ref, role: 'work', session: 's', workspace: '/', task: '', startedAt: 0 }
-  const asked = arbiter.request({ ...ref, requestId: 'a1', ...question }, { address: 'w', incarnation: 'i' }, run)
+  const request = (requestId: string): Promise<void> =>
+    arbiter.request({ ...ref, requestId, ...question }, { address: 'w', incarnation: 'i' }, run)
+  return { arbiter, clock, store, ref, request }
+}
+
+test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
+  let isFull = true
+  const { arbiter, clock, store, ref, request } = arbiterOf(
+    () => ({ outcome: isFull ? 'full' : 'stored' }),
+    () => expect.fail('nobody is there any more'),
+  )
+  const told: string[] = []
+  const watching = (async () => {
+    for await (const { decision } of arbiter.watch()) told.push(decision?.reason ?? 'asked')
+  })()
+  const asked = request('a1')
   await clock.advance(300)
+  // Nobody is told of what is not recorded.
+  expect(told).toEqual([])
   arbiter.attemptEnded(ref)
   isFull = false
   await clock.advance(300)
@@ -210,32 +226,45 @@ test('what an attempt asks that ends before the disk has taken the question is r
   await arbiter.runEnded('r1')
   expect(arbiter.list()).toMatchObject([{ id: 'a1', input: ['x'], decision: { reason: 'its attempt ended' } }])
   expect(store.count('unsettled')).toBe(0)
+  arbiter.close()
+  await watching
+  expect(told).toEqual(['its attempt ended'])
+})
+
+test('what is decided leaves no deadline, and its run waits no more, also before its worker has heard of it', async () => {
+  const { arbiter, clock, ref, request } = arbiterOf(
+    () => ({ outcome: 'stored' }),
+    () => new Promise(() => undefined),
+  )
+  await request('a1')
+  await clock.settle()
+  expect([clock.timers.length, arbiter.pending(ref.runId)]).toEqual([1, 1])
+  await arbiter.answer('a1', { allow: true })
+  expect([clock.timers.length, arbiter.pending(ref.runId)]).toEqual([0, 0])
+})
+
+test('what arrives when its attempt has ended is asked of nobody', async () => {
+  const { arbiter, ref, request } = arbiterOf(
+    () => ({ outcome: 'stored' }),
+    () => expect.fail('nobody is there any more'),
+  )
+  arbiter.attemptEnded(ref)
+  await request('a1')
+  expect(arbiter.list()).toEqual([])
 })
 
 test.each(['the answer that gave it', 'an answer that stands on it'] as const)(
   'a grant that is taken back while %s is being recorded allows nothing from then on',
   async (what) => {
-    const clock = createManualClock()
     const said: string[] = []
     let [commits, lieAt] = [0, 0]
     const faults = (commit: number): CommitFault => {
       commits = commit
       return { outcome: commit === lieAt ? 'lies' : 'stored' }
     }
-    const store = createMemoryStore({ faults })
-    const arbiter = new Arbiter({
-      journal: new ApprovalJournal(patient(store, clock)),
-      send: ({ id }) => Promise.resolve(said.push(id)),
-      clock,
-      random: systemRandom,
-      options: { person: 'elsewhere' },
-      postureOf: () => ({}),
-      warn: () => undefined,
-    })
-    const run = { runId: 'r1', role: 'work', session: 's', workspace: '/', task: '', startedAt: 0 }
-    const call = { tool: 't', permission: 'p', resource: 'r', input: ['x'], digest: '', afterSeq: 0, createdAt: 0 }
-    const ask = async (requestId: string): Promise<void> => {
-      await arbiter.request({ runId: 'r1', epoch: 1, requestId, ...call }, { address: 'w', incarnation: 'i' }, run)
+    const { arbiter, clock, request } = arbiterOf(faults, (id) => said.push(id))
+    const ask = async (id: string): Promise<void> => {
+      await request(id)
       await clock.settle()
     }
     await ask('a1')

@@ -193,6 +193,23 @@ describe('a person elsewhere', () => {
     ])
   })
 
+  test.each(['reviewer', 'policy', 'person'] as const)(
+    'a %s who never answers is told that time is over',
+    async (who) => {
+      await using asking = new Asking()
+      const { promise: over, resolve } = Promise.withResolvers<void>()
+      const hangs = (_approval: unknown, { signal }: { readonly signal: AbortSignal }): Promise<never> => {
+        signal.addEventListener('abort', () => resolve())
+        return new Promise(() => undefined)
+      }
+      const runner = await asking.runner({ [who]: hangs, deadlineMs: 60 })
+      expect(await answers(runner.run({ role: 'ask', task: '' }))).toEqual([
+        { allowed: false, decider: 'deadline', reason: 'nobody decided within 60 ms' },
+      ])
+      await over
+    },
+  )
+
   test.each([
     ['the runner', { deadlineMs: null }, {}],
     ['who asks', {}, { deadlineMs: null }],
@@ -219,6 +236,20 @@ describe('a person elsewhere', () => {
       status: 'timeout',
       which: 'total',
     })
+  })
+
+  test('while one of two is still asked the times stand still, too', async () => {
+    await using asking = new Asking()
+    const runner = await asking.runner({ person: 'elsewhere' }, { limits: { firstEventMs: 50, noProgressMs: 50 } })
+    const run = runner.run({ role: 'all', task: '', input: [call, { ...call, resource: '/other' }] })
+    const [first, second] = await until(() => {
+      const pending = runner.approvals.list({ state: 'pending' })
+      return pending.length === 2 && pending
+    })
+    await runner.approvals.answer(first?.id ?? '', { allow: true })
+    await sleep(300)
+    await runner.approvals.answer(second?.id ?? '', { allow: true })
+    expect(await answers(run)).toMatchObject([{ allowed: true }, { allowed: true }])
   })
 
   test('what an executor changes after it asked is not what it gets', async () => {
@@ -338,6 +369,20 @@ describe('an answer that holds for longer', () => {
     await answers(runner.run({ role: 'ask', task: '', session: 's' }))
     expect(seen).toHaveLength(7)
   })
+})
+
+test('an answer for a session holds in the next life of the runner, until it is taken back there', async () => {
+  await using asking = new Asking()
+  const first = await asking.runner({ person: () => Promise.resolve({ allow: true, scope: 'session' }) })
+  await answers(first.run({ role: 'ask', task: '', session: 's' }))
+  const grants = first.approvals.grants()
+  await first.close()
+  const next = await asking.runner({ person: () => Promise.resolve({ allow: false, reason: 'asked anew' }) })
+  expect(next.approvals.grants()).toEqual(grants)
+  const answer = () => answers(next.run({ role: 'ask', task: '', session: 's' }))
+  expect(await answer()).toMatchObject([{ allowed: true, reason: 'granted for the session' }])
+  expect(await next.approvals.revoke(grants[0]?.id ?? '')).toBe(true)
+  expect(await answer()).toMatchObject([{ allowed: false, reason: 'asked anew' }])
 })
 
 test('an answer for a session holds for the role that asked: who may answer for one may not for another', async () => {

@@ -368,6 +368,31 @@ test('what outlives its parent is decided on by the next ancestor, else by a per
   expect(await output(low)).toEqual([null, [true, 'person', 'late, but fine', { what: 'cut', depth: 0 }]])
 })
 
+test('what outlives its parent is decided on by whoever above it is still there', { timeout: 60_000 }, async () => {
+  await using runner = await family({ approvals: { person: () => expect.fail('a person was asked') } })
+  const lowest: Step[] = [{ do: 'hold' }, { do: 'approve', what: 'cut' }]
+  const middle: Step[] = [{ do: 'decide', as: 'deny' }, spawn('low', lowest, { role: 'parent', key: 'low' })]
+  const run = runner.run({
+    role: 'parent',
+    input: [
+      { do: 'decide', as: 'allow' },
+      spawn('mid', middle, { role: 'parent', key: 'mid' }),
+      wait(['mid']),
+      { do: 'hold' },
+    ],
+  })
+  const middleRun = await runner.attach(String(await firstData(run, 'child')))
+  const low = await runner.attach(String(await firstData(middleRun, 'child')))
+  expect(await middleRun.outcome).toMatchObject({ status: 'completed' })
+  await low.send('now')
+  expect(await output(low)).toEqual([
+    null,
+    [true, 'ancestor', 'allow knife, says its ancestor', { what: 'cut', depth: 3 }],
+  ])
+  await run.send('done')
+  expect(await run.outcome).toMatchObject({ status: 'completed' })
+})
+
 test('a parent lists its own children, with how they ended, oldest first', { timeout: 60_000 }, async () => {
   using folder = temporaryFolder()
   const steps: Step[] = [

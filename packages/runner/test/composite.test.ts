@@ -30,14 +30,28 @@ test('a run goes to the first runner that has its role, with the data folder of 
     output: { sum: 3 },
   })
   expect([one.stats().started, two.stats().started]).toEqual([1, 1])
+  const started = await both.start({ role: 'sum', input: { a: 1, b: 2 } }, { idempotencyKey: 'k' })
+  expect(await started.outcome).toMatchObject({ output: { sum: 3 } })
   // Both have it: the first is asked.
   const waiting = both.run({ role: 'wait' })
   await firstData(waiting, 'pid')
-  expect([one.stats().started, two.stats().started]).toEqual([2, 1])
+  expect([one.stats().started, two.stats().started]).toEqual([2, 2])
   await waiting.cancel()
   expect(await both.sessionsOf('echo')?.messages('s')).toEqual(await one.sessions.messages('s'))
   expect(await one.sessions.messages('s')).toHaveLength(2)
   expect(await both.sessionsOf('sum')?.messages('s')).toEqual([])
+})
+
+test('a run is found at the one that has it, also when another one is closed', async () => {
+  const [one, two] = [await echoing(), await adding()]
+  await using both = composeRunners(one, two)
+  const run = two.run({ role: 'sum', input: { a: 1, b: 2 } })
+  await run.outcome
+  const found = async () => (await both.attach(run.id)).outcome
+  expect(await found()).toMatchObject({ output: { sum: 3 } })
+  await one.close()
+  expect(await found()).toMatchObject({ output: { sum: 3 } })
+  await expect(both.attach('nothing')).rejects.toMatchObject({ code: 'UNKNOWN_RUN', message: 'no run nothing' })
 })
 
 test('inputs and outputs of all roles are inferred', async () => {

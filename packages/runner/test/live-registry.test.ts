@@ -32,6 +32,14 @@ test('registering overwrites nothing of another epoch, and releasing it ends not
   expect([...registry]).toEqual([older.attempt])
 })
 
+test('a run whose id begins with a digit is not taken for one of another epoch', async () => {
+  await using it = await openAttempt({ run: { ...assignment, runId: '1x', epoch: 1 } })
+  const registry = new LiveRegistry()
+  registry.register(it.attempt)
+  expect(registry.named({ runId: '1x', epoch: 1 })).toBe(it.attempt)
+  expect(registry.named({ runId: 'x', epoch: 11 })).toBeUndefined()
+})
+
 test('an old guard never removes a newer entry', async () => {
   await using older = await inProgress(2)
   await using newer = await inProgress(2)

@@ -75,6 +75,7 @@ test('what an executor is told of its place in the tree is the runner’s word',
   const child = await at(2)
   expect(child.assignment).toMatchObject({ depth: 2, path: ['p', 'q', 'r'], posture: { nesting: true } })
   expect([child.ticket.depth, child.need.fixed['depth']]).toEqual([2, 2])
+  expect((await at(1, { admission: { maxDepth: 3 } })).need.fixed).toMatchObject({ depth: 1, maxDepth: 3 })
   expect((await at(4)).assignment.posture).toMatchObject({ nesting: false })
   expect((await at(1, { admission: { maxDepth: 1 } })).assignment.posture).toMatchObject({ nesting: false })
   expect((await at(1, {}, { posture: { nesting: false } })).assignment.posture).toMatchObject({ nesting: false })

@@ -177,6 +177,17 @@ describe('idle workers', () => {
     expect(processes.map(({ ending }) => ending)).toEqual(['retired', 'killed', undefined])
   })
 
+  test('one that failed a run while it had another is used by nobody any more, however the other ends', async () => {
+    const { use, processes } = open({}, undefined, undefined, 2)
+    const failed = await use()
+    const other = await use()
+    expect(other.worker).toBe(failed.worker)
+    failed.release('retire')
+    expect((await use()).worker).not.toBe(failed.worker)
+    other.release('park')
+    expect(processes[0]?.ending).toBe('retired')
+  })
+
   test('a lease that is given back twice counts once', async () => {
     const { use, pool } = open()
     const lease = await use()

@@ -72,6 +72,18 @@ test('a late reader finds entries in the journal and a marker for each gap', asy
   expect(await take(reader, 2)).toEqual(['end', 'end'])
 })
 
+test('a late reader finds also what an attempt before said, of which nothing is at hand any more', async () => {
+  const { feed, recorder, tell } = createFeed()
+  await tell(entry(1), delta('x'), entry(3), delta('y'))
+  feed.begin(2, () => undefined)
+  recorder.record(2, 1, [entry(1)])
+  await recorder.flushed()
+  feed.end()
+  const events: string[] = []
+  for await (const event of feed.read()) events.push(`${event.epoch}: ${brief(event)}`)
+  expect(events).toEqual(['1: 1e', '1: skipped 2-2', '1: 3e', '1: skipped 4-4', '2: 1e'])
+})
+
 test('a delta that comes while nobody reads is let go of at once, not when the entry before it is stored', async () => {
   const { feed, released, tell } = createFeed({ faults: () => ({ turns: 3 }), defer: setImmediate })
   const told = tell(entry(1), delta('b'), delta('c'), entry(4))

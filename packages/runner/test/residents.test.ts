@@ -81,6 +81,7 @@ describe('a run in a pool', () => {
     await until(() => stage.held.length === 1)
     const [waiting, cancelled] = [runner.run({ role: 'who' }), runner.run({ role: 'who' })]
     await until(() => runner.stats().executing === 3)
+    expect(waiting.status()).toMatchObject({ phase: 'queued', placement: { kind: 'pool', host: 'crew' } })
     // The pool is emptied while they wait.
     await last.close()
     expect(await busy.outcome).toMatchObject({ status: 'cancelled', reason: 'the worker is closing' })
@@ -179,6 +180,14 @@ describe('a member', () => {
       message: expect.stringMatching(/worker\.mute .* was given up/),
     })
     expect(peer.state).toBe('attached')
+  })
+
+  test('that has begun and says nothing is stopped at the bound of its first event, and has the next run', async () => {
+    await using stage = new PoolStage()
+    await stage.member('a')
+    const runner = await stage.runner({}, { limits: { firstEventMs: 200 } })
+    expect(await runner.run({ role: 'hold' }).outcome).toMatchObject({ status: 'timeout', which: 'first-event' })
+    expect(await outputs([runner.run({ role: 'who' })])).toEqual(['a'])
   })
 
   test('that is gone before it claimed costs one new attempt, after it the run, which may still run', async () => {

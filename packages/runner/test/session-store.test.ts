@@ -27,6 +27,7 @@ describe.each([
       sessions.append('s1', [entry('r1', 0, 0, 'c'), entry('r1', 2, 1, 'd')]),
       sessions.append('s2', [entry('r1', 0, 0, 'other')]),
     ])
+    await sessions.append('s1', [entry('r9', 1, 5, 'in place of b'), entry('r1', 0, 0, 'in place of c')])
     expect((await sessions.messages('s1')).map(({ content }) => content)).toEqual(['a', 'b', 'c', 'd'])
     expect((await sessions.messages('s2')).map(({ content }) => content)).toEqual(['other'])
     expect(await sessions.get('s1')).toEqual({ id: 's1' })

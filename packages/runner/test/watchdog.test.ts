@@ -103,6 +103,20 @@ test('total: counts whatever comes, and decides when others have passed too', ()
   expect(both.trips).toEqual(['total at 60000'])
 })
 
+test('nothing that passed before acceptance counts', () => {
+  for (const limits of [{ firstEventMs: 60_000 }, { noProgressMs: 60_000 }, { totalMs: 60_000 }]) {
+    const it = open(limits)
+    it.watchdog.sent()
+    it.clock.jump(40_000)
+    it.watchdog.accepted()
+    expect(it.watchdog.executedMs).toBe(0)
+    it.clock.jump(59_999)
+    expect(it.trips).toEqual([])
+    it.clock.jump(1)
+    expect(it.trips).toEqual([expect.stringMatching(/ at 100000$/)])
+  }
+})
+
 test('zero is zero, absent is none', () => {
   expect(accepted({ firstEventMs: 0 }).trips).toEqual(['first-event at 0'])
   expect(accepted({ noProgressMs: 0 }).trips).toEqual(['no-progress at 0'])

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { createMemoryBus } from '@greenroom/bus'
 import type { JsonValue } from '@greenroom/proto'
 import { defineExecutor, echo, serveWorker, startWorker, type InferInput, type InferOutput } from '@greenroom/worker'
 import { describe, expect, expectTypeOf, test } from 'vitest'
@@ -128,5 +129,30 @@ describe('a worker', () => {
   ])('that is given %s does not start', async ([, options, message]) => {
     const refusal = { code: 'BAD_OPTIONS', message: expect.stringMatching(message) }
     await expect(Reflect.apply(startWorker, undefined, [options])).rejects.toMatchObject(refusal)
+  })
+
+  test('stops waiting for a bus that does not answer', async () => {
+    await using bus = createMemoryBus()
+    const starting = startWorker({ ...started, bus, signal: AbortSignal.abort() })
+    await expect(starting).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+
+  test.for<readonly [number, readonly string[], slots?: number]>([
+    [4, ['four']],
+    [2, ['two', 'four']],
+    [1, ['two', 'plain', 'four']],
+    [3, ['four'], 3],
+    [1, []],
+    [1, ['four', 'nowhere']],
+  ])('takes %d runs at once as %j, provisioned with %j', async ([free, executors, slots]) => {
+    await using bus = createMemoryBus()
+    const of = (more: object) => defineExecutor({ version: '1', run, ...more })
+    await using worker = await startWorker({
+      ...started,
+      bus,
+      executors: { two: of({ slots: 2 }), four: of({ slots: 4 }), plain: of({}) },
+      provision: { ...started.provision, executors: [...executors], ...(slots === undefined ? {} : { slots }) },
+    })
+    expect(worker.freeSlots).toBe(free)
   })
 })

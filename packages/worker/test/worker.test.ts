@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { createMemoryBus } from '@greenroom/bus'
 import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceChange } from '@greenroom/proto'
-import { command, defineExecutor, echo, startWorker, type RunContext } from '@greenroom/worker'
+import { defineExecutor, echo, type RunContext } from '@greenroom/worker'
 import { describe, expect, test, vi } from 'vitest'
 import * as z from 'zod'
 import { RunFailure } from '../src/ending.ts'
@@ -570,6 +569,24 @@ describe('a cancel', () => {
     expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'not needed' })
   })
 
+  test('of one attempt is none of another attempt of the same run', async () => {
+    const { executor, runs } = puppet({ slots: 2 })
+    await using bench = await openBench({ it: executor })
+    const [old, young] = [
+      await bench.run({ executor: 'it', runId: 'r', epoch: 1 }),
+      await bench.run({ executor: 'it', runId: 'r', epoch: 2 }),
+    ]
+    await Promise.all([old.accepted.promise, young.accepted.promise])
+    await old.cancel('the old one')
+    await settle()
+    expect(runs.map(({ ctx }) => ctx.signal.aborted)).toEqual([true, false])
+    runs[0]?.end()
+    expect(await old.terminal).toMatchObject({ epoch: 1, status: 'cancelled' })
+    expect(await old.steer('late')).toBe('not-live')
+    runs[1]?.end()
+    expect(await young.terminal).toMatchObject({ epoch: 2, status: 'completed' })
+  })
+
   test('that the executor answers with a result, or any error, ends it as cancelled; what it calls a failure is one', async () => {
     const { executor, runs } = puppet({ slots: 3 })
     await using bench = await openBench({ it: executor })
@@ -1043,24 +1060,5 @@ describe('coming and going', () => {
     expect(first().ctx.signal.aborted).toBe(true)
     await settle()
     expect(run.terminals).toHaveLength(0)
-  })
-
-  test('a worker stops waiting for a bus that does not answer', async () => {
-    await using bus = createMemoryBus()
-    const starting = startWorker({
-      bus,
-      executors: { echo, command },
-      provision: {
-        version: 1,
-        bus: { url: 'ws://x', token: '' },
-        address: 'w',
-        incarnation: 'i',
-        role: 'r',
-        executors: [],
-      },
-      platform: { env: {}, log: () => {}, spawn: () => expect.fail('nothing to start') },
-      signal: AbortSignal.abort(),
-    })
-    await expect(starting).rejects.toMatchObject({ code: 'ABORTED' })
   })
 })

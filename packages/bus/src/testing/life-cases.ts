@@ -26,6 +26,9 @@ export const lifeCases: readonly BusCase[] = [
       await assert.rejects(held.ack(), replaced)
       assert.equal(old.peer.publish(note('a', 'late')), false)
       await again.claim()
+      await old.peer.close()
+      await a.peer.send(note('b', 'm2'))
+      assert.equal((await young.messages.next()).id, 'm2')
     },
   },
   {

@@ -53,11 +53,15 @@ export const presenceCases: readonly BusCase[] = [
       await open(await harness.bus(), 'one', { presence: { role: 'r' } })
       await early.next()
       const late = new Queue<PresenceChange>()
-      w.peer.watch('r', (change) => late.push(change))
+      const stop = w.peer.watch('r', (change) => late.push(change))
       assert.equal(line(await late.next()), 'one one-1 attached r 0')
       await open(await harness.bus(), 'two', { presence: { role: 'r' } })
       assert.equal(line(await late.next()), 'two two-1 attached r 0')
       assert.equal(line(await early.next()), 'two two-1 attached r 0')
+      stop()
+      await open(await harness.bus(), 'three', { presence: { role: 'r' } })
+      assert.equal(line(await early.next()), 'three three-1 attached r 0')
+      assert.equal(late.length, 0)
     },
   },
   {
@@ -70,6 +74,10 @@ export const presenceCases: readonly BusCase[] = [
       await changes.next()
       await one.peer.close()
       assert.equal((await changes.next()).state, 'suspect')
+      const late = new Queue<PresenceChange>()
+      const v = await open(await harness.bus(), 'v')
+      v.peer.watch('r', (change) => late.push(change))
+      assert.equal((await late.next()).state, 'suspect')
       await open(await harness.bus(), 'one', { lifetime: 'incarnation', presence: { role: 'r' } })
       assert.equal((await changes.next()).state, 'attached')
       await w.peer.fence({ address: 'one', incarnation: 'one-1' })

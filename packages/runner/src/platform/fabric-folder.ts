@@ -141,11 +141,12 @@ export class FabricFolder {
   async collect(now: number): Promise<readonly string[]> {
     const found = this.#look()
     const removed: string[] = []
-    for (const { id, file, endsAt = now } of Array.isArray(found) ? found : []) {
+    const isOver = (endsAt = Infinity): boolean => endsAt + fabricLease.forMs <= now
+    for (const { id, file, endsAt } of Array.isArray(found) ? found : []) {
       const socket = this.#pathOf(id, '.sock')
-      if (endsAt + fabricLease.forMs > now || (await isAnswered(socket))) continue
+      if (!isOver(endsAt) || (await isAnswered(socket))) continue
       // Somebody of its name may be there again.
-      if ((this.#find(file)?.endsAt ?? Infinity) + fabricLease.forMs > now) continue
+      if (!isOver(this.#find(file)?.endsAt)) continue
       this.withdraw(id)
       if (statSync(socket, { throwIfNoEntry: false })?.isSocket() === true) rmSync(socket, { force: true })
       removed.push(id)
