@@ -262,13 +262,17 @@ describe('presence', () => {
     const watcher = await broker.bus.attach({ address: 'runner', incarnation: 'r1', lifetime: 'named' })
     const states: string[] = []
     watcher.watch('coder', ({ state }) => states.push(state))
-    for (let ping = 0; ping < 3; ping += 1) {
-      clock.jump(1_000)
+    const pass = async (ms: number): Promise<void> => {
+      clock.jump(ms)
       await turns()
     }
+    for (let ping = 0; ping < 2; ping += 1) await pass(1_000)
+    expect(states).toEqual(['attached'])
+    await pass(1_000)
     expect(states).toEqual(['attached', 'suspect'])
-    clock.jump(5_000)
-    await turns()
+    await pass(4_999)
+    expect(states).toEqual(['attached', 'suspect'])
+    await pass(1)
     expect(states).toEqual(['attached', 'suspect', 'gone'])
     expect(broker.stats()).toMatchObject({ connections: 0, attached: 1, suspect: 0 })
   })

@@ -17,7 +17,7 @@ import {
   type Welcome,
 } from '@greenroom/proto'
 import { createManualClock, type ManualClock } from '@greenroom/bus/testing'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { createServer as createNetServer, type Socket } from 'node:net'
@@ -717,6 +717,30 @@ describe('calls', () => {
     const { header } = await client.next('ack')
     client.say({ t: 'ok', req: header.req ?? -1 })
     await acked
+  })
+
+  test('a call that is given up keeps no drain waiting', async () => {
+    await using it = await attached()
+    const stop = new AbortController()
+    const sent = it.peer.send({ to: 'you', id: 's0', kind: 'note', payload }, { signal: stop.signal })
+    await it.client.next('send')
+    const drained = it.peer.drain()
+    stop.abort(new Error('enough'))
+    await expect(sent).rejects.toThrow(failure('ABORTED'))
+    const { header } = await it.client.next('leave')
+    it.client.say({ t: 'ok', req: header.req })
+    await drained
+  })
+
+  test('an answered call leaves nothing at its signal', async () => {
+    await using it = await attached()
+    const { signal } = new AbortController()
+    const sent = ['s0', 's1'].map((id) => it.peer.send({ to: 'you', id, kind: 'note', payload }, { signal }))
+    const [first, second] = [await it.client.next('send'), await it.client.next('send')]
+    it.client.say({ t: 'ok', req: first.header.req, seq: 1 })
+    it.client.say({ t: 'error', req: second.header.req, code: 'ID_CONFLICT', message: 'other' })
+    await Promise.allSettled(sent)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   test('an aborted call is forgotten: it is not repeated, and its late answer is ignored', async () => {

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { decodeMessage } from '@greenroom/proto'
+import { decodeMessage, type Heartbeat, type Outgoing } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { largestPayload, LossyLink } from './lossy-link.ts'
 
@@ -268,6 +268,33 @@ describe('losses', () => {
     expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     expect(link.sender.acked).toBe(10)
   })
+
+  test.each([
+    ['the last event', {}, 3],
+    ['what its owner says', { progress: () => 7 }, 7],
+  ])(
+    'a heartbeat says what was sent, not what the peer has yet to take, and that progress is %s',
+    async (_, options, progressSeq) => {
+      let takesEvents = false
+      const heartbeats: Heartbeat[] = []
+      const publish = ({ kind, payload }: Pick<Outgoing, 'kind' | 'payload'>): boolean => {
+        if (kind === 'events') return takesEvents
+        heartbeats.push(decodeMessage('heartbeat', payload))
+        return true
+      }
+      const link = new LossyLink({ peer: { publish }, ...options })
+      for (let n = 1; n <= 3; n += 1) await link.sender.emit(event(n))
+      link.tick()
+      link.clock.jump(2_000)
+      takesEvents = true
+      link.clock.jump(2_000)
+      const said = { ...link.ref, progressSeq, loopLagMs: 0, waiting: 0 }
+      expect(heartbeats).toEqual([
+        { ...said, lastSentSeq: 0 },
+        { ...said, lastSentSeq: 3 },
+      ])
+    },
+  )
 
   test('a heartbeat tells the memory of its process, where that is known', () => {
     let rss = 40

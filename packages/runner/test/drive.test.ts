@@ -98,6 +98,8 @@ test('frames of another epoch, of another sender, and unreadable ones change not
   await until(() => it.drive.strayMessages === 5)
   await until(() => it.errors.length === 1)
   expect(it.events).toEqual([])
+  // Nor do they stay in its mailbox.
+  await until(() => it.bus.stats().messages === 0)
   await it.send('terminal', { ...ref, status: 'completed', lastSeq: 0, text: 'true' })
   expect(await it.attempt.ended).toMatchObject({ how: 'terminal', terminal: { text: 'true' } })
 })
@@ -141,6 +143,26 @@ test('acceptance stops the deadline', async () => {
   await it.send('terminal', { ...ref, status: 'completed', lastSeq: 0 })
   expect(await it.attempt.ended).toMatchObject({ how: 'terminal' })
   expect(accepted).toBe(1)
+})
+
+test('an answer is forgotten by the bus, whether somebody waits for it or not', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  const question = { question: 'How far?', mode: 'query', deadline: it.clock.monotonic() + 60_000 } as const
+  const answer = it.attempt.questions.ask('q1', question, new AbortController().signal)
+  const asked = await until(() => it.inbox.find(({ kind }) => kind === 'ask'))
+  await asked.ack()
+  for (const askId of ['q1', 'too-late'])
+    await it.worker.send({
+      to: 'runner.1',
+      id: `ask-reply-${askId}`,
+      kind: 'ask-reply',
+      control: true,
+      payload: encodeMessage('ask-reply', { ...ref, askId, answer: `to ${askId}` }),
+    })
+  expect(await answer).toBe('to q1')
+  await until(() => it.drive.strayMessages === 1)
+  await until(() => it.bus.stats().messages === 0)
 })
 
 test('a worker that refuses loses the assignment', async () => {
@@ -264,4 +286,13 @@ test('a history above a megabyte travels in parts, in order, before its run', ()
     required: ['history-parts'],
   })
   expect(encodeAssignment({ ...assignment, messages: messages.slice(0, 2) }, 'worker.1')).toHaveLength(1)
+})
+
+test('a message that no part can hold is refused by name, wherever in a history it is', () => {
+  const small = { role: 'user' as const, content: 'small' }
+  const large = { role: 'user' as const, content: 'x'.repeat(9 * 1024 * 1024) }
+  for (const messages of [[large], [small, large], [large, small]])
+    expect(() => encodeAssignment({ ...assignment, messages }, 'worker.1')).toThrow(
+      expect.objectContaining({ code: 'SPEC_TOO_LARGE' }),
+    )
 })

@@ -5,9 +5,15 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Outcome } from '@greenroom/proto'
 import { createRunner, type Run } from '../src/index.ts'
-import { FabricStage } from './fixtures/fabric-stage.ts'
+import { FabricStage, type FabricMember } from './fixtures/fabric-stage.ts'
 import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { until } from './fixtures/setup.ts'
+
+/** How many runners are connected to a member. */
+async function runnersAt({ broker }: FabricMember): Promise<number> {
+  const mailboxes = await broker.operator.mailboxes()
+  return mailboxes.filter(({ address, state }) => address.startsWith('runner.') && state === 'attached').length
+}
 
 describe('a run in a fabric', { timeout: 30_000 }, () => {
   test('reaches every worker in turn while all are equally busy, and knows where it runs', async () => {
@@ -219,15 +225,11 @@ describe('a worker of a fabric', { timeout: 30_000 }, () => {
     const [held] = await until(() => stage.held.length === 1 && stage.held)
     stage.folder.withdraw('a')
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
-    const connections = async (): Promise<number> =>
-      (await member.broker.operator.mailboxes()).filter(
-        ({ address, state }) => address.startsWith('runner.') && state === 'attached',
-      ).length
-    expect(await connections()).toBe(1)
+    expect(await runnersAt(member)).toBe(1)
     held?.end()
     expect(outputOf(await run.outcome)).toBe('a')
     await member.worker.close()
-    await until(async () => (await connections()) === 0)
+    await until(async () => (await runnersAt(member)) === 0)
     expect(stage.warnings).toEqual([])
   })
 
@@ -283,6 +285,17 @@ describe('a fabric', { timeout: 30_000 }, () => {
     expect(new FabricFolder(stage.folder.path).path).toBe(stage.folder.path)
     await stage.member('a')
     expect(outputOf(await waiting.outcome)).toBe('a')
+  })
+
+  test('is connected to whoever joins before anybody needs a worker', async () => {
+    await using stage = new FabricStage()
+    await stage.runner()
+    // Nobody waits, and no lease ends within a minute: it is the folder that tells.
+    for (const name of ['a', 'b']) {
+      const member = await stage.member(name)
+      await until(async () => (await runnersAt(member)) === 1)
+    }
+    expect(stage.warnings).toEqual([])
   })
 
   test('that others may reach keeps the runner from starting', async () => {

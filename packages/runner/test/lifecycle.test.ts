@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -145,6 +145,17 @@ test('an idle runner does not keep its program alive', async () => {
   console.log(`idle program left ${Math.round(performance.now() - before)} ms after its last run`)
   expect(code).toBe(0)
   expect(existsSync(folder.path)).toBe(true)
+})
+
+test('kill -9 of the runner is heard by an executor before its worker ends', async () => {
+  using folder = temporaryFolder()
+  const heard = join(folder.path, 'heard')
+  const { child, ended, line } = startProgram('hearing-program', [heard])
+  const pid = Number(await line())
+  child.kill('SIGKILL')
+  await ended
+  await until(() => !isAlive(pid), 'the end of the worker')
+  expect(readFileSync(heard, 'utf8')).toContain('the owner of the worker is gone')
 })
 
 test('kill -9 of the runner ends its workers and their programs within two seconds', async () => {

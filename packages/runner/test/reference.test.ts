@@ -63,6 +63,15 @@ async function openStill(
 }
 
 describe('Runner', () => {
+  test('an idle worker stays attached as long as the pool keeps it', async () => {
+    await using it = await openStill({ echo })
+    await it.end(it.runner.run({ role: 'echo' }))
+    await it.clock.advance(290_000)
+    const next = it.runner.run({ role: 'echo' })
+    await it.end(next)
+    expect(next.status()).toMatchObject({ attempts: 1, worker: { warm: true } })
+  })
+
   test('equal fingerprint for equal posture regardless of tool order and child id', async () => {
     const [one, other] = [{ disabledTools: ['bash', 'edit'] }, { disabledTools: ['edit', 'bash'] }]
     expect(differing(await fixedBy(one), await fixedBy(other))).toEqual([])

@@ -2,26 +2,8 @@
 import type { Decider } from '@greenroom/proto'
 import { createReadOnlyShell } from '@greenroom/read-only-shell'
 import { expect, test } from 'vitest'
-import type { Approval } from '../src/index.ts'
 import { route, type RouteParts } from '../src/approval/route.ts'
-
-const approval: Approval = {
-  id: 'a',
-  runId: 'r',
-  epoch: 1,
-  path: ['p', 'r'],
-  role: 'releaser',
-  session: 's',
-  workspace: '/repo',
-  tool: 'git',
-  permission: 'execute',
-  resource: '/repo',
-  input: { command: 'git tag v1' },
-  digest: '',
-  afterSeq: 0,
-  createdAt: 0,
-  deadline: null,
-}
+import { approval } from './fixtures/approval.ts'
 
 const grant = { ...approval, id: 'g', scope: 'run', of: 'r', approval: 'a', decider: 'person', grantedAt: 0 } as const
 

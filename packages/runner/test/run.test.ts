@@ -1,6 +1,10 @@
+import { readFileSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { keepingLogger, readAll, roles, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
 import { createRunner } from '../src/index.ts'
+import { moduleOptions } from '../src/platform/process-launcher.ts'
 
 test('a run does its task in a fresh worker and brings back one outcome', async () => {
   await using runner = await testRunner()
@@ -21,6 +25,27 @@ test('a run does its task in a fresh worker and brings back one outcome', async 
   })
   expect(used?.warm).toBe(false)
   expect(outcome).toMatchObject({ output: { pid: used?.pid } })
+})
+
+test('a command is a worker, in its folder, and is told so by its last argument', async () => {
+  using folder = temporaryFolder()
+  const script = 'pwd > where; echo "$0 $@" > words; exec "$0" "$@"'
+  const words = [process.execPath, ...moduleOptions(process.execArgv), fileURLToPath(worker.url)]
+  await using runner = await createRunner({
+    worker: { command: ['sh', '-c', script, ...words], cwd: folder.path },
+    roles: { echo: { executor: 'echo' } },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'echo', task: 'hello' }).outcome).toMatchObject({
+    status: 'completed',
+    text: 'hello',
+  })
+  const read = (name: string): string => readFileSync(join(folder.path, name), 'utf8')
+  expect([read('where'), read('words')]).toEqual([
+    `${realpathSync(folder.path)}\n`,
+    `${[...words, '--greenroom-worker'].join(' ')}\n`,
+  ])
 })
 
 test('input and output are typed by the executor', async () => {

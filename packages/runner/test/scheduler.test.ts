@@ -83,6 +83,18 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
   expect(twice).toEqual([])
 })
 
+test('what was skipped does not free the session of the run for which it was', async () => {
+  await using runner = await testRunner()
+  await using scheduler = runner.scheduler({ parent })
+  const busy = await scheduler.enqueue({ role: 'wait', session: 's' })
+  await firstData(busy, 'pid')
+  for (let n = 0; n < 2; n += 1) {
+    const skipped = await scheduler.enqueue({ role: 'echo', task: 'no', session: 's' })
+    expect(await skipped.outcome).toEqual({ status: 'skipped', why: `session s has a run in progress: ${busy.id}` })
+  }
+  await busy.cancel('enough')
+})
+
 test('a session that cannot be loaded is a failed outcome and a completion like any other', async () => {
   const store = createMemorySessions()
   const sessions: SessionStore = {

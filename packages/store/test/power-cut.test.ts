@@ -1,8 +1,9 @@
 /**
  * Real power cuts: an ext4 file system on a loop device is shut down under load, so that only what was flushed is left.
  *
- * With `FULL` every receipted batch is there. With `OFF` some are missing, which shows that the test can see it; `kill -9`
- * never finds a missing flush. Needs root, loop devices and python3 (for the ioctl), and skips with a word otherwise.
+ * With `FULL`, the default, every receipted batch is there. With `OFF` some are missing, which shows that the test can see
+ * it; `kill -9` never finds a missing flush. Needs root, loop devices and python3 (for the ioctl), and skips with a word
+ * otherwise.
  *
  * A shutdown takes some milliseconds, and an `fsync` that is under way meanwhile may return 0 although nothing was flushed:
  * whoever asks for the journal's transaction after its abort is told that it is complete. When a real plug is pulled,
@@ -12,7 +13,8 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test, type TestContext } from 'vitest'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, test, vi, type TestContext } from 'vitest'
 import { isStoreError, openStore } from '../src/index.ts'
 import { readReceipts, startChild } from './child.ts'
 import { tempDir } from './temp-dir.ts'
@@ -99,7 +101,7 @@ async function missingAfterCut(disk: Disk, after: number, ...writer: string[]): 
 test.for(['thread', 'own'])('receipted batches survive a power cut under load (%s)', async (mode, context) => {
   using disk = loopDisk(context)
   const inFlight = 16
-  const { before, since } = await missingAfterCut(disk, 3000, mode, 'FULL', String(inFlight))
+  const { before, since } = await missingAfterCut(disk, 3000, mode, 'default', String(inFlight))
   expect(before).toEqual([])
   expect(since.length).toBeLessThanOrEqual(inFlight)
 })
@@ -109,7 +111,7 @@ test.for(['thread', 'own'])(
   'receipted batches survive a power cut before any checkpoint (%s)',
   async (mode, context) => {
     using disk = loopDisk(context)
-    expect(await missingAfterCut(disk, 100, mode, 'FULL', '1', '100')).toEqual({ before: [], since: [] })
+    expect(await missingAfterCut(disk, 100, mode, 'default', '1', '100')).toEqual({ before: [], since: [] })
   },
 )
 
@@ -125,3 +127,19 @@ test.for(['NORMAL', 'OFF'])(
     expect((await missing).before).not.toEqual([])
   },
 )
+
+test('who says nothing has every commit flushed', async () => {
+  using temp = tempDir()
+  using exec = vi.spyOn(DatabaseSync.prototype, 'exec')
+  await using store = await openStore({ dir: temp.path, schema: { version: 1, collections: ['left'] }, thread: false })
+  await store.commit([{ put: 'left', key: 'a', meta: {} }])
+  const writers = exec.mock.contexts.filter(
+    (db, call): db is DatabaseSync =>
+      db instanceof DatabaseSync && db.isOpen && /synchronous/.test(exec.mock.calls[call]?.[0] ?? ''),
+  )
+  const settings = ['synchronous', 'fullfsync', 'checkpoint_fullfsync', 'journal_mode']
+  const said = (db: DatabaseSync): unknown[] =>
+    settings.map((name) => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0])
+  // 2 is FULL.
+  expect(writers.map(said)).toEqual([[2, 1, 1, 'wal']])
+})

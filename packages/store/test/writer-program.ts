@@ -4,8 +4,8 @@
  * A receipt is noted at once in a file, with its time, by a synchronous write, which a kill of this process cannot take
  * back (what waits for a pipe is lost with the process). After each hundred receipts the count is said.
  *
- * Arguments: the folder; the file for the receipts; `thread` or `own`; the value of `synchronous`; how many commits are
- * in flight; the limit.
+ * Arguments: the folder; the file for the receipts; `thread` or `own`; the value of `synchronous`, or `default`; how many
+ * commits are in flight; the limit.
  */
 import { openSync, writeSync } from 'node:fs'
 import { openStore } from '../src/index.ts'
@@ -16,7 +16,7 @@ const store = await openStore({
   dir,
   schema: { version: 1, collections: ['left', 'right'] },
   thread: mode === 'thread',
-  synchronous: synchronous === 'OFF' || synchronous === 'NORMAL' ? synchronous : 'FULL',
+  ...(synchronous === 'OFF' || synchronous === 'NORMAL' ? { synchronous } : {}),
 })
 process.stdout.write('open\n')
 

@@ -13,6 +13,12 @@ describe('Executor', () => {
     expect(run.events).toEqual(['one ', 'two ', 'three '].map((text) => ({ type: 'text-delta', text })))
   })
 
+  test('echo waits in the place of its first wait, and does not say it', async () => {
+    await using bench = await openBench({ echo })
+    const run = await bench.run({ executor: 'echo', task: 'one __sleep_ms:5 two' })
+    expect(await run.terminal).toMatchObject({ status: 'completed', text: 'echo: one two', lastSeq: 2 })
+  })
+
   test('echo honours cancel', async () => {
     // Its clock stands still: only the cancel can end the wait.
     await using bench = await openBench({ echo }, { clock: createManualClock() })
