@@ -117,6 +117,30 @@ describe('a Unix socket', () => {
   })
 })
 
+// Elsewhere 127.0.0.2 is nobody's.
+test.runIf(process.platform === 'linux')(
+  'listens at the address that it is given, else at 127.0.0.1 alone',
+  async () => {
+    const reaches = (url: string, host: string): Promise<boolean> => {
+      const socket = connect(Number(new URL(url).port), host, () => socket.destroy())
+      return once(socket, 'close').then(
+        () => true,
+        () => false,
+      )
+    }
+    const cases = [
+      ['127.0.0.1', {}, [true, false]],
+      ['127.0.0.2', { host: '127.0.0.2', insecure: true }, [false, true]],
+    ] as const
+    for (const [host, listen, reached] of cases) {
+      await using broker = await createBroker({ listen: { port: 0, ...listen }, token })
+      const { url = '' } = broker
+      expect(new URL(url).hostname).toBe(host)
+      expect([await reaches(url, '127.0.0.1'), await reaches(url, '127.0.0.2')]).toEqual(reached)
+    }
+  },
+)
+
 test('over TLS clients connect with the certificate that they trust', async () => {
   using folder = temporaryFolder()
   const [key, cert] = [join(folder.path, 'key.pem'), join(folder.path, 'cert.pem')]
@@ -254,27 +278,31 @@ describe('presence', () => {
       partitionGraceMs: 5_000,
       limits: { pingMs: 1_000 },
     })
-    using silent = await RawClient.attached(broker.url ?? '', token, 'w1', {
-      lifetime: 'incarnation',
-      presence: { role: 'coder' },
-    })
+    const attached = (address: string): Promise<RawClient> =>
+      RawClient.attached(broker.url ?? '', token, address, { lifetime: 'incarnation', presence: { role: 'coder' } })
+    using silent = await attached('w1')
+    using answering = await attached('w2')
     silent.socket.pause()
     const watcher = await broker.bus.attach({ address: 'runner', incarnation: 'r1', lifetime: 'named' })
     const states: string[] = []
-    watcher.watch('coder', ({ state }) => states.push(state))
-    const pass = async (ms: number): Promise<void> => {
-      clock.jump(ms)
-      await turns()
+    watcher.watch('coder', ({ address, state }) => states.push(`${address} ${state}`))
+    const pings = async (count: number): Promise<void> => {
+      for (let ping = 0; ping < count; ping += 1) {
+        const pinged = once(answering.socket, 'ping')
+        clock.jump(1_000)
+        await pinged
+        await turns()
+      }
     }
-    for (let ping = 0; ping < 2; ping += 1) await pass(1_000)
-    expect(states).toEqual(['attached'])
-    await pass(1_000)
-    expect(states).toEqual(['attached', 'suspect'])
-    await pass(4_999)
-    expect(states).toEqual(['attached', 'suspect'])
-    await pass(1)
-    expect(states).toEqual(['attached', 'suspect', 'gone'])
-    expect(broker.stats()).toMatchObject({ connections: 0, attached: 1, suspect: 0 })
+    await pings(2)
+    expect(states).toEqual(['w1 attached', 'w2 attached'])
+    await pings(1)
+    expect(states.slice(2)).toEqual(['w1 suspect'])
+    await pings(4)
+    expect(states.slice(2)).toEqual(['w1 suspect'])
+    await pings(1)
+    expect(states.slice(2)).toEqual(['w1 suspect', 'w1 gone'])
+    expect(broker.stats()).toMatchObject({ connections: 1, attached: 2, suspect: 0 })
   })
 
   test('a role with more members than a header holds is told completely', async () => {

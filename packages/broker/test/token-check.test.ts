@@ -1,6 +1,8 @@
-import { timingSafeEqual } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { expect, test, vi } from 'vitest'
+import { createBroker } from '../src/index.ts'
 import { tokenCheck } from '../src/platform/server.ts'
+import { RawClient } from './raw-client.ts'
 
 // The real one, with its calls counted.
 vi.mock(import('node:crypto'), async (original) => {
@@ -8,10 +10,21 @@ vi.mock(import('node:crypto'), async (original) => {
   return { ...real, timingSafeEqual: vi.fn<typeof real.timingSafeEqual>(real.timingSafeEqual) }
 })
 
+const token = 'a-token-of-some-length'
+
 test('a plain token is compared by digests of one length, in the same time for all', () => {
-  const isRight = tokenCheck('a-token-of-some-length')
-  const shown = ['a-token-of-some-length', 'a-token-of-some-lengtX', 'X', '', 'a-token-of-some-length ']
+  const isRight = tokenCheck(token)
+  const shown = [token, 'a-token-of-some-lengtX', 'X', '', 'a-token-of-some-length ']
   expect(shown.map(isRight)).toEqual([true, false, false, false, false])
   const compared = vi.mocked(timingSafeEqual).mock.calls
   expect(compared.map((sides) => sides.map(({ byteLength }) => byteLength))).toEqual(shown.map(() => [32, 32]))
+})
+
+test('a broker compares what it is shown in that way', async () => {
+  await using broker = await createBroker({ listen: { port: 0 }, token })
+  vi.mocked(timingSafeEqual).mockClear()
+  using _client = await RawClient.open(broker.url ?? '', token)
+  const right = createHash('sha256').update(token).digest()
+  const compared = vi.mocked(timingSafeEqual).mock.calls
+  expect(compared.some((sides) => sides.every((side) => right.equals(Buffer.from(side.buffer))))).toBe(true)
 })

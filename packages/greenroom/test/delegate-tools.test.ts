@@ -187,6 +187,18 @@ test('a question waits for 45 s where nothing is said, and never for longer than
   expect(waited).toEqual([45_000, 300_000])
 })
 
+test('a question is a query unless it says steer', async () => {
+  const modes: unknown[] = []
+  const children: Children = {
+    ...standing(),
+    ask: (_child, _question, { mode } = {}) => Promise.resolve(`${modes.push(mode)}`),
+  }
+  const { ask } = delegateTools(children, roles)
+  await ask.execute({ runId: 'a', question: 'ready?' })
+  await ask.execute({ runId: 'a', question: 'left, please', mode: 'steer' })
+  expect(modes).toEqual(['query', 'steer'])
+})
+
 test('an await is over after waitMs: what ended meanwhile is told, and what runs', async () => {
   const clock = createManualClock()
   const tools = delegateTools(standing(), roles, { waitMs: 1_000, clock })

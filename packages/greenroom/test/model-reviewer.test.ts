@@ -71,6 +71,8 @@ test.for([
   'Verdict: ALLOW',
   'The agent wrote: ALLOW\nDENY',
   '<think>ALLOW</think>',
+  'DENYING would be wrong',
+  'Deny',
 ])('%j is no verdict', async (answer) => {
   expect(await reviewed(answer)).toBe('unavailable')
 })

@@ -285,10 +285,8 @@ export function checkDrain(options: { readonly graceMs?: number }): void {
  */
 export function checkScheduler(options: SchedulerOptions): void {
   if (!isObject(options)) throw bad('options', 'an object')
-  const known = { parent: true, onCompletion: true, queue: true, heartbeatMs: true }
-  checkNames('options', options, known)
-  const isValid: boolean = isName(options.parent)
-  if (!isValid) throw bad('parent', 'a name: letters, digits, ".", "_", "-"')
+  checkNames('options', options, { parent: true, onCompletion: true, queue: true, heartbeatMs: true })
+  check('parent', options.parent ?? null, isName, 'a name: letters, digits, ".", "_", "-"')
   check('onCompletion', options.onCompletion, (it) => typeof it === 'function', 'a function')
   check('queue', options.queue, isCount, 'a number of jobs')
   check('heartbeatMs', options.heartbeatMs, (it) => isMs(it) && it > 0, 'a number of milliseconds')
@@ -418,6 +416,7 @@ function checkWorker({ worker, inspect, roles }: RunnerOptions): Launcher {
     throw bad('worker', "a file as new URL('./worker.ts', import.meta.url), { command: […] }, or a launcher")
   if (isLauncher(worker)) return worker
   if (isCommand(worker)) {
+    checkNames('worker', worker, { command: true, cwd: true })
     if (!isTexts(worker.command) || worker.command.length === 0)
       throw bad('worker.command', 'a program and its arguments')
     check('worker.cwd', worker.cwd, isText, 'a path')
@@ -437,6 +436,7 @@ function checkBus({ bus, worker }: RunnerOptions): BusChoice | undefined {
       throw bad('bus', '{ url, token } unless worker is a launcher of your own: a process cannot reach an object')
     return bus
   }
+  checkNames('bus', bus, { url: true, token: true, ca: true, insecure: true })
   check(
     'bus.url',
     bus.url ?? null,

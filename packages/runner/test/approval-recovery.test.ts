@@ -262,7 +262,7 @@ test.each(['the answer that gave it', 'an answer that stands on it'] as const)(
       commits = commit
       return { outcome: commit === lieAt ? 'lies' : 'stored' }
     }
-    const { arbiter, clock, request } = arbiterOf(faults, (id) => said.push(id))
+    const { arbiter, clock, request } = arbiterOf(faults, (id) => void said.push(id))
     const ask = async (id: string): Promise<void> => {
       await request(id)
       await clock.settle()

@@ -22,6 +22,12 @@ describe('who decides', () => {
       { allowed: false, decider: 'policy', reason: 'no git' },
     ],
     [
+      'a policy that takes its time',
+      'ask',
+      { policy: () => sleep(50, { allow: true, reason: 'looked up' }) },
+      { allowed: true, decider: 'policy', reason: 'looked up' },
+    ],
+    [
       'a policy that throws',
       'ask',
       { policy: () => Promise.reject(new Error('broken')) },
@@ -45,6 +51,7 @@ describe('who decides', () => {
       { person: () => Promise.resolve({ allow: true }) },
       { allowed: false, decider: 'system' },
     ],
+    ['no person elsewhere either', 'alone', { person: 'elsewhere' }, { allowed: false, decider: 'system' }],
     [
       'the reviewer before the policy',
       'ask',
@@ -107,6 +114,7 @@ describe('who decides', () => {
       { ...call, permission: 'write' },
       call,
       { ...call, permission: 'read' },
+      { ...shell('git log -1'), permission: 'write' },
     ]
     expect(await answers(runner.run({ role: 'guardian', task: '', input }))).toEqual([
       expect.objectContaining({
@@ -118,6 +126,7 @@ describe('who decides', () => {
       expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/write/) }),
       expect.objectContaining({ allowed: false, decider: 'system' }),
       expect.objectContaining({ allowed: true, decider: 'policy' }),
+      expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/no write/) }),
     ])
   })
 })

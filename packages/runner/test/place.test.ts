@@ -16,6 +16,9 @@ test('a role without a placement is local, and only a remote one has a token', (
     fabric: '/run/crew',
     ...pooled,
   })
+  const stray = { pool: 'crew', token: 'not for a pool' }
+  expect(placeOf({ placement: stray })).toEqual({ kind: 'pool', ...pooled })
+  expect(placeOf({ placement: { ...remote, pool: 'crew' } as typeof remote })).toMatchObject({ kind: 'remote' })
 })
 
 const places: readonly Place[] = [

@@ -65,6 +65,7 @@ test('the task is the run’s, else the newest text of the user, else the sessio
   expect(await taskOf({})).toBe('second')
   expect(await taskOf({ messages: [{ role: 'user', content: 'third' }] })).toBe('third')
   expect(await taskOf({ messages: [{ role: 'user', content: 'third' }], task: 'mine' })).toBe('mine')
+  expect(await taskOf({ task: '' })).toBe('')
 })
 
 test('what an executor is told of its place in the tree is the runner’s word', async () => {
@@ -100,4 +101,28 @@ test('tools, servers and what is needed of them go along as the role names them'
   const { assignment } = await planned({ task: 't' }, { disabledTools: ['bash'], mcpServers })
   expect(assignment).toMatchObject({ executor: 'echo', task: 't', disabledTools: ['bash'], mcpServers })
   expect(assignment.messages).toEqual([{ role: 'user', content: 't' }])
+})
+
+test('a role may have servers where its executor is, and others beside the runner', async () => {
+  const lamp = { listTools: async () => [], callTool: () => expect.fail('called'), close: async () => undefined }
+  const mcpServers = [{ name: 'files', command: 'mcp-files' }]
+  const { assignment } = await planned({}, { mcpServers, bridge: { lamp: 'all' } }, { bridge: { lamp } })
+  expect(assignment).toMatchObject({ mcpServers, bridge: ['lamp'] })
+})
+
+test('what a worker fixes is all in what its fingerprint is made of', async () => {
+  const { need } = await planned({ detached: true }, { secrets: ['TOKEN'], env: ['PATH'] }, { secrets: { TOKEN: 'v' } })
+  expect(need.fixed).toMatchObject({
+    role: 'a',
+    executor: 'echo',
+    launcher: expect.stringContaining('worker.ts'),
+    bundle: expect.stringMatching(/./),
+    protocol: expect.stringMatching(/^\d+\.\d+$/),
+    depth: 0,
+    maxDepth: 4,
+    detached: true,
+    'secret:TOKEN': 'v',
+    'env:PATH': process.env['PATH'],
+  })
+  expect((await planned({})).need.fixed).toMatchObject({ detached: false })
 })

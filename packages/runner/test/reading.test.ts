@@ -2,8 +2,10 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { defineExecutor } from '@greenroom/worker'
 import { expect, test } from 'vitest'
 import { readAll, temporaryFolder, testRunner, until } from './fixtures/setup.ts'
+import { openTheatre } from './fixtures/threadless.ts'
 
 const MiB = 1024 * 1024
 
@@ -42,6 +44,18 @@ test('several readers each see everything', async () => {
     expect(events.map((event) => (event.type === 'skipped' ? 0 : event.seq))).toEqual(
       Array.from({ length: 2_000 }, (_, n) => n + 1),
     )
+})
+
+test('an event of a type that nobody knows is read as it was told, also afterwards', async () => {
+  const event = { type: 'own', deep: [1] }
+  // The compiler knows all types of this version, and no later one's.
+  const own = defineExecutor({ version: '1', run: (_request, ctx) => Reflect.apply(ctx.emit, ctx, [event]) })
+  await using theatre = await openTheatre({ own })
+  const run = theatre.runner.run({ role: 'own' })
+  const told = [{ ...event, seq: 1, epoch: 1 }]
+  expect(await readAll(run)).toEqual(told)
+  await run.outcome
+  expect(await readAll(await theatre.runner.attach(run.id))).toEqual(told)
 })
 
 test('memory stays flat over 200,000 events of 1 KiB, read fast, slowly, not at all, and abandoned', async () => {

@@ -1,7 +1,7 @@
 /** The reference's checklist of behaviours, a test a row, in its words: runner, fleet, live registry. */
 import { createMemoryBus } from '@greenroom/bus'
 import { createManualClock } from '@greenroom/bus/testing'
-import { limits } from '@greenroom/proto'
+import { decodeMessage, limits } from '@greenroom/proto'
 import { defineExecutor, echo, type Executors } from '@greenroom/worker'
 import { createInProcessLauncher, type InProcessOptions } from '@greenroom/worker/testing'
 import { describe, expect, test } from 'vitest'
@@ -236,11 +236,12 @@ describe('Live registry', () => {
     expect(it.attempt.isAccepted).toBe(false)
   })
 
-  test('dropping an old attempt’s guard keeps the new one, and neither hears the other', async () => {
-    await using it = await openAttempt()
-    await it.claim()
-    const heard: number[] = []
-    const newer = it.drive.start({
+  /** Starts the next attempt, at the same worker. */
+  const startNext = (
+    it: Awaited<ReturnType<typeof openAttempt>>,
+    record: (first: number) => unknown = () => undefined,
+  ) =>
+    it.drive.start({
       run: { ...assignment, epoch: 3 },
       worker: {
         address: 'worker.1',
@@ -252,9 +253,27 @@ describe('Live registry', () => {
       acceptMs: 10_000,
       cancelGraceMs: 5_000,
       settleMs: 30_000,
-      record: (first) => heard.push(first),
+      record,
       flushed: () => Promise.resolve(),
     })
+
+  test('a text is said anew to the next attempt, also at the same worker', async () => {
+    await using it = await openAttempt()
+    await it.claim()
+    const newer = startNext(it)
+    for (const attempt of [it.attempt, newer]) attempt.steer('s1', 'left', 'now')
+    const texts = () => it.inbox.filter(({ kind }) => kind === 'steer')
+    await until(() => texts().length === 2)
+    expect(texts().map(({ payload }) => decodeMessage('steer', payload).epoch)).toEqual([2, 3])
+    for (const epoch of [2, 3]) await it.send('terminal', { ...ref, epoch, status: 'completed', lastSeq: 0 })
+    await Promise.all([it.attempt.ended, newer.ended])
+  })
+
+  test('dropping an old attempt’s guard keeps the new one, and neither hears the other', async () => {
+    await using it = await openAttempt()
+    await it.claim()
+    const heard: number[] = []
+    const newer = startNext(it, (first) => heard.push(first))
     const delta = { type: 'text-delta', text: 'x' }
     it.publish('events', { ...ref, first: 1, events: [delta] })
     await until(() => it.events.length === 1)

@@ -119,6 +119,19 @@ describe('a run in a pool', () => {
     })
   })
 
+  test('passes over a member whose connection is lost', async () => {
+    await using stage = new PoolStage()
+    for (const name of ['a', 'b']) await stage.member(name)
+    const runner = await stage.runner({}, { limits: { acceptWarmMs: 300 } })
+    await runner.run({ role: 'who' }).outcome
+    await stage.cut('worker.a')
+    for (let index = 0; index < 4; index += 1) {
+      const run = runner.run({ role: 'who' })
+      expect(outputOf(await run.outcome)).toBe('b')
+      expect(run.status().attempts).toBe(1)
+    }
+  })
+
   test('of ten runners at one pool is done, where they wait; where they do not it is done or told that all are busy', async () => {
     await using stage = new PoolStage()
     await stage.member('a')
@@ -303,11 +316,33 @@ describe('a member', () => {
   })
 })
 
+/** Expects that there is no runner with these roles, and why. */
+async function refused(roles: unknown, message: string): Promise<void> {
+  const bus = { url: 'ws://127.0.0.1:1', token: 'none' }
+  const options = { roles, bus, dataDir: null } as unknown as Parameters<typeof createRunner>[0]
+  await expect(createRunner(options)).rejects.toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: expect.stringContaining(message),
+  })
+}
+
+const remote = { remote: 'wss://far.example', token: 'a-token' }
+
 test.each([
+  ['placement', { placement: 'elsewhere' }, "roles.r.placement must be 'local' or an object"],
   ['placement.pool', { placement: { pool: 'no name' } }, 'roles.r.placement.pool must be a name'],
   ['placement.labels', { placement: { pool: 'p', labels: { a: 1 } } }, 'roles.r.placement.labels must be an object'],
   ['placement.maxWaitMs', { placement: { pool: 'p', maxWaitMs: -1 } }, 'roles.r.placement.maxWaitMs must be a number'],
   ['placement.fabric', { placement: { pool: 'p', fabric: '' } }, 'roles.r.placement.fabric must be a path'],
+  [
+    'placement.remote',
+    { placement: { ...remote, remote: 'http://far.example' } },
+    'roles.r.placement.remote must be a ws, wss or ws+unix URL',
+  ],
+  ['no token', { placement: { ...remote, token: undefined } }, 'roles.r.placement.token must be a token'],
+  ['an empty token', { placement: { ...remote, token: '' } }, 'roles.r.placement.token must be a token'],
+  ['placement.ca', { placement: { ...remote, ca: 1 } }, 'roles.r.placement.ca must be a certificate'],
+  ['placement.insecure', { placement: { ...remote, insecure: 'yes' } }, 'roles.r.placement.insecure must be true or'],
   [
     'misspelt',
     { placement: { pool: 'p', lables: {} } },
@@ -315,14 +350,18 @@ test.each([
   ],
   ['secrets', { placement: { pool: 'p' }, secrets: [] }, 'roles.r.secrets must be left out'],
   ['detached', { placement: { pool: 'p' }, detached: true }, 'roles.r.detached must be left out'],
-])('a role whose place is wrong is refused by name: %s', async (_, role, message) => {
-  const roles = { r: { executor: 'x', ...role } }
-  const bus = { url: 'ws://127.0.0.1:1', token: 'none' }
-  const options = { roles, bus, dataDir: null } as unknown as Parameters<typeof createRunner>[0]
-  await expect(createRunner(options)).rejects.toMatchObject({
-    code: 'BAD_OPTIONS',
-    message: expect.stringContaining(message),
-  })
+])('a role whose place is wrong is refused by name: %s', (_, role, message) =>
+  refused({ r: { executor: 'x', ...role } }, message),
+)
+
+test.each([
+  ['token', { token: 'another' }],
+  ['ca', { ca: 'PEM' }],
+  ['insecure', { insecure: true }],
+])('a role at the endpoint of another is refused when it has another %s for it', (_, other) => {
+  const [one, two] = [remote, { ...remote, ...other }].map((placement) => ({ executor: 'x', placement }))
+  const why = 'roles.two.placement must be with the token, ca and insecure that other roles have for wss://far.example'
+  return refused({ one, two }, why)
 })
 
 test('a pool needs a bus that others reach, a local role a worker', async () => {

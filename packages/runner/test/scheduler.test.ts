@@ -47,9 +47,10 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
   const completions: Completion[] = []
   {
     await using runner = await testRunner({ dataDir: folder.path })
-    await runner.sessions.append('answered', [
-      { runId: 'r', epoch: 1, seq: 1, message: { role: 'assistant', content: 'done' } },
-    ])
+    for (const session of ['answered', 'asked-again'])
+      await runner.sessions.append(session, [
+        { runId: 'r', epoch: 1, seq: 1, message: { role: 'assistant', content: 'done' } },
+      ])
     await using scheduler = runner.scheduler({ parent, onCompletion: (one) => void completions.push(one) })
     const busy = await scheduler.enqueue({ role: 'wait', session: 'busy' })
     await firstData(busy, 'pid')
@@ -57,6 +58,11 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
       completed: await scheduler.enqueue({ role: 'echo', task: 'hello' }),
       failed: await scheduler.enqueue({ role: 'fail', task: 'throw' }),
       skipped: await scheduler.enqueue({ role: 'echo', session: 'answered' }),
+      again: await scheduler.enqueue({
+        role: 'echo',
+        session: 'asked-again',
+        messages: [{ role: 'user', content: 'and now?' }],
+      }),
       taken: await scheduler.enqueue({ role: 'echo', task: 'no', session: 'busy' }),
       refused: await scheduler.enqueue({ role: 'echo', session: 'no/id' }),
     }
@@ -67,6 +73,7 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
       completed: { status: 'completed', text: 'hello' },
       failed: { status: 'failed', code: 'EXECUTOR_ERROR' },
       skipped: { status: 'skipped', why: expect.stringContaining("not the user's") },
+      again: { status: 'completed', text: 'and now?' },
       taken: { status: 'skipped', why: `session busy has a run in progress: ${busy.id}` },
       refused: { status: 'failed', code: 'BAD_OPTIONS' },
     })
@@ -93,6 +100,16 @@ test('what was skipped does not free the session of the run for which it was', a
     expect(await skipped.outcome).toEqual({ status: 'skipped', why: `session s has a run in progress: ${busy.id}` })
   }
   await busy.cancel('enough')
+})
+
+test('a job has the model, limits and workspace of its order', async () => {
+  using folder = temporaryFolder()
+  await using runner = await testRunner()
+  await using scheduler = runner.scheduler({ parent })
+  const where = await scheduler.enqueue({ role: 'where', model: 'm', workspace: folder.path })
+  expect(await where.outcome).toMatchObject({ output: [expect.any(Number), folder.path, 'm'] })
+  const spend = await scheduler.enqueue({ role: 'spend', input: [], limits: { rounds: 7 } })
+  expect(await spend.outcome).toMatchObject({ output: { rounds: 7 } })
 })
 
 test('a session that cannot be loaded is a failed outcome and a completion like any other', async () => {

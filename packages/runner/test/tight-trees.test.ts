@@ -3,7 +3,8 @@ import { createMemoryBus } from '@greenroom/bus'
 import { defineExecutor, type Executor, type RunContext } from '@greenroom/worker'
 import { createInProcessLauncher } from '@greenroom/worker/testing'
 import { expect, test } from 'vitest'
-import type { ChildOutcome } from '@greenroom/proto'
+import { codeOf, type ChildOutcome } from '@greenroom/proto'
+import * as z from 'zod'
 import { createRunner, type AdmissionOptions, type RoleOptions, type Runner } from '../src/index.ts'
 import { startMember } from './fixtures/pool-member.ts'
 
@@ -12,6 +13,9 @@ const timeout = 30_000
 
 /** How a child ended, in a word. */
 const wordOf = ({ outcome }: ChildOutcome): string => (outcome.status === 'failed' ? outcome.code : outcome.status)
+/** What a child gave, or how it ended. */
+const saidBy = (end: ChildOutcome | undefined) =>
+  end?.outcome.status === 'completed' ? end.outcome.output : end && wordOf(end)
 const executor = (run: (ctx: RunContext, task: string) => Promise<unknown>, suspendable = false, slots = 1): Executor =>
   defineExecutor({
     version: '1',
@@ -28,7 +32,7 @@ const helper = defineExecutor({
   run: (_request, ctx) => new Promise<never>((_, reject) => ctx.signal.addEventListener('abort', reject)),
 })
 
-/** A runner in whose roles are its executors, but that some of them are in a pool. */
+/** A runner with a role for each executor, which has the secrets that it declares; some of them are in a pool alone. */
 async function inTree(
   executors: Readonly<Record<string, Executor>>,
   admission: AdmissionOptions,
@@ -37,15 +41,20 @@ async function inTree(
 ): Promise<void> {
   await using bus = createMemoryBus()
   await using _pool = await startMember(bus, executors, pooled)
+  const local = Object.fromEntries(Object.entries(executors).filter(([name]) => !pooled.includes(name)))
   const placement = { pool: 'crew', maxWaitMs: 2_000 } as const
-  const roleOf = (name: string): RoleOptions => ({ executor: name, ...(pooled.includes(name) && { placement }) })
+  const roleOf = (name: string): RoleOptions => ({
+    executor: name,
+    ...(pooled.includes(name) ? { placement } : { secrets: executors[name]?.secrets ?? [] }),
+  })
   await using runner = await createRunner({
     bus: bus.client(),
-    worker: createInProcessLauncher({ bus, executors }),
+    worker: createInProcessLauncher({ bus, executors: local }),
     roles: Object.fromEntries(Object.keys(executors).map((name) => [name, roleOf(name)])),
     dataDir: null,
     quiet: true,
     cancelGraceMs: 200,
+    secrets: { KEY: 'v' },
     admission,
   })
   await act(runner)
@@ -118,7 +127,7 @@ test.for([false, true])(
     const parent = executor(async (ctx) => {
       await both()
       const [end] = await ctx.children.wait([await ctx.children.spawn({ role: 'middle', task: '' })])
-      return end?.outcome.status === 'completed' ? end.outcome.output : end && wordOf(end)
+      return saidBy(end)
     })
     await inTree(
       { leaf, helper, middle: suspended(withHelper), parent },
@@ -279,7 +288,7 @@ test.for([{ maxExecuting: 1 }, { maxProcesses: 1 }])(
       const child = await ctx.children.spawn({ role: 'hears', task: '', key: 'c' })
       const status = ctx.resumed ? 'queued' : await ctx.children.send(child, 'mind the gap', { mode: 'queue' })
       const [end] = ctx.resumed ?? (await ctx.children.wait([child]))
-      return [status, end?.outcome.status === 'completed' ? end.outcome.output : end && wordOf(end)]
+      return [status, saidBy(end)]
     }, true)
     await inTree({ hears, parent }, { maxProcesses: 2, ...admission }, async (runner) => {
       const [[status, heard] = []] = (await outputs(runner, 'parent', '')) as [[string, string]?]
@@ -288,6 +297,39 @@ test.for([{ maxExecuting: 1 }, { maxProcesses: 1 }])(
     })
   },
 )
+
+test('a grandchild has the roles, places and secrets of its runner', { timeout }, async () => {
+  const secretOf = (ctx: RunContext): string => {
+    try {
+      return ctx.secret('KEY')
+    } catch (error) {
+      return String(codeOf(error))
+    }
+  }
+  const keyed = defineExecutor({
+    version: '1',
+    secrets: ['KEY'],
+    output: z.string(),
+    run: (_request, ctx) => Promise.resolve({ output: secretOf(ctx) }),
+  })
+  const middle = executor(async (ctx) => {
+    const children = await Promise.all(['keyed', 'leaf'].map((role) => ctx.children.spawn({ role, task: '' })))
+    return [secretOf(ctx), ...(await ctx.children.wait(children)).map(saidBy)]
+  })
+  const root = executor(async (ctx) => {
+    const [end] = await ctx.children.wait([await ctx.children.spawn({ role: 'middle', task: '' })])
+    return [secretOf(ctx), saidBy(end)]
+  })
+  await inTree(
+    { keyed, leaf, middle, root },
+    {},
+    async (runner) => {
+      const none = 'SECRET_UNDECLARED'
+      expect(await outputs(runner, 'root', '')).toEqual([[none, [none, 'v', 'done']]])
+    },
+    ['leaf'],
+  )
+})
 
 test('a child goes on when its parent has completed, and is disposed of', { timeout }, async () => {
   const parent = executor(async (ctx) => (await ctx.children.spawn({ role: 'slow', task: '' })).runId)

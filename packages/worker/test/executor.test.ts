@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { createMemoryBus } from '@greenroom/bus'
+import { settle } from '@greenroom/bus/testing'
 import type { JsonValue } from '@greenroom/proto'
 import { defineExecutor, echo, serveWorker, startWorker, type InferInput, type InferOutput } from '@greenroom/worker'
 import { describe, expect, expectTypeOf, test } from 'vitest'
@@ -21,6 +22,9 @@ const release = defineExecutor({
 })
 
 const run = async (): Promise<void> => {}
+
+/** Everything that others see of an executor. */
+const declared = { version: '2', lateBound: ['model' as const], idempotent: true, suspendable: true }
 
 /** What a worker is started with. */
 const started = {
@@ -66,6 +70,11 @@ describe('defineExecutor', () => {
       suspendable: false,
       run: expect.any(Function),
     })
+  })
+
+  test('keeps what is declared', () => {
+    const all = { ...declared, input: z.string(), output: z.string(), secrets: ['A'], slots: 3 }
+    expect(defineExecutor({ ...all, run: async () => ({ output: '' }) })).toMatchObject(all)
   })
 
   test.for<readonly [string, unknown, RegExp]>([
@@ -154,5 +163,22 @@ describe('a worker', () => {
       provision: { ...started.provision, executors: [...executors], ...(slots === undefined ? {} : { slots }) },
     })
     expect(worker.freeSlots).toBe(free)
+  })
+  test('shows what it serves as that was declared, its labels, where it is, and its version', async () => {
+    await using bus = createMemoryBus()
+    const seen: unknown[] = []
+    const watcher = await bus.attach({ address: 'watcher', incarnation: 'i', lifetime: 'incarnation' })
+    watcher.watch('r', ({ presence }) => seen.push(presence))
+    const labels = { gpu: 'big' }
+    await using _worker = await startWorker({
+      ...started,
+      bus,
+      executors: { it: defineExecutor({ ...declared, slots: 2, run }) },
+      provision: { ...started.provision, executors: ['it'], resident: { labels, host: 'here' } },
+      platform: { ...started.platform, version: '9' },
+    })
+    await settle()
+    const serves = [{ name: 'it', ...declared }]
+    expect(seen.at(-1)).toEqual({ role: 'r', labels, host: 'here', version: '9', slots: 2, load: 0, serves })
   })
 })

@@ -223,10 +223,11 @@ describe('output', () => {
 
   test('may be none: who says nothing completes without any, and who says null', async () => {
     await using silent = await run({ outputBytes: 0 }, () => Promise.resolve())
-    expect(await silent.terminal()).toMatchObject({ status: 'completed' })
+    const said = { status: 'completed', text: '', lastSeq: 0 }
+    expect(await silent.terminal()).toMatchObject(said)
     const nothing = defineExecutor({ version: '1', run: () => Promise.resolve({ output: null, text: '' }) })
     await using polite = await run({ outputBytes: 0 }, nothing)
-    expect(await polite.terminal()).toMatchObject({ status: 'completed' })
+    expect(await polite.terminal()).toMatchObject(said)
   })
 
   test('of a single word is too much where there may be none', async () => {

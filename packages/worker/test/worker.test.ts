@@ -49,6 +49,20 @@ const sendHistory =
       payload: encodeMessage('history', { runId, epoch: 1, part, parts: 3, messages: [{ role: 'user', content }] }),
     })
 
+/** The first attempt of the run `r`, to be sent by hand. */
+const orderOf = (replyTo: string) =>
+  encodeMessage('run', {
+    runId: 'r',
+    epoch: 1,
+    role: 'test',
+    executor: 'it',
+    path: ['r'],
+    depth: 0,
+    task: '',
+    workspace: '/',
+    replyTo,
+  })
+
 const abortOf = ({ signal }: RunContext): Error =>
   signal.reason instanceof Error ? signal.reason : expect.fail('not aborted')
 
@@ -115,6 +129,15 @@ describe('a run', () => {
         mcpServers: [],
       },
     ])
+    const told = {
+      posture: { bypass: true, readOnly: true },
+      disabledTools: ['bash'],
+      mcpServers: [{ name: 'files', command: 'mcp-files' }],
+    }
+    await (
+      await bench.run({ executor: 'it', input: {}, epoch: 3, ...told })
+    ).terminal
+    expect(seen[1]).toMatchObject({ ...told, attempt: 3 })
   })
 
   test('with a long history gets it from its parts, in order, however they came', async () => {
@@ -180,6 +203,31 @@ describe('a run', () => {
     await settle()
     expect(bench.log.some((line) => line.includes('run-x2-1'))).toBe(true)
     expect(bench.bus.stats()).toMatchObject({ messages: 0, held: 0 })
+  })
+
+  test('that cannot be decoded is answered also when every slot is taken', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor })
+    await (
+      await bench.run({ executor: 'it' })
+    ).accepted.promise
+    const bad = bench.runner.expect(bench.address, { runId: 'x1', epoch: 1 })
+    const payload = encodePayload({ ...bad.ref, executor: 7 })
+    await bench.runner.peer.send({ to: bench.address, id: 'run-x1-1', kind: 'run', payload })
+    expect((await bad.terminal).error?.code).toBe('SPEC_INVALID')
+    first().end()
+  })
+
+  test('that comes once more under another id is not begun once more', async () => {
+    const { executor, runs, first } = puppet({ slots: 2 })
+    await using bench = await openBench({ it: executor })
+    const { peer } = bench.runner
+    for (const id of ['run-r-1', 'run-r-1-again']) {
+      await peer.send({ to: bench.address, id, kind: 'run', payload: orderOf(peer.address) })
+      await settle()
+    }
+    expect([runs.length, bench.worker.freeSlots]).toEqual([1, 1])
+    first().end()
   })
 
   test('of an older epoch than one that was seen is ignored', async () => {
@@ -322,6 +370,18 @@ describe('who comes while the last slot is being claimed', () => {
 })
 
 describe('an ending', () => {
+  test('has its output, and a digest of output and text', async () => {
+    const output = { n: [1] }
+    const it = defineExecutor({ version: '1', run: async () => ({ output, text: 'done' }) })
+    await using bench = await openBench({ it })
+    expect(await (await bench.run({ executor: 'it' })).terminal).toMatchObject({
+      status: 'completed',
+      output,
+      text: 'done',
+      digest: digestOf(output, 'done'),
+    })
+  })
+
   test('by a throw is EXECUTOR_ERROR with the message, and its stack stays in the log', async () => {
     const { executor, first } = puppet()
     await using bench = await openBench({ it: executor })
@@ -336,6 +396,8 @@ describe('an ending', () => {
     })
     expect(JSON.stringify(terminal)).not.toContain('worker.test.ts')
     expect(bench.log.join()).toContain('worker.test.ts')
+    await settle()
+    expect(bench.worker.freeSlots).toBe(1)
   })
 
   test('by ctx.fail has its code and its word on trying again', async () => {
@@ -932,6 +994,20 @@ describe('coming and going', () => {
     expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
   })
 
+  test('draining waits for a run that takes longer than lingerMs', async () => {
+    const clock = createManualClock()
+    await using bench = await openBench({ echo }, { clock, lingerMs: 1_000 })
+    const run = await bench.run({ executor: 'echo', task: '__sleep_ms:5000' })
+    await run.accepted.promise
+    let left = false
+    const drained = bench.worker.drain().then(() => (left = true))
+    await clock.advance(4_999)
+    expect([left, run.terminals.length]).toEqual([false, 0])
+    await clock.advance(1)
+    expect(await run.terminal).toMatchObject({ status: 'completed' })
+    await drained
+  })
+
   test('draining answers what it has claimed before it leaves, also a run that cannot be done', async () => {
     const confirmed = Promise.withResolvers<void>()
     await using bench = await openBench({ echo }, { between: (bus) => slowClaims(bus, confirmed.promise) })
@@ -1048,6 +1124,24 @@ describe('coming and going', () => {
     expect([left, bench.worker.freeSlots]).toEqual([false, 1])
     await clock.advance(1)
     expect(await bench.worker.closed).toMatchObject({ why: 'idle' })
+  })
+
+  test('a resident gives up what it has from a runner that another life replaced while it was away', async () => {
+    const { executor, first } = puppet()
+    await using bench = await openBench({ it: executor }, { resident: { labels: {}, host: 'there' } })
+    const attach = (incarnation: string) =>
+      bench.bus.attach({ address: 'runner', incarnation, lifetime: 'named', presence: { role: 'runner' } })
+    const runner = await attach('life-1')
+    await runner.send({ to: bench.address, id: 'run-r-1', kind: 'run', payload: orderOf('runner') })
+    await settle()
+    bench.bus.cut(bench.address)
+    await attach('life-2')
+    await settle()
+    expect(first().ctx.signal.aborted).toBe(false)
+    bench.bus.restore(bench.address)
+    await settle()
+    expect(abortOf(first().ctx).message).toBe('its runner is gone')
+    first().end()
   })
 
   test('a fenced worker aborts its runs at once and says nothing more', async () => {
