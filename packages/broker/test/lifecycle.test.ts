@@ -128,15 +128,16 @@ test.runIf(process.platform === 'linux')(
         () => false,
       )
     }
+    // The port may be somebody else's at 127.0.0.1.
     const cases = [
-      ['127.0.0.1', {}, [true, false]],
-      ['127.0.0.2', { host: '127.0.0.2', insecure: true }, [false, true]],
+      ['127.0.0.1', {}, '127.0.0.2'],
+      ['127.0.0.2', { host: '127.0.0.2', insecure: true }, '127.0.0.3'],
     ] as const
-    for (const [host, listen, reached] of cases) {
+    for (const [host, listen, other] of cases) {
       await using broker = await createBroker({ listen: { port: 0, ...listen }, token })
       const { url = '' } = broker
       expect(new URL(url).hostname).toBe(host)
-      expect([await reaches(url, '127.0.0.1'), await reaches(url, '127.0.0.2')]).toEqual(reached)
+      expect([await reaches(url, host), await reaches(url, other)]).toEqual([true, false])
     }
   },
 )
@@ -180,8 +181,8 @@ test('what waits is handed out by its number, control among it', async () => {
   for (const id of ['m1', 'm2', 'm3']) await peer.send({ to: 'b', id, kind: 'x', payload, control: id === 'm2' })
   const came: string[] = []
   await broker.bus.attach({ address: 'b', incarnation: 'b', lifetime: 'named', onMessage: ({ id }) => came.push(id) })
-  await turns()
-  expect(came).toEqual(['m1', 'm2', 'm3'])
+  // The protocol promises that of each lane; inside the process nothing overtakes.
+  await expect.poll(() => came).toEqual(['m1', 'm2', 'm3'])
 })
 
 test('a newer connection of the same life takes over; the older one is REPLACED, and its end changes nothing', async () => {
@@ -189,8 +190,7 @@ test('a newer connection of the same life takes over; the older one is REPLACED,
   using older = await RawClient.attached(broker.url ?? '', token, 'me', { presence: { role: 'r' } })
   using newer = await RawClient.attached(broker.url ?? '', token, 'me')
   expect(await older.ended).toMatchObject({ error: 'REPLACED' })
-  while (broker.stats().connections > 1) await turn()
-  expect(broker.stats()).toMatchObject({ attached: 1, suspect: 0 })
+  await expect.poll(() => broker.stats()).toMatchObject({ connections: 1, attached: 1, suspect: 0 })
   newer.say({ t: 'send', req: 1, to: 'me', id: 'm', kind: 'x' }, payload)
   expect(await newer.heard(({ t }) => t === 'deliver')).toMatchObject({ from: 'me' })
 })

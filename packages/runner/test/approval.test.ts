@@ -249,14 +249,14 @@ describe('a person elsewhere', () => {
 
   test('while one of two is still asked the times stand still, too', async () => {
     await using asking = new Asking()
-    const runner = await asking.runner({ person: 'elsewhere' }, { limits: { firstEventMs: 50, noProgressMs: 50 } })
+    const runner = await asking.runner({ person: 'elsewhere' }, { limits: { firstEventMs: 500, noProgressMs: 500 } })
     const run = runner.run({ role: 'all', task: '', input: [call, { ...call, resource: '/other' }] })
     const [first, second] = await until(() => {
       const pending = runner.approvals.list({ state: 'pending' })
       return pending.length === 2 && pending
     })
     await runner.approvals.answer(first?.id ?? '', { allow: true })
-    await sleep(300)
+    await sleep(1_200)
     await runner.approvals.answer(second?.id ?? '', { allow: true })
     expect(await answers(run)).toMatchObject([{ allowed: true }, { allowed: true }])
   })

@@ -133,7 +133,8 @@ function startProgram(name: string, args: readonly string[] = [], env: Readonly<
   )
   const ended = once(child, 'exit')
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  return { child, ended, line: async () => String((await lines.next()).value) }
+  const line = async (): Promise<string> => String((await lines.next()).value)
+  return { child, ended, line, [Symbol.dispose]: () => void child.kill('SIGKILL') }
 }
 
 test('an idle runner does not keep its program alive', async () => {
@@ -150,10 +151,10 @@ test('an idle runner does not keep its program alive', async () => {
 test('kill -9 of the runner is heard by an executor before its worker ends', async () => {
   using folder = temporaryFolder()
   const heard = join(folder.path, 'heard')
-  const { child, ended, line } = startProgram('hearing-program', [heard])
-  const pid = Number(await line())
-  child.kill('SIGKILL')
-  await ended
+  using program = startProgram('hearing-program', [heard])
+  const pid = Number(await program.line())
+  program.child.kill('SIGKILL')
+  await program.ended
   await until(() => !isAlive(pid), 'the end of the worker')
   expect(readFileSync(heard, 'utf8')).toContain('the owner of the worker is gone')
 })

@@ -122,7 +122,7 @@ describe('a run in a pool', () => {
   test('passes over a member whose connection is lost', async () => {
     await using stage = new PoolStage()
     for (const name of ['a', 'b']) await stage.member(name)
-    const runner = await stage.runner({}, { limits: { acceptWarmMs: 300 } })
+    const runner = await stage.runner({}, { limits: { acceptWarmMs: 2_000 } })
     await runner.run({ role: 'who' }).outcome
     await stage.cut('worker.a')
     for (let index = 0; index < 4; index += 1) {
@@ -198,8 +198,9 @@ describe('a member', () => {
   test('that has begun and says nothing is stopped at the bound of its first event, and has the next run', async () => {
     await using stage = new PoolStage()
     await stage.member('a')
-    const runner = await stage.runner({}, { limits: { firstEventMs: 200 } })
-    expect(await runner.run({ role: 'hold' }).outcome).toMatchObject({ status: 'timeout', which: 'first-event' })
+    const runner = await stage.runner()
+    const silent = runner.run({ role: 'hold', limits: { firstEventMs: 200 } })
+    expect(await silent.outcome).toMatchObject({ status: 'timeout', which: 'first-event' })
     expect(await outputs([runner.run({ role: 'who' })])).toEqual(['a'])
   })
 

@@ -38,6 +38,7 @@ test('who left is told nothing more, and hears no signal', async () => {
   const reader = watchers.watch(() => [record('a', 1)], signal)
   await reader.next()
   await reader.return(undefined)
+  // Nobody who would be told reads it.
   let told = 0
   watchers.tell({
     ...record('b', 1),

@@ -1,4 +1,4 @@
-/** The data folder: owner, modes, and what people can do with the file. */
+/** The data folder: owner, modes, how the file is written, and what people can do with it. */
 import { spawnSync } from 'node:child_process'
 import {
   existsSync,
@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { inspectStore, openStore } from '../src/index.ts'
 import { schema } from './contract.ts'
 import { tempDir } from './temp-dir.ts'
@@ -132,4 +132,20 @@ test('a database that somebody emptied is not opened as a new one; what a first 
   await using store = await openStore({ dir: temp.path, schema })
   expect(store.count('messages')).toBe(0)
   expect(existsSync(`${path}.new`)).toBe(false)
+})
+
+test('whoever says nothing of flushing has a writer that flushes each commit', async () => {
+  using temp = tempDir()
+  using exec = vi.spyOn(DatabaseSync.prototype, 'exec')
+  await using store = await openStore({ dir: temp.path, schema, thread: false })
+  await store.commit([{ put: 'messages', key: 'a', meta: {} }])
+  const writers = exec.mock.contexts.filter(
+    (db, call): db is DatabaseSync =>
+      db instanceof DatabaseSync && db.isOpen && /synchronous/.test(exec.mock.calls[call]?.[0] ?? ''),
+  )
+  const settings = ['synchronous', 'fullfsync', 'checkpoint_fullfsync', 'journal_mode']
+  const said = (db: DatabaseSync): unknown[] =>
+    settings.map((name) => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0])
+  // 2 is FULL.
+  expect(writers.map(said)).toEqual([[2, 1, 1, 'wal']])
 })

@@ -13,8 +13,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { expect, test, vi, type TestContext } from 'vitest'
+import { expect, test, type TestContext } from 'vitest'
 import { isStoreError, openStore } from '../src/index.ts'
 import { readReceipts, startChild } from './child.ts'
 import { tempDir } from './temp-dir.ts'
@@ -127,19 +126,3 @@ test.for(['NORMAL', 'OFF'])(
     expect((await missing).before).not.toEqual([])
   },
 )
-
-test('who says nothing has every commit flushed', async () => {
-  using temp = tempDir()
-  using exec = vi.spyOn(DatabaseSync.prototype, 'exec')
-  await using store = await openStore({ dir: temp.path, schema: { version: 1, collections: ['left'] }, thread: false })
-  await store.commit([{ put: 'left', key: 'a', meta: {} }])
-  const writers = exec.mock.contexts.filter(
-    (db, call): db is DatabaseSync =>
-      db instanceof DatabaseSync && db.isOpen && /synchronous/.test(exec.mock.calls[call]?.[0] ?? ''),
-  )
-  const settings = ['synchronous', 'fullfsync', 'checkpoint_fullfsync', 'journal_mode']
-  const said = (db: DatabaseSync): unknown[] =>
-    settings.map((name) => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0])
-  // 2 is FULL.
-  expect(writers.map(said)).toEqual([[2, 1, 1, 'wal']])
-})

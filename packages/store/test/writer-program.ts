@@ -16,7 +16,7 @@ const store = await openStore({
   dir,
   schema: { version: 1, collections: ['left', 'right'] },
   thread: mode === 'thread',
-  ...(synchronous === 'OFF' || synchronous === 'NORMAL' ? { synchronous } : {}),
+  ...(synchronous === 'OFF' || synchronous === 'NORMAL' || synchronous === 'FULL' ? { synchronous } : {}),
 })
 process.stdout.write('open\n')
 

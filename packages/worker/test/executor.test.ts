@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
 import { promisify } from 'node:util'
-import { createMemoryBus } from '@greenroom/bus'
+import { connectBus, createMemoryBus } from '@greenroom/bus'
 import { settle } from '@greenroom/bus/testing'
 import type { JsonValue } from '@greenroom/proto'
 import { defineExecutor, echo, serveWorker, startWorker, type InferInput, type InferOutput } from '@greenroom/worker'
@@ -39,6 +41,11 @@ const started = {
     executors: [],
   },
   platform: { env: {}, log: () => {}, spawn: () => expect.fail('nothing to start') },
+}
+
+const portOf = (server: Server): number => {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : expect.fail('it does not listen')
 }
 
 describe('defineExecutor', () => {
@@ -141,9 +148,15 @@ describe('a worker', () => {
   })
 
   test('stops waiting for a bus that does not answer', async () => {
-    await using bus = createMemoryBus()
-    const starting = startWorker({ ...started, bus, signal: AbortSignal.abort() })
+    await using server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    await using bus = connectBus({ url: `ws://127.0.0.1:${portOf(server)}`, token: 'none' })
+    const stop = new AbortController()
+    const starting = startWorker({ ...started, bus, signal: stop.signal })
+    const [socket]: Socket[] = await once(server, 'connection')
+    stop.abort()
     await expect(starting).rejects.toMatchObject({ code: 'ABORTED' })
+    socket?.destroy()
   })
 
   test.for<readonly [number, readonly string[], slots?: number]>([
@@ -153,7 +166,7 @@ describe('a worker', () => {
     [3, ['four'], 3],
     [1, []],
     [1, ['four', 'nowhere']],
-  ])('takes %d runs at once as %j, provisioned with %j', async ([free, executors, slots]) => {
+  ])('takes %d runs at once as %j', async ([free, executors, slots]) => {
     await using bus = createMemoryBus()
     const of = (more: object) => defineExecutor({ version: '1', run, ...more })
     await using worker = await startWorker({
@@ -164,6 +177,7 @@ describe('a worker', () => {
     })
     expect(worker.freeSlots).toBe(free)
   })
+
   test('shows what it serves as that was declared, its labels, where it is, and its version', async () => {
     await using bus = createMemoryBus()
     const seen: unknown[] = []

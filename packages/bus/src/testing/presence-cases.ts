@@ -49,19 +49,20 @@ export const presenceCases: readonly BusCase[] = [
     async run(harness) {
       const w = await open(await harness.bus(), 'w')
       const early = new Queue<PresenceChange>()
-      w.peer.watch('r', (change) => early.push(change))
+      const stop = w.peer.watch('r', (change) => early.push(change))
       await open(await harness.bus(), 'one', { presence: { role: 'r' } })
       await early.next()
       const late = new Queue<PresenceChange>()
-      const stop = w.peer.watch('r', (change) => late.push(change))
+      w.peer.watch('r', (change) => late.push(change))
       assert.equal(line(await late.next()), 'one one-1 attached r 0')
       await open(await harness.bus(), 'two', { presence: { role: 'r' } })
       assert.equal(line(await late.next()), 'two two-1 attached r 0')
       assert.equal(line(await early.next()), 'two two-1 attached r 0')
       stop()
       await open(await harness.bus(), 'three', { presence: { role: 'r' } })
-      assert.equal(line(await early.next()), 'three three-1 attached r 0')
-      assert.equal(late.length, 0)
+      // Who began later is told later.
+      assert.equal(line(await late.next()), 'three three-1 attached r 0')
+      assert.equal(early.length, 0)
     },
   },
   {
