@@ -111,7 +111,11 @@ test('a role may have servers where its executor is, and others beside the runne
 })
 
 test('what a worker fixes is all in what its fingerprint is made of', async () => {
-  const { need } = await planned({ detached: true }, { secrets: ['TOKEN'], env: ['PATH'] }, { secrets: { TOKEN: 'v' } })
+  const { need } = await planned(
+    { detached: true },
+    { secrets: ['TOKEN'], env: ['PATH'] },
+    { secrets: { TOKEN: 'v' }, env: ['HOME'] },
+  )
   expect(need.fixed).toMatchObject({
     role: 'a',
     executor: 'echo',
@@ -123,6 +127,7 @@ test('what a worker fixes is all in what its fingerprint is made of', async () =
     detached: true,
     'secret:TOKEN': 'v',
     'env:PATH': process.env['PATH'],
+    'env:HOME': process.env['HOME'],
   })
   expect((await planned({})).need.fixed).toMatchObject({ detached: false })
 })

@@ -110,6 +110,10 @@ describe('idle workers', () => {
     two.release('park')
     const next = await use()
     expect([next.warm, next.worker.name]).toEqual([true, 'p1'])
+    const other = await use()
+    next.release('park')
+    other.release('park')
+    expect((await use()).worker.name).toBe('p0')
   })
 
   test('leave after idleMs, and no timer stays', async () => {
@@ -316,6 +320,28 @@ test('a pool that was closed starts nothing, whoever asks or waits', async () =>
 })
 
 describe('starts that fail', () => {
+  test('are in a row no more when one came up between them', async () => {
+    let comesUp = false
+    const { pool, use, need, clock, processes } = open({ maxIdle: 0 }, () => comesUp)
+    const fail = async (): Promise<void> => {
+      const starting = pool.acquire(need(), never)
+      await clock.advance(1_000)
+      const lease = await starting
+      processes.at(-1)?.end('no')
+      await clock.settle()
+      lease.release('kill')
+    }
+    for (let n = 0; n < 4; n += 1) await fail()
+    await clock.advance(1_000)
+    comesUp = true
+    ;(await use()).release('park')
+    comesUp = false
+    for (let n = 0; n < 4; n += 1) await fail()
+    await clock.advance(1_000)
+    comesUp = true
+    expect((await use()).warm).toBe(false)
+  })
+
   test('are held back longer and longer, then refused at once, then tried once', async () => {
     let comesUp = false
     const { pool, need, clock, processes } = open({}, () => comesUp)

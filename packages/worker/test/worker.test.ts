@@ -616,6 +616,23 @@ describe('a detached worker', () => {
   })
 })
 
+test('what an executor says without words answers no question', async () => {
+  const hearing = defineExecutor({
+    version: '1',
+    async run(_request, ctx) {
+      for await (const { text } of ctx.steering) {
+        await ctx.message('')
+        await ctx.message(`I heard ${text}`)
+        break
+      }
+    },
+  })
+  await using bench = await openBench({ hearing })
+  const run = await bench.run({ executor: 'hearing' })
+  await run.accepted.promise
+  expect(await run.ask('How far?', 'steer')).toMatchObject({ answer: 'I heard How far?' })
+})
+
 describe('a cancel', () => {
   test('aborts the signal with its reason; throwing that ends the run as cancelled', async () => {
     const { executor, first } = puppet()
@@ -699,6 +716,18 @@ describe('a cancel', () => {
     await (
       await bench.run({ executor: 'it', runId: 'early', epoch: 2 })
     ).accepted.promise
+    await settle()
+    expect(runs).toHaveLength(1)
+  })
+
+  test('of a later attempt that overtakes an earlier one holds for that, too', async () => {
+    const { executor, runs } = puppet()
+    await using bench = await openBench({ it: executor })
+    await bench.runner.expect(bench.address, { runId: 'early', epoch: 2 }).cancel('too early')
+    await settle()
+    const run = await bench.run({ executor: 'it', runId: 'early' })
+    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'too early' })
+    expect(runs).toHaveLength(0)
   })
 
   test('that comes while its run is being claimed is remembered: nothing executes', async () => {

@@ -54,8 +54,11 @@ export const lifeCases: readonly BusCase[] = [
     name: 'an incarnation that was fenced before it attached is refused',
     async run(harness) {
       const a = await open(await harness.bus(), 'a')
+      await a.peer.send(note('b', 'waiting', { kind: 'run' }))
       await a.peer.fence({ address: 'b', incarnation: 'b-1' })
       await assert.rejects(open(await harness.bus(), 'b', incarnation), { code: 'FENCED' })
+      assert.equal(await a.peer.revoke({ to: 'b', id: 'waiting' }), 'withdrawn')
+      await assert.rejects(a.peer.send(note('b', 'late', { kind: 'run' })), { code: 'MAILBOX_CLOSED' })
     },
   },
   {
