@@ -313,6 +313,15 @@ describe('a worker', () => {
   })
 })
 
+test('whoever attaches is seen in the roles of its token alone', async () => {
+  await using broker = await open()
+  const own = await tokenOf({ consume: ['a'], present: ['mine'] })
+  using _honest = await RawClient.attached(broker.url, own, 'a', { presence: { role: 'mine' } })
+  using evil = await RawClient.open(broker.url, own)
+  evil.attach('a', { presence: { role: 'theirs' } })
+  expect(await evil.ended).toMatchObject({ error: 'FORBIDDEN' })
+})
+
 describe('a token that is asked for', () => {
   const asked: Grants = { consume: ['a.1'], send: [{ to: ['b.x'], kinds: ['note'] }] }
 

@@ -194,6 +194,19 @@ describe('losses', () => {
     expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
+  test('a last event that was lost is asked for at the next heartbeat', async () => {
+    const link = new LossyLink()
+    for (const n of [1, 2]) await link.sender.emit(event(n))
+    link.settle()
+    await link.sender.emit(event(3))
+    link.tick()
+    link.toRunner.splice(0)
+    link.clock.jump(2_000)
+    link.settle()
+    expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 0, resumes: 1 })
+    expect(numbers(link)).toEqual([1, 2, 3])
+  })
+
   test('what comes again, in whole or in part, is handed over once', async () => {
     const link = new LossyLink()
     const emitInOneMessage = async (...ns: number[]): Promise<void> => {

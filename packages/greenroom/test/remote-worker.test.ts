@@ -226,6 +226,19 @@ describe('greenroom worker --listen', { timeout: 90_000 }, () => {
     expect(await runner.run({ role: 'who' }).outcome).toEqual(first)
   })
 
+  test('one that is reached again within half of the grace has lost nothing', async () => {
+    await using stage = new ResidentStage()
+    const remote = await urlOf(listen(stage, '127.0.0.1:0'))
+    using line = await wire(Number(new URL(remote).port))
+    await using runner = await runnerAt({ remote: line.url, token }, { partitionGraceMs: 6_000 })
+    const run = runner.run({ role: 'work', task: '5000' })
+    await pidOf(run)
+    line.cut()
+    await sleep(100)
+    line.mend()
+    expect(await run.outcome).toMatchObject({ status: 'completed' })
+  })
+
   test('one that does not come back has lost its run when the grace is over', async () => {
     await using stage = new ResidentStage()
     const program = listen(stage, '127.0.0.1:0')

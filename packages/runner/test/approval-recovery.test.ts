@@ -1,6 +1,13 @@
 /** What an earlier life of the runner left of approvals, and what crashes do to them. */
 import { createManualClock } from '@greenroom/bus/testing'
-import { encodeMessage, parseMessage, decodePayload, systemRandom, type Delivery } from '@greenroom/proto'
+import {
+  encodeMessage,
+  parseMessage,
+  decodePayload,
+  systemRandom,
+  type Delivery,
+  type JsonValue,
+} from '@greenroom/proto'
 import { createMemoryStore, type CommitFault } from '@greenroom/store'
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -16,7 +23,12 @@ const detached = { ...dead, detached: { limits: {} } }
 /** An approval that an earlier life had recorded, and perhaps decided. */
 async function left(
   scene: Scene,
-  { attempt, allowed, ageMs = 0 }: { readonly attempt: object; readonly allowed?: boolean; readonly ageMs?: number },
+  {
+    attempt,
+    allowed,
+    ageMs = 0,
+    ...edited
+  }: { readonly attempt: object; readonly allowed?: boolean; readonly ageMs?: number; readonly input?: JsonValue },
 ) {
   await scene.left('r1', { attempt, entries: 1 })
   const { peer } = await scene.worker('r1')
@@ -42,7 +54,7 @@ async function left(
   await journal.request(approval, {})
   if (allowed !== undefined) {
     const said = { allowed, reason: 'said before', decider: 'person', scope: 'once', decidedAt: createdAt } as const
-    await journal.commit(journal.decide(approval, said, undefined), {})
+    await journal.commit(journal.decide(approval, { ...said, ...edited }, undefined), {})
   }
   return { approval, peer }
 }
@@ -126,12 +138,13 @@ describe('an approval of an earlier life', () => {
 
   test('that was decided, where its worker ended with its runner, is over as it was decided', async () => {
     await using scene = new Scene()
-    await left(scene, { attempt: dead, allowed: true })
+    const input = ['push', '--dry-run']
+    await left(scene, { attempt: dead, allowed: true, input })
     const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
     const [run] = await runner.resume()
     expect(await run?.outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
     await until(() => scene.store.count('unsettled') === 0, 'settled')
-    expect(runner.approvals.get('a1').decision).toMatchObject({ allowed: true, reason: 'said before' })
+    expect(runner.approvals.get('a1').decision).toMatchObject({ allowed: true, reason: 'said before', input })
   })
 
   test('is nobody’s concern when it arrives after its worker ended with its runner', async () => {
@@ -236,6 +249,18 @@ test('what is decided leaves no deadline, and its run waits no more, also before
   expect([clock.timers.length, arbiter.pending(ref.runId)]).toEqual([1, 1])
   await arbiter.answer('a1', { allow: true })
   expect([clock.timers.length, arbiter.pending(ref.runId)]).toEqual([0, 0])
+})
+
+test('an attempt that is followed only after it has asked waits for what it asked', async () => {
+  const { arbiter, clock, ref, request } = arbiterOf()
+  await request('a1')
+  await clock.settle()
+  let waits = 0
+  const ask = () => Promise.resolve(undefined)
+  arbiter.follow(ref, { ask, waits: () => ((waits += 1), () => (waits -= 1)) })
+  expect(waits).toBe(1)
+  await arbiter.answer('a1', { allow: true })
+  expect(waits).toBe(0)
 })
 
 test('what arrives when its attempt has ended is asked of nobody', async () => {

@@ -196,16 +196,18 @@ test('a request that comes twice calls its tool once', async () => {
 })
 
 test('what a worker asks for beyond its role is refused by the runner, and reaches no server', async () => {
-  const [lamp, safe] = [serving({ light, secret: light }), serving({ light })]
+  const [lamp, safe] = [serving({ light, secret: light, lights: light }), serving({ light })]
   const { made, ref, call, answers } = desk(lamp, { safe })
   call('one', 'secret')
   call('two', 'light', 'safe')
   call('three', 'light', 'constructor')
+  call('nearly', 'lights')
   made.take({ ...ref, requestId: 'four', op: 'list', args: {} })
   await settle()
   const refused = { error: { code: 'UNKNOWN_TOOL', retry: 'never' } }
-  expect(answers.slice(0, 3)).toMatchObject(['one', 'two', 'three'].map((requestId) => ({ requestId, ...refused })))
-  expect(answers[3]?.tools).toMatchObject([{ server: 'lamp', name: 'light' }])
+  const asked = ['one', 'two', 'three', 'nearly']
+  expect(answers.slice(0, 4)).toMatchObject(asked.map((requestId) => ({ requestId, ...refused })))
+  expect(answers[4]?.tools).toMatchObject([{ server: 'lamp', name: 'light' }])
   expect([...lamp.calls, ...safe.calls]).toEqual([])
 })
 

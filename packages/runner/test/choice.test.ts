@@ -23,6 +23,19 @@ test('of equally busy ones it is whoever was chosen longest ago', () => {
   for (let n = 0; n < 20; n += 1) expect(choose(members, random)).toBe(members[1])
 })
 
+test('of two that are drawn, equally busy, it is whoever was chosen longest ago', () => {
+  const random = createSeededRandom(4)
+  const members = [5, 2, 1].map((chosen) => ({ load: chosen === 1 ? 1 : 0, chosen }))
+  const counts = new Map(members.map((member) => [member.chosen, 0]))
+  for (let n = 0; n < 600; n += 1) {
+    const chosen = choose(members, random)?.chosen ?? 0
+    counts.set(chosen, (counts.get(chosen) ?? 0) + 1)
+  }
+  // Both are drawn in one of three draws, each with the busy one in another.
+  expect(counts.get(2)).toBeGreaterThan(350)
+  expect(counts.get(1)).toBe(0)
+})
+
 test('of several that never were it is any of them; of none, nobody', () => {
   const random = createSeededRandom(3)
   const members = [1, 2, 3].map(() => ({ load: 0, chosen: 0 }))

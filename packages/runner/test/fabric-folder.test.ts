@@ -50,6 +50,8 @@ test('what is published is found, in the order of ids, until it is withdrawn; bo
   expect(statSync(join(folder.path, 'a.json')).mode & 0o777).toBe(0o600)
   folder.publish({ ...gpu, expiresAt: now + 2 * minute })
   expect(folder.read().records[1]?.expiresAt).toBe(now + 2 * minute)
+  // What a power cut left of writing it.
+  plant(folder, 'b.json.new', 'half of')
   folder.withdraw('b')
   folder.withdraw('b')
   expect(idsIn(folder)).toEqual(['a'])

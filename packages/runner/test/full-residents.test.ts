@@ -85,6 +85,30 @@ test('who finds no slot knows how many there are, and which are held by runs of 
   await until(async () => (await full(gpu)) === '2 of 2')
 })
 
+test('what was sent to one and is not accepted yet makes that one busier', async () => {
+  await using scene = new Scene()
+  await scene.member('a', 10)
+  await scene.member('b', 2)
+  const residents = await scene.look()
+  const chosen: string[] = []
+  for (let n = 0; n < 4; n += 1) chosen.push((await residents.acquire(need(), signal)).worker.address)
+  expect(chosen).toEqual(['a', 'b', 'a', 'a'].map((name) => `worker.${name}`))
+})
+
+test('one that refused is asked again after a moment, whether it shows something new or not', async () => {
+  await using scene = new Scene()
+  await scene.member('a', 1)
+  const residents = await scene.look()
+  const refused = await residents.acquire(need(), signal)
+  refused.release(true)
+  let isFound = false
+  void residents.acquire(need({ maxWaitMs: 5_000 }), signal).then(() => (isFound = true))
+  await scene.clock.advance(99)
+  expect(isFound).toBe(false)
+  await scene.clock.advance(1)
+  expect(isFound).toBe(true)
+})
+
 test('it waits as long as it may, a while for whom room is made, longer who comes back', async () => {
   await using scene = new Scene()
   await scene.member('a', 1)

@@ -2,6 +2,7 @@
 import { GreenroomError, type Bus, type Outcome, type Outgoing, type Waiting } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { createMemorySessions, type Completion, type SessionStore } from '../src/index.ts'
+import { Journal } from '../src/journal.ts'
 import { alive, dead, Scene } from './fixtures/left-over.ts'
 import { until } from './fixtures/setup.ts'
 
@@ -230,6 +231,20 @@ describe('a left-over run whose last word is that it waits for its children', ()
     expect(await run?.cancel('stop')).toEqual({ status: 'cancelled', reason: 'stop' })
     expect(scene.executed).toEqual([])
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
+  })
+
+  test('goes on with what its latest word names, whatever it waited for before', async () => {
+    await using scene = new Scene()
+    const end = (...runIds: string[]) => ({
+      ...dead,
+      end: { how: 'terminal' as const, lastSeq: 0, at: 1, ms: 0, waitsFor: { runIds, mode: 'all' as const } },
+    })
+    await scene.left('r1', { attempt: end('c1'), entries: 0 })
+    const place = { address: 'worker.r1', incarnation: 'old', host: 'here', warm: false, startedAt: 0 }
+    await new Journal(scene.store).attempt({ runId: 'r1', epoch: 2 }, { ...place, ...end('c2') })
+    for (const id of ['c1', 'c2']) await scene.left(id, { kin: { lineage: ['r1'], childKey: id } })
+    const run = (await (await scene.life()).resume()).find(({ id }) => id === 'r1')
+    expect(await run?.outcome).toMatchObject({ status: 'completed', output: { resumed: ['c2'] } })
   })
 
   test('ends by what keeps it from going on', async () => {

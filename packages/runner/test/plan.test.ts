@@ -48,6 +48,19 @@ test('what a run says comes before what its role says', async () => {
   expect(byRun.need.fixed).toMatchObject({ workspace: own.path, model: 'openai/run' })
 })
 
+test('of limits the run’s come first, then the session’s, the role’s, and the runner’s', async () => {
+  const sessions = createMemorySessions()
+  const limitsOf = async (spec: Omit<RunSpec, 'role'>) => {
+    const role = { limits: { totalMs: 45_000, rounds: 8 } }
+    const { limits } = await planned(spec, role, { limits: { totalMs: 50_000, rounds: 9, toolMs: 7 }, sessions })
+    return [limits.totalMs, limits.rounds, limits.toolMs]
+  }
+  expect(await limitsOf({})).toEqual([45_000, 8, 7])
+  await sessions.describe('s', { metadata: { 'watchdog.totalSecs': '40' } })
+  expect(await limitsOf({})).toEqual([40_000, 8, 7])
+  expect(await limitsOf({ limits: { totalMs: 30_000 } })).toEqual([30_000, 8, 7])
+})
+
 test('the task is the run’s, else the newest text of the user, else the session’s title', async () => {
   const sessions = createMemorySessions()
   const taskOf = async (spec: Omit<RunSpec, 'role'>): Promise<string> => {

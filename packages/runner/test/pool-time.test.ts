@@ -517,6 +517,15 @@ describe('workers that are kept ready', () => {
     expect(clock.timers).toEqual([])
   })
 
+  test('are beside those that may idle', async () => {
+    const { pool, need, clock, processes, use } = open({ maxIdle: 1, maxIdlePerKey: 1 })
+    pool.keepReady('r', 1, () => Promise.resolve(need()))
+    await clock.settle()
+    ;(await use('/b')).release('park')
+    expect(pool.stats()).toMatchObject({ idle: 2, ended: { full: 0 } })
+    expect(processes.map(({ ending }) => ending)).toEqual([undefined, undefined])
+  })
+
   test('what keeps them from being started is told of, ends nothing, and is tried again', async () => {
     const { pool, clock, warnings, use, need } = open()
     let isThere = false
