@@ -755,12 +755,13 @@ describe('calls', () => {
     const { header } = await it.client.next('send')
     stop.abort(new Error('enough'))
     for (const one of sent) await expect(one).rejects.toThrow(failure('ABORTED'))
-    // The other one has no answer at all.
+    const other = it.peer.send({ to: 'you', id: 's2', kind: 'note', payload })
+    await it.client.next('send')
+    // The other one that was given up has no answer at all.
     it.client.say({ t: 'ok', req: header.req, seq: 1 })
     it.client.cut()
     const client = await it.broker.client()
     await client.attach()
-    const other = it.peer.send({ to: 'you', id: 's2', kind: 'note', payload })
     const next = await client.next('send')
     expect(next.header.id).toBe('s2')
     client.say({ t: 'ok', req: next.header.req, seq: 2 })

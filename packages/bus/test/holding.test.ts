@@ -1,4 +1,4 @@
-import type { Deliver } from '@greenroom/proto'
+import type { Deliver, Ok } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import { Holding } from '../src/holding.ts'
 
@@ -26,4 +26,16 @@ test('a message that comes again is the same one, unless it was given back or pu
   void first?.nack()
   expect(holding.take(deliver(1, 3), body)).toMatchObject({ attempt: 3 })
   expect(holding.take(deliver(9, 1), body)).toMatchObject({ seq: 9, attempt: 1 })
+})
+
+test('what is confirmed of an earlier delivery does not drop the present one', async () => {
+  const confirmed = Promise.withResolvers<Ok>()
+  const holding = new Holding({ request: () => confirmed.promise, defer: (flush) => flush(), timesOut: false })
+  const body = new Uint8Array()
+  const given = holding.take(deliver(1, 1), body)?.nack()
+  expect(holding.take(deliver(1, 2), body)).toMatchObject({ attempt: 2 })
+  confirmed.resolve({ t: 'ok', req: 1 })
+  await given
+  expect(holding.listed(1_000)).toEqual({ held: ['m1'] })
+  expect(holding.take(deliver(1, 2), body)).toBeUndefined()
 })

@@ -132,6 +132,8 @@ describe('a guarded process', () => {
   test('that does not read its input is no error for who writes it', async () => {
     const child = spawnGuarded({ command: 'true', env })
     child.stdin.end('x'.repeat(1_000_000))
+    // Else the broken pipe would be an error of this program's.
+    expect(child.stdin.listenerCount('error')).toBeGreaterThan(0)
     expect(await child.exited).toEqual({ code: 0, signal: null })
   })
 
@@ -143,6 +145,18 @@ describe('a guarded process', () => {
     expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
     await until(() => membersOf(group).length === 0)
     child.kill('SIGKILL')
+  })
+
+  test('whose program survives a signal has passed it on to its children all the same', async () => {
+    const script = 'trap : TERM; sleep 309 & wait; sleep 310'
+    const child = spawnGuarded({ command: 'sh', args: ['-c', script], env })
+    const runs = (args: string): boolean => processes().some((one) => one.group === child.pid && one.args === args)
+    await until(() => runs('sleep 309'))
+    child.kill('SIGTERM')
+    await until(() => runs('sleep 310'))
+    expect(runs('sleep 309')).toBe(false)
+    child.kill('SIGKILL')
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
   test('that ends takes what it left behind with it', async () => {

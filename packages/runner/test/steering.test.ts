@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { textOf } from '@greenroom/proto'
 import { defineExecutor } from '@greenroom/worker'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createMemorySessions, type Runner } from '../src/index.ts'
+import { Steering } from '../src/steering.ts'
 import { openTheatre } from './fixtures/threadless.ts'
 import { firstData, keepingLogger, testRunner, until } from './fixtures/setup.ts'
 
@@ -50,6 +51,16 @@ test('a text that is queued and then taken is in the transcript once, where it w
   await run.outcome
   expect(taken).toEqual(['one', 'two'])
   expect(await said(theatre.runner, 's')).toEqual(['one', 'two', 'three'])
+})
+
+test('a text whose entry comes before its receipt is what its mode says', async () => {
+  const steering = new Steering()
+  const carrier = { steer: vi.fn() }
+  const sent = (['now', 'queue'] as const).map((mode) => steering.send(mode, 'hello', mode, carrier))
+  for (const id of ['queue', 'now'])
+    steering.noteTaken({ type: 'message', message: { role: 'user', content: 'hello', id } })
+  expect(await Promise.all(sent)).toEqual(['delivered', 'queued'])
+  expect(steering.isEmpty).toBe(true)
 })
 
 test('a loop that reads a run may send to it, also while the window is full', async () => {

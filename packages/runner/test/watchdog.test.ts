@@ -58,6 +58,10 @@ test('first event: trips when nothing has come; any event disarms it for ever', 
   spoke.watchdog.events([{ type: 'progress', done: 1 }])
   spoke.clock.jump(1_000_000)
   expect(spoke.trips).toEqual([])
+  const spokeAtOnce = accepted({ firstEventMs: 60_000 })
+  spokeAtOnce.watchdog.events([status])
+  spokeAtOnce.clock.jump(1_000_000)
+  expect(spokeAtOnce.trips).toEqual([])
 })
 
 test('no progress: counts from the last event, or from acceptance', () => {

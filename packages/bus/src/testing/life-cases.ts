@@ -39,6 +39,24 @@ export const lifeCases: readonly BusCase[] = [
     },
   },
   {
+    name: 'nobody attaches to a mailbox with another lifetime than it has: FORBIDDEN, and who has it stays',
+    async run(harness) {
+      const b = await open(await harness.bus(), 'b', incarnation)
+      const c = await open(await harness.bus(), 'c')
+      for (const [address, lifetime] of [
+        ['b', 'named'],
+        ['c', 'incarnation'],
+      ] as const) {
+        const thief = open(await harness.bus(), address, { lifetime, incarnation: 'thief' })
+        await assert.rejects(thief, { code: 'FORBIDDEN' })
+      }
+      await b.peer.send(note('c', 'to-c'))
+      assert.equal((await c.messages.next()).id, 'to-c')
+      await c.peer.send(note('b', 'to-b'))
+      assert.equal((await b.messages.next()).id, 'to-b')
+    },
+  },
+  {
     name: 'a fenced incarnation is closed for good and cannot come back',
     async run(harness) {
       const a = await open(await harness.bus(), 'a')
