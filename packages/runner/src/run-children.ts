@@ -74,8 +74,10 @@ export class RunChildren implements Children {
 
   async wait(
     refs: readonly ChildId[],
-    { mode = 'all', signal }: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
+    options: { readonly mode?: WaitMode; readonly signal?: AbortSignal } = {},
   ): Promise<readonly ChildOutcome[]> {
+    checkNames('options', options, { mode: true, signal: true })
+    const { mode = 'all', signal } = options
     const ended = new Map<string, ChildOutcome>()
     const { runIds } = waitArgs('children.wait', refs, mode)
     const children = await Promise.all([...new Set(runIds)].map((runId) => this.#find(runId)))

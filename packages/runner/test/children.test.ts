@@ -214,6 +214,8 @@ test('what is no child, and no order for one, is refused by name', async () => {
       const args = call === 'wait' ? [[odd]] : [odd, 'words']
       await expect(Reflect.apply(children[call], children, args)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
     }
+  // @ts-expect-error -- misspelt
+  await expect(children.wait([], { mod: 'any' })).rejects.toThrow(/"mod" must be one of/)
   // @ts-expect-error -- who does not compile may give anything
   for (const odd of [undefined, 5]) await expect(children.wait(odd)).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
 })

@@ -55,7 +55,7 @@ test('a text that is queued and then taken is in the transcript once, where it w
 
 test('a text whose entry comes before its receipt is what its mode says', async () => {
   const steering = new Steering()
-  const carrier = { steer: vi.fn() }
+  const carrier = { steer: vi.fn<(id: string) => void>() }
   const sent = (['now', 'queue'] as const).map((mode) => steering.send(mode, 'hello', mode, carrier))
   for (const id of ['queue', 'now'])
     steering.noteTaken({ type: 'message', message: { role: 'user', content: 'hello', id } })

@@ -40,6 +40,7 @@ import {
   type Ending,
 } from './ending.ts'
 import type { Executor, RunRequest } from './executor.ts'
+import { harmless, harmlessBridge, harmlessChildren } from './harmless.ts'
 import { asSent } from './json.ts'
 import { Meter } from './meter.ts'
 import { startProgram, type ProgramHost } from './program.ts'
@@ -294,7 +295,7 @@ export class Attempt {
       workspace: run.workspace,
       signal: this.#stopped,
     }
-    const { spending } = this
+    const { approvals, bridge, children, spending } = this
     const emit = (event: RunEvent): Promise<void> => this.#tracked(this.#emit(event))
     return {
       signal: this.#cancelled.signal,
@@ -313,20 +314,19 @@ export class Attempt {
         return this.#tracked(Promise.reject(new GreenroomError('BAD_OPTIONS', `spend: ${odd}`)))
       },
       steering: this.inbox,
-      approve: (call) => this.approvals.ask(call),
-      children: this.children,
-      bridge: this.bridge,
+      approve: (call) => harmless(approvals.ask(call)),
+      children: harmlessChildren(children),
+      bridge: harmlessBridge(bridge),
       onAsk: (answer) => this.questions.onAsk(answer),
       resumed: run.resumed,
       get budget() {
         return spending.left
       },
-      suspend: (refs = this.children.known, { mode = 'all' } = {}) => {
-        if (this.approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
-        if (this.bridge.isCalling)
+      suspend: (refs = children.known, { mode = 'all' } = {}) => {
+        if (approvals.isAsking) throw new GreenroomError('APPROVAL_PENDING')
+        if (bridge.isCalling)
           throw new GreenroomError('BUSY', 'a tool is being called over the bridge: await that first')
-        if (this.children.isAsking)
-          throw new GreenroomError('BUSY', 'a question to a child is open: await its answer first')
+        if (children.isAsking) throw new GreenroomError('BUSY', 'a question to a child is open: await its answer first')
         throw new Suspended(waitArgs('suspend', refs, mode))
       },
       secret: (name) => secretOf(name, executor, secrets, run),
@@ -370,7 +370,7 @@ export class Attempt {
     return error
   }
 
-  /** Remembers a call for T3; one that nobody waits for must not crash the worker when it fails. */
+  /** Remembers a call for T3; also harmless. */
   #tracked(call: Promise<void>): Promise<void> {
     const forget = (): void => void this.#pending.delete(call)
     this.#pending.add(call)

@@ -27,7 +27,7 @@ export interface SteeringText {
   readonly mode: SteerMode
 }
 
-/** An executor's hand on its run. All of it ends with the run: later calls do nothing or reject. */
+/** An executor's hand on its run. All of it ends with the run: later calls do nothing or reject. What nobody awaits crashes nothing. */
 export interface RunContext {
   /** Aborts when the run is cancelled; the executor then has the cancel grace to finish. */
   readonly signal: AbortSignal

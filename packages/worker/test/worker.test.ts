@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceChange } from '@greenroom/proto'
 import { defineExecutor, echo, type RunContext } from '@greenroom/worker'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import * as z from 'zod'
 import { RunFailure } from '../src/ending.ts'
 import { openBench, type Bench } from '../src/testing/bench.ts'
@@ -370,6 +370,34 @@ describe('who comes while the last slot is being claimed', () => {
 })
 
 describe('an ending', () => {
+  test('fails what its executor asked and does not await, and that breaks nothing', async () => {
+    const stray: unknown[] = []
+    const onStray = (error: unknown): void => void stray.push(error)
+    process.on('unhandledRejection', onStray)
+    onTestFinished(() => void process.off('unhandledRejection', onStray))
+    const forgets = defineExecutor({
+      version: '1',
+      async run(_request, { approve, children, bridge }) {
+        void approve({ tool: 't', permission: 'p', resource: 'r', input: null })
+        void children.spawn({ role: 'child' })
+        const child = { runId: 'c1' }
+        void children.wait([child])
+        void children.ask(child, 'how far?')
+        void children.send(child, 'stop')
+        void children.cancel(child)
+        void children.list()
+        void bridge.list()
+        void bridge.call({ server: 'screen', name: 'shot' })
+      },
+    })
+    await using bench = await openBench({ forgets })
+    const run = await bench.run({ executor: 'forgets', bridge: ['screen'] })
+    expect(await run.terminal).toMatchObject({ status: 'completed' })
+    await bench.worker.drain()
+    await settle()
+    expect(stray).toEqual([])
+  })
+
   test('has its output, and a digest of output and text', async () => {
     const output = { n: [1] }
     const it = defineExecutor({ version: '1', run: async () => ({ output, text: 'done' }) })
