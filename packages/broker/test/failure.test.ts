@@ -190,6 +190,25 @@ describe('regressions', () => {
     expect(await peer.send({ ...message, id: 'm3' })).toEqual({ seq: 3, duplicate: false })
   })
 
+  test('a number that is on its way is not given to the message after a refusal', async () => {
+    let free = Number.POSITIVE_INFINITY
+    await using store = createMemoryStore({ schema: brokerSchema, freeBytes: () => free, defer: setImmediate })
+    await using broker = await createBroker({ store })
+    const peer = await broker.bus.attach({ address: 'sender', incarnation: 's1', lifetime: 'named' })
+    const message = { to: 'inbox', kind: 'note', payload }
+    const first = peer.send({ ...message, id: 'm1' })
+    free = 0
+    await expect(peer.send({ ...message, id: 'm2' })).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+    free = Number.POSITIVE_INFINITY
+    const seqs = (await Promise.all([first, peer.send({ ...message, id: 'm3' })])).map(({ seq }) => seq)
+    expect(seqs).toEqual([1, 3])
+    free = 0
+    await expect(peer.send({ ...message, id: 'm4' })).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+    free = Number.POSITIVE_INFINITY
+    // Nothing else was on its way: the refused number is the next one's.
+    expect(await peer.send({ ...message, id: 'm5' })).toEqual({ seq: 4, duplicate: false })
+  })
+
   test('what a commit of unknown fate left behind stays in doubt when it is refused the next time', async () => {
     const { store, faults } = fragile()
     {

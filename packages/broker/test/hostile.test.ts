@@ -4,6 +4,7 @@
  * While each of them does its worst, a bystander sends, receives and acks; it must lose nothing.
  */
 import { connectBus } from '@greenroom/bus'
+import { createManualClock } from '@greenroom/bus/testing'
 import { codeOf, encodeFrame, errors, wire, type Delivery } from '@greenroom/proto'
 import { once } from 'node:events'
 import { request } from 'node:http'
@@ -201,15 +202,25 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
   })
 
   test('whoever guesses at tokens by renew has ten in one go, each of them counted, and is cut', async () => {
-    await using broker = await open()
+    const clock = createManualClock()
+    await using broker = await open({ clock })
     await using bystander = await Bystander.start(broker.url)
     using client = await RawClient.attached(broker.url, token, 'guesser')
-    for (let req = 1; req <= 30; req += 1) client.say({ t: 'renew', req, token: `guess-${req}` })
+    const guess = (first: number, last: number): void => {
+      for (let req = first; req <= last; req += 1) client.say({ t: 'renew', req, token: `guess-${req}` })
+    }
+    guess(1, 10)
+    expect(await client.answer(10)).toMatchObject({ code: 'UNAUTHORIZED' })
+    // And one more each second.
+    clock.jump(1_000)
+    guess(11, 11)
+    expect(await client.answer(11)).toMatchObject({ code: 'UNAUTHORIZED' })
+    guess(12, 30)
     // Not even the right one is looked at then.
     client.say({ t: 'renew', req: 31, token })
     expect(await client.ended).toEqual({ code: 4401, error: 'UNAUTHORIZED' })
-    expect(client.headers.filter((header) => 'req' in header && (header.req ?? 0) > 10)).toEqual([])
-    expect(broker.stats().unauthorized).toBe(11)
+    expect(client.headers.filter((header) => 'req' in header && (header.req ?? 0) > 11)).toEqual([])
+    expect(broker.stats().unauthorized).toBe(12)
     await bystander.isUndisturbed()
   })
 
@@ -290,6 +301,10 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
     await thief.answer(4)
     holder.say({ t: 'claim', req: 5, id: 'm1' })
     expect(await holder.answer(5)).toEqual({ t: 'ok', req: 5 })
+    // Who comes after it at the same mailbox is somebody else too.
+    using next = await RawClient.attached(broker.url, token, 'holder', { incarnation: 'holder-2' })
+    next.say({ t: 'claim', req: 6, id: 'm1' })
+    expect(await next.answer(6)).toMatchObject({ t: 'error', code: 'NOT_HOLDER' })
   })
 })
 
@@ -546,8 +561,28 @@ describe('who asks for too much', () => {
     expect(seqs).toEqual(Array.from({ length: sent }, (_, index) => index + 1))
   })
 
+  test('who leaves more unread than outgoingBytes from one ping to the next is cut as SLOW_CONSUMER', async () => {
+    using folder = temporaryFolder()
+    const clock = createManualClock()
+    const pingMs = 1_000
+    // Deliveries stop at a MiB, beyond the bound and below twice as much.
+    const limits = { pingMs, outgoingBytes: 768 * 1024 }
+    const listen = { socket: join(folder.path, 'broker.sock') }
+    await using broker = await createBroker({ listen, token, clock, limits })
+    using deaf = await RawClient.attached(broker.url ?? '', token, 'deaf', { credit: 1_000 })
+    deaf.socket.pause()
+    const payload = new Uint8Array(64 * 1024)
+    const sender = await broker.bus.attach({ address: 'sender', incarnation: 's', lifetime: 'named' })
+    for (let count = 0; count < 64; count += 1) await sender.send({ to: 'deaf', id: `m${count}`, kind: 'x', payload })
+    expect(broker.stats()).toMatchObject({ messages: 64, slowConsumers: 0 })
+    clock.jump(pingMs)
+    expect(broker.stats()).toMatchObject({ attached: 2, slowConsumers: 0 })
+    clock.jump(pingMs)
+    expect(broker.stats()).toMatchObject({ attached: 1, slowConsumers: 1 })
+  })
+
   test('live messages to who does not read are dropped, and counted', async () => {
-    await using broker = await open({ limits: { liveBytes: 256 * 1024 } })
+    await using broker = await open({ limits: { liveBytes: 256 * 1024, outgoingBytes: 64 * 1024 * 1024 } })
     using deaf = await RawClient.attached(broker.url, token, 'deaf')
     deaf.socket.pause()
     using loud = await RawClient.attached(broker.url, token, 'loud')

@@ -3,13 +3,15 @@ import { resolveOptions } from '../src/options.ts'
 import { connectBus } from '@greenroom/bus'
 import { createManualClock } from '@greenroom/bus/testing'
 import type { PresenceChange } from '@greenroom/proto'
+import { createMemoryStore } from '@greenroom/store'
 import { spawn, spawnSync } from 'node:child_process'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, isIPv6 } from 'node:net'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { createBroker, type BrokerOptions } from '../src/index.ts'
+import { brokerSchema, createBroker, type BrokerOptions } from '../src/index.ts'
 import { RawClient } from './raw-client.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -132,11 +134,14 @@ test.runIf(process.platform === 'linux')(
     const cases = [
       ['127.0.0.1', {}, '127.0.0.2'],
       ['127.0.0.2', { host: '127.0.0.2', insecure: true }, '127.0.0.3'],
+      ['::1', { host: '::1' }, '127.0.0.3'],
     ] as const
+    const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'))
     for (const [host, listen, other] of cases) {
+      if (host === '::1' && !hasIpv6) continue
       await using broker = await createBroker({ listen: { port: 0, ...listen }, token })
       const { url = '' } = broker
-      expect(new URL(url).hostname).toBe(host)
+      expect(new URL(url).hostname).toBe(isIPv6(host) ? `[${host}]` : host)
       expect([await reaches(url, host), await reaches(url, other)]).toEqual([true, false])
     }
   },
@@ -193,6 +198,30 @@ test('a newer connection of the same life takes over; the older one is REPLACED,
   await expect.poll(() => broker.stats()).toMatchObject({ connections: 1, attached: 1, suspect: 0 })
   newer.say({ t: 'send', req: 1, to: 'me', id: 'm', kind: 'x' }, payload)
   expect(await newer.heard(({ t }) => t === 'deliver')).toMatchObject({ from: 'me' })
+})
+
+test('who is replaced while it leaves, or shows itself and closes afterwards, takes nothing from its successor', async () => {
+  // What leaves while its replacement is being stored waits for that.
+  await using store = createMemoryStore({ schema: brokerSchema, defer: (task) => setImmediate(task) })
+  await using broker = await createBroker({ store })
+  const watcher = await broker.bus.attach({ address: 'watcher', incarnation: 'w', lifetime: 'named' })
+  const seen: string[] = []
+  watcher.watch('r', ({ incarnation, state, presence: { load = 0 } }) => seen.push(`${incarnation} ${state} ${load}`))
+  const attach = (incarnation: string) =>
+    broker.bus.attach({ address: 'me', incarnation, lifetime: 'named', presence: { role: 'r' } })
+  const first = await attach('me-1')
+  const replacing = attach('me-2')
+  await first.drain()
+  const second = await replacing
+  await turns()
+  expect(second.state).toBe('attached')
+  const third = await attach('me-3')
+  second.announce({ role: 'r', load: 1 })
+  await second.close()
+  await turns()
+  expect(seen).toEqual(['me-1 attached 0', 'me-1 gone 0', 'me-2 attached 0', 'me-2 gone 0', 'me-3 attached 0'])
+  expect(third.state).toBe('attached')
+  expect(broker.stats()).toMatchObject({ attached: 2, suspect: 0, gone: 2 })
 })
 
 test('who was replaced stays so when its successor has left', async () => {

@@ -59,10 +59,12 @@ describe('turns', () => {
     start('b', ['2'])
     expect(running).toEqual(['a'])
     await end('a')
+    start('late', ['1'])
     expect(running).toEqual(['alone'])
     await end('alone')
-    expect(running).toEqual(['b'])
+    expect(running).toEqual(['b', 'late'])
     await end('b')
+    await end('late')
     expect(turns.idle).toBe(true)
   })
 

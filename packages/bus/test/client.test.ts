@@ -176,6 +176,21 @@ describe('the handshake', () => {
     expect(broker.connections).toBe(2)
   })
 
+  test('an attach that is refused ends with the code of its refusal, unless that may pass: then it is made again', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker)
+    const attaching = endOf(bus.attach(own))
+    for (const code of ['IO_FAILED', 'FENCED']) {
+      const client = await broker.client()
+      await client.welcome()
+      const { header } = await client.next('attach')
+      client.say({ t: 'error', req: header.req, code, message: 'refused' })
+      await client.closed
+    }
+    expect(await attaching).toBe('FENCED')
+    expect(broker.connections).toBe(2)
+  })
+
   test('a wrong token is final: nobody connects again', async () => {
     let upgrades = 0
     const server = createServer()
@@ -319,7 +334,14 @@ describe('ends', () => {
     await using it = await attached({}, { clock })
     const { peer } = it
     it.client.deliver('m1')
+    const unknown = peer.send({ to: 'you', id: 'm0', kind: 'note', payload })
+    const { header } = await it.client.next('send')
+    const timers = clock.timers.length
+    it.client.say({ t: 'error', req: header.req, code: 'COMMIT_UNKNOWN', message: '' })
+    // It will be asked again.
+    await until(() => clock.timers.length > timers)
     const calls = [
+      unknown,
       peer.send({ to: 'you', id: 'm1', kind: 'note', payload }),
       peer.revoke({ to: 'you', id: 'm1' }),
       peer.fence({ address: 'you', incarnation: 'you-1' }),
@@ -329,6 +351,28 @@ describe('ends', () => {
       expect(end).toMatchObject({ status: 'rejected', reason: { code: 'CLOSED' } })
     expect(await it.client.closed).toBe(1000)
     expect(clock.timers.length).toBe(0)
+  })
+
+  test('close between two connections, or before the first has its token, opens none any more', async () => {
+    const clock = createManualClock()
+    await using it = await attached({}, { clock })
+    it.client.cut()
+    await until(() => it.peer.state === 'lost')
+    await it.peer.close()
+    expect(clock.timers).toEqual([])
+    const { promise: token, resolve } = Promise.withResolvers<string>()
+    const opened: string[] = []
+    const socket: SocketFactory = ({ url }) => {
+      opened.push(url)
+      return { write: () => {}, buffered: () => 0, close: () => {}, destroy: () => {} }
+    }
+    await using bus = connect(it.broker, { token: () => token, socket })
+    const attaching = endOf(bus.attach(own))
+    await bus.close()
+    expect(await attaching).toBe('CLOSED')
+    resolve('late')
+    await new Promise((resolved) => setImmediate(resolved))
+    expect(opened).toEqual([])
   })
 
   test('drain waits for the answers, sends the acks of this tick, leaves, and takes FENCED for the lost answer', async () => {
@@ -601,12 +645,15 @@ describe('calls', () => {
   test('COMMIT_UNKNOWN is no answer: the same request is made again', async () => {
     await using it = await attached()
     const receipt = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
-    const first = await it.client.next('send')
-    it.client.say({ t: 'error', req: first.header.req, code: 'COMMIT_UNKNOWN', message: '' })
-    const second = await it.client.next('send')
+    const fenced = it.peer.fence({ address: 'worker', incarnation: 'w1' })
+    const said = async () => [await it.client.next('fence'), await it.client.next('send')] as const
+    const first = await said()
+    for (const { header } of first) it.client.say({ t: 'error', req: header.req, code: 'COMMIT_UNKNOWN', message: '' })
+    const second = await said()
     expect(second).toEqual(first)
-    it.client.say({ t: 'ok', req: second.header.req, seq: 3 })
+    for (const { header } of second) it.client.say({ t: 'ok', req: header.req, seq: 3 })
     expect(await receipt).toEqual({ seq: 3, duplicate: false })
+    await fenced
   })
 
   test('a refusal rejects the call with its code; a code of a newer broker becomes INTERNAL and is named', async () => {
@@ -631,6 +678,8 @@ describe('calls', () => {
       // Time that is moved leaves none to answer pings.
       await using it = await attached({}, { clock }, { dedupeWindowMs, pingMs: 1e9 })
       const ends: string[] = []
+      // It stands before them, and has no end of its own.
+      it.peer.fence({ address: 'worker', incarnation: 'w1' }).catch(() => undefined)
       const send = (id: string): void =>
         void it.peer
           .send({ to: 'you', id, kind: 'note', payload })
@@ -813,7 +862,10 @@ describe('the live lane', () => {
       setImmediate(() => its.opened())
       return {
         write: (frames) => {
-          for (const frame of frames) written.push(parseClientHeader(decodeFrame(frame).header).t)
+          for (const frame of frames) {
+            const header = parseClientHeader(decodeFrame(frame).header)
+            written.push('id' in header ? `${header.t} ${header.id}` : header.t)
+          }
         },
         buffered: () => buffered,
         close: () => {},
@@ -830,15 +882,16 @@ describe('the live lane', () => {
     const peer = await attaching
     buffered = 300 * 1024
     for (const kind of ['one', 'two']) peer.publish({ to: 'you', kind, payload })
-    const revoked = endOf(peer.revoke({ to: 'you', id: 'r1' }))
-    await until(() => written.length === 3)
-    expect(written).toEqual(['hello', 'attach', 'revoke'])
+    const send = (id: string, control: boolean) => endOf(peer.send({ to: 'you', id, kind: 'note', payload, control }))
+    const ends = [send('data', false), send('control', true), endOf(peer.revoke({ to: 'you', id: 'r1' }))]
+    await until(() => written.length === 4)
+    expect(written).toEqual(['hello', 'attach', 'send control', 'revoke r1'])
     buffered = 0
     events?.drained()
-    await until(() => written.length === 5)
-    expect(written.slice(3)).toEqual(['live', 'live'])
+    await until(() => written.length === 7)
+    expect(written.slice(4)).toEqual(['live', 'live', 'send data'])
     await peer.close()
-    expect(await revoked).toBe('CLOSED')
+    expect(await Promise.all(ends)).toEqual(['CLOSED', 'CLOSED', 'CLOSED'])
   })
 })
 

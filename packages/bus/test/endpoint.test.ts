@@ -21,6 +21,7 @@ describe('a token is shown', () => {
     'ws://127.example',
     'ws://my127.0.0.1.example',
     'ws://10.0.0.1',
+    'WS://10.0.0.1',
     'ws://[::2]',
   ])('to a network by %s, which is refused unless one insists', (url) => {
     expect(() => safeEndpoint(url)).toThrow(expect.objectContaining({ code: 'INSECURE_URL' }))

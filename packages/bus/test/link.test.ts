@@ -192,6 +192,12 @@ describe('losses', () => {
     link.settle()
     expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 5, resumes: 2 })
     expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6])
+    // Another gap is another question.
+    for (let n = 7; n <= 8; n += 1) await emitInOwnMessage(n)
+    link.toRunner.shift()
+    link.settle()
+    expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 6, resumes: 3 })
+    expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
   })
 
   test('a last event that was lost is asked for at the next heartbeat', async () => {
@@ -275,10 +281,14 @@ describe('losses', () => {
     link.settle()
     link.receiver.close()
     link.delivered.splice(4)
-    link.acks = true
-    link.open(4).attached()
+    const receiver = link.open(4)
+    receiver.attached()
     link.settle()
     expect(numbers(link)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    // What it has stored it acknowledges at once.
+    expect(link.sender.acked).toBe(4)
+    receiver.ack(10)
+    link.settle()
     expect(link.sender.acked).toBe(10)
   })
 

@@ -378,7 +378,7 @@ test('one that ends again and again is left alone for 0.5 s, doubling up to 30 s
   const server = mcpToolServer({ command: process.execPath, args: ['-e', source], clock })
   const ask = () => server.listTools({ signal: new AbortController().signal, timeoutMs: 30_000 })
   // Each pause is jittered down to half of it.
-  for (const [n, pauseMs] of [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000].entries()) {
+  for (const [n, pauseMs] of [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000].entries()) {
     await expect(ask()).rejects.toMatchObject({ code: 'TOOL_SERVER_DOWN' })
     expect(lines(ledger)).toHaveLength(n + 1)
     await clock.advance(pauseMs / 2 - 1)
@@ -422,7 +422,17 @@ test('one that lives and answers nothing any more is followed by another, and en
   await until(() => !isAlive(pid))
   expect(await call('noisy')).toEqual(words('heard'))
   expect(lines(ledger)).toHaveLength(2)
+
+  // One by which something is still under way is there until then, and no longer than the others.
+  const ended = server.callTool('hang', {}, { signal: new AbortController().signal, timeoutMs: 60_000 }).catch(codeOf)
+  await expect(call('hang')).rejects.toMatchObject({ code: 'TIMEOUT' })
+  await clock.advance(60_000)
+  expect(await call('noisy')).toEqual(words('heard'))
+  const all = lines(ledger).map((line) => Number(line.split(' ')[1]))
+  expect(all.map(isAlive)).toEqual([false, true, true])
   await server.close()
+  expect(await ended).toBe('OUTCOME_UNKNOWN')
+  await until(() => !all.some(isAlive))
 })
 
 test('one that is only slow stays', time, async () => {

@@ -197,6 +197,11 @@ describe('what keeps it from starting is one line', () => {
     ['no certificate', /^--cert: cannot read \S+: ENOENT/, { more: ['--cert', '/nowhere/cert', '--key', 'token'] }],
     ['no key', /^--key: cannot read \S+: ENOENT/, { more: ['--cert', cli, '--key', '/nowhere/key'] }],
     [
+      'a key that others may reach',
+      /^--key: other users .* chmod 600/,
+      { more: ['--cert', cli, '--key', '/dev/null'] },
+    ],
+    [
       'a certificate that is none',
       /^--cert \S+ and --key \S+ are no cert/,
       { more: ['--cert', cli, '--key', 'token'] },

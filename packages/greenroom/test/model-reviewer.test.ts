@@ -139,9 +139,20 @@ test('an error, and no answer in time, or when nobody waits any more, are no ver
   const given = silent(approval, { signal: left.signal })
   left.abort()
   expect(await given).toBe('unavailable')
-  await clock.advance(1_000)
-  expect(await late).toBe('unavailable')
-  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true])
+  // What nobody says is 30 s.
+  const unsaid = modelReviewer({ ask, clock })(approval, { signal })
+  const ended: unknown[] = []
+  for (const one of [late, unsaid]) void one.then((verdict) => ended.push(verdict))
+  for (const [forMs, count] of [
+    [999, 0],
+    [1, 1],
+    [28_999, 1],
+    [1, 2],
+  ] as const) {
+    await clock.advance(forMs)
+    expect(ended).toEqual(Array.from({ length: count }, () => 'unavailable'))
+  }
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true])
   expect(clock.timers).toEqual([])
   expect(await silent(approval, { signal: left.signal })).toBe('unavailable')
 })

@@ -177,8 +177,10 @@ describe('greenroom worker --listen', { timeout: 90_000 }, () => {
       code: 'BUSY',
       retry: 'later',
     })
+    const patient = two.run({ role: 'who', limits: { acceptWarmMs: 30_000 } })
+    await expect.poll(() => two.stats().executing, { timeout: 10_000 }).toBe(1)
     expect(await long.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
-    expect(await two.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
+    expect(await patient.outcome).toMatchObject({ status: 'completed' })
   })
 
   test('one that is restarted in mid-run lost it, tells so, and has the next', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../src/index.ts'
 import { createBroker, signToken } from '@greenroom/broker'
@@ -249,10 +249,13 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     await using stage = new ResidentStage()
     await stage.broker()
     const secret = stage.file('key', 'hidden')
+    vi.stubEnv('GIVEN', 'given')
+    vi.stubEnv('OTHER', 'kept')
+    onTestFinished(() => void vi.unstubAllEnvs())
     const member = stage.member('--secret', `KEY=${secret}`, '--env', 'GIVEN', '--slots', '4')
     await ready(member)
     await using runner = await stage.runner()
-    expect(await runner.run({ role: 'knows' }).outcome).toMatchObject({ output: ['hidden', null, null] })
+    expect(await runner.run({ role: 'knows' }).outcome).toMatchObject({ output: ['hidden', 'given', null] })
     const run = runner.run({ role: 'work', task: '500' })
     await pidOf(run)
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_FULL' })

@@ -63,7 +63,11 @@ describe('what is refused says where', () => {
       digest: 'd',
       createdAt: 1,
     }
-    expect(refusal(() => decodeMessage('approval-request', encodePayload(asked)))).toBe('it was read')
+    // One that waits for ever says so by null.
+    for (const deadline of [undefined, 1, null])
+      expect(refusal(() => decodeMessage('approval-request', encodePayload({ ...asked, deadline })))).toBe(
+        'it was read',
+      )
     for (const field of Object.keys(asked))
       expect(refusal(() => decodeMessage('approval-request', encodePayload({ ...asked, [field]: undefined })))).toMatch(
         `BAD_FRAME: the approval-request message is not valid at ${field}:`,

@@ -126,12 +126,17 @@ describe('admission', () => {
     const { order, enter, leave } = caller(admission)
     const stop = new AbortController()
     await enter('a')
-    const stopped = enter('b', {}, stop.signal).catch(codeOf)
+    const stopped = enter('b', { root: 'B' }, stop.signal).catch(codeOf)
     void enter('c')
     stop.abort()
     expect(await stopped).toBe('ABORTED')
     await leave('a')
     expect(order).toEqual(['a', 'c'])
+    // Nor is its root one that has waited for longer.
+    void enter('e')
+    void enter('b again', { root: 'B' })
+    await leave('c')
+    expect(order).toEqual(['a', 'c', 'e'])
     expect(await enter('d', {}, AbortSignal.abort()).catch(codeOf)).toBe('ABORTED')
   })
 

@@ -7,10 +7,12 @@ import {
   systemRandom,
   type Delivery,
   type JsonValue,
+  type RunRef,
 } from '@greenroom/proto'
 import { createMemoryStore, type CommitFault } from '@greenroom/store'
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { untilAbort } from '../src/abort.ts'
 import { ApprovalJournal, Arbiter, type Approval, type ApprovalOptions, type Verdict } from '../src/approval/index.ts'
 import { patient } from '../src/persistence.ts'
 import { detachedStage } from './fixtures/detached-stage.ts'
@@ -77,22 +79,30 @@ async function decisionAt(scene: Scene): Promise<unknown> {
 
 describe('an approval of an earlier life', () => {
   test('that was decided is delivered first, as it was decided, and nobody is asked again', async () => {
-    await using scene = new Scene()
-    const { peer } = await left(scene, { attempt: detached, allowed: true, ageMs: 90_000 })
-    await peer.close()
-    const decision = decisionAt(scene)
-    const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
-    expect(await decision).toMatchObject({ requestId: 'a1', allowed: true, reason: 'said before', digest: 'as asked' })
-    await until(() => scene.store.count('unsettled') === 0, 'settled')
-    expect(runner.approvals.get('a1').decision).toMatchObject({ allowed: true })
+    const asAsked = { edited: {}, digest: 'as asked' }
+    // What was edited has a digest of its own.
+    const asEdited = { edited: { input: ['push', '--dry-run'] }, digest: expect.stringMatching(/^[0-9a-f]{64}$/) }
+    for (const { edited, digest } of [asAsked, asEdited]) {
+      await using scene = new Scene()
+      const { peer } = await left(scene, { attempt: detached, allowed: true, ageMs: 90_000, ...edited })
+      await peer.close()
+      const decision = decisionAt(scene)
+      const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
+      const said = { allowed: true, reason: 'said before', ...edited }
+      expect(await decision).toMatchObject({ requestId: 'a1', ...said, digest })
+      await until(() => scene.store.count('unsettled') === 0, 'settled')
+      expect(runner.approvals.get('a1').decision).toMatchObject(said)
+    }
   })
 
-  test.each<[whoIsThere: string, approvals: ApprovalOptions]>([
-    ['nobody', { person: 'elsewhere' }],
-    ['a policy that would allow it', { policy: () => ({ allow: true }) }],
-  ])('whose time is over is denied by it: %s is there', async (_who, approvals) => {
+  test.each<[whoIsThere: string, approvals: ApprovalOptions, ageMs: number]>([
+    ['nobody', { person: 'elsewhere' }, 90_000],
+    ['a policy that would allow it', { policy: () => ({ allow: true }) }, 90_000],
+    // Its time goes on where it was, and does not begin anew.
+    ['nobody in the last half of a second that it had', { person: 'elsewhere' }, 59_500],
+  ])('whose time is over is denied by it: %s is there', async (_who, approvals, ageMs) => {
     await using scene = new Scene()
-    const { peer } = await left(scene, { attempt: detached, ageMs: 90_000 })
+    const { peer } = await left(scene, { attempt: detached, ageMs })
     await peer.close()
     const decision = decisionAt(scene)
     await scene.life({ approvals })
@@ -197,27 +207,53 @@ describe('an approval of an earlier life', () => {
   })
 })
 
-/** Who decides on what one run asks, with a clock and a disk of the test's own. */
-function arbiterOf(faults: (commit: number) => CommitFault = () => ({ outcome: 'stored' })) {
+/** Who decides on what one run asks, with a clock and a disk of the test's own; `life` is one more at these. */
+function arbiterOf(
+  faults: (commit: number) => CommitFault = () => ({ outcome: 'stored' }),
+  arrives: (signal: AbortSignal) => Promise<unknown> = () => Promise.resolve(),
+) {
   const clock = createManualClock()
   const store = createMemoryStore({ faults })
   const sent: string[] = []
-  const arbiter = new Arbiter({
-    journal: new ApprovalJournal(patient(store, clock)),
-    send: ({ id }) => Promise.resolve(sent.push(id)),
-    clock,
-    random: systemRandom,
-    options: { person: 'elsewhere' },
-    postureOf: () => ({}),
-    warn: () => undefined,
-  })
+  const life = (): Arbiter =>
+    new Arbiter({
+      journal: new ApprovalJournal(patient(store, clock)),
+      send: ({ id }, _via, signal) => {
+        sent.push(id)
+        return arrives(signal)
+      },
+      clock,
+      random: systemRandom,
+      options: { person: 'elsewhere' },
+      postureOf: () => ({}),
+      warn: () => undefined,
+    })
+  const arbiter = life()
   const ref = { runId: 'r1', epoch: 1 }
   const question = { tool: 't', permission: 'p', resource: 'r', input: ['x'], digest: '', afterSeq: 0, createdAt: 0 }
   const run = { ...ref, role: 'work', session: 's', workspace: '/', task: '', startedAt: 0 }
-  const request = (requestId: string): Promise<void> =>
-    arbiter.request({ ...ref, requestId, ...question }, { address: 'w', incarnation: 'i' }, run)
-  return { arbiter, clock, store, ref, request, sent }
+  const request = (requestId: string, from: Partial<RunRef> = {}): Promise<void> =>
+    arbiter.request(
+      { ...ref, ...from, requestId, ...question },
+      { address: 'w', incarnation: 'i' },
+      { ...run, ...from },
+    )
+  return { arbiter, life, clock, store, ref, request, sent }
 }
+
+test('one deadline of 300 s is the whole way’s: a life that follows gives what is left of it', async () => {
+  const { arbiter, life, clock, request } = arbiterOf()
+  await request('a1')
+  await clock.advance(200_000)
+  arbiter.close()
+  const next = life()
+  next.recover(() => ({ address: 'w', incarnation: 'i' }))
+  await clock.advance(99_999)
+  expect(next.get('a1').decision).toBeUndefined()
+  await clock.advance(1)
+  await clock.settle()
+  expect(next.get('a1').decision).toMatchObject({ allowed: false, decider: 'deadline' })
+})
 
 test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
   let isFull = true
@@ -251,13 +287,27 @@ test('what is decided leaves no deadline, and its run waits no more, also before
   expect([clock.timers.length, arbiter.pending(ref.runId)]).toEqual([0, 0])
 })
 
+test('what is asked once more when its worker has the decision is not taken again', async () => {
+  const { arbiter, clock, store, request, sent } = arbiterOf()
+  await request('a1')
+  await arbiter.answer('a1', { allow: true })
+  await clock.settle()
+  expect(store.count('unsettled')).toBe(0)
+  await request('a1')
+  await clock.settle()
+  expect([arbiter.list({ state: 'pending' }), store.count('unsettled'), sent]).toEqual([[], 0, ['decision-a1']])
+})
+
 test('an attempt that is followed only after it has asked waits for what it asked', async () => {
   const { arbiter, clock, ref, request } = arbiterOf()
   await request('a1')
   await clock.settle()
   let waits = 0
   const ask = () => Promise.resolve(undefined)
-  arbiter.follow(ref, { ask, waits: () => ((waits += 1), () => (waits -= 1)) })
+  const follower = { ask, waits: () => ((waits += 1), () => (waits -= 1)) }
+  arbiter.follow({ ...ref, epoch: 2 }, follower)
+  expect(waits).toBe(0)
+  arbiter.follow(ref, follower)
   expect(waits).toBe(1)
   await arbiter.answer('a1', { allow: true })
   expect(waits).toBe(0)
@@ -268,6 +318,44 @@ test('what arrives when its attempt has ended is asked of nobody', async () => {
   arbiter.attemptEnded(ref)
   await request('a1')
   expect([arbiter.list(), sent]).toEqual([[], []])
+})
+
+test('a decision that is still on its way when the runner closes is for its next life to deliver', async () => {
+  const { arbiter, clock, store, request, sent } = arbiterOf(undefined, (signal) =>
+    untilAbort(signal, new Promise(() => undefined)),
+  )
+  await request('a1')
+  await arbiter.answer('a1', { allow: true })
+  await clock.settle()
+  arbiter.close()
+  await clock.settle()
+  expect([sent, store.count('unsettled')]).toEqual([['decision-a1'], 1])
+})
+
+test('what is asked once more is the same, also when it was answered meanwhile', async () => {
+  const { arbiter, clock, store, ref, request, sent } = arbiterOf()
+  await request('a1')
+  await request('a1')
+  await clock.settle()
+  const answered = await arbiter.answer('a1', { allow: true })
+  await clock.settle()
+  await request('a1')
+  await clock.settle()
+  expect([arbiter.list(), sent]).toEqual([[answered], ['decision-a1']])
+  expect([arbiter.pending(ref.runId), store.count('unsettled')]).toEqual([0, 0])
+})
+
+test('the end of an attempt ends what it asked, and neither what the next one asks nor what another run does', async () => {
+  const { arbiter, clock, ref, request, sent } = arbiterOf()
+  await request('first')
+  await request('next', { epoch: 2 })
+  await request('other', { runId: 'r2' })
+  arbiter.attemptEnded(ref)
+  await clock.settle()
+  expect(arbiter.list({ state: 'decided' })).toMatchObject([{ id: 'first', decision: { allowed: false } }])
+  for (const id of ['next', 'other']) await arbiter.answer(id, { allow: true })
+  await clock.settle()
+  expect(sent).toEqual(['decision-next', 'decision-other'])
 })
 
 test.each(['the answer that gave it', 'an answer that stands on it'] as const)(

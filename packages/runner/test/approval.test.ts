@@ -2,7 +2,7 @@
 import type { JsonValue } from '@greenroom/proto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import type { ApprovalOptions, ApprovalRecord, Run, Verdict } from '../src/index.ts'
+import type { Approval, ApprovalOptions, ApprovalRecord, Run, Verdict } from '../src/index.ts'
 import { Asking, call, firstPending } from './fixtures/asking.ts'
 import { until } from './fixtures/setup.ts'
 
@@ -46,6 +46,12 @@ describe('who decides', () => {
       { allowed: false, decider: 'person', reason: expect.stringMatching(/the terminal closed/) },
     ],
     [
+      'a person who says nothing',
+      'ask',
+      { person: () => Promise.resolve(undefined) as never },
+      { allowed: false, decider: 'person', reason: 'no answer was given' },
+    ],
+    [
       'no person for an unattended role',
       'alone',
       { person: () => Promise.resolve({ allow: true }) },
@@ -69,6 +75,12 @@ describe('who decides', () => {
       'ask',
       { reviewer: () => Promise.reject(new Error('no model')), onUnavailable: 'deny', policy: () => ({ allow: true }) },
       { allowed: false, decider: 'reviewer', reason: expect.stringMatching(/no model/) },
+    ],
+    [
+      'nobody else either, where that is the rule and the reviewer says what is no verdict',
+      'ask',
+      { reviewer: () => JSON.parse('{"allow":"yes"}'), onUnavailable: 'deny', policy: () => ({ allow: true }) },
+      { allowed: false, decider: 'reviewer', reason: 'the reviewer gave no verdict' },
     ],
     [
       'nobody, for a role that bypasses',
@@ -114,19 +126,21 @@ describe('who decides', () => {
       { ...call, permission: 'write' },
       call,
       { ...call, permission: 'read' },
-      { ...shell('git log -1'), permission: 'write' },
+      ...['write', 'delete'].map((permission) => ({ ...shell('git log -1'), permission })),
     ]
     expect(await answers(runner.run({ role: 'guardian', task: '', input }))).toEqual([
       expect.objectContaining({
         allowed: true,
         decider: 'system',
-        input: { command: expect.stringMatching(/git.*log/), timeout: 5 },
+        input: { command: expect.stringMatching(/git --no-pager .*log/), timeout: 5 },
       }),
       expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/rm/) }),
       expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/write/) }),
       expect.objectContaining({ allowed: false, decider: 'system' }),
       expect.objectContaining({ allowed: true, decider: 'policy' }),
-      expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(/no write/) }),
+      ...[/no write/, /no delete/].map((reason) =>
+        expect.objectContaining({ allowed: false, decider: 'system', reason: expect.stringMatching(reason) }),
+      ),
     ])
   })
 })
@@ -260,6 +274,22 @@ describe('a person elsewhere', () => {
     await runner.approvals.answer(second?.id ?? '', { allow: true })
     expect(await answers(run)).toMatchObject([{ allowed: true }, { allowed: true }])
   })
+
+  test.each(['reviewer', 'policy', 'person'] as const)(
+    'while a %s thinks nothing waits but who asked: not the bus, and no other decision',
+    async (who) => {
+      await using asking = new Asking()
+      const thinking = Promise.withResolvers<Verdict>()
+      const decide = ({ resource }: Approval) => (resource === '/slow' ? thinking.promise : { allow: true })
+      const runner = await asking.runner({ [who]: decide })
+      const run = runner.run({ role: 'all', task: '', input: [{ ...call, resource: '/slow' }, call] })
+      await until(() => runner.approvals.list({ state: 'decided' }).length === 1, 'the other decision')
+      await until(() => asking.bus.stats().messages === 0, 'the bus to forget both')
+      expect(run.status().approvals).toBe(1)
+      thinking.resolve({ allow: true })
+      expect(await answers(run)).toMatchObject([{ allowed: true }, { allowed: true }])
+    },
+  )
 
   test('what an executor changes after it asked is not what it gets', async () => {
     await using asking = new Asking()

@@ -153,11 +153,11 @@ test('a call ends when its run is cancelled, not when that has ended', { timeout
 })
 
 /** A desk without an attempt. */
-function desk(lamp: ToolServer, others: Record<string, ToolServer> = {}) {
+function desk(lamp: ToolServer, others: Record<string, ToolServer> = {}, more: Record<string, string[]> = {}) {
   const clock = createManualClock()
   const answers: Omit<BridgeResult, 'runId' | 'epoch'>[] = []
   const logger = keepingLogger()
-  const allowance = { lamp: ['light', 'hang'] }
+  const allowance = { lamp: ['light', 'hang'], ...more }
   const answer = (result: (typeof answers)[number]): void => void answers.push(result)
   const made = new BridgeDesk({
     servers: new Map(Object.entries({ lamp, ...others })),
@@ -209,6 +209,17 @@ test('what a worker asks for beyond its role is refused by the runner, and reach
   expect(answers.slice(0, 4)).toMatchObject(asked.map((requestId) => ({ requestId, ...refused })))
   expect(answers[4]?.tools).toMatchObject([{ server: 'lamp', name: 'light' }])
   expect([...lamp.calls, ...safe.calls]).toEqual([])
+})
+
+test('tools of one name at two servers are two, each with the name of its own, and called there', async () => {
+  const [lamp, fire] = [serving({ light }), serving({ light })]
+  const { made, ref, call, answers } = desk(lamp, { fire }, { fire: ['light'] })
+  made.take({ ...ref, requestId: 'one', op: 'list', args: {} })
+  await settle()
+  expect(answers[0]?.tools).toMatchObject(['lamp', 'fire'].map((server) => ({ server, name: 'light' })))
+  call('two', 'light', 'fire')
+  await settle()
+  expect([lamp.calls, fire.calls]).toEqual([[], ['light']])
 })
 
 test('what a role may call, and its server does not have, is told once', async () => {

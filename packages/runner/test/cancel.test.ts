@@ -1,13 +1,24 @@
 import { expect, test } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { firstData, isAlive, testRunner, until } from './fixtures/setup.ts'
+import { createMemorySessions, createRunner } from '../src/index.ts'
+import { firstData, isAlive, testRunner, until, worker } from './fixtures/setup.ts'
 
 test('a run that is cancelled before it starts never does', async () => {
-  await using runner = await testRunner()
-  const run = runner.run({ role: 'echo', task: 'x', signal: AbortSignal.abort(new Error('too late')) })
+  const read: string[] = []
+  const sessions = createMemorySessions()
+  await using runner = await createRunner({
+    worker,
+    roles: { reader: { executor: 'secret', secrets: ['TOKEN'] } },
+    secrets: { TOKEN: () => Promise.resolve(`secret ${read.push('secret')}`) },
+    sessions: { ...sessions, messages: (id) => (read.push('session'), sessions.messages(id)) },
+    dataDir: null,
+  })
+  const run = runner.run({ role: 'reader', task: 'x', signal: AbortSignal.abort(new Error('too late')) })
   expect(await run.outcome).toEqual({ status: 'cancelled', reason: 'too late' })
   expect(run.status()).toMatchObject({ attempts: 0, phase: 'ended', status: 'cancelled' })
   expect(runner.stats().processes).toBe(0)
+  // Not even a plan was made.
+  expect(read).toEqual([])
 })
 
 test('a run that is cancelled while its worker starts ends at once and executes nothing', async () => {
@@ -22,8 +33,6 @@ test('a run that is cancelled while its worker starts ends at once and executes 
 })
 
 test('a secret that never comes does not keep a cancel waiting', async () => {
-  const { createRunner } = await import('../src/index.ts')
-  const { worker } = await import('./fixtures/setup.ts')
   await using runner = await createRunner({
     worker,
     roles: { reader: { executor: 'secret', secrets: ['TOKEN'] } },

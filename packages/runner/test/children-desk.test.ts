@@ -20,3 +20,38 @@ test('a request that comes twice is dealt with once, and none when its attempt h
     { requestId: 'two', listed: ['2'] },
   ])
 })
+
+test('what is sent, asked and cancelled goes on as it was requested, and each answer to its request', async () => {
+  const calls: unknown[] = []
+  const noted =
+    (name: string) =>
+    (...args: unknown[]) => {
+      calls.push([name, ...args])
+      return Promise.resolve(name)
+    }
+  const children = { sendAtOnce: noted('send'), ask: noted('ask'), cancel: noted('cancel') } as unknown as RunChildren
+  const answers: unknown[] = []
+  const answer = (result: unknown): void => void answers.push(result)
+  const [pause, onWait] = [() => () => Promise.resolve(), () => undefined]
+  const desk = new ChildrenDesk({ id: 'r', children, answer, pause, onWait } as unknown as ChildrenDeskOptions)
+  const at = { runId: 'r', epoch: 1 }
+  const child = { runId: 'c' }
+  desk.take({ ...at, requestId: 'one', op: 'send', args: { ...child, text: 'hello', mode: 'queue' } })
+  desk.take({ ...at, requestId: 'two', op: 'ask', args: { ...child, question: 'why?', mode: 'steer', timeoutMs: 5 } })
+  desk.take({ ...at, requestId: 'three', op: 'cancel', args: { ...child, reason: 'enough' } })
+  await settle()
+  const to = expect.objectContaining(child)
+  expect(calls).toEqual([
+    ['send', to, 'hello', { mode: 'queue' }],
+    ['ask', to, 'why?', { mode: 'steer', timeoutMs: 5, signal: expect.any(AbortSignal) }],
+    ['cancel', to, 'enough'],
+  ])
+  expect(answers).toHaveLength(3)
+  expect(answers).toEqual(
+    expect.arrayContaining([
+      { requestId: 'one', status: 'send' },
+      { requestId: 'two', answer: 'ask' },
+      { requestId: 'three' },
+    ]),
+  )
+})

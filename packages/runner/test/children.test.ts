@@ -95,15 +95,17 @@ test('a key names one child, and only its own parent can tell', { timeout: 60_00
       spawn('b', say, { key: 'k' }),
       spawn('c', { do: 'fail' }, { key: 'k' }),
       spawn('d', say),
-      wait(['a', 'b', 'd']),
+      spawn('e', say),
+      wait(['a', 'b', 'd', 'e']),
     ],
   })
-  const [first, b, c, d, ended] = await output(run)
+  const [first, b, c, d, e, ended] = await output(run)
   const a = text(first)
   expect(b).toBe(a)
   expect(c).toBe('ID_CONFLICT')
-  expect(d).not.toBe(a)
-  expect(ended).toEqual(['completed', 'completed', 'completed'])
+  // Who has no key is another each time.
+  expect(new Set([a, d, e]).size).toBe(3)
+  expect(ended).toEqual(['completed', 'completed', 'completed', 'completed'])
 
   const stranger: Step[] = [
     spawn('mine', say, { key: 'k' }),
@@ -137,6 +139,8 @@ test(
         spawn('last', { do: 'linger' }),
         { do: 'cancel', name: 'last' },
         wait(['last']),
+        spawn('long', { do: 'linger' }),
+        wait(['last', 'long'], { mode: 'first-error' }),
       ],
     })
     const said = await output(run)
@@ -147,6 +151,7 @@ test(
     expect(said[7]).toMatch(/delivered|queued/)
     expect(said[8]).toEqual(['completed', 'failed'])
     expect(said[11]).toEqual(['cancelled'])
+    expect(said[13]).toEqual(['cancelled'])
   },
 )
 
@@ -402,10 +407,10 @@ test('what outlives its parent is decided on by whoever above it is still there'
 test('a parent lists its own children, with how they ended, oldest first', { timeout: 60_000 }, async () => {
   using folder = temporaryFolder()
   const steps: Step[] = [
-    spawn('a', { do: 'say' }, { key: 'first' }),
+    spawn('a', [{ do: 'list' }], { key: 'first', role: 'parent' }),
     spawn('b', { do: 'fail' }, { key: 'second' }),
     wait(['a', 'b']),
-    spawn('c', linger, { key: 'third', role: 'parent' }),
+    spawn('c', [linger], { key: 'third', role: 'parent' }),
     { do: 'list' },
     { do: 'cancel', name: 'c' },
     wait(['c']),
@@ -420,15 +425,17 @@ test('a parent lists its own children, with how they ended, oldest first', { tim
     const said = (await output(await runner.attach(runId))) ?? []
     const [a, b, , c, meanwhile, , , after] = Array.isArray(said) ? said : []
     expect(meanwhile).toEqual([
-      [a, 'first', 'child', 'completed'],
+      [a, 'first', 'parent', 'completed'],
       [b, 'second', 'child', 'failed'],
       [c, 'third', 'parent', 'running'],
     ])
     expect(after).toEqual([
-      [a, 'first', 'child', 'completed'],
+      [a, 'first', 'parent', 'completed'],
       [b, 'second', 'child', 'failed'],
       [c, 'third', 'parent', 'cancelled'],
     ])
+    // It has none, whatever its own parent has.
+    expect(await output(await runner.attach(text(a)))).toEqual([[]])
     before = await listed(runner)
     expect(before).toEqual([['parent', 'parent', 'completed']])
   }

@@ -1,5 +1,5 @@
 /** What the runs of several runners ask for, through one door. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { composeRunners, createRunner, type ApprovalRecord } from '../src/index.ts'
 import { until, worker } from './fixtures/setup.ts'
 
@@ -95,18 +95,21 @@ test('watching ends with its signal, and with its loop', async () => {
   enough.abort()
   expect(await watched).toBeUndefined()
   it.both.run({ role: 'one', task: '' })
+  using watch = vi.spyOn(it.two.approvals, 'watch')
   for await (const { role } of it.both.approvals.watch()) {
     expect(role).toBe('one')
     break
   }
+  // Also at the one that had nothing to tell.
+  expect(watch.mock.calls).toEqual([[{ signal: expect.objectContaining({ aborted: true }) }]])
 })
 
 test('one that had closed before hides nothing of the others from whoever watches', async () => {
   await using it = await composed()
-  await it.one.close()
+  await it.two.close()
   const changes = it.both.approvals.watch()[Symbol.asyncIterator]()
   const first = changes.next()
-  it.both.run({ role: 'two', task: '' })
-  expect(await first).toMatchObject({ value: { role: 'two' } })
+  it.both.run({ role: 'one', task: '' })
+  expect(await first).toMatchObject({ value: { role: 'one' } })
   await changes.return?.()
 })

@@ -101,6 +101,16 @@ test('a caller who cancelled before decides; a terminal that is there before, to
   expect(ended.clock.timers).toHaveLength(0)
 })
 
+test('what trips first decides, whatever else is exceeded before the end', async () => {
+  await using it = await executing({ rounds: 1, memoryMb: 100 })
+  it.publish('events', { ...ref, first: 1, events: [usage(2)] })
+  await it.told()
+  it.publish('heartbeat', { ...ref, lastSentSeq: 1, progressSeq: 1, loopLagMs: 0, rssMb: 101 })
+  await turns()
+  await it.send('terminal', { ...ref, status: 'cancelled', lastSeq: 1, reason: 'as told' })
+  expect(await it.attempt.ended).toMatchObject({ tripped: { code: 'LIMIT_ROUNDS' } })
+})
+
 test('while the runner is not attached only the total counts', async () => {
   await using it = await executing({ firstEventMs: 60_000, noProgressMs: 60_000 })
   it.bus.cut('runner.1')

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
 import { encodeMessage, systemClock } from '@greenroom/proto'
@@ -16,7 +17,10 @@ test('an attempt is over when its terminal is there and every event up to its la
   await until(() => it.events.length === 1)
   it.clock.jump(500)
   await until(() => it.heard.some(({ kind }) => kind === 'resume'))
-  it.publish('events', { ...ref, first: 2, events: [delta('b'), delta('c')] })
+  it.publish('events', { ...ref, first: 2, events: [delta('b')] })
+  await until(() => it.events.length === 2)
+  await it.clock.settle()
+  it.publish('events', { ...ref, first: 3, events: [delta('c')] })
   const end = await it.attempt.ended
   expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'done' } })
   expect(end).not.toHaveProperty('eventsLost')
@@ -163,6 +167,25 @@ test('an answer is forgotten by the bus, whether somebody waits for it or not', 
   expect(await answer).toBe('to q1')
   await until(() => it.drive.strayMessages === 1)
   await until(() => it.bus.stats().messages === 0)
+  // Also when its attempt is over.
+  await it.send('terminal', { ...ref, status: 'completed', lastSeq: 0 })
+  const end = await it.attempt.ended
+  if (end.how === 'terminal') end.acknowledge()
+  await it.send('ask-reply', { ...ref, askId: 'q1', answer: 'far too late' })
+  await until(() => it.drive.strayMessages === 2)
+  await until(() => it.bus.stats().messages === 0)
+})
+
+test('a question expires with its deadline where its worker has not got it', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  using send = vi.spyOn(it.drive.peer, 'send')
+  const question = { question: 'How far?', mode: 'query', deadline: it.clock.monotonic() + 60_000 } as const
+  it.clock.jump(20_000)
+  const answer = it.attempt.questions.ask('q1', question, new AbortController().signal)
+  expect(send.mock.calls.map(([message]) => message)).toMatchObject([{ kind: 'ask', ttlMs: 40_000 }])
+  it.kill()
+  expect(await answer).toBeUndefined()
 })
 
 test('a worker that refuses loses the assignment', async () => {
@@ -176,6 +199,11 @@ test('a worker that is gone before its claim ran nothing; after it, the run is l
   before.kill()
   expect(await before.attempt.ended).toEqual({ how: 'unclaimed', why: 'gone' })
 
+  await using silent = await openAttempt()
+  await silent.claim()
+  silent.kill()
+  expect(await silent.attempt.ended).toMatchObject({ how: 'lost', mayStillRun: false })
+
   await using after = await openAttempt()
   await after.claim()
   after.publish('events', { ...ref, first: 1, events: [delta('a'), delta('b')] })
@@ -183,6 +211,13 @@ test('a worker that is gone before its claim ran nothing; after it, the run is l
   await until(() => after.events.length === 2)
   after.kill()
   expect(await after.attempt.ended).toEqual({ how: 'lost', mayStillRun: false, eventsLost: { first: 3, last: 7 } })
+
+  // Also where the broker does not know of its claim any more.
+  await using forgotten = await openAttempt()
+  forgotten.publish('accepted', ref)
+  await until(() => forgotten.attempt.isAccepted)
+  forgotten.kill()
+  expect(await forgotten.attempt.ended).toEqual({ how: 'lost', mayStillRun: false })
 })
 
 test('a terminal that was stored before its worker died is believed, and says what never arrived', async () => {
@@ -208,6 +243,18 @@ test('a worker that lives and does not answer for its events holds no run up for
   void it.attempt.ended.then((how) => (end = how))
   await it.clock.advance(61_000)
   expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'done' }, eventsLost: { first: 2, last: 4 } })
+})
+
+test('events that come slowly are waited for as long as some come', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  await it.send('terminal', { ...ref, status: 'completed', lastSeq: 3 })
+  for (const first of [1, 2, 3]) {
+    await it.clock.advance(50_000)
+    it.publish('events', { ...ref, first, events: [delta('slow')] })
+    await until(() => it.events.length === first)
+  }
+  expect(await it.attempt.ended).not.toHaveProperty('eventsLost')
 })
 
 test('a cancel takes back what is not claimed; what is claimed is told, twice over, and again after a reconnect', async () => {
@@ -253,6 +300,8 @@ test('an attempt that was cancelled before it began sends nothing', async () => 
     clock: systemClock,
     onError: () => undefined,
   })
+  // It does not wait for a broker either.
+  bus.cut('runner.1')
   const attempt = drive.start({
     run: assignment,
     worker: { address: 'worker.9', incarnation: 'w9', gone: new Promise(() => undefined), kill: () => undefined },
@@ -274,6 +323,25 @@ test('an event that is not shaped as its type says ends the attempt', async () =
   expect(await it.attempt.ended).toMatchObject({ how: 'failed', error: { code: 'BAD_FRAME' } })
 })
 
+test('a question that its worker has not got by its deadline does not reach it any more', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  it.bus.cut('worker.1')
+  const giveUp = new AbortController()
+  const ask = (id: string, ms: number): Promise<unknown> => {
+    const question = { question: 'How far?', mode: 'query', deadline: it.clock.monotonic() + ms } as const
+    return it.attempt.questions.ask(id, question, giveUp.signal).catch(() => undefined)
+  }
+  const asked = [ask('late', 1), ask('early', 60_000)]
+  await sleep(20)
+  it.bus.restore('worker.1')
+  await until(() => it.inbox.some(({ id }) => id === 'ask-early'))
+  giveUp.abort()
+  await Promise.all(asked)
+  await until(() => it.inbox.filter(({ kind }) => kind === 'unask').length === 2)
+  expect(it.inbox.filter(({ kind }) => kind === 'ask').map(({ id }) => id)).toEqual(['ask-early'])
+})
+
 test('a history above a megabyte travels in parts, in order, before its run', () => {
   const messages = Array.from({ length: 5 }, (_, n) => ({
     role: 'user' as const,
@@ -285,7 +353,8 @@ test('a history above a megabyte travels in parts, in order, before its run', ()
     historyParts: 3,
     required: ['history-parts'],
   })
-  expect(encodeAssignment({ ...assignment, messages: messages.slice(0, 2) }, 'worker.1')).toHaveLength(1)
+  const sentOf = [2, 3].map((end) => encodeAssignment({ ...assignment, messages: messages.slice(0, end) }, 'worker.1'))
+  expect(sentOf.map(({ length }) => length)).toEqual([1, 3])
 })
 
 test('a message that no part can hold is refused by name, wherever in a history it is', () => {

@@ -3,8 +3,11 @@ import { createServer, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Outcome } from '@greenroom/proto'
-import { createRunner, type Run } from '../src/index.ts'
+import { createMemoryBus } from '@greenroom/bus'
+import type { Clock, Outcome } from '@greenroom/proto'
+import { createMemoryStore, storeWith, type Store } from '@greenroom/store'
+import { createRunner, type Run, type Runner } from '../src/index.ts'
+import { runnerSchema } from '../src/runner-schema.ts'
 import { FabricStage, type FabricMember } from './fixtures/fabric-stage.ts'
 import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { until } from './fixtures/setup.ts'
@@ -55,6 +58,7 @@ describe('a run in a fabric', { timeout: 30_000 }, () => {
       roles: {
         hold: { executor: 'hold', placement: place(stage.folder.path) },
         who: { executor: 'who', placement: place(link) },
+        other: { executor: 'who', placement: { pool: 'others', fabric: link } },
       },
       dataDir: null,
       quiet: true,
@@ -63,6 +67,8 @@ describe('a run in a fabric', { timeout: 30_000 }, () => {
     const held = runner.run({ role: 'hold' })
     await until(() => stage.held.length === 1)
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
+    // Another pool in it is another one.
+    expect(await runner.run({ role: 'other' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
     for (const { end } of stage.held) end()
     expect(await held.outcome).toMatchObject({ status: 'completed' })
     expect(held.status().attempts).toBe(1)
@@ -246,6 +252,30 @@ describe('a worker of a fabric', { timeout: 30_000 }, () => {
     expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('b')
   })
 
+  test.each(['fabric', 'remote'] as const)(
+    'that has a run of an earlier life is asked by the connection of its place: %s',
+    async (kind) => {
+      await using stage = new FabricStage()
+      const { record } = await stage.member('a')
+      const store = createMemoryStore({ schema: runnerSchema })
+      let hasCrashed = false
+      const over = Promise.withResolvers<void>()
+      const life = (commit: Store['commit']): Promise<Runner> => {
+        const openStore = (): Store => storeWith(store, { close: () => Promise.resolve(), commit })
+        return stage.runner(kind === 'remote' ? record : {}, { openStore, bus: createMemoryBus().client() })
+      }
+      const first = await life((...batch) => (hasCrashed ? over.promise : store.commit(...batch)))
+      const { id } = first.run({ role: 'hold' })
+      const [held] = await until(() => stage.held.length === 1 && stage.held)
+      hasCrashed = true
+      const second = await life((...batch) => store.commit(...batch))
+      const outcome = await (await second.attach(id)).outcome
+      over.resolve()
+      expect(outcome).toMatchObject({ code: 'WORKER_LOST', mayStillRun: false })
+      expect(held?.signal.aborted).toBe(true)
+    },
+  )
+
   test('that comes back under its name, with another token, has the next run', async () => {
     await using stage = new FabricStage()
     const member = await stage.member('a')
@@ -289,7 +319,13 @@ describe('a fabric', { timeout: 30_000 }, () => {
 
   test('is connected to whoever joins before anybody needs a worker', async () => {
     await using stage = new FabricStage()
-    await stage.runner()
+    const due: number[] = []
+    const timer: Clock['timer'] = (ms, ...more) => {
+      due.push(ms)
+      return stage.clock.timer(ms, ...more)
+    }
+    await stage.runner({}, { clock: { ...stage.clock, timer } })
+    expect(due).not.toContain(1_000)
     // Nobody waits, and no lease ends within a minute: it is the folder that tells.
     for (const name of ['a', 'b']) {
       const member = await stage.member(name)

@@ -3,7 +3,9 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
+import { createMemoryBus } from '@greenroom/bus'
 import { expect, test } from 'vitest'
 import { createRunner, type Launcher, type Run } from '../src/index.ts'
 import { programLauncher } from '../src/platform/process-launcher.ts'
@@ -53,6 +55,22 @@ test('a worker that dies before its claim is followed by one more', async () => 
   expect(existsSync(process.env['WORKER_MARK'])).toBe(true)
   expect(run.status().attempts).toBe(2)
   expect((await readAll(run)).map((event) => event.epoch)).toEqual([2, 2])
+})
+
+test('one that is kept ready and dies before it is there is told of, and followed by one more', async () => {
+  using folder = temporaryFolder()
+  process.env['WORKER_FAULT'] = 'die-once'
+  process.env['WORKER_MARK'] = join(folder.path, 'died')
+  const logger = keepingLogger()
+  await using runner = await createRunner({
+    worker,
+    roles: { echo: { executor: 'echo', env: ['WORKER_FAULT', 'WORKER_MARK'] } },
+    pool: { prewarm: { echo: 1 } },
+    dataDir: null,
+    logger,
+  })
+  await until(() => runner.stats().pool.ended.gone === 1 && runner.stats().pool.idle === 1, 'the second one')
+  expect(logger.warnings).toEqual([expect.stringMatching(/did not come up.*was ended by SIGKILL/)])
 })
 
 test('a worker whose file fails says so within the time of its start, with its last lines', async () => {
@@ -169,6 +187,32 @@ test('a launcher that breaks its promises does not break a run', async () => {
   expect(logger.warnings[0]).toContain('cannot')
 })
 
+/** Starts what has ended already. */
+function endsAtOnce(stdin: Writable): Launcher {
+  return {
+    launch: () => ({
+      stdin,
+      stderr: new PassThrough().end(),
+      exited: Promise.resolve({ code: 1, signal: null }),
+      kill: () => undefined,
+    }),
+  }
+}
+
+test('the document is all that a worker reads: then its standard input is closed', async () => {
+  const stdin = new PassThrough()
+  await using bus = createMemoryBus()
+  await using runner = await createRunner({
+    bus: bus.client(),
+    worker: endsAtOnce(stdin),
+    roles: { any: { executor: 'x' } },
+    dataDir: null,
+    quiet: true,
+  })
+  const [document] = await Promise.all([text(stdin), runner.run({ role: 'any' }).outcome])
+  expect(JSON.parse(document)).toMatchObject({ executors: ['x'] })
+})
+
 test('a worker that ends before it has read what it is told is its run’s failure, and no error of the program’s', async () => {
   let isHeard: boolean | undefined
   const stdin = new Writable({
@@ -177,16 +221,8 @@ test('a worker that ends before it has read what it is told is its run’s failu
       done(new Error('write EPIPE'))
     },
   })
-  const launcher: Launcher = {
-    launch: () => ({
-      stdin,
-      stderr: new PassThrough().end(),
-      exited: Promise.resolve({ code: 1, signal: null }),
-      kill: () => undefined,
-    }),
-  }
   await using runner = await createRunner({
-    worker: launcher,
+    worker: endsAtOnce(stdin),
     roles: { any: { executor: 'x' } },
     dataDir: null,
     quiet: true,
@@ -195,6 +231,31 @@ test('a worker that ends before it has read what it is told is its run’s failu
   await until(() => stdin.closed)
   // Else it would have been an error of the program's.
   expect(isHeard).toBe(true)
+})
+
+test('a worker that ends before it is there is declared gone: what comes for it afterwards is refused', async () => {
+  await using bus = createMemoryBus()
+  const addresses: string[] = []
+  const launcher: Launcher = {
+    launch(spec) {
+      addresses.push(spec.address)
+      return endsAtOnce(new PassThrough().resume()).launch(spec)
+    },
+  }
+  await using runner = await createRunner({
+    bus: bus.client(),
+    worker: launcher,
+    roles: { any: { executor: 'x' } },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'any' }).outcome).toMatchObject({ code: 'WORKER_SPAWN_FAILED' })
+  const sender = await bus.attach({ address: 'late', incarnation: 'l1', lifetime: 'named' })
+  expect(addresses).toHaveLength(1)
+  for (const to of addresses)
+    await expect(sender.send({ to, id: 'late', kind: 'note', payload: new Uint8Array() })).rejects.toMatchObject({
+      code: 'MAILBOX_CLOSED',
+    })
 })
 
 test('an executor that the worker does not have is named, with those it has', async () => {

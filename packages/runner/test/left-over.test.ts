@@ -85,12 +85,20 @@ describe('a left-over attempt', () => {
 
   test('that left its last word has that for an outcome; nothing of it stays', async () => {
     await using scene = new Scene()
-    await scene.left('r1', { attempt: dead })
-    await (await scene.worker('r1')).say()
+    for (const [runId, word] of [
+      ['r1', {}],
+      ['r2', { status: 'timeout', which: 'tool' }],
+    ] as const) {
+      await scene.left(runId, { attempt: dead })
+      await (await scene.worker(runId)).say(word)
+    }
     const runner = await scene.life()
-    await until(() => scene.store.count('terminal') === 1, 'the word in the journal')
-    const [run] = await runner.resume()
-    expect(await run?.outcome).toMatchObject({ status: 'completed', output: 'its word' })
+    await until(() => scene.store.count('terminal') === 2, 'the words in the journal')
+    const outcomes = (await runner.resume()).map((run) => run.outcome)
+    expect(await Promise.all(outcomes)).toMatchObject([
+      { status: 'completed', output: 'its word' },
+      { status: 'timeout', which: 'tool' },
+    ])
     expect(scene.store.count('terminal')).toBe(0)
     expect(scene.store.count('open')).toBe(0)
     await until(() => scene.bus.stats().messages === 0, 'an empty bus')
@@ -456,6 +464,8 @@ describe('a left-over job', () => {
     }
     expect(told).toEqual([])
     const runner = await scene.life()
+    await runner.scheduler({ parent: 'q', onCompletion }).drain()
+    expect(told).toEqual([])
     await runner.scheduler({ parent: 'p', onCompletion }).drain()
     expect(told).toEqual(['completed'])
   })

@@ -147,10 +147,14 @@ test('an input that JSON would change in silence is refused with its place, one 
 test('a message that nobody could read does not get into a transcript', async () => {
   await using runner = await testRunner()
   const untyped = (spec: unknown): Run => Reflect.apply(Reflect.get(runner, 'run'), runner, [spec])
-  const messages = [{ role: 'nobody', content: 'hello' }]
+  const fine = { role: 'user', content: 'fine' }
+  const messages = [fine, { role: 'nobody', content: 'hello' }, fine]
   const outcome = await untyped({ role: 'echo', task: 'one', session: 's', messages }).outcome
-  expect(outcome).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringContaining('message.role') })
-  const changed = [{ role: 'user', content: [{ type: 'data', data: { when: new Date(0) } }] }]
+  expect(outcome).toMatchObject({
+    code: 'BAD_OPTIONS',
+    message: expect.stringMatching(/^messages\.1: .*message\.role/),
+  })
+  const changed = [{ role: 'user', content: [{ type: 'data', data: { when: new Date(0) } }] }, fine]
   expect(await untyped({ role: 'echo', task: 'one', session: 's', messages: changed }).outcome).toMatchObject({
     code: 'BAD_OPTIONS',
     message: 'messages.0.content.0.data.when: a Date is not JSON',

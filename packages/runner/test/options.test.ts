@@ -59,6 +59,7 @@ test.each<[string, object]>([
   ['bridge.lamp.maxConcurrent', { bridge: { lamp: { ...lamp, maxConcurrent: 0 } } }],
   ['roles.a.bridge', { roles: { a: { executor: 'a', bridge: 'all' } } }],
   ['roles.a.bridge: "lamp"', { roles: { a: { executor: 'a', bridge: { lamp: 'all' } } } }],
+  ['roles.a.bridge: "fan"', { bridge: { lamp }, roles: { a: { executor: 'a', bridge: { lamp: 'all', fan: 'all' } } } }],
   ['roles.a.bridge.lamp', { bridge: { lamp }, roles: { a: { executor: 'a', bridge: { lamp: 'some' } } } }],
   ['roles.a.bridge.lamp', { bridge: { lamp }, roles: { a: { executor: 'a', bridge: { lamp: [''] } } } }],
   ['roles.a.posture', { roles: { a: { executor: 'a', posture: { bypass: 'yes' } } } }],

@@ -119,7 +119,7 @@ test('tools, servers and what is needed of them go along as the role names them'
 test('a role may have servers where its executor is, and others beside the runner', async () => {
   const lamp = { listTools: async () => [], callTool: () => expect.fail('called'), close: async () => undefined }
   const mcpServers = [{ name: 'files', command: 'mcp-files' }]
-  const { assignment } = await planned({}, { mcpServers, bridge: { lamp: 'all' } }, { bridge: { lamp } })
+  const { assignment } = await planned({}, { mcpServers, bridge: { lamp: 'all' } }, { bridge: { fan: lamp, lamp } })
   expect(assignment).toMatchObject({ mcpServers, bridge: ['lamp'] })
 })
 
@@ -142,5 +142,10 @@ test('what a worker fixes is all in what its fingerprint is made of', async () =
     'env:PATH': process.env['PATH'],
     'env:HOME': process.env['HOME'],
   })
-  expect((await planned({})).need.fixed).toMatchObject({ detached: false })
+  const fixed = async (role: Partial<RoleOptions>) => (await planned({}, role)).need.fixed
+  const one = await fixed({ disabledTools: ['bash', 'web'] })
+  expect(one).toMatchObject({ detached: false })
+  expect(await fixed({ disabledTools: ['web', 'bash'], posture: { bypass: false } })).toEqual(one)
+  expect(await fixed({ disabledTools: ['bash', 'edit'] })).not.toEqual(one)
+  expect(await fixed({ disabledTools: ['bash', 'web'], posture: { bypass: true } })).not.toEqual(one)
 })

@@ -390,6 +390,10 @@ test('what a worker writes for a run can be read from the run, and the next run 
   await until(() => second.workerLog().length === 2)
   expect(second.status().worker).toMatchObject({ warm: true })
   expect(first.workerLog().toSorted()).toEqual(['to stderr', 'to stdout'])
+  const third = runner.run({ role: 'mortal' })
+  expect(await third.outcome).toMatchObject({ status: 'completed' })
+  await until(() => third.workerLog().includes('in attempt 2'))
+  expect(third.workerLog()).toEqual(['in attempt 2'])
 })
 
 test('with inspect no bound on time ends a run', async () => {

@@ -18,6 +18,9 @@ describe('retry', () => {
     const retry = new Retry({}, random)
     expect(retry.after(lost)).toBe(0)
     expect(retry.after(lost)).toBeUndefined()
+    // It is none of the attempts that a role has.
+    const more = new Retry({ attempts: 2, backoffMs: 100 }, random)
+    expect([lost, again, again].map((tried) => more.after(tried))).toEqual([0, 100, undefined])
   })
 
   test('a refusal is no attempt: another worker is asked, but not for ever', () => {

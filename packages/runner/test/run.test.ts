@@ -1,8 +1,10 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { defineExecutor } from '@greenroom/worker'
 import { expect, test } from 'vitest'
 import { keepingLogger, readAll, roles, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
+import { openTheatre } from './fixtures/threadless.ts'
 import { createRunner } from '../src/index.ts'
 import { moduleOptions } from '../src/platform/process-launcher.ts'
 
@@ -102,6 +104,19 @@ test('the next run of a session sees its transcript, also from a new runner on t
     added,
     { role: 'assistant', content: 'said: from elsewhere' },
   ])
+})
+
+test('what an executor says is in the transcript as it is, whoever speaks', async () => {
+  const said = (['assistant', 'tool', 'system', 'user'] as const).map((role) => ({ role, content: `as ${role}` }))
+  const talk = defineExecutor({
+    version: '1',
+    async run(_request, ctx) {
+      for (const message of said) await ctx.emit({ type: 'message', message })
+    },
+  })
+  await using theatre = await openTheatre({ talk })
+  expect(await theatre.runner.run({ role: 'talk', session: 's' }).outcome).toMatchObject({ status: 'completed' })
+  expect(await theatre.runner.sessions.messages('s')).toEqual(said)
 })
 
 test('a history above a megabyte arrives whole', async () => {

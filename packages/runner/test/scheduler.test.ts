@@ -3,15 +3,8 @@ import { codeOf } from '@greenroom/proto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import {
-  createMemorySessions,
-  createRunner,
-  type ChildEvent,
-  type Completion,
-  type Run,
-  type SessionStore,
-} from '../src/index.ts'
-import { firstData, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
+import { createMemorySessions, type ChildEvent, type Completion, type Run, type SessionStore } from '../src/index.ts'
+import { firstData, temporaryFolder, testRunner, until } from './fixtures/setup.ts'
 
 const parent = 'parent-1'
 
@@ -47,10 +40,9 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
   const completions: Completion[] = []
   {
     await using runner = await testRunner({ dataDir: folder.path })
-    for (const session of ['answered', 'asked-again'])
-      await runner.sessions.append(session, [
-        { runId: 'r', epoch: 1, seq: 1, message: { role: 'assistant', content: 'done' } },
-      ])
+    const last = { answered: 'assistant', 'asked-again': 'assistant', looked: 'tool', asked: 'user' } as const
+    for (const [session, role] of Object.entries(last))
+      await runner.sessions.append(session, [{ runId: 'r', epoch: 1, seq: 1, message: { role, content: 'done' } }])
     await using scheduler = runner.scheduler({ parent, onCompletion: (one) => void completions.push(one) })
     const busy = await scheduler.enqueue({ role: 'wait', session: 'busy' })
     await firstData(busy, 'pid')
@@ -58,6 +50,8 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
       completed: await scheduler.enqueue({ role: 'echo', task: 'hello' }),
       failed: await scheduler.enqueue({ role: 'fail', task: 'throw' }),
       skipped: await scheduler.enqueue({ role: 'echo', session: 'answered' }),
+      looked: await scheduler.enqueue({ role: 'echo', session: 'looked' }),
+      asked: await scheduler.enqueue({ role: 'echo', session: 'asked' }),
       again: await scheduler.enqueue({
         role: 'echo',
         session: 'asked-again',
@@ -73,6 +67,8 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
       completed: { status: 'completed', text: 'hello' },
       failed: { status: 'failed', code: 'EXECUTOR_ERROR' },
       skipped: { status: 'skipped', why: expect.stringContaining("not the user's") },
+      looked: { status: 'skipped' },
+      asked: { status: 'completed', text: 'done' },
       again: { status: 'completed', text: 'and now?' },
       taken: { status: 'skipped', why: `session busy has a run in progress: ${busy.id}` },
       refused: { status: 'failed', code: 'BAD_OPTIONS' },
@@ -88,7 +84,7 @@ test('whatever becomes of a job, it has one outcome record, one completion, and 
   const twice: Completion[] = []
   await later.scheduler({ parent, onCompletion: (one) => void twice.push(one) }).drain()
   expect(twice).toEqual([])
-})
+}, 60_000)
 
 test('what was skipped does not free the session of the run for which it was', async () => {
   await using runner = await testRunner()
@@ -286,18 +282,22 @@ test('messages that others add to the session meanwhile, and texts that came too
 })
 
 test('a handler that fails is told of in the log, and its job counts as delivered', async () => {
+  using folder = temporaryFolder()
   const warnings: string[] = []
-  await using runner = await createRunner({
-    worker,
-    roles: { echo: { executor: 'echo' } },
-    dataDir: null,
-    logger: { warn: (message) => void warnings.push(message), output: () => undefined },
-  })
-  await using scheduler = runner.scheduler({ parent, onCompletion: () => Promise.reject(new Error('no')) })
-  await (
-    await scheduler.enqueue({ role: 'echo', task: 'x' })
-  ).outcome
-  await scheduler.drain()
+  const options = {
+    dataDir: folder.path,
+    logger: { warn: (message: string) => void warnings.push(message), output: () => undefined },
+  }
+  {
+    await using runner = await testRunner(options)
+    await using scheduler = runner.scheduler({ parent, onCompletion: () => Promise.reject(new Error('no')) })
+    await (
+      await scheduler.enqueue({ role: 'echo', task: 'x' })
+    ).outcome
+    await scheduler.drain()
+  }
+  await using later = await testRunner(options)
+  await later.scheduler({ parent, onCompletion: () => expect.fail('told again') }).drain()
   expect(warnings).toEqual(['a completion handler failed'])
 })
 

@@ -10,6 +10,15 @@ const entry = (runId: string, epoch: number, seq: number, content: string): Sess
   message: { role: 'user', content },
 })
 
+test('in a database go on after what an earlier life appended', async () => {
+  const store = createMemoryStore({ schema: { version: 1, collections: sessionCollections } })
+  const said = ['one', 'two', 'three', 'four']
+  for (const [seq, content] of said.entries())
+    for (const session of ['s1', 's2']) await new StoreSessions(store).append(session, [entry('r', 1, seq, content)])
+  for (const session of ['s1', 's2'])
+    expect((await new StoreSessions(store).messages(session)).map(({ content }) => content)).toEqual(said)
+})
+
 describe.each([
   ['in memory', createMemorySessions],
   [
@@ -24,11 +33,11 @@ describe.each([
     await sessions.append('s1', [entry('r9', 0, 0, 'a'), entry('r9', 1, 5, 'b')])
     await Promise.all([
       sessions.append('s1', [entry('r9', 1, 5, 'b'), entry('r1', 0, 0, 'c')]),
-      sessions.append('s1', [entry('r1', 0, 0, 'c'), entry('r1', 2, 1, 'd')]),
+      sessions.append('s1', [entry('r1', 0, 0, 'c'), entry('r1', 2, 0, 'd'), entry('r1', 2, 1, 'e')]),
       sessions.append('s2', [entry('r1', 0, 0, 'other')]),
     ])
     await sessions.append('s1', [entry('r9', 1, 5, 'in place of b'), entry('r1', 0, 0, 'in place of c')])
-    expect((await sessions.messages('s1')).map(({ content }) => content)).toEqual(['a', 'b', 'c', 'd'])
+    expect((await sessions.messages('s1')).map(({ content }) => content)).toEqual(['a', 'b', 'c', 'd', 'e'])
     expect((await sessions.messages('s2')).map(({ content }) => content)).toEqual(['other'])
     expect(await sessions.get('s1')).toEqual({ id: 's1' })
   })

@@ -4,7 +4,7 @@ import { textOf } from '@greenroom/proto'
 import { defineExecutor } from '@greenroom/worker'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createMemorySessions, type Runner } from '../src/index.ts'
-import { Steering } from '../src/steering.ts'
+import { settleLate, Steering } from '../src/steering.ts'
 import { openTheatre } from './fixtures/threadless.ts'
 import { firstData, keepingLogger, testRunner, until } from './fixtures/setup.ts'
 
@@ -55,12 +55,41 @@ test('a text that is queued and then taken is in the transcript once, where it w
 
 test('a text whose entry comes before its receipt is what its mode says', async () => {
   const steering = new Steering()
-  const carrier = { steer: vi.fn<(id: string) => void>() }
+  const carrier = { steer: vi.fn<() => void>() }
   const sent = (['now', 'queue'] as const).map((mode) => steering.send(mode, 'hello', mode, carrier))
   for (const id of ['queue', 'now'])
     steering.noteTaken({ type: 'message', message: { role: 'user', content: 'hello', id } })
   expect(await Promise.all(sent)).toEqual(['delivered', 'queued'])
   expect(steering.isEmpty).toBe(true)
+})
+
+test('a text that a worker refused is what the next one does with it, else not-live when the transcript has it', async () => {
+  const steering = new Steering()
+  const [taken, late] = ['taken', 'late'].map((id) => steering.send(id, 'hello', 'now', undefined))
+  for (const steerId of ['taken', 'late']) steering.receipt({ runId: 'r', epoch: 1, steerId, status: 'not-live' })
+  steering.receipt({ runId: 'r', epoch: 2, steerId: 'taken', status: 'delivered' })
+  steering.noteTaken({ type: 'message', message: { role: 'user', content: 'hello', id: 'taken' } })
+  const kept = Promise.withResolvers<'not-live'>()
+  settleLate(steering.close(), () => kept.promise)
+  expect(await taken).toBe('delivered')
+  expect(await Promise.race([late, Promise.resolve('not yet')])).toBe('not yet')
+  kept.resolve('not-live')
+  expect(await late).toBe('not-live')
+})
+
+test('a text that its sender does not wait with is queued while no worker has the run, else answered by that', async () => {
+  const steering = new Steering()
+  const carrier = { steer: () => undefined }
+  const send = (id: string): Promise<string> => steering.send(id, 'hello', 'now', carrier, true)
+  expect(await send('before')).toBe('queued')
+  steering.handOver(carrier)
+  const meanwhile = send('meanwhile')
+  steering.receipt({ runId: 'r', epoch: 1, steerId: 'meanwhile', status: 'delivered' })
+  expect(await meanwhile).toBe('delivered')
+  const lost = send('lost')
+  steering.park()
+  expect([await lost, await send('after')]).toEqual(['queued', 'queued'])
+  expect(steering.close().map(({ id }) => id)).toEqual(['before', 'meanwhile', 'lost', 'after'])
 })
 
 test('a loop that reads a run may send to it, also while the window is full', async () => {

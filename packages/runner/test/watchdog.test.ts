@@ -108,10 +108,11 @@ test('total: counts whatever comes, and decides when others have passed too', ()
 })
 
 test('nothing that passed before acceptance counts', () => {
-  for (const limits of [{ firstEventMs: 60_000 }, { noProgressMs: 60_000 }, { totalMs: 60_000 }]) {
+  for (const limits of [{ firstEventMs: 60_000, toolMs: 50_000 }, { noProgressMs: 60_000 }, { totalMs: 60_000 }]) {
     const it = open(limits)
     it.watchdog.sent()
     it.clock.jump(40_000)
+    it.watchdog.events([status, call('a')])
     it.watchdog.accepted()
     expect(it.watchdog.executedMs).toBe(0)
     it.clock.jump(59_999)

@@ -32,6 +32,15 @@ test('who is behind hears of each its latest state, in order, and what changes a
   expect(await rest(reader)).toEqual(['z1', 'c1', 'b2'])
 })
 
+test('who is told by a signal to leave is told nothing more, whatever waits', async () => {
+  const watchers = new Watchers()
+  const enough = new AbortController()
+  const reader = watchers.watch(() => [record('a', 1), record('b', 1)], enough.signal)
+  await reader.next()
+  enough.abort()
+  expect(await rest(reader)).toEqual([])
+})
+
 test('who left is told nothing more, and hears no signal', async () => {
   const watchers = new Watchers()
   const { signal } = new AbortController()

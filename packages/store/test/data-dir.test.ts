@@ -1,6 +1,7 @@
 /** The data folder: owner, modes, how the file is written, and what people can do with it. */
 import { spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -35,6 +36,9 @@ test('a second open in the same process is refused, also repeatedly, and allowed
 test('only the owner of the files can read them', async () => {
   using temp = tempDir()
   const dir = join(temp.path, 'data')
+  // Those that were there before become so.
+  await (await openStore({ dir, schema })).close()
+  for (const file of ['owner.lock', 'store.db']) chmodSync(join(dir, file), 0o644)
   await using store = await openStore({ dir, schema })
   await store.commit([{ put: 'messages', key: 'k', meta: {} }])
   const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)

@@ -42,6 +42,8 @@ test('ids are drawn from the source of chance, each for its question', async () 
     ['second', 7],
   ])
   decide(1, { allowed: false, reason: 'not the log' })
+  await answers[1]
+  expect(approvals.isAsking).toBe(true)
   decide(0)
   expect(await Promise.all(answers)).toMatchObject([
     { allowed: true, input: call.input },
@@ -146,4 +148,17 @@ test('a decision that is not its runner’s decides nothing, though it knows the
   await decide(stranger, 'forged', true)
   await decide(runner, 'true', false)
   expect(await ended.promise).toEqual({ allowed: false, reason: 'true', decider: 'person' })
+})
+
+test('a question that nobody awaits holds up neither what its run says nor its end', async () => {
+  const forgets = defineExecutor({
+    version: '1',
+    run: async (_request, ctx) => {
+      ctx.approve(call).catch(() => undefined)
+      await ctx.message('meanwhile')
+    },
+  })
+  await using bench = await openBench({ forgets })
+  const run = await bench.run({ executor: 'forgets' })
+  expect(await run.terminal).toMatchObject({ status: 'completed', lastSeq: 1 })
 })

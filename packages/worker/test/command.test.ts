@@ -80,17 +80,18 @@ test.for([
   ['an invalid input', { executor: 'command', input: { args: [] } }, 'INPUT_INVALID', /input\.program/],
 ] as const)('%s is a failure with its reason', async ([, spec, code, message]) => {
   await using bench = await openCommand()
-  const { error } = await (await bench.run(spec)).terminal
+  const run = await bench.run(spec)
+  const { error } = await run.terminal
+  expect(run.events.filter(({ type }) => type === 'tool-result').every(({ isError }) => isError === true)).toBe(true)
   expect(error?.code).toBe(code)
   expect(error?.message).toMatch(message)
 })
 
 test('an exit code that was named is no failure', async () => {
   await using bench = await openCommand()
-  expect(await (await bench.run(shell('exit 1', { okCodes: [0, 1] }))).terminal).toMatchObject({
-    status: 'completed',
-    output: { exitCode: 1 },
-  })
+  const run = await bench.run(shell('exit 1', { okCodes: [0, 1] }))
+  expect(await run.terminal).toMatchObject({ status: 'completed', output: { exitCode: 1 } })
+  expect(run.events.at(-1)).toMatchObject({ type: 'tool-result', output: { exitCode: 1 }, isError: false })
 })
 
 test('a character that is cut in two by a write arrives whole', async () => {

@@ -172,7 +172,10 @@ test('what a model’s library says beside in a usage is left alone', async () =
   expect(terminal).toMatchObject({ status: 'completed', usage: { inputTokens: 1 } })
 })
 
-test.for<unknown>([5, 'doer', null, undefined, [], { rol: 'doer' }])('no child is %j: BAD_OPTIONS', async (spec) => {
-  const { terminal } = await once((_, { children }) => children.spawn(spec as never))
-  expect(terminal.error).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringContaining('spawn') })
-})
+test.for<unknown>([5, 'doer', null, undefined, [], { rol: 'doer' }, { role: 'doer', tsk: '' }])(
+  'no child is %j: BAD_OPTIONS',
+  async (spec) => {
+    const { terminal } = await once((_, { children }) => children.spawn(spec as never))
+    expect(terminal.error).toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringContaining('spawn') })
+  },
+)

@@ -225,9 +225,10 @@ describe('output', () => {
     await using silent = await run({ outputBytes: 0 }, () => Promise.resolve())
     const said = { status: 'completed', text: '', lastSeq: 0 }
     expect(await silent.terminal()).toMatchObject(said)
+    expect(await silent.terminal()).not.toHaveProperty('output')
     const nothing = defineExecutor({ version: '1', run: () => Promise.resolve({ output: null, text: '' }) })
     await using polite = await run({ outputBytes: 0 }, nothing)
-    expect(await polite.terminal()).toMatchObject(said)
+    expect(await polite.terminal()).toMatchObject({ ...said, output: null })
   })
 
   test('of a single word is too much where there may be none', async () => {

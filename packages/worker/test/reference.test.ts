@@ -17,6 +17,9 @@ describe('Executor', () => {
     await using bench = await openBench({ echo })
     const run = await bench.run({ executor: 'echo', task: 'one __sleep_ms:5 two' })
     expect(await run.terminal).toMatchObject({ status: 'completed', text: 'echo: one two', lastSeq: 2 })
+    // What names a wait behind it is a word as any other.
+    const again = await bench.run({ executor: 'echo', task: 'one __sleep_ms:5 __sleep_ms:60000' })
+    expect(await again.terminal).toMatchObject({ status: 'completed', text: 'echo: one __sleep_ms:60000', lastSeq: 2 })
   })
 
   test('echo honours cancel', async () => {

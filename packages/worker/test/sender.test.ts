@@ -25,6 +25,7 @@ async function watched(run: (ctx: RunContext) => Promise<unknown>) {
         came.push({ kind: delivery.kind, payload: delivery.payload, to: address })
         void delivery.ack()
       },
+      onLive: ({ kind, payload }) => came.push({ kind, payload, to: address }),
     })
   const [own, other] = await Promise.all([attach('runner.own'), attach('runner.other')])
   let sent = 0
@@ -60,6 +61,15 @@ test('a cancel that comes before its run', async () => {
   await settle()
   const { terminal } = await bench.run({ executor: 'it', runId: 'r' })
   expect(await terminal).toMatchObject({ status: 'completed' })
+
+  // Its runner is who has its end, whoever brought it.
+  const own = bench.runner.expect(bench.address, { runId: 'q', epoch: 1 })
+  await own.cancel('own')
+  await settle()
+  const order = { ...own.ref, role: 'a', executor: 'it', path: ['q'], depth: 0, task: '', workspace: '/' }
+  const brought = encodeMessage('run', { ...order, replyTo: bench.runner.peer.address })
+  await stranger.send({ to: bench.address, id: 'run-q-1', kind: 'run', payload: brought })
+  expect(await own.terminal).toMatchObject({ status: 'cancelled', reason: 'own' })
 })
 
 test('a part of a history', async () => {
@@ -114,10 +124,13 @@ test('a question, and that it is taken back', async () => {
     return null
   })
   await it.stranger('ask', { askId: 'q1', question: 'forged', mode: 'query' })
-  await it.runner('ask', { askId: 'q2', question: 'own', mode: 'query' })
+  const own = { askId: 'q2', question: 'own', mode: 'query' } as const
+  await it.runner('ask', own)
   await it.stranger('unask', { askId: 'q2' })
   said.resolve('well')
   expect(await it.next('ask-reply')).toMatchObject({ askId: 'q2', answer: 'well' })
+  // It is dealt with once, however often it comes.
+  await it.runner('ask', own)
   await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
   expect(await it.next('terminal')).toMatchObject({ output: ['own'] })
 })
@@ -187,4 +200,16 @@ test('what is counted of its budget', async () => {
   await it.stranger('spend-receipt', { upTo: 9, left: { usd: 99 } })
   await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
   expect(await it.next('terminal')).toMatchObject({ output: { usd: 2 } })
+})
+
+test('that all it said is there, and its end, or is to be said again', async () => {
+  await using it = await watched((ctx) => ctx.message('said'))
+  await it.next('terminal')
+  await it.stranger('ack', { upTo: 1 })
+  await it.stranger('terminal-ack', { lastSeq: 1 })
+  it.came.length = 0
+  await it.stranger('resume', { ack: 0 })
+  expect(it.came.filter(({ kind }) => kind === 'events')).toEqual([])
+  await it.runner('resume', { ack: 0 })
+  expect(await it.next('events')).toMatchObject({ first: 1, events: [{ type: 'message' }] })
 })

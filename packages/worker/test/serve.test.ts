@@ -8,6 +8,9 @@ import { openStage, startProcess } from './worker-process.ts'
 const refusalBoundMs = 6_000
 /** An orphan is gone within 2 s; asserted at three times that. */
 const orphanBoundMs = 6_000
+/** What has no grace is a matter of milliseconds; asserted at less than the shortest grace that anybody would mean. */
+const atOnceMs = 4_000
+const maxBytes = 8 * 1024 * 1024
 
 const valid = {
   version: 1,
@@ -38,7 +41,8 @@ describe('a worker file', () => {
       'UNKNOWN_EXECUTOR',
       /"nope"; there are: echo, command/,
     ],
-    ['more than 8 MiB', `"${'x'.repeat(9 * 1024 * 1024)}"`, 'SPEC_TOO_LARGE', /8388608/],
+    ['8 MiB of something else', '[]'.padEnd(maxBytes), 'SPEC_INVALID', /expected object/],
+    ['more than 8 MiB', '[]'.padEnd(maxBytes + 1), 'SPEC_TOO_LARGE', /8388608/],
   ] as const)('refuses %s at once, with its reason on the last line', async ([, document, code, message]) => {
     await using worker = startProcess(document)
     const ended = await worker.ended
@@ -61,6 +65,9 @@ describe('a worker file', () => {
       JSON.stringify({ ...valid, bus: { url: stage.url, token: 'wrong-token-wrong-token' } }),
     )
     expect(await stranger.ended).toMatchObject({ code: 70, error: { code: 'UNAUTHORIZED' } })
+    const known = await stage.start()
+    await stage.exchange()
+    expect(await known.ended).toMatchObject({ code: 70, error: { code: 'CONNECT_FAILED' } })
   })
 })
 
@@ -148,8 +155,10 @@ describe('a worker process', () => {
     await run.accepted.promise
     worker.child.kill('SIGTERM')
     await sleep(100)
+    const start = performance.now()
     worker.child.kill(second)
     expect((await run.terminal).status).toBe('cancelled')
+    expect(performance.now() - start).toBeLessThan(atOnceMs)
     expect(await worker.ended).toMatchObject({ code: 0 })
   })
 
@@ -162,11 +171,15 @@ describe('a worker process', () => {
       args: ['-c', `trap "" TERM; echo ready; sleep ${marker} & sleep ${marker}; sleep ${marker}`],
     }
     const run = await stage.runner.run(worker.address, { executor: 'command', input })
-    await run.seen(2)
+    // Nor is there more time for one that hears nothing.
+    const other = await stage.start({ cancelGraceMs: 60_000 })
+    const deaf = await stage.runner.run(other.address, { executor: 'deaf' })
+    await Promise.all([run.seen(2), deaf.accepted.promise])
     const start = performance.now()
-    worker.orphan()
-    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'the owner of the worker is gone' })
-    expect(await worker.ended).toMatchObject({ code: 0 })
+    for (const one of [worker, other]) one.orphan()
+    for (const one of [run, deaf])
+      expect(await one.terminal).toMatchObject({ status: 'cancelled', reason: 'the owner of the worker is gone' })
+    for (const one of [worker, other]) expect(await one.ended).toMatchObject({ code: 0 })
     const tookMs = performance.now() - start
     console.log(`an orphan left after ${tookMs.toFixed(0)} ms`)
     expect(tookMs).toBeLessThan(orphanBoundMs)
@@ -202,7 +215,11 @@ describe('a worker process', () => {
       await stage.runner.run(worker.address, { executor: 'deaf' })
     ).accepted.promise
     await stage.runner.peer.fence(worker)
-    expect(await worker.ended).toMatchObject({ code: 3, error: { code: 'FENCED' } })
+    const fenced = { code: 3, error: { code: 'FENCED' } }
+    expect(await worker.ended).toMatchObject(fenced)
+    // Nor does it begin once more.
+    const again = await stage.start({ address: worker.address, incarnation: worker.incarnation })
+    expect(await again.ended).toMatchObject(fenced)
   })
 
   test('that crashes says so on its last line', async () => {

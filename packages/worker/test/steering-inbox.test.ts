@@ -32,6 +32,19 @@ test('a text is in the transcript before it is taken, also when that waits for r
   expect(await next).toEqual({ done: false, value: { text: 'left', mode: 'now' } })
 })
 
+test('of all that comes before there is an executor it is said then where it is', () => {
+  const said: string[] = []
+  const inbox = new SteeringInbox({ record: () => Promise.resolve(), isHeldUp: () => false })
+  const push = (steerId: string): void =>
+    inbox.push({ steerId, text: 'left', mode: 'now', settle: (status) => said.push(`${steerId} ${status}`) })
+  push('s1')
+  push('s2')
+  expect(said).toEqual([])
+  inbox.open()
+  push('s3')
+  expect(said).toEqual(['s1 queued', 's2 queued', 's3 queued'])
+})
+
 test('a question that is taken back before the executor took it is not to be had any more', async () => {
   const inbox = new SteeringInbox({ record: () => Promise.resolve(), isHeldUp: () => false })
   const questions = new Questions({ inbox, signal: new AbortController().signal })

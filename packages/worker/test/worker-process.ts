@@ -74,7 +74,8 @@ export function startProcess(
 export async function openStage() {
   const stack = new AsyncDisposableStack()
   const folder = stack.use(await mkdtempDisposable(join(tmpdir(), 'greenroom-')))
-  const broker = stack.use(await createBroker({ dir: null, listen: { socket: join(folder.path, 'bus.sock') }, token }))
+  const place = { dir: null, listen: { socket: join(folder.path, 'bus.sock') } } as const
+  const broker = stack.use(await createBroker({ ...place, token }))
   const runner = stack.use(await RunnerDouble.attach(broker.bus))
   const members = new Map<string, PromiseWithResolvers<void>>()
   const member = (address: string): PromiseWithResolvers<void> => {
@@ -103,6 +104,11 @@ export async function openStage() {
       const worker = stack.use(startProcess(JSON.stringify(provision), undefined, nodeFlags))
       await Promise.race([member(address).promise, worker.ended])
       return { ...worker, address, incarnation: provision.incarnation }
+    },
+    /** Puts another broker there, which has another token. */
+    async exchange() {
+      await broker.close()
+      stack.use(await createBroker({ ...place, token: 'another-token-than-that' }))
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }

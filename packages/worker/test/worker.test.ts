@@ -971,7 +971,7 @@ describe('steering', () => {
 
 describe('secrets', () => {
   test('are there when declared and given, and told apart when not', async () => {
-    const { executor, first } = puppet({ secrets: ['given', 'missing'] })
+    const { executor, first } = puppet({ secrets: ['given', 'missing', 'constructor'] })
     await using bench = await openBench({ it: executor }, { secrets: { given: 'v', undeclared: 'w' } })
     await bench.run({ executor: 'it' })
     await settle()
@@ -1003,6 +1003,7 @@ describe('secrets', () => {
     )
     // What every object inherits is no secret.
     expect(() => secret('toString')).toThrow(expect.objectContaining({ code: 'SECRET_UNDECLARED' }))
+    expect(() => secret('constructor')).toThrow(expect.objectContaining({ code: 'SECRET_MISSING' }))
     first().end()
   })
 })
@@ -1202,14 +1203,20 @@ describe('coming and going', () => {
   })
 
   test('a fenced worker aborts its runs at once and says nothing more', async () => {
-    const { executor, first } = puppet()
-    await using bench = await openBench({ it: executor })
-    const run = await bench.run({ executor: 'it' })
-    await settle()
-    await bench.runner.peer.fence({ address: bench.address, incarnation: 'bench' })
-    expect(await bench.worker.closed).toMatchObject({ why: 'fenced' })
-    expect(first().ctx.signal.aborted).toBe(true)
-    await settle()
-    expect(run.terminals).toHaveLength(0)
+    for (const end of [
+      ({ runner, address }: Bench) => runner.peer.fence({ address, incarnation: 'bench' }),
+      // Who shows itself in its place is believed.
+      ({ bus, address }: Bench) => bus.attach({ address, incarnation: 'bench', lifetime: 'incarnation' }),
+    ]) {
+      const { executor, first } = puppet()
+      await using bench = await openBench({ it: executor })
+      const run = await bench.run({ executor: 'it' })
+      await settle()
+      await end(bench)
+      expect(await bench.worker.closed).toMatchObject({ why: 'fenced' })
+      expect(first().ctx.signal.aborted).toBe(true)
+      await settle()
+      expect(run.terminals).toHaveLength(0)
+    }
   })
 })

@@ -21,6 +21,7 @@ export const claimCases: readonly BusCase[] = [
       assert.equal(await a.peer.revoke({ to: 'b', id: 'r1' }), 'claimed')
       assert.equal(await a.peer.revoke({ to: 'b', id: 'r1' }), 'claimed')
       await message.claim()
+      assert.deepEqual(await a.peer.send(note('b', 'r1', run)), { seq: 1, duplicate: true })
       await a.peer.send(note('b', 'r2', run))
       assert.equal((await b.messages.next()).id, 'r2')
     },

@@ -104,7 +104,9 @@ export const lifeCases: readonly BusCase[] = [
       await a.peer.send(note('b', 'waiting', { kind: 'steer' }))
       await a.peer.send(note('b', 'run', { kind: 'run' }))
       await b.peer.drain()
+      await a.peer.send(note('a', 'barrier'))
       const returned = await a.messages.take(2)
+      assert.equal((await a.messages.next()).id, 'barrier')
       for (const message of returned) assert.equal(message.kind, 'undeliverable')
       assert.deepEqual(
         returned.map(({ payload }): unknown => JSON.parse(text(payload))),

@@ -31,10 +31,14 @@ export const presenceCases: readonly BusCase[] = [
       // Whoever is of another role from now on is seen to be so.
       two.peer.announce({ role: 's' })
       assert.equal(line(await changes.next()), 'two two-1 attached s 0')
-      two.peer.announce({ role: 'r' })
-      assert.equal(line(await changes.next()), 'two two-1 attached r 0')
+      const late = new Queue<PresenceChange>()
+      const v = await open(await harness.bus(), 'v')
+      v.peer.watch('r', (change) => late.push(change))
+      assert.equal(line(await late.next()), 'one one-1 attached r 0.5')
+      two.peer.announce({ role: 'r', load: 0.75 })
       await two.peer.drain()
-      assert.equal(line(await changes.next()), 'two two-1 gone r 0')
+      const last = ['two two-1 attached r 0.75', 'two two-1 gone r 0.75']
+      for (const told of [changes, late]) assert.deepEqual((await told.take(2)).map(line), last)
       stop()
       const others = new Queue<PresenceChange>()
       w.peer.watch('r', (change) => others.push(change))
@@ -48,8 +52,11 @@ export const presenceCases: readonly BusCase[] = [
     name: 'two watchers of one role on one peer each hear everything',
     async run(harness) {
       const w = await open(await harness.bus(), 'w')
-      const early = new Queue<PresenceChange>()
-      const stop = w.peer.watch('r', (change) => early.push(change))
+      const [early, within] = [new Queue<PresenceChange>(), new Queue<PresenceChange>()]
+      const stop = w.peer.watch('r', (change) => {
+        early.push(change)
+        if (change.address === 'two') w.peer.watch('r', (later) => within.push(later))
+      })
       await open(await harness.bus(), 'one', { presence: { role: 'r' } })
       await early.next()
       const late = new Queue<PresenceChange>()
@@ -63,6 +70,9 @@ export const presenceCases: readonly BusCase[] = [
       // Who began later is told later.
       assert.equal(line(await late.next()), 'three three-1 attached r 0')
       assert.equal(early.length, 0)
+      // Who began while others were told of a change hears of it once: by who is there.
+      const heard = (await within.take(3)).map(line)
+      assert.deepEqual(heard, ['one one-1 attached r 0', 'two two-1 attached r 0', 'three three-1 attached r 0'])
     },
   },
   {

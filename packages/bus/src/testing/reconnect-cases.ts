@@ -2,7 +2,7 @@
 import { codeOf } from '@greenroom/proto'
 import assert from 'node:assert/strict'
 import type { BusCase } from './bus-case.ts'
-import { idsOf, note, open, type Station } from './station.ts'
+import { note, open, text, type Station } from './station.ts'
 
 const cut = { controls: ['cut'] } as const
 const restart = { needs: ['durable'], controls: ['restart'] } as const
@@ -170,7 +170,8 @@ export const reconnectCases: readonly BusCase[] = [
       await assert.rejects(a.peer.send(note('b', 'revoked')), { code: 'REVOKED' })
       assert.deepEqual(await a.peer.send(note('c', 'm1')), { seq: 1, duplicate: true })
       const c = await open(await harness.bus(), 'c')
-      assert.deepEqual(idsOf([await c.messages.next()]), ['m1'])
+      const { id, kind, from, fromIncarnation, payload } = await c.messages.next()
+      assert.deepEqual([id, kind, from, fromIncarnation, text(payload)], ['m1', 'note', 'a', 'a-1', 'm1'])
     },
   },
   {
@@ -191,6 +192,31 @@ export const reconnectCases: readonly BusCase[] = [
       const m4 = await b.messages.next()
       assert.deepEqual([m4.id, m4.attempt], ['m4', 1])
       assert.equal(b.messages.length, 0)
+    },
+  },
+  {
+    ...restart,
+    name: 'what a consumer held before a restart of the broker goes to the next one, with one attempt more',
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      const b = await open(await harness.bus(), 'b', { credit: 2 })
+      for (const id of ['acked', 'held', 'waiting']) await a.peer.send(note('b', id))
+      const [acked] = await b.messages.take(2)
+      await acked?.ack()
+      await b.messages.next()
+      await b.peer.close()
+      await a.peer.send(note('b', 'late'))
+      await harness.restart?.()
+      const next = await open(await harness.bus(), 'b', { incarnation: 'b-2' })
+      const messages = await next.messages.take(3)
+      assert.deepEqual(
+        messages.map(({ id, attempt }) => [id, attempt]),
+        [
+          ['held', 2],
+          ['waiting', 2],
+          ['late', 1],
+        ],
+      )
     },
   },
 ]
