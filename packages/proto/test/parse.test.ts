@@ -118,6 +118,18 @@ describe('what is refused says where', () => {
   })
 })
 
+test('what a later version adds to a provisioning document survives, at every depth', () => {
+  const later = { later: { than: ['this'] } }
+  const document = {
+    ...provision,
+    ...later,
+    bus: { ...provision.bus, ...later },
+    limits: { rounds: 1, ...later },
+    resident: { labels: { zone: 'a' }, ...later },
+  }
+  expect(parseProvision(document)).toEqual(document)
+})
+
 const provision = {
   version: 1,
   bus: { url: 'ws://h', token: 'hush' },

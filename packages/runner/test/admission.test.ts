@@ -46,6 +46,18 @@ describe('admission', () => {
     expect([admission.executing, admission.waiting]).toEqual([0, 0])
   })
 
+  test('who comes back from waiting is one of those that may execute', async () => {
+    const admission = new Admission({ maxExecuting: 1, queue: 10 })
+    const { order, enter, leave } = caller(admission)
+    await enter('a')
+    void enter('new')
+    void enter('back', { returns: true })
+    await Promise.resolve()
+    expect([order, admission.executing, admission.waiting]).toEqual([['a'], 1, 2])
+    await leave('a')
+    expect([order, admission.executing, admission.waiting]).toEqual([['a', 'back'], 1, 1])
+  })
+
   test('deeper ones come first, then those of higher priority', async () => {
     const admission = new Admission({ maxExecuting: 1, queue: 10 })
     const { order, enter, leave } = caller(admission)

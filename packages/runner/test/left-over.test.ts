@@ -161,6 +161,28 @@ describe('a left-over attempt', () => {
     }
   })
 
+  test.each([
+    ['is waited for', { status: 'completed', output: 'its word' }],
+    ['has said nothing', unknown],
+  ])('has nobody else’s word for its own: a worker that %s', async (_what, end) => {
+    await using scene = new Scene()
+    await scene.left('r1', { attempt: { ...alive, host: 'a container' } })
+    const worker = await scene.worker('r1')
+    const [address, incarnation, lifetime] = ['worker.r2', 'old', 'incarnation'] as const
+    const stranger = await scene.bus.client().attach({ address, incarnation, lifetime })
+    const lie = (): Promise<unknown> => worker.say({ output: 'a lie' }, stranger)
+    if (end === unknown) await lie()
+    const launcher = {
+      launch: () => expect.fail('nothing is to be started'),
+      async hasEnded() {
+        await lie()
+        if (end !== unknown) await worker.say()
+        return true
+      },
+    }
+    expect(await resumed(scene, { worker: launcher, partitionGraceMs: 1_000 })).toMatchObject(end)
+  })
+
   test('has its word although its role is gone; without one the plan decides', async () => {
     await using scene = new Scene()
     await scene.left('r1', { role: 'renamed', attempt: dead })

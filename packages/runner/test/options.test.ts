@@ -162,6 +162,7 @@ test('createRunner rejects with the same code', async () => {
 test('a worker gets the options by which modules are found, never an inspector', () => {
   const argv = [
     '--inspect-brk=9229',
+    '--inspect',
     '--conditions=a',
     '--conditions',
     'b',
@@ -171,6 +172,11 @@ test('a worker gets the options by which modules are found, never an inspector',
     '--import=./x.ts',
     '--require',
     'y',
+    '-r',
+    'z',
+    '--loader=./l.ts',
+    '--experimental-loader',
+    'm',
     '--cpu-prof',
     '--test',
   ]
@@ -184,6 +190,11 @@ test('a worker gets the options by which modules are found, never an inspector',
     '--import=./x.ts',
     '--require',
     'y',
+    '-r',
+    'z',
+    '--loader=./l.ts',
+    '--experimental-loader',
+    'm',
   ])
 })
 

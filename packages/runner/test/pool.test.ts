@@ -252,12 +252,18 @@ test('a worker is parked after a success only', async () => {
 })
 
 test('a worker whose executor is cooperative is given several runs at a time', async () => {
-  await using runner = await createRunner({ worker, roles: { many: { executor: 'cooperative' } }, dataDir: null })
+  const roles = { many: { executor: 'cooperative' }, held: { executor: 'shared' } } as const
+  await using runner = await createRunner({ worker, roles, dataDir: null, admission: { maxExecuting: 9 } })
   await runner.run({ role: 'many' }).outcome
   const runs = Array.from({ length: 5 }, () => runner.run({ role: 'many' }))
   await Promise.all(runs.map((run) => run.outcome))
   expect(new Set(runs.map(pidOf)).size).toBe(2)
   expect(runs.filter((run) => run.status().worker?.warm === true)).toHaveLength(4)
+  // As many as it showed while it was idle: by and by it shows fewer.
+  const pids: unknown[] = []
+  for (let n = 0; n < 9; n += 1) pids.push(await firstData(runner.run({ role: 'held' }), 'pid'))
+  expect(pids.map((pid) => pids.indexOf(pid))).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 8])
+  await runner.close()
 })
 
 test('no more processes are there than may: an idle one of another kind makes room', async () => {

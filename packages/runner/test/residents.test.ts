@@ -117,6 +117,9 @@ describe('a run in a pool', () => {
       code: 'POOL_EMPTY',
       message: 'pool "crew": of 2 that are there none serves "who" in version 1 and has gpu=big',
     })
+    expect(await outcome({ labels: { gpu: 'big', zone: 'y' } })).toMatchObject({
+      message: 'pool "crew": of 2 that are there none serves "who" and has gpu=big and has zone=y',
+    })
   })
 
   test('passes over a member whose connection is lost', async () => {

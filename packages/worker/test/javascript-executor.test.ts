@@ -33,6 +33,7 @@ const throws: readonly (readonly [what: string, thrown: () => unknown, message: 
   ['an error whose message is an object', () => Object.assign(new Error('x'), { message: { n: 1n } }), /object/],
   ['an error whose message cannot be read', () => poisoned('message'), /cannot be said/],
   ['an error whose stack cannot be read', () => poisoned('stack'), 'it broke'],
+  ['an error with a code of another library', () => Object.assign(new Error('it broke'), { code: 'BUSY' }), 'it broke'],
 ]
 
 test.for(throws)('throwing %s ends as EXECUTOR_ERROR', async ([, thrown, message]) => {

@@ -6,12 +6,31 @@ import {
   systemRandom,
   type Bus,
   type ChildrenRequest,
+  type ErrorCode,
+  type Outgoing,
   type PeerOptions,
 } from '@greenroom/proto'
-import { defineExecutor } from '@greenroom/worker'
+import { defineExecutor, echo } from '@greenroom/worker'
 import { expect, test } from 'vitest'
 import { RunChildren } from '../src/children.ts'
 import { openBench } from '../src/testing/bench.ts'
+
+/** A bus that has no room for some messages. */
+const without =
+  (hasNone: (message: Outgoing) => boolean, code: ErrorCode = 'MAILBOX_FULL') =>
+  (bus: Bus): Bus => ({
+    get capabilities() {
+      return bus.capabilities
+    },
+    async attach(options: PeerOptions) {
+      const peer = await bus.attach(options)
+      return peerWith(peer, {
+        send: (message, how) => (hasNone(message) ? Promise.reject(new GreenroomError(code)) : peer.send(message, how)),
+      })
+    },
+    close: () => bus.close(),
+    [Symbol.asyncDispose]: () => bus.close(),
+  })
 
 test('one runner without room does not make it deaf to another one', { timeout: 20_000 }, async () => {
   const it = defineExecutor({
@@ -21,21 +40,7 @@ test('one runner without room does not make it deaf to another one', { timeout: 
       return { text: 'nothing' }
     },
   })
-  const between = (bus: Bus): Bus => ({
-    get capabilities() {
-      return bus.capabilities
-    },
-    async attach(options: PeerOptions) {
-      const peer = await bus.attach(options)
-      return peerWith(peer, {
-        send: (message, how) =>
-          message.to === 'runner.other' ? Promise.reject(new GreenroomError('MAILBOX_FULL')) : peer.send(message, how),
-      })
-    },
-    close: () => bus.close(),
-    [Symbol.asyncDispose]: () => bus.close(),
-  })
-  await using bench = await openBench({ it }, { between })
+  await using bench = await openBench({ it }, { between: without((message) => message.to === 'runner.other') })
   const address = 'runner.other'
   const full = await bench.bus.attach({ address, incarnation: 'i', lifetime: 'named', onMessage: () => undefined })
   const run = await bench.run({ executor: 'it' })
@@ -86,4 +91,27 @@ test('of a yes and a no of who decides the last holds, in whichever order there 
   await clock.advance(10_000)
   await settle()
   expect(stored.map((one) => one.op === 'decide' && one.args.on)).toEqual([true, false, true])
+})
+
+test.for<readonly [of: 'a run' | 'a detached run', code: ErrorCode, forMs: number, stored: number]>([
+  ['a run', 'MAILBOX_FULL', 5_000, 1],
+  ['a run', 'MAILBOX_FULL', 15_000, 0],
+  ['a run', 'FORBIDDEN', 5_000, 0],
+  // However long that takes.
+  ['a detached run', 'MAILBOX_FULL', 60_000, 1],
+  ['a detached run', 'FORBIDDEN', 5_000, 0],
+])('the last word of %s that is refused as %s for %d ms is stored %d times', async ([of, code, forMs, stored]) => {
+  const clock = createManualClock()
+  let isRefused = true
+  const between = without(({ kind }) => kind === 'terminal' && isRefused, code)
+  const detached = of === 'a detached run'
+  await using bench = await openBench({ echo }, { clock, between, lingerMs: 10_000, detached })
+  const run = await bench.run({ executor: 'echo', task: '', detached })
+  await run.accepted.promise
+  await clock.advance(forMs)
+  expect(run.terminals).toHaveLength(0)
+  isRefused = false
+  await clock.advance(20_000)
+  expect(run.terminals).toHaveLength(stored)
+  expect(bench.log.filter((line) => line.includes('was not stored'))).toHaveLength(1 - stored)
 })

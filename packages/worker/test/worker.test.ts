@@ -3,7 +3,7 @@ import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceCh
 import { defineExecutor, echo, type RunContext } from '@greenroom/worker'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import * as z from 'zod'
-import { RunFailure } from '../src/ending.ts'
+import { RunFailure, Suspended } from '../src/ending.ts'
 import { openBench, type Bench } from '../src/testing/bench.ts'
 import { createManualClock, observeBus, settle } from '@greenroom/bus/testing'
 
@@ -197,11 +197,16 @@ describe('a run', () => {
     const run = bench.runner.expect(bench.address, { runId: 'x1', epoch: 1 })
     const send = (id: string, value: unknown) =>
       bench.runner.peer.send({ to: bench.address, id, kind: 'run', payload: encodePayload(value) })
-    await send('run-x1-1', { runId: 'x1', epoch: 1, executor: 7 })
+    await send('run-x1-1', { runId: 'x1', epoch: 1, executor: 7, replyTo: 'not a name' })
     expect((await run.terminal).error?.code).toBe('SPEC_INVALID')
     await send('run-x2-1', 'garbage')
     await settle()
     expect(bench.log.some((line) => line.includes('run-x2-1'))).toBe(true)
+    const other = bench.runner.expect(bench.address, { runId: 'x3', epoch: 1 })
+    await using sender = await bench.bus.attach({ address: 'other', incarnation: 'i', lifetime: 'incarnation' })
+    const payload = encodePayload({ ...other.ref, executor: 7, replyTo: bench.runner.peer.address })
+    await sender.send({ to: bench.address, id: 'run-x3-1', kind: 'run', payload })
+    expect((await other.terminal).error?.code).toBe('SPEC_INVALID')
     expect(bench.bus.stats()).toMatchObject({ messages: 0, held: 0 })
   })
 
@@ -459,10 +464,16 @@ describe('an ending', () => {
       suspendable: true,
       run: async (_, ctx) => ctx.suspend([{ runId: 'child-1' }], { mode: 'any' }),
     })
-    await using bench = await openBench({ parent })
+    const again = defineExecutor({ version: '1', suspendable: true, run: async (_, ctx) => ctx.suspend() })
+    await using bench = await openBench({ parent, again })
     const terminal = await (await bench.run({ executor: 'parent' })).terminal
     expect(terminal).toMatchObject({ status: 'suspended', waitsFor: { runIds: ['child-1'], mode: 'any' } })
     expect(terminal.error).toBeUndefined()
+    // Whom it does not name it knows, be it from an attempt before.
+    const outcome = { status: 'completed', output: null, text: '' } as const
+    const resumed = [{ runId: 'child-2', key: 'k', outcome }]
+    const next = await bench.run({ executor: 'again', epoch: 2, resumed })
+    expect(await next.terminal).toMatchObject({ status: 'suspended', waitsFor: { runIds: ['child-2'], mode: 'all' } })
   })
 
   test('is not told before the events that nobody waited for', async () => {
@@ -695,18 +706,20 @@ describe('a cancel', () => {
   })
 
   test('that the executor answers with a result, or any error, ends it as cancelled; what it calls a failure is one', async () => {
-    const { executor, runs } = puppet({ slots: 3 })
+    const { executor, runs } = puppet({ slots: 4 })
     await using bench = await openBench({ it: executor })
     const run = () => bench.run({ executor: 'it' })
-    const all = [await run(), await run(), await run()] as const
+    const all = [await run(), await run(), await run(), await run()] as const
     await settle()
     await Promise.all(all.map((one) => one.cancel('x')))
     await settle()
     runs[0]?.end()
     runs[1]?.end(new Error('other'))
     runs[2]?.end(new RunFailure('MINE', 'half done', 'later'))
-    const [returned, threw, failed] = await Promise.all(all.map((one) => one.terminal))
-    expect([returned, threw]).toMatchObject(Array.from({ length: 2 }, () => ({ status: 'cancelled', reason: 'x' })))
+    runs[3]?.end(new Suspended({ runIds: ['child-1'], mode: 'any' }))
+    const [returned, threw, failed, suspended] = await Promise.all(all.map((one) => one.terminal))
+    const cancelled = { status: 'cancelled', reason: 'x' }
+    expect([returned, threw, suspended]).toMatchObject(Array.from({ length: 3 }, () => cancelled))
     expect(failed).toMatchObject({ status: 'failed', error: { code: 'MINE', retry: 'later' } })
   })
 
@@ -1140,6 +1153,21 @@ describe('coming and going', () => {
     await closed
     expect(await bench.worker.closed).toEqual({ why: 'closed', message: 'owner gone' })
     expect(clock.timers.length).toBe(0)
+  })
+
+  test('closing leaves a run no more grace than is its own', async () => {
+    const clock = createManualClock()
+    const { executor } = puppet()
+    await using bench = await openBench({ it: executor }, { clock, cancelGraceMs: 1_000 })
+    const run = await bench.run({ executor: 'it' })
+    await settle()
+    const closed = bench.worker.close({ graceMs: 3_000 })
+    await clock.advance(999)
+    expect(run.terminals).toHaveLength(0)
+    await clock.advance(1)
+    expect(await run.terminal).toMatchObject({ status: 'cancelled' })
+    await clock.advance(3_000)
+    await closed
   })
 
   test('a worker without slots takes nothing', async () => {
