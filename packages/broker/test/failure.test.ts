@@ -187,6 +187,11 @@ describe('regressions', () => {
     free = Number.POSITIVE_INFINITY
     await using broker = await createBroker({ store })
     const peer = await broker.bus.attach({ address: 'sender', incarnation: 's2', lifetime: 'named' })
+    // Nor by what is refused first in this life, where somebody has the mailbox.
+    await broker.bus.attach({ address: 'inbox', incarnation: 'i1', lifetime: 'named' })
+    free = 0
+    await expect(peer.send({ ...message, id: 'm3' })).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+    free = Number.POSITIVE_INFINITY
     expect(await peer.send({ ...message, id: 'm3' })).toEqual({ seq: 3, duplicate: false })
   })
 

@@ -145,6 +145,16 @@ test('numbers go on where they were when a mailbox is used again', async () => {
   }
 })
 
+test('numbers go on behind what waits when the broker is started again', async () => {
+  await using store = createMemoryStore({ schema: brokerSchema })
+  for (const seqs of [[1, 2], [3]]) {
+    await using broker = await createBroker({ store })
+    const peer = await broker.bus.attach({ address: 'sender', incarnation: 's1', lifetime: 'named' })
+    for (const seq of seqs)
+      expect(await peer.send({ to: 'inbox', id: `m${seq}`, kind: 'note', payload })).toMatchObject({ seq })
+  }
+})
+
 test('after the dedupe window nothing of what is over is left on the disk, and later no mailbox that nobody uses', async () => {
   const clock = createManualClock()
   await using store = createMemoryStore({ schema: brokerSchema })

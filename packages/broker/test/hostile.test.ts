@@ -229,6 +229,10 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
     using client = await RawClient.open(broker.url, token)
     client.say({ t: 'explode' })
     expect(await client.ended).toEqual({ code: errors.BAD_FRAME.close, error: 'BAD_FRAME' })
+    expect(client.headers.at(-1)).toMatchObject({
+      t: 'error',
+      message: expect.stringMatching(/^the header is not valid at t: /),
+    })
   })
 
   test('a header that nests thousands deep in a field that nobody knows is read leniently', async () => {
@@ -368,7 +372,9 @@ describe('on the socket', () => {
     ['an origin that nobody named', `${protocol}${bearer}Origin: https://evil.example\r\n`, '403'],
   ] as const)('an upgrade with %s is refused', async ([, headers, status]) => {
     await using broker = await open({ origins: ['https://good.example'] })
-    expect(await talk(broker.url, (socket) => socket.write(upgrade(headers)))).toContain(`HTTP/1.1 ${status}`)
+    const answer = await talk(broker.url, (socket) => socket.write(upgrade(headers)))
+    expect(answer).toContain(`HTTP/1.1 ${status}`)
+    expect(answer.includes('WWW-Authenticate: Bearer\r\n')).toBe(status === '401')
   })
 
   test('a browser is let in from a named origin, with its token as a sub-protocol', async () => {

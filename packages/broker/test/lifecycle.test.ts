@@ -226,13 +226,19 @@ test('who is replaced while it leaves, or shows itself and closes afterwards, ta
 
 test('who was replaced stays so when its successor has left', async () => {
   await using broker = await createBroker({ listen: { port: 0 }, token })
-  using client = await RawClient.attached(broker.url ?? '', token, 'me')
-  const successor = await broker.bus.attach({ address: 'me', incarnation: 'me-2', lifetime: 'named' })
-  expect(await client.ended).toMatchObject({ error: 'REPLACED' })
-  await successor.drain()
-  using back = await RawClient.open(broker.url ?? '', token)
-  back.attach('me', { again: true })
-  expect(await back.ended).toMatchObject({ error: 'REPLACED' })
+  for (const address of ['attached', 'lost']) {
+    using client = await RawClient.attached(broker.url ?? '', token, address)
+    if (address === 'lost') {
+      client[Symbol.dispose]()
+      await expect.poll(() => broker.stats().suspect).toBe(1)
+    }
+    const successor = await broker.bus.attach({ address, incarnation: `${address}-2`, lifetime: 'named' })
+    if (address === 'attached') expect(await client.ended).toMatchObject({ error: 'REPLACED' })
+    await successor.drain()
+    using back = await RawClient.open(broker.url ?? '', token)
+    back.attach(address, { again: true })
+    expect(await back.ended).toMatchObject({ error: 'REPLACED' })
+  }
 })
 
 test('a data folder has one broker at a time', async () => {
@@ -246,6 +252,22 @@ test('a data folder has one broker at a time', async () => {
 })
 
 describe('presence', () => {
+  test('what was handed out since the last commit is not handed out again to who lists it after a restart', async () => {
+    await using store = createMemoryStore({ schema: brokerSchema })
+    const options: BrokerOptions = { store, listen: { port: 0 }, token }
+    {
+      await using broker = await createBroker(options)
+      using holder = await RawClient.attached(broker.url ?? '', token, 'me')
+      holder.say({ t: 'send', req: 1, to: 'me', id: 'm', kind: 'x' }, payload)
+      await holder.heard(({ t }) => t === 'deliver')
+    }
+    await using broker = await createBroker(options)
+    using back = await RawClient.attached(broker.url ?? '', token, 'me', { again: true, held: ['m'] })
+    back.say({ t: 'claim', req: 2, id: 'm' })
+    expect(await back.answer(2)).toEqual({ t: 'ok', req: 2 })
+    expect(back.headers.map(({ t }) => t)).not.toContain('deliver')
+  })
+
   test('after a restart everybody known is suspect, nobody gone before the grace, and who came back stays', async () => {
     using folder = temporaryFolder()
     const dir = join(folder.path, 'data')

@@ -356,6 +356,7 @@ describe('over TLS', () => {
     expect(await code(old.cert)).toBe('CERTIFICATE_UNTRUSTED')
     expect(await code()).toBe('CERTIFICATE_UNTRUSTED')
     await expect(connectOperator({ url, token, ca: old.cert })).rejects.toMatchObject({ code: 'CERTIFICATE_UNTRUSTED' })
+    await using _trusting = await connectOperator({ url, token, ca: good.cert })
   })
 
   test('a broker without a certificate takes none', async () => {

@@ -51,6 +51,7 @@ async function cutWhenSilentFor(ms: number, broker: FakeBroker, clock: ManualClo
   const silent = await broker.client()
   await silent.next('hello')
   // It may have come up to 10 ms ago.
+  expect(clock.timers.some(({ inMs }) => inMs >= ms - 10 && inMs <= ms)).toBe(true)
   clock.jump(ms - 10)
   expect(clock.timers.some(({ inMs }) => inMs <= 10)).toBe(true)
   clock.jump(10)
@@ -235,19 +236,26 @@ describe('the handshake', () => {
   })
 
   test('who was attached before is not held by a silent broker for longer than a third of its grace', async () => {
-    const clock = createManualClock()
-    await using broker = await FakeBroker.listen()
-    await using bus = connect(broker, { clock, random })
-    const attaching = bus.attach(own)
-    const first = await broker.client()
-    await first.attach({ partitionGraceMs: 9_000 })
-    const peer = await attaching
-    first.cut()
-    await until(() => peer.state === 'lost')
-    clock.jump(10)
-    await cutWhenSilentFor(3_000, broker, clock)
-    await (await broker.client()).attach()
-    await until(() => peer.state === 'attached')
+    // A second there is all the same, where more was not refused from the start.
+    for (const [partitionGraceMs, helloMs, cutMs] of [
+      [9_000, 10_000, 3_000],
+      [300, 10_000, 1_000],
+      [9_000, 500, 500],
+    ] as const) {
+      const clock = createManualClock()
+      await using broker = await FakeBroker.listen()
+      await using bus = connect(broker, { clock, random, helloMs })
+      const attaching = bus.attach(own)
+      const first = await broker.client()
+      await first.attach({ partitionGraceMs })
+      const peer = await attaching
+      first.cut()
+      await until(() => peer.state === 'lost')
+      clock.jump(10)
+      await cutWhenSilentFor(cutMs, broker, clock)
+      await (await broker.client()).attach()
+      await until(() => peer.state === 'attached')
+    }
   })
 
   test('a server that accepts and says nothing at all does not hold the client for ever', async () => {
@@ -506,9 +514,17 @@ describe('a connection that goes bad', () => {
       clock.jump(clock.timers[0]?.inMs ?? 0)
     }
     expect(pauses).toEqual([75, 150, 300, 600, 750, 750])
+    const brief = await broker.client()
+    await brief.attach()
+    const peer = await attaching
+    clock.jump(999)
+    brief.cut()
+    await until(() => peer.state === 'lost')
+    expect(clock.timers[0]?.inMs).toBe(750)
+    clock.jump(750)
     const client = await broker.client()
     await client.attach()
-    const peer = await attaching
+    await until(() => peer.state === 'attached')
     clock.jump(1000)
     client.cut()
     await until(() => peer.state === 'lost')
@@ -659,15 +675,18 @@ describe('calls', () => {
   test('a refusal rejects the call with its code; a code of a newer broker becomes INTERNAL and is named', async () => {
     await using it = await attached()
     const full = it.peer.send({ to: 'you', id: 's1', kind: 'note', payload })
-    it.client.say({ t: 'error', req: (await it.client.next('send')).header.req, code: 'MAILBOX_FULL', message: 'full' })
-    await expect(full).rejects.toThrow(failure('MAILBOX_FULL'))
     const odd = it.peer.revoke({ to: 'you', id: 's1' })
+    const ends = Promise.allSettled([full, odd])
+    // In another order than they were asked.
     it.client.say({
       t: 'error',
       req: (await it.client.next('revoke')).header.req,
       code: 'MOON_PHASE',
       message: 'wrong',
     })
+    it.client.say({ t: 'error', req: (await it.client.next('send')).header.req, code: 'MAILBOX_FULL', message: 'full' })
+    await ends
+    await expect(full).rejects.toThrow(failure('MAILBOX_FULL'))
     await expect(odd).rejects.toThrow(/MOON_PHASE: wrong/)
   })
 
@@ -766,6 +785,7 @@ describe('calls', () => {
     const client = await reconnecting
     expect((await client.attach()).held).toEqual(['m1'])
     const { header } = await client.next('ack')
+    expect(await Promise.race([acked, Promise.resolve('waits')])).toBe('waits')
     client.say({ t: 'ok', req: header.req ?? -1 })
     await acked
   })
@@ -930,6 +950,24 @@ describe('watches', () => {
       'four attached',
       'one gone',
     ])
+  })
+
+  test('two lives at one address are two: when one is gone the other is still there', async () => {
+    await using it = await attached()
+    const [seen, later]: [string[], string[]] = [[], []]
+    const into =
+      (list: string[]) =>
+      ({ incarnation, state }: PresenceChange): void =>
+        void list.push(`${incarnation} ${state}`)
+    it.peer.watch('r', into(seen))
+    const { header } = await it.client.next('watch')
+    it.client.say({ t: 'ok', req: header.req, members: [member('one')] })
+    it.client.say({ t: 'presence', change: { ...member('one'), incarnation: 'one-2' } })
+    it.client.say({ t: 'presence', change: member('one', 'gone') })
+    await until(() => seen.includes('one-1 gone'))
+    it.peer.watch('r', into(later))
+    await until(() => later.length > 0)
+    expect(later).toEqual(['one-2 attached'])
   })
 
   test('a refused watch is told to onError', async () => {

@@ -88,6 +88,7 @@ test('an executor lists and calls the tools that its role allows; the others do 
     {
       server: 'lamp',
       name: 'add',
+      title: 'Sum',
       description: 'Adds',
       inputSchema: { type: 'object', required: ['a', 'b'] },
       outputSchema: { type: 'object' },
@@ -395,8 +396,13 @@ test('one that lives and takes nothing more is started anew after the same pause
   const env = { LEDGER: ledger }
   const server = mcpToolServer({ command: process.execPath, args: [raw, 'deaf'], env, clock })
   const options = { signal: new AbortController().signal, timeoutMs: 30_000 }
-  for (const starts of [1, 2]) {
+  // Only who was well for 10 s may be started again at once.
+  for (const [starts, livesMs] of [
+    [1, 0],
+    [2, 9_999],
+  ] as const) {
     await server.listTools(options)
+    await clock.advance(livesMs)
     for (const code of ['TOOL_SERVER_DOWN', 'TOOL_SERVER_DOWN'])
       await expect(server.callTool('noisy', {}, options)).rejects.toMatchObject({ code })
     expect(lines(ledger)).toHaveLength(starts)

@@ -124,6 +124,7 @@ test('a client starts, steers, asks, awaits, cancels and lists children, and the
       output: [
         { error: { code: 'UNKNOWN_ROLE', message: 'no role "lead"; there are: helper', retry: 'never' } },
         { ended: [], running: [grandchild.runId], note: '1 still running: await again' },
+        { runId: grandchild.runId, answer: 'help says: how far?' },
         { runId: grandchild.runId, status: expect.stringMatching(/^(delivered|queued)$/) },
         { ended: [{ ...grandchild, status: 'completed', text: 'heard hello' }] },
         { children: [{ ...grandchild, status: 'completed' }] },

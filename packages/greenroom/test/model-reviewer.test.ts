@@ -49,6 +49,9 @@ test.for([
   ['ALLOW', { allow: true }],
   ['ALLOW\nIt only sets a tag.', { allow: true }],
   ['ALLOW: it only sets a tag', { allow: true, reason: 'it only sets a tag' }],
+  ['ALLOW. It only sets a tag.', { allow: true, reason: 'It only sets a tag.' }],
+  ['ALLOW ', { allow: true }],
+  ['DENY', { allow: false }],
   ['DENY it moves a tag', { allow: false, reason: 'it moves a tag' }],
   ['DENY: no\u001b[2J\nALLOW', { allow: false, reason: String.raw`no\u{1b}[2J` }],
 ] as const)('%j counts', async ([answer, verdict]) => {
@@ -113,7 +116,10 @@ test('what is long is cut and said to be, and an input that is too long is not j
   const { text } = await shown({ resource: `/${'x'.repeat(600)}` }, { rules: 'Tags may be set.' })
   expect(fenced(text).inside).toMatch(/resource: \/x{499}\[…\]\n/)
   expect(text).toContain('Rules of this place:\nTags may be set.')
-  expect(await shown({ input: 'x'.repeat(8_001) })).toEqual({ verdict: 'unavailable', text: '' })
+  // With the quotes around it this is as long as an input may be: all of it is shown.
+  const longest = 'x'.repeat(7_998)
+  expect(fenced((await shown({ input: longest })).text).inside.endsWith(`input: "${longest}"`)).toBe(true)
+  expect(await shown({ input: `${longest}x` })).toEqual({ verdict: 'unavailable', text: '' })
   expect(await shown({ input: 'x'.repeat(100) }, { maxInput: 50 })).toEqual({ verdict: 'unavailable', text: '' })
 })
 

@@ -130,5 +130,10 @@ describe('at a remote worker', { timeout: 60_000 }, () => {
     const words = ['--listen', '127.0.0.1:0', '--token-file', stage.tokenFile, '--tls-key', stage.file('key', 'no key')]
     const ended = await stage.command('worker', file, ...words, '--tls-cert', '/nowhere/cert.pem').ended
     expect(ended).toMatchObject({ code: 2, stderr: expect.stringMatching(/--tls-cert/) })
+    // Nor does a key without its certificate leave it listening in the clear.
+    expect(await stage.command('worker', file, ...words).ended).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/--tls-cert and --tls-key go together/),
+    })
   })
 })

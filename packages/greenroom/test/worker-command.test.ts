@@ -89,6 +89,22 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
   })
 
+  test('another SIGTERM ends its run in order, and it leaves with 0', async () => {
+    await using stage = new ResidentStage()
+    await stage.broker()
+    const member = stage.member()
+    await ready(member)
+    await using runner = await stage.runner()
+    const run = runner.run({ role: 'work', task: '60000' })
+    await pidOf(run)
+    member.process.kill('SIGTERM')
+    await sleep(200)
+    expect(run.status().phase).toBe('running')
+    member.process.kill('SIGTERM')
+    expect(await run.outcome).toEqual({ status: 'cancelled', reason: 'the worker was told to end' })
+    expect(await member.ended).toMatchObject({ code: 0 })
+  })
+
   test('it says when the bus is away and back; idle, the first SIGTERM does not wait for the bus', async () => {
     await using stage = new ResidentStage()
     const broker = async (listen: string): Promise<{ readonly program: Program; readonly url: string }> => {

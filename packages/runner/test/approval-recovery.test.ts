@@ -4,6 +4,7 @@ import {
   encodeMessage,
   parseMessage,
   decodePayload,
+  GreenroomError,
   systemRandom,
   type Delivery,
   type JsonValue,
@@ -211,6 +212,7 @@ describe('an approval of an earlier life', () => {
 function arbiterOf(
   faults: (commit: number) => CommitFault = () => ({ outcome: 'stored' }),
   arrives: (signal: AbortSignal) => Promise<unknown> = () => Promise.resolve(),
+  policy: NonNullable<ApprovalOptions['policy']> = () => undefined,
 ) {
   const clock = createManualClock()
   const store = createMemoryStore({ faults })
@@ -224,7 +226,7 @@ function arbiterOf(
       },
       clock,
       random: systemRandom,
-      options: { person: 'elsewhere' },
+      options: { person: 'elsewhere', policy },
       postureOf: () => ({}),
       warn: () => undefined,
     })
@@ -257,8 +259,12 @@ test('one deadline of 300 s is the whole way’s: a life that follows gives what
 
 test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
   let isFull = true
-  const { arbiter, clock, store, ref, request, sent } = arbiterOf(() => ({ outcome: isFull ? 'full' : 'stored' }))
   const told: string[] = []
+  const { arbiter, clock, store, ref, request, sent } = arbiterOf(
+    () => ({ outcome: isFull ? 'full' : 'stored' }),
+    undefined,
+    () => void told.push('the policy'),
+  )
   const watching = (async () => {
     for await (const { decision } of arbiter.watch()) told.push(decision?.reason ?? 'asked')
   })()
@@ -287,6 +293,21 @@ test('what is decided leaves no deadline, and its run waits no more, also before
   expect([clock.timers.length, arbiter.pending(ref.runId)]).toEqual([0, 0])
 })
 
+test('a decision is told to nobody before the disk has taken it, and then to all who answered', async () => {
+  let isFull = false
+  const { arbiter, clock, request, sent } = arbiterOf(() => ({ outcome: isFull ? 'full' : 'stored' }))
+  await request('a1')
+  isFull = true
+  const told: unknown[] = []
+  for (const allow of [true, false])
+    void arbiter.answer('a1', { allow }).then(({ decision }) => told.push(decision?.allowed))
+  await clock.advance(300)
+  expect([told, sent, arbiter.get('a1').decision]).toEqual([[], [], undefined])
+  isFull = false
+  await clock.advance(1_000)
+  expect([told, sent]).toEqual([[true, true], ['decision-a1']])
+})
+
 test('what is asked once more when its worker has the decision is not taken again', async () => {
   const { arbiter, clock, store, request, sent } = arbiterOf()
   await request('a1')
@@ -296,6 +317,20 @@ test('what is asked once more when its worker has the decision is not taken agai
   await request('a1')
   await clock.settle()
   expect([arbiter.list({ state: 'pending' }), store.count('unsettled'), sent]).toEqual([[], 0, ['decision-a1']])
+})
+
+test('a worker that is not there any more, and the end of a run, leave nothing of what was asked', async () => {
+  const { arbiter, clock, store, ref, request, sent } = arbiterOf(undefined, () =>
+    Promise.reject(new GreenroomError('MAILBOX_CLOSED')),
+  )
+  await request('a1')
+  await arbiter.answer('a1', { allow: true })
+  await clock.settle()
+  expect([sent, store.count('unsettled')]).toEqual([['decision-a1'], 0])
+  await request('a2')
+  await arbiter.runEnded(ref.runId)
+  expect(arbiter.get('a2').decision).toMatchObject({ allowed: false, reason: 'its run ended' })
+  expect([sent, store.count('unsettled')]).toEqual([['decision-a1'], 0])
 })
 
 test('an attempt that is followed only after it has asked waits for what it asked', async () => {
@@ -347,12 +382,13 @@ test('what is asked once more is the same, also when it was answered meanwhile',
 
 test('the end of an attempt ends what it asked, and neither what the next one asks nor what another run does', async () => {
   const { arbiter, clock, ref, request, sent } = arbiterOf()
-  await request('first')
+  for (const id of ['first', 'second']) await request(id)
   await request('next', { epoch: 2 })
   await request('other', { runId: 'r2' })
   arbiter.attemptEnded(ref)
   await clock.settle()
-  expect(arbiter.list({ state: 'decided' })).toMatchObject([{ id: 'first', decision: { allowed: false } }])
+  const denied = { allowed: false, reason: 'its attempt ended' }
+  expect(arbiter.list({ state: 'decided' })).toMatchObject(['first', 'second'].map((id) => ({ id, decision: denied })))
   for (const id of ['next', 'other']) await arbiter.answer(id, { allow: true })
   await clock.settle()
   expect(sent).toEqual(['decision-next', 'decision-other'])

@@ -71,6 +71,18 @@ describe('who decides', () => {
       { allowed: true, decider: 'policy' },
     ],
     [
+      'the policy, where the reviewer fails',
+      'ask',
+      { reviewer: () => Promise.reject(new Error('no model')), policy: () => ({ allow: true }) },
+      { allowed: true, decider: 'policy' },
+    ],
+    [
+      'the policy, where the reviewer says what is no verdict',
+      'ask',
+      { reviewer: () => JSON.parse('{"allow":"yes"}'), policy: () => ({ allow: true }) },
+      { allowed: true, decider: 'policy' },
+    ],
+    [
       'nobody else, where that is the rule',
       'ask',
       { reviewer: () => Promise.reject(new Error('no model')), onUnavailable: 'deny', policy: () => ({ allow: true }) },

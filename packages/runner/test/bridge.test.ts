@@ -183,6 +183,18 @@ test('nothing of an input is lost on its way, whatever its keys are', async () =
   expect(heard).toEqual([input])
 })
 
+test('a role has the tools that it names, whatever others of its runner have', { timeout: 60_000 }, async () => {
+  const lamp = serving({ light, secret: light })
+  const few = { executor: 'tools', bridge: { lamp: ['light'] } } as const
+  const all = { ...roles, few }
+  await using runner = await createRunner({ worker, roles: all, bridge: { lamp }, dataDir: null, quiet: true })
+  const task = 'list lamp.secret'
+  expect(await runner.run({ role: 'few', task }).outcome).toMatchObject({
+    output: [['light'], 'UNKNOWN_TOOL: the run\'s role may call no tool "secret" of lamp'],
+  })
+  expect(await runner.run({ role: 'tools', task }).outcome).toMatchObject({ output: [['light', 'secret'], light()] })
+})
+
 test('a request that comes twice calls its tool once', async () => {
   const lamp = serving({ light })
   const { call, answers } = desk(lamp)

@@ -33,8 +33,9 @@ test('what all of them ask is listed, oldest first, and answered by its id at th
   expect(it.both.approvals.list({ runId: first.id })).toMatchObject([{ role: 'one' }])
   for (const { id, role } of waiting) {
     expect(it.both.approvals.get(id)).toMatchObject({ id, role })
-    const record = await it.both.approvals.answer(id, { allow: role === 'one', reason: role, scope: 'session' })
-    expect(record).toMatchObject({ id, decision: { allowed: role === 'one', reason: role } })
+    const verdict = { allow: role === 'one', reason: role, scope: 'session' } as const
+    const record = await it.both.approvals.answer(id, verdict, { by: 'ann' })
+    expect(record).toMatchObject({ id, decision: { allowed: role === 'one', reason: role, by: 'ann' } })
   }
   expect(await first.outcome).toMatchObject({ output: { allowed: true, reason: 'one' } })
   expect(await second.outcome).toMatchObject({ output: { allowed: false, reason: 'two' } })

@@ -20,7 +20,8 @@ test('a runner handles its own roles and no others', async () => {
   expect(runner.shouldHandle(foreign)).toBe(false)
   expect(await runner.run(foreign).outcome).toMatchObject({ status: 'failed', code: 'UNKNOWN_ROLE' })
   expect(runner.stats().processes).toBe(0)
-  expect(runner.roles).toContain('steered')
+  expect(runner.roles).toEqual(expect.arrayContaining(['echo', 'steered']))
+  expect(runner.roles.filter((role) => !runner.shouldHandle({ role }))).toEqual([])
 })
 
 test('a run goes to the first runner that has its role, with the data folder of that', async () => {
@@ -36,6 +37,8 @@ test('a run goes to the first runner that has its role, with the data folder of 
   expect([one.stats().started, two.stats().started]).toEqual([1, 1])
   const started = await both.start({ role: 'sum', input: { a: 1, b: 2 } }, { idempotencyKey: 'k' })
   expect(await started.outcome).toMatchObject({ output: { sum: 3 } })
+  const again = await both.start({ role: 'sum', input: { a: 1, b: 2 } }, { idempotencyKey: 'k' })
+  expect(again.id).toBe(started.id)
   // Both have it: the first is asked.
   const waiting = both.run({ role: 'wait' })
   await firstData(waiting, 'pid')
@@ -44,7 +47,7 @@ test('a run goes to the first runner that has its role, with the data folder of 
   expect(await both.sessionsOf('echo')?.messages('s')).toEqual(await one.sessions.messages('s'))
   expect(await one.sessions.messages('s')).toHaveLength(2)
   expect(await both.sessionsOf('sum')?.messages('s')).toEqual([])
-})
+}, 60_000)
 
 test('a run is found at the one that has it, also when another one is closed', async () => {
   const [one, two] = [await echoing(), await adding()]
@@ -53,8 +56,12 @@ test('a run is found at the one that has it, also when another one is closed', a
   await run.outcome
   const found = async () => (await both.attach(run.id)).outcome
   expect(await found()).toMatchObject({ output: { sum: 3 } })
+  await expect(both.attach(run.id, JSON.parse('{ "after": 1 }'))).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  let isClosed = false
+  void both.closed.then(() => (isClosed = true))
   await one.close()
   expect(await found()).toMatchObject({ output: { sum: 3 } })
+  expect(isClosed).toBe(false)
   await expect(both.attach('nothing')).rejects.toMatchObject({ code: 'UNKNOWN_RUN', message: 'no run nothing' })
 })
 
@@ -92,11 +99,12 @@ test('a role that no runner has is UNKNOWN_ROLE, and all that there are are name
 test('what it tells is of all runners together', async () => {
   const [one, two] = [await echoing(), await adding()]
   await using both = composeRunners(one, two)
-  const waiting = both.run({ role: 'wait' })
-  await firstData(waiting, 'pid')
+  const waiting = [both.run({ role: 'wait' }), two.run({ role: 'wait' })]
+  for (const run of waiting) await firstData(run, 'pid')
   await both.run({ role: 'fail' }).outcome
-  expect(both.stats()).toMatchObject({ started: 2, ended: 1, runs: [{ runId: waiting.id, role: 'wait' }] })
-  await waiting.cancel()
+  expect(both.stats()).toMatchObject({ started: 3, ended: 1, executing: 2, queued: 0 })
+  expect(both.stats().runs).toMatchObject(waiting.map(({ id }) => ({ runId: id, role: 'wait' })))
+  for (const run of waiting) await run.cancel()
 })
 
 test('the workers of all runners are counted together, also those that were lost', async () => {

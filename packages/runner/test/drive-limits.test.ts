@@ -76,10 +76,26 @@ test('a worker that ignores its watchdog is ended by force after the grace and a
 test('heartbeats are no progress', async () => {
   await using it = await executing({ noProgressMs: 10_000, firstEventMs: 20_000 })
   for (let n = 0; n < 5; n += 1) {
-    it.publish('heartbeat', { ...ref, lastSentSeq: 0, progressSeq: 0, loopLagMs: 0 })
+    it.publish('heartbeat', { ...ref, lastSentSeq: 0, progressSeq: n, loopLagMs: 0 })
     it.clock.jump(2_000)
     await turns()
   }
+  expect(await it.told()).toBe('timeout: no-progress (10000 ms)')
+})
+
+test('what a heartbeat of a detached worker says of its deltas is progress when it is new', async () => {
+  const limits = { noProgressMs: 10_000, firstEventMs: 20_000 }
+  await using it = await executing(limits, { run: { ...assignment, limits, detached: true } })
+  const beats = async (...progress: number[]): Promise<void> => {
+    for (const progressSeq of progress) {
+      it.publish('heartbeat', { ...ref, lastSentSeq: 0, progressSeq, loopLagMs: 0 })
+      it.clock.jump(2_000)
+      await turns()
+    }
+  }
+  await beats(0, 1, 2, 3, 3, 3, 3, 3)
+  expect(it.inbox.some(({ kind }) => kind === 'cancel')).toBe(false)
+  await beats(3)
   expect(await it.told()).toBe('timeout: no-progress (10000 ms)')
 })
 

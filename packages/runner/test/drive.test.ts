@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
-import { encodeMessage, systemClock } from '@greenroom/proto'
+import { encodeMessage, encodePayload, systemClock } from '@greenroom/proto'
 import { createDrive } from '../src/drive/index.ts'
 import { encodeAssignment } from '../src/drive/assignment.ts'
 import { assignment, openAttempt, ref } from './fixtures/attempt.ts'
@@ -32,6 +32,26 @@ test('an attempt is over when its terminal is there and every event up to its la
   expect(it.bus.stats().messages).toBe(1)
   end.acknowledge()
   await until(() => it.bus.stats().messages === 0)
+})
+
+test('an attempt is over when all that it said is stored, and not before, whether its worker ended it or is gone', async () => {
+  for (const isGone of [false, true]) {
+    const stored = Promise.withResolvers<void>()
+    let flushes = 0
+    await using it = await openAttempt({ flushed: () => ((flushes += 1), stored.promise) })
+    await it.claim()
+    it.publish('events', { ...ref, first: 1, events: [delta('a')] })
+    await until(() => it.events.length === 1)
+    if (isGone) it.kill()
+    else await it.send('terminal', { ...ref, status: 'completed', lastSeq: 1, text: 'done' })
+    let isOver = false
+    void it.attempt.ended.then(() => (isOver = true))
+    await until(() => flushes > 0)
+    await it.clock.settle()
+    expect(isOver).toBe(false)
+    stored.resolve()
+    expect(await it.attempt.ended).toMatchObject({ how: isGone ? 'lost' : 'terminal' })
+  }
 })
 
 test.each(['before its end', 'after it'])(
@@ -99,7 +119,10 @@ test('frames of another epoch, of another sender, and unreadable ones change not
     control: true,
     payload: new TextEncoder().encode('{"runId":"r1","epoch":2}'),
   })
-  await until(() => it.drive.strayMessages === 5)
+  // What the runner sends to itself counts from nobody else.
+  const marker = { id: 'marker', kind: 'marker', control: true, payload: encodePayload({ ...ref, lane: 'control' }) }
+  await stranger.send({ to: 'runner.1', ...marker })
+  await until(() => it.drive.strayMessages === 6)
   await until(() => it.errors.length === 1)
   expect(it.events).toEqual([])
   // Nor do they stay in its mailbox.

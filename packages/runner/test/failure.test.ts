@@ -188,11 +188,11 @@ test('a launcher that breaks its promises does not break a run', async () => {
 })
 
 /** Starts what has ended already. */
-function endsAtOnce(stdin: Writable): Launcher {
+function endsAtOnce(stdin: Writable, stderr = new PassThrough().end()): Launcher {
   return {
     launch: () => ({
       stdin,
-      stderr: new PassThrough().end(),
+      stderr,
       exited: Promise.resolve({ code: 1, signal: null }),
       kill: () => undefined,
     }),
@@ -231,6 +231,21 @@ test('a worker that ends before it has read what it is told is its run’s failu
   await until(() => stdin.closed)
   // Else it would have been an error of the program's.
   expect(isHeard).toBe(true)
+})
+
+test('the end of a worker is seen all the same where somebody else keeps its output open', async () => {
+  const stderr = new PassThrough()
+  stderr.write('last words\n')
+  await using runner = await createRunner({
+    worker: endsAtOnce(new PassThrough().resume(), stderr),
+    roles: { any: { executor: 'x' } },
+    dataDir: null,
+    quiet: true,
+  })
+  expect(await runner.run({ role: 'any' }).outcome).toMatchObject({
+    code: 'WORKER_SPAWN_FAILED',
+    message: 'the worker ended with exit code 1\nlast words',
+  })
 })
 
 test('a worker that ends before it is there is declared gone: what comes for it afterwards is refused', async () => {

@@ -5,11 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createMemorySessions } from '../src/index.ts'
 import { MoodyDisk } from './fixtures/moody-disk.ts'
-import { until } from './fixtures/setup.ts'
+import { readAll, until } from './fixtures/setup.ts'
 
 const full = { status: 'failed', code: 'STORAGE_FULL', retry: 'later' }
 /** Longer than any pause between two tries. */
 const longEnough = 500
+/** A history that travels in two parts. */
+const messages = Array.from({ length: 2 }, () => ({ role: 'user' as const, content: 'x'.repeat(700_000) }))
 
 test.for([
   ['run', 'fails'],
@@ -30,7 +32,10 @@ test.for([
   disk.moods[collection] = [mood]
   const run = await runner.start({ role: 'tell', task: 'it' }, { idempotencyKey: 'k' })
   expect(disk.keys('run')).toEqual([run.id])
+  // Whoever has read all of it finds its outcome recorded.
+  const read = readAll(run).then(() => disk.keys('outcome'))
   expect(await run.outcome).toMatchObject({ status: 'completed' })
+  expect(await read).toEqual([run.id])
   expect(disk.puts[collection]).toBeGreaterThan(1)
   expect(disk.keys('open')).toEqual([])
   expect(disk.keys('attempt')).toEqual([`${run.id}/000001`])
@@ -138,14 +143,21 @@ test('a broker whose disk is full holds a run up, and does not end it', async ()
   disk.broker = broker.bus
   const runner = await disk.runner()
   freeBytes = 0
-  const large = 'x'.repeat(700_000)
-  const messages = [large, large].map((content) => ({ role: 'user' as const, content }))
   const run = await runner.start({ role: 'echo', messages })
   await until(() => disk.keys('attempt').length === 1)
   await sleep(longEnough)
   expect(run.status()).toMatchObject({ phase: 'starting' })
   freeBytes = Infinity
   expect(await run.outcome).toMatchObject({ status: 'completed', output: 2 })
+})
+
+test('a mailbox that has no room for the next part of a history holds a run up, and does not end it', async () => {
+  await using disk = new MoodyDisk()
+  const store = createMemoryStore({ schema: brokerSchema })
+  await using broker = await createBroker({ store, limits: { mailboxBytes: 1_000_000 } })
+  disk.broker = broker.bus
+  const runner = await disk.runner()
+  expect(await runner.run({ role: 'echo', messages }).outcome).toMatchObject({ status: 'completed', output: 2 })
 })
 
 test('a session store of one\u2019s own hears nothing of a run that was refused, and of one that was not, each word once', async () => {

@@ -99,6 +99,7 @@ test('postures are the role’s; without a person it is unattended, unless it sa
   const postureOf = async (posture: Posture, person?: 'elsewhere') =>
     (await planned({}, { posture }, { approvals: person === undefined ? {} : { person } })).assignment.posture
   expect(await postureOf({})).toEqual({ unattended: true, nesting: true })
+  expect(await postureOf({ unattended: false, nesting: false })).toEqual({ unattended: false, nesting: false })
   expect(await postureOf({}, 'elsewhere')).toEqual({ unattended: false, nesting: true })
   expect(await postureOf({ unattended: true, bypass: true, enforce: true, readOnly: true }, 'elsewhere')).toEqual({
     unattended: true,
@@ -107,6 +108,14 @@ test('postures are the role’s; without a person it is unattended, unless it sa
     readOnly: true,
     nesting: true,
   })
+})
+
+test('a bound on how many of a role execute is under the key that it names, else under its own name', async () => {
+  const boundOf = async (concurrency: RoleOptions['concurrency']) =>
+    (await planned({}, concurrency === undefined ? {} : { concurrency })).ticket.concurrency
+  expect(await boundOf({ key: 'repo', limit: 1 })).toEqual({ key: 'repo', limit: 1 })
+  expect(await boundOf({ limit: 2 })).toEqual({ key: 'a', limit: 2 })
+  expect(await boundOf(undefined)).toBeUndefined()
 })
 
 test('tools, servers and what is needed of them go along as the role names them', async () => {

@@ -83,6 +83,16 @@ function open(
   return { clock, pool, processes, warnings, need, use, fails }
 }
 
+/** A pool whose workers have three slots. */
+function openShared(limits: Partial<PoolLimits>) {
+  return open(
+    limits,
+    () => true,
+    () => true,
+    3,
+  )
+}
+
 /** A pool whose launcher throws. */
 function openFailing() {
   const clock = createManualClock()
@@ -146,6 +156,13 @@ describe('idle workers', () => {
     ;(await use()).release('park')
     await clock.advance(10_000)
     expect(pool.stats()).toMatchObject({ idle: 0, ended: { age: 2 } })
+    // Nor has one another run beside that which it has.
+    const shared = openShared({ idleMs: 60_000 })
+    await shared.use()
+    await shared.clock.advance(9_999)
+    expect((await shared.use()).warm).toBe(true)
+    await shared.clock.advance(1)
+    expect((await shared.use()).warm).toBe(false)
   })
 
   test('leave when they are used up', async () => {
@@ -153,13 +170,17 @@ describe('idle workers', () => {
     ;(await use()).release('park')
     ;(await use()).release('park')
     expect(pool.stats()).toMatchObject({ idle: 0, hits: 1, ended: { uses: 1 } })
+    const shared = openShared({ maxUses: 2 })
+    const warm = [await shared.use(), await shared.use(), await shared.use()].map((lease) => lease.warm)
+    expect(warm).toEqual([false, true, false])
   })
 
   test('are no more than may be alike, and no more than may be in all: the oldest go', async () => {
     const { use, processes, pool } = open({ maxIdle: 3, maxIdlePerKey: 2 })
     const alike = [await use('/a'), await use('/a'), await use('/a')]
-    for (const lease of alike) lease.release('park')
-    expect(processes.map(({ ending }) => ending)).toEqual(['retired', undefined, undefined])
+    // They are as old as they have been idle.
+    for (const at of [1, 0, 2]) alike[at]?.release('park')
+    expect(processes.map(({ ending }) => ending)).toEqual([undefined, 'retired', undefined])
     const others = [await use('/b'), await use('/c')]
     for (const lease of others) lease.release('park')
     expect(processes.map(({ ending }) => ending)).toEqual(['retired', 'retired', undefined, undefined, undefined])

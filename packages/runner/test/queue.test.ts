@@ -132,7 +132,7 @@ test('one that is not idempotent is not, and a failure that says never ends it',
     quiet: true,
   })
   const run = runner.run({ role: 'flaky' })
-  expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST' })
+  expect(await run.outcome).toMatchObject({ status: 'failed', code: 'WORKER_LOST', retry: 'later' })
   expect(run.status().attempts).toBe(1)
   const broken = runner.run({ role: 'broken', task: 'throw' })
   expect(await broken.outcome).toMatchObject({ status: 'failed', code: 'EXECUTOR_ERROR', retry: 'never' })

@@ -64,9 +64,9 @@ async function openStill(
 
 describe('Runner', () => {
   test('an idle worker stays attached as long as the pool keeps it', async () => {
-    await using it = await openStill({ echo })
+    await using it = await openStill({ echo }, { pool: { idleMs: 900_000 } })
     await it.end(it.runner.run({ role: 'echo' }))
-    await it.clock.advance(290_000)
+    await it.clock.advance(890_000)
     const next = it.runner.run({ role: 'echo' })
     await it.end(next)
     expect(next.status()).toMatchObject({ attempts: 1, worker: { warm: true } })
@@ -128,6 +128,8 @@ describe('Runner', () => {
     const silent: InProcessOptions['observe'] = (it) => ({ onStep: (name) => name === 'ready' && it.suspend() })
     await using it = await openStill({ echo }, { limits: { acceptColdMs: 1_000 } }, silent)
     expect(await it.end(it.runner.run({ role: 'echo' }))).toMatchObject({ status: 'timeout', which: 'accept' })
+    // What a warm one may take is something else.
+    expect(it.clock.monotonic()).toBeLessThan(5_000)
   })
 
   test('silent link trips the first-event watchdog with the typed outcome', async () => {

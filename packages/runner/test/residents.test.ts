@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { encodeMessage, systemClock, type Outcome } from '@greenroom/proto'
+import { decodeMessage, encodeMessage, systemClock, type Delivery, type Outcome, type Peer } from '@greenroom/proto'
 import { createDrive } from '../src/drive/index.ts'
 import { createRunner } from '../src/index.ts'
 import { PoolStage, refuse } from './fixtures/pool-stage.ts'
@@ -44,6 +44,26 @@ describe('a run in a pool', () => {
     })
     expect(run.status()).toMatchObject({ placement: { kind: 'pool', host: 'crew' } })
     expect(runner.stats()).toMatchObject({ processes: 0, executing: 0 })
+  })
+
+  test('goes to a member of its role’s pool, and to nobody of another', async () => {
+    await using stage = new PoolStage()
+    await stage.member('a')
+    await using runner = await createRunner({
+      worker: { launch: () => expect.fail('started here') },
+      roles: {
+        who: { executor: 'who', placement: { pool: 'crew' } },
+        other: { executor: 'who', placement: { pool: 'others' } },
+      },
+      bus: stage.bus.client(),
+      dataDir: null,
+      quiet: true,
+    })
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    expect(await runner.run({ role: 'other' }).outcome).toMatchObject({
+      code: 'POOL_EMPTY',
+      message: 'pool "others": no worker is there',
+    })
   })
 
   test('fails by name where all are busy, or waits as long as it may', async () => {
@@ -113,6 +133,7 @@ describe('a run in a pool', () => {
     }
     expect(outputOf(await outcome({ labels: { gpu: 'big' } }))).toBe('b')
     expect(outputOf(await outcome({ labels: { zone: 'x' }, version: '1' }))).toBe('a')
+    expect(await outcome({ labels: { gpu: 'big', zone: 'y' } })).toMatchObject({ code: 'POOL_EMPTY' })
     expect(await outcome({ labels: { gpu: 'big' }, version: '1' })).toMatchObject({
       code: 'POOL_EMPTY',
       message: 'pool "crew": of 2 that are there none serves "who" in version 1 and has gpu=big',
@@ -219,6 +240,37 @@ describe('a member', () => {
     const second = patient.run({ role: 'who' })
     expect(await second.outcome).toMatchObject({ code: 'WORKER_LOST', mayStillRun: true })
     expect(second.status().attempts).toBe(1)
+  })
+
+  test.each([
+    ['completed', {}],
+    ['failed', { code: 'WORKER_LOST' }],
+    ['cancelled', { reason: 'enough' }],
+    ['timeout', { which: 'first-event' }],
+  ])('that leaves before its events have come: %s, with what never came', async (status, more) => {
+    await using stage = new PoolStage()
+    const begun = Promise.withResolvers<void>()
+    const brief = async (delivery: Delivery, peer: Peer): Promise<void> => {
+      const { runId, epoch, replyTo: to } = decodeMessage('run', delivery.payload)
+      const ref = { runId, epoch }
+      await delivery.claim()
+      const beat = { ...ref, lastSentSeq: 4, progressSeq: 0, loopLagMs: 0 }
+      peer.publish({ to, kind: 'heartbeat', payload: encodeMessage('heartbeat', beat) })
+      const payload = encodeMessage('terminal', { ...ref, status: 'completed', lastSeq: 4 })
+      if (status === 'completed') await peer.send({ to, id: 'terminal', kind: 'terminal', control: true, payload })
+      begun.resolve()
+      if (status === 'completed' || status === 'failed') await peer.drain()
+    }
+    await stage.impostor(
+      'brief',
+      (delivery, peer) => void brief(delivery, peer),
+      ({ kind }, peer) => void (kind === 'cancel' && peer.drain()),
+    )
+    const runner = await stage.runner({}, { limits: { firstEventMs: status === 'timeout' ? 100 : null } })
+    const run = runner.run({ role: 'who' })
+    await begun.promise
+    if (status === 'cancelled') void run.cancel('enough')
+    expect(await run.outcome).toMatchObject({ status, ...more, eventsLost: { first: 1, last: 4 } })
   })
 
   test('is cancelled by messages only, and has the next run', async () => {
@@ -336,6 +388,7 @@ test.each([
   ['placement', { placement: 'elsewhere' }, "roles.r.placement must be 'local' or an object"],
   ['placement.pool', { placement: { pool: 'no name' } }, 'roles.r.placement.pool must be a name'],
   ['placement.labels', { placement: { pool: 'p', labels: { a: 1 } } }, 'roles.r.placement.labels must be an object'],
+  ['placement.version', { placement: { pool: 'p', version: 2 } }, 'roles.r.placement.version must be a text'],
   ['placement.maxWaitMs', { placement: { pool: 'p', maxWaitMs: -1 } }, 'roles.r.placement.maxWaitMs must be a number'],
   ['placement.fabric', { placement: { pool: 'p', fabric: '' } }, 'roles.r.placement.fabric must be a path'],
   [
@@ -353,6 +406,8 @@ test.each([
     'roles.r.placement: "lables" must be one of remote, token, ca, insecure, pool',
   ],
   ['secrets', { placement: { pool: 'p' }, secrets: [] }, 'roles.r.secrets must be left out'],
+  ['env', { placement: remote, env: [] }, 'roles.r.env must be left out'],
+  ['env', { placement: { pool: 'p' }, env: [] }, 'roles.r.env must be left out'],
   ['detached', { placement: { pool: 'p' }, detached: true }, 'roles.r.detached must be left out'],
 ])('a role whose place is wrong is refused by name: %s', (_, role, message) =>
   refused({ r: { executor: 'x', ...role } }, message),

@@ -55,8 +55,9 @@ test('a text that is queued and then taken is in the transcript once, where it w
 
 test('a text whose entry comes before its receipt is what its mode says', async () => {
   const steering = new Steering()
-  const carrier = { steer: vi.fn<() => void>() }
+  const carrier = { steer: vi.fn<(...said: string[]) => void>() }
   const sent = (['now', 'queue'] as const).map((mode) => steering.send(mode, 'hello', mode, carrier))
+  expect(carrier.steer.mock.calls).toEqual(['now', 'queue'].map((mode) => [mode, 'hello', mode]))
   for (const id of ['queue', 'now'])
     steering.noteTaken({ type: 'message', message: { role: 'user', content: 'hello', id } })
   expect(await Promise.all(sent)).toEqual(['delivered', 'queued'])

@@ -1,21 +1,36 @@
 /** What the runner takes from the machine around it. */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { temporaryFolder } from './fixtures/setup.ts'
+
+/** What a program of its own, with that folder for temporary files, makes of a worker's environment. */
+function environmentAt(folder: string): { readonly signal: string | null; readonly env: unknown } {
+  const file = new URL('../src/platform/surroundings.ts', import.meta.url)
+  const program = `import(${JSON.stringify(file.href)}).then(({ workerEnvironment }) =>
+    console.log(JSON.stringify(workerEnvironment([], null))))`
+  const { stdout, signal } = spawnSync(process.execPath, ['--conditions=@greenroom/source', '--eval', program], {
+    env: { ...process.env, TMPDIR: folder },
+    timeout: 10_000,
+    killSignal: 'SIGKILL',
+    encoding: 'utf8',
+  })
+  return { signal, env: stdout === '' ? undefined : JSON.parse(stdout) }
+}
+
+test('without a data folder all that this user runs share one folder for compiled code', () => {
+  using folder = temporaryFolder()
+  const seen = [environmentAt(folder.path), environmentAt(folder.path)].map(({ env }) => env)
+  const [shared = '', ...others] = readdirSync(folder.path).filter((name) => name.startsWith('greenroom'))
+  expect(others).toEqual([])
+  expect(seen).toEqual(Array.from({ length: 2 }, () => ({ NODE_COMPILE_CACHE: join(folder.path, shared) })))
+})
 
 test.runIf(existsSync('/proc/self'))(
   'a folder that cannot be made is done without, and does not hang the program',
   () => {
-    const file = new URL('../src/platform/surroundings.ts', import.meta.url)
-    const program = `import(${JSON.stringify(file.href)}).then(({ workerEnvironment }) =>
-    console.log(JSON.stringify(workerEnvironment([], null))))`
-    const { stdout, signal } = spawnSync(process.execPath, ['--conditions=@greenroom/source', '--eval', program], {
-      // No folder can be made there, and the system says that the one above is missing.
-      env: { ...process.env, TMPDIR: '/proc/no/such' },
-      timeout: 10_000,
-      killSignal: 'SIGKILL',
-      encoding: 'utf8',
-    })
-    expect([signal, stdout.trim()]).toEqual([null, '{}'])
+    // No folder can be made there, and the system says that the one above is missing.
+    expect(environmentAt('/proc/no/such')).toEqual({ signal: null, env: {} })
   },
 )

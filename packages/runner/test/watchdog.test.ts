@@ -117,6 +117,8 @@ test('nothing that passed before acceptance counts', () => {
     expect(it.watchdog.executedMs).toBe(0)
     it.clock.jump(59_999)
     expect(it.trips).toEqual([])
+    // What says so once more begins nothing anew.
+    it.watchdog.accepted()
     it.clock.jump(1)
     expect(it.trips).toEqual([expect.stringMatching(/ at 100000$/)])
   }
@@ -140,6 +142,13 @@ test('one trips, once, and nothing after stop', () => {
   it.clock.jump(100_000)
   expect(it.trips).toHaveLength(1)
   expect(it.clock.timers).toHaveLength(0)
+  // Nor is one that was too silent watched any more when it accepts after all.
+  const silent = open({ totalMs: 3_000 }, { acceptMs: 1_000 })
+  silent.watchdog.sent()
+  silent.clock.jump(1_000)
+  silent.watchdog.accepted()
+  silent.clock.jump(100_000)
+  expect(silent.trips).toEqual(['accept at 1000'])
   const stopped = accepted({ totalMs: 3_000 })
   stopped.clock.jump(1_000)
   stopped.watchdog.stop()

@@ -16,6 +16,7 @@ import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import type { WorkerExit } from '../src/index.ts'
 import { createLocalPlacement, type PlacedWorker, type TokenIssuer, type WorkerNeed } from '../src/placement/index.ts'
+import { until } from './fixtures/setup.ts'
 
 const shared = 'a-token-of-enough-length'
 const minute = 60_000
@@ -31,11 +32,14 @@ interface Stage extends AsyncDisposable {
   place(more?: Partial<WorkerNeed>): { readonly worker: PlacedWorker; readonly told: Promise<Provision> }
 }
 
-async function stage(issue?: TokenIssuer): Promise<Stage> {
+/** With a broker of its own, or one that the runner reaches over a socket. */
+async function stage(issue?: TokenIssuer, isElsewhere = false): Promise<Stage> {
   const clock = createManualClock()
   // Sockets have a time of their own: no ping is to be late when this one leaps.
   const broker = await createBroker({ listen: { port: 0 }, token: shared, limits: { pingMs: 9 * day }, clock })
-  const runner = await broker.bus.attach({ address: 'runner.r', incarnation: 'r1', lifetime: 'named' })
+  const elsewhere = isElsewhere ? connectBus({ url: broker.url ?? '', token: shared }) : undefined
+  const seat = { address: 'runner.r', incarnation: 'r1', lifetime: 'named' } as const
+  const runner = await (elsewhere ?? broker.bus).attach(seat)
   const stdins: PassThrough[] = []
   const warned: unknown[] = []
   const placement = createLocalPlacement({
@@ -76,6 +80,7 @@ async function stage(issue?: TokenIssuer): Promise<Stage> {
     },
     async [Symbol.asyncDispose]() {
       await placement.close()
+      await elsewhere?.close()
       await broker.close()
     },
   }
@@ -155,6 +160,35 @@ test('is renewed once more when it could not be', async () => {
   fails = false
   at.clock.jump(20 * minute)
   await came.promise
+  worker.kill()
+})
+
+test('is told once more when its worker was away, and is back', async () => {
+  const issued: string[] = []
+  const issue: TokenIssuer = async (request) => {
+    const made = await at.broker.issue(request)
+    issued.push(made.token)
+    return made
+  }
+  await using at: Stage = await stage(issue, true)
+  const { worker, told } = at.place()
+  const { bus: where, address, incarnation, role } = await told
+  await using bus = connectBus(where)
+  const seat = { address, incarnation, lifetime: 'incarnation', presence: { role } } as const
+  const states: string[] = []
+  at.runner.watch(role, ({ state }) => states.push(state))
+  const away = await bus.attach(seat)
+  at.clock.jump(20 * minute - 10_000)
+  await away.close()
+  await until(() => states.at(-1) === 'suspect')
+  at.clock.jump(10_000)
+  await until(() => issued.length === 2)
+  await at.clock.settle()
+  const came = Promise.withResolvers<string>()
+  const onLive = ({ payload }: { readonly payload: Uint8Array }): void =>
+    came.resolve(decodeMessage('token', payload).token)
+  await using _back = await bus.attach({ ...seat, onLive })
+  expect(await came.promise).toBe(issued[1])
   worker.kill()
 })
 

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { openStage, startProcess } from './worker-process.ts'
@@ -57,6 +58,17 @@ describe('a worker file', () => {
     await sleep(500)
     worker.orphan()
     expect(await worker.ended).toMatchObject({ code: 0 })
+  })
+
+  test('that is told to end before the bus answers leaves', async () => {
+    await using silent = createServer((socket) => socket.resume().on('error', () => undefined)).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const at = silent.address()
+    const url = `ws://127.0.0.1:${typeof at === 'object' ? at?.port : 0}`
+    await using worker = startProcess(JSON.stringify({ ...valid, bus: { ...valid.bus, url } }))
+    await once(silent, 'connection')
+    worker.child.kill('SIGTERM')
+    expect(await worker.ended).toMatchObject({ code: 0, stderr: '' })
   })
 
   test('that is turned away by the bus says why', async () => {

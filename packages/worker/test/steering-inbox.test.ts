@@ -32,6 +32,23 @@ test('a text is in the transcript before it is taken, also when that waits for r
   expect(await next).toEqual({ done: false, value: { text: 'left', mode: 'now' } })
 })
 
+test('a text that cannot be put into the transcript is refused, as is one after the end; whoever waits has the next', async () => {
+  const said: string[] = []
+  const inbox = new SteeringInbox({
+    record: ({ text }) => (text === 'left' ? Promise.reject(new Error('no room')) : Promise.resolve()),
+    isHeldUp: () => false,
+  })
+  const push = (text: string): void =>
+    inbox.push({ steerId: text, text, mode: 'now', settle: (status) => said.push(`${text} ${status}`) })
+  inbox.open()
+  const next = inbox[Symbol.asyncIterator]().next()
+  for (const text of ['left', 'right']) push(text)
+  expect(await next).toEqual({ done: false, value: { text: 'right', mode: 'now' } })
+  inbox.close()
+  push('late')
+  expect(said).toEqual(['right queued', 'left not-live', 'right delivered', 'late not-live'])
+})
+
 test('of all that comes before there is an executor it is said then where it is', () => {
   const said: string[] = []
   const inbox = new SteeringInbox({ record: () => Promise.resolve(), isHeldUp: () => false })

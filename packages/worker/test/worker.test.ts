@@ -256,6 +256,11 @@ describe('a run', () => {
     expect(await two.refused.promise).toEqual({ ...two.ref, code: 'BUSY' })
     const id = `run-${two.ref.runId}-1`
     expect(await bench.runner.peer.revoke({ to: bench.address, id })).toBe('withdrawn')
+    // What cannot be done needs no slot to be answered.
+    const bad = bench.runner.expect(bench.address, { runId: 'bad', epoch: 1 })
+    const payload = encodePayload({ ...bad.ref, executor: 7 })
+    await bench.runner.peer.send({ to: bench.address, id: 'run-bad-1', kind: 'run', payload })
+    expect((await bad.terminal).error?.code).toBe('SPEC_INVALID')
     first().end()
     await one.terminal
     await settle()
@@ -458,6 +463,16 @@ describe('an ending', () => {
     })
   })
 
+  test('by an error of the table has its code and its word on trying again', async () => {
+    const full = defineExecutor({ version: '1', run: () => Promise.reject(new GreenroomError('POOL_FULL', 'no slot')) })
+    await using bench = await openBench({ full })
+    expect((await (await bench.run({ executor: 'full' })).terminal).error).toEqual({
+      code: 'POOL_FULL',
+      message: 'no slot',
+      retry: 'later',
+    })
+  })
+
   test('by ctx.suspend says what it waits for, and is no failure', async () => {
     const parent = defineExecutor({
       version: '1',
@@ -474,6 +489,23 @@ describe('an ending', () => {
     const resumed = [{ runId: 'child-2', key: 'k', outcome }]
     const next = await bench.run({ executor: 'again', epoch: 2, resumed })
     expect(await next.terminal).toMatchObject({ status: 'suspended', waitsFor: { runIds: ['child-2'], mode: 'all' } })
+  })
+
+  test('leaves what was said by ctx.message: the assistant’s, unless it says whose it is', async () => {
+    const talks = defineExecutor({
+      version: '1',
+      async run(_, { message }) {
+        await message('looking')
+        await message({ role: 'tool', content: 'found' })
+      },
+    })
+    await using bench = await openBench({ talks })
+    const run = await bench.run({ executor: 'talks' })
+    await run.terminal
+    expect(run.events).toEqual([
+      { type: 'message', message: { role: 'assistant', content: 'looking' } },
+      { type: 'message', message: { role: 'tool', content: 'found' } },
+    ])
   })
 
   test('is not told before the events that nobody waited for', async () => {
@@ -620,25 +652,28 @@ describe('a detached worker', () => {
   })
 
   test('told to leave, and without a bus, stays until its last word is stored', async () => {
-    const clock = createManualClock()
-    const { executor, first } = puppet()
-    await using bench = await openBench({ it: executor }, { clock, detached: true, lingerMs: 1_000 })
-    const run = await bench.run(detached)
-    await run.accepted.promise
-    await settle()
-    let hasLeft = false
-    void bench.worker.closed.then(() => (hasLeft = true))
-    void bench.worker.drain()
-    bench.bus.cut(bench.address)
-    void first().ctx.emit({ type: 'status', status: 'alone' })
-    first().end()
-    // Well over lingerMs, and within the grace.
-    await clock.advance(20_000)
-    await settle()
-    expect(hasLeft).toBe(false)
-    bench.bus.restore(bench.address)
-    expect(await run.terminal).toMatchObject({ status: 'completed', lastSeq: 1 })
-    expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
+    // With something to store before it, and without.
+    for (const lastSeq of [1, 0]) {
+      const clock = createManualClock()
+      const { executor, first } = puppet()
+      await using bench = await openBench({ it: executor }, { clock, detached: true, lingerMs: 1_000 })
+      const run = await bench.run(detached)
+      await run.accepted.promise
+      await settle()
+      let hasLeft = false
+      void bench.worker.closed.then(() => (hasLeft = true))
+      void bench.worker.drain()
+      bench.bus.cut(bench.address)
+      if (lastSeq > 0) void first().ctx.emit({ type: 'status', status: 'alone' })
+      first().end()
+      // Well over lingerMs, and within the grace.
+      await clock.advance(20_000)
+      await settle()
+      expect(hasLeft).toBe(false)
+      bench.bus.restore(bench.address)
+      expect(await run.terminal).toMatchObject({ status: 'completed', lastSeq })
+      expect(await bench.worker.closed).toMatchObject({ why: 'drained' })
+    }
   })
 
   test('leaves also when its run was withdrawn', async () => {
@@ -701,6 +736,10 @@ describe('a cancel', () => {
     runs[0]?.end()
     expect(await old.terminal).toMatchObject({ epoch: 1, status: 'cancelled' })
     expect(await old.steer('late')).toBe('not-live')
+    await settle()
+    // What it leaves is its own slot, and nothing of the other's.
+    expect(bench.worker.freeSlots).toBe(1)
+    expect(await young.steer('on')).toBe('queued')
     runs[1]?.end()
     expect(await young.terminal).toMatchObject({ epoch: 2, status: 'completed' })
   })
@@ -1024,7 +1063,8 @@ describe('secrets', () => {
 describe('coming and going', () => {
   test('a worker shows its role, version and free slots', async () => {
     const { executor, first } = puppet({ slots: 2 })
-    await using bench = await openBench({ it: executor }, { role: 'tester' })
+    const able = { lateBound: ['model'], idempotent: true, suspendable: true } as const
+    await using bench = await openBench({ it: { ...executor, ...able } }, { role: 'tester' })
     const changes: PresenceChange[] = []
     bench.runner.peer.watch('tester', (change) => changes.push(change))
     const run = await bench.run({ executor: 'it' })
@@ -1034,6 +1074,7 @@ describe('coming and going', () => {
     await settle()
     await bench.worker.drain()
     await settle()
+    expect(changes[0]?.presence.serves).toEqual([{ name: 'it', version: '1', ...able }])
     const shown = changes.map(({ state, presence }) => `${state} ${presence.slots} ${presence.load}`)
     expect(shown.filter((line, at) => line !== shown[at - 1])).toEqual([
       'attached 2 0',
@@ -1139,16 +1180,24 @@ describe('coming and going', () => {
 
   test('closing cancels with the given grace and leaves, also when nobody acknowledges; no timer stays', async () => {
     const clock = createManualClock()
-    const { executor, first } = puppet()
+    const { executor, runs } = puppet({ slots: 2 })
     await using bench = await openBench({ it: executor }, { clock })
     const payload = encodeMessage('history', { runId: 'h1', epoch: 1, part: 1, parts: 2, messages: [] })
     await bench.runner.peer.send({ to: bench.address, id: 'history-h1-1-1', kind: 'history', payload })
-    const run = await bench.run({ executor: 'it' }, { reading: false })
+    const both = [
+      await bench.run({ executor: 'it' }, { reading: false }),
+      await bench.run({ executor: 'it' }, { reading: false }),
+    ] as const
     await settle()
     const closed = bench.worker.close({ graceMs: 300, reason: 'owner gone' })
+    await settle()
+    runs[0]?.end()
+    await both[0].terminal
+    // Who needs no grace has none.
+    expect(clock.timers.filter(({ inMs }) => inMs === 300)).toHaveLength(1)
     await clock.advance(300)
-    expect(first().ctx.signal.aborted).toBe(true)
-    expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'owner gone' })
+    expect(runs.map(({ ctx }) => ctx.signal.aborted)).toEqual([true, true])
+    for (const run of both) expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'owner gone' })
     await clock.advance(1_000)
     await closed
     expect(await bench.worker.closed).toEqual({ why: 'closed', message: 'owner gone' })

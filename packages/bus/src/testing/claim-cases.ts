@@ -71,6 +71,9 @@ export const claimCases: readonly BusCase[] = [
       await assert.rejects(a.peer.send(note('b', 'r1', run)), { code: 'REVOKED' })
       assert.equal(await a.peer.revoke({ to: 'b', id: 'r1' }), 'withdrawn')
       assert.equal((await a.peer.send(note('b', 'r2', run))).duplicate, false)
+      // Where nothing can come any more it has been withdrawn already.
+      await a.peer.fence({ address: 'c', incarnation: 'c-1' })
+      assert.equal(await a.peer.revoke({ to: 'c', id: 'r1' }), 'withdrawn')
     },
   },
   {

@@ -23,6 +23,7 @@ serveStdio(() => {
   server.registerTool(
     'add',
     {
+      title: 'Sum',
       description: 'Adds',
       inputSchema: z.object({ a: z.number(), b: z.number() }),
       outputSchema: z.object({ sum: z.number() }),

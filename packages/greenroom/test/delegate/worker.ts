@@ -33,9 +33,10 @@ const lead = defineExecutor({
     if (typeof runId !== 'string') return ctx.fail('NO_CHILD', 'spawn named no child')
     const runIds = [runId]
     const running = await tools.await.execute({ runIds, waitSeconds: 0 })
+    const asked = await tools.ask.execute({ runId, question: 'how far?' })
     const sent = await tools.send.execute({ runId, text: 'hello' })
     const ended = await tools.await.execute({ runIds })
-    return { output: [refused, running, sent, ended, await tools.list.execute({})] }
+    return { output: [refused, running, asked, sent, ended, await tools.list.execute({})] }
   },
 })
 
