@@ -12,11 +12,12 @@ import type { Ran, Report } from './count-reporter.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** A test that a row names. */
+/** What a row names. */
 interface Proof {
   /** As the document says it: `runner/queue`. */
   readonly key: string
-  readonly title: string
+  /** Of one test. Without: all tests of the file. */
+  readonly title?: string
 }
 
 /** A row of the document. */
@@ -40,7 +41,7 @@ interface Part {
 
 const cellsOf = (line: string): string[] => line.split('|').map((cell) => cell.trim())
 const numbersIn = (text: string): number[] => (text.match(/\d+/g) ?? []).map(Number)
-const proofPattern = /`([a-z0-9-]+(?:\/[a-z-]+)+)`((?:,? “[^”]+”)+)/g
+const proofPattern = /`([a-z0-9-]+(?:\/[a-z-]+)+)`(?: \((all)\)((?:,? “[^”]+”)*)|((?:,? “[^”]+”)+))/g
 
 function partsOf(text: string): Part[] {
   return [...text.matchAll(/^\| ([A-Z]) +\| 1–(\d+) +\|([^|]*)\|$/gm)].map(
@@ -56,9 +57,10 @@ function rowsOf(text: string): Row[] {
   const lines = text.split('\n').filter((line) => /^\| +[A-Z]?\d+ +\|/.test(line))
   return lines.map((line) => {
     const [, number = '', here = '', file = '', shown = ''] = cellsOf(line)
-    const proofs = [...shown.matchAll(proofPattern)].flatMap(([, key = '', titles = '']) =>
-      [...titles.matchAll(/“([^”]+)”/g)].map(([, title = '']) => ({ key, title })),
-    )
+    const proofs = [...shown.matchAll(proofPattern)].flatMap(([, key = '', all, first, only]): Proof[] => [
+      ...(all === undefined ? [] : [{ key }]),
+      ...[...(first ?? only ?? '').matchAll(/“([^”]+)”/g)].map(([, title = '']) => ({ key, title })),
+    ])
     return { number, here, file, proofs, rest: shown.replaceAll(proofPattern, '').replaceAll(/[; ]/g, '') }
   })
 }
@@ -97,16 +99,23 @@ function sourceOf(path: string): string {
   return plain
 }
 
+/** What is wrong with a test, or a file of them, that a row names. */
+function proofFaults({ key, title }: Proof): string[] {
+  const source = sourceOf(testFiles(key).source)
+  if (source === '') return [`there is no file for ${key}`]
+  if (title === undefined) return []
+  if (!/[^.*^$ ]/.test(patternOf(title).source)) return [`“${title}” is any test: name a case of it`]
+  const quoted = ["'", '"', '`'].map((quote) => `${quote}${title}${quote}`)
+  const before = key.startsWith('suite/') ? String.raw`(?:\(|\bname:)` : String.raw`\(`
+  if (quoted.some((literal) => new RegExp(`${before}\\s*${RegExp.escape(literal)}`).test(source))) return []
+  // A case is called what it says where its table is titled by that alone.
+  const isCase = quoted.some((literal) => source.includes(literal)) && /\(\s*['"`](?:%s|\$\w+)['"`],/.test(source)
+  return isCase ? [] : [`${key} has no test “${title}”`]
+}
+
 /** What is wrong with what a row says of files and tests. */
 function faultsOf({ here, file, proofs, rest }: Row): string[] {
-  const faults = [...proofs].flatMap(({ key, title }) => {
-    const source = sourceOf(testFiles(key).source)
-    if (source === '') return [`there is no file for ${key}`]
-    if (!/[^.*^$ ]/.test(patternOf(title).source)) return [`“${title}” is any test: name a case of it`]
-    return ["'", '"', '`'].some((quote) => source.includes(`${quote}${title}${quote}`))
-      ? []
-      : [`${key} has no test “${title}”`]
-  })
+  const faults = proofs.flatMap(proofFaults)
   if (rest !== '') faults.push(`the last cell says more than tests: ${rest}`)
   if (file === '' || !existsSync(join(root, 'packages', file))) faults.push(`there is no file packages/${file}`)
   const isExcused = /^(?:Not carried over|Not done|open: )/.test(here)
@@ -158,10 +167,11 @@ function unproven({ proofs }: Row, ran: readonly Ran[]): string[] {
   let passed = 0
   const faults = proofs.flatMap(({ key, title }) => {
     const { runs } = testFiles(key)
-    const pattern = patternOf(title)
-    const found = ran.filter(({ file, name }) => runs.includes(file) && pattern.test(name))
-    if (found.length === 0) return [`${key} “${title}” did not run`]
-    if (found.some(({ state }) => state === 'failed')) return [`${key} “${title}” failed`]
+    const isNamed = title === undefined ? () => true : ({ name }: Ran) => patternOf(title).test(name)
+    const found = ran.filter((test) => runs.includes(test.file) && isNamed(test))
+    const named = title === undefined ? `all of ${key}` : `${key} “${title}”`
+    if (found.length === 0) return [`${named} did not run`]
+    if (found.some(({ state }) => state === 'failed')) return [`${named} failed`]
     if (found.some(({ state }) => state === 'passed')) passed += 1
     return []
   })
@@ -196,7 +206,9 @@ if (import.meta.main) {
       ? checkParity(existsSync(values.notes) ? read(values.notes) : undefined)
       : checkProofs((JSON.parse(read(values.report)) as Report).tests)
   for (const fault of faults) console.error(fault)
-  const named = rows.reduce((sum, { proofs }) => sum + proofs.length, 0)
-  console.error(`${rows.length} rows, ${named} tests named, ${faults.length} faults`)
+  const named = rows.flatMap(({ proofs }) => proofs)
+  const tests = named.filter(({ title }) => title !== undefined).length
+  const files = named.length - tests
+  console.error(`${rows.length} rows, ${tests} tests and ${files} files of them named, ${faults.length} faults`)
   process.exitCode = faults.length > 0 ? 1 : 0
 }
