@@ -105,7 +105,8 @@ export class Ownership {
         ],
         apply: () => mailbox.restore({ ...record, ...next, next: mailbox.next }),
       })
-    if (plans.length > 0) await ledger.carryOut(join(plans))
+    // Also where nothing changes: who watches is told at the end of a tick, by then the consumer takes live messages.
+    await (plans.length > 0 ? ledger.carryOut(join(plans)) : Promise.resolve())
     this.#welcome(mailbox, consumer, request)
   }
 

@@ -32,14 +32,11 @@ interface Stage extends AsyncDisposable {
   place(more?: Partial<WorkerNeed>): { readonly worker: PlacedWorker; readonly told: Promise<Provision> }
 }
 
-/** With a broker of its own, or one that the runner reaches over a socket. */
-async function stage(issue?: TokenIssuer, isElsewhere = false): Promise<Stage> {
+async function stage(issue?: TokenIssuer): Promise<Stage> {
   const clock = createManualClock()
   // Sockets have a time of their own: no ping is to be late when this one leaps.
   const broker = await createBroker({ listen: { port: 0 }, token: shared, limits: { pingMs: 9 * day }, clock })
-  const elsewhere = isElsewhere ? connectBus({ url: broker.url ?? '', token: shared }) : undefined
-  const seat = { address: 'runner.r', incarnation: 'r1', lifetime: 'named' } as const
-  const runner = await (elsewhere ?? broker.bus).attach(seat)
+  const runner = await broker.bus.attach({ address: 'runner.r', incarnation: 'r1', lifetime: 'named' })
   const stdins: PassThrough[] = []
   const warned: unknown[] = []
   const placement = createLocalPlacement({
@@ -80,7 +77,6 @@ async function stage(issue?: TokenIssuer, isElsewhere = false): Promise<Stage> {
     },
     async [Symbol.asyncDispose]() {
       await placement.close()
-      await elsewhere?.close()
       await broker.close()
     },
   }
@@ -170,7 +166,7 @@ test('is told once more when its worker was away, and is back', async () => {
     issued.push(made.token)
     return made
   }
-  await using at: Stage = await stage(issue, true)
+  await using at: Stage = await stage(issue)
   const { worker, told } = at.place()
   const { bus: where, address, incarnation, role } = await told
   await using bus = connectBus(where)
