@@ -1,9 +1,6 @@
 /** The plan of a run: everything it takes, as values, before anything is started. */
 import {
-  encodePayload,
   GreenroomError,
-  jsonFlaw,
-  parseEvent,
   provisionVersion,
   textOf,
   wire,
@@ -20,6 +17,7 @@ import { checkNames } from './option-check.ts'
 import type { RoleOptions } from './options.ts'
 import type { Kin, RunRecord } from './journal.ts'
 import { checkLimits, limitsOfSession, resolveLimits } from './limits.ts'
+import { checkJson, checkMessage, checkSize } from './payload-check.ts'
 import { placeOf, type Place } from './place.ts'
 import type { WorkerNeed } from './placement/index.ts'
 import type { RetryOptions } from './retry.ts'
@@ -325,35 +323,6 @@ function checkSpec({ spec, session }: PlanRequest): void {
   if (spec.input !== undefined) checkJson('INPUT_INVALID', 'input', spec.input)
   checkSize('input and task', { input: spec.input, task: spec.task })
   for (const [index, message] of (spec.messages ?? []).entries()) checkMessage(`messages.${index}`, message)
-}
-
-/** Before it is in the transcript, which nobody could read any more. */
-function checkMessage(name: string, message: unknown): void {
-  checkJson('BAD_OPTIONS', name, message)
-  checkSize(name, message)
-  try {
-    parseEvent({ type: 'message', message })
-  } catch (cause) {
-    throw new GreenroomError('BAD_OPTIONS', `${name}: ${reasonIn(cause)}`, { cause })
-  }
-}
-
-/** The compiler cannot tell what JSON would change: NaN is a number to it. */
-function checkJson(code: 'INPUT_INVALID' | 'BAD_OPTIONS', name: string, value: unknown): void {
-  const flaw = jsonFlaw(value, name)
-  if (flaw !== undefined) throw new GreenroomError(code, flaw)
-}
-
-function checkSize(name: string, value: unknown): void {
-  try {
-    encodePayload(value)
-  } catch (cause) {
-    throw new GreenroomError('SPEC_TOO_LARGE', `${name}: ${reasonIn(cause)}`, { cause })
-  }
-}
-
-function reasonIn(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }
 
 async function secretsOf(config: Config, roleName: string, role: RoleOptions): Promise<Record<string, string>> {

@@ -4,7 +4,8 @@
  */
 import { GreenroomError, isId, type Message } from '@greenroom/proto'
 import { checkSessionLimits } from './limits.ts'
-import { bad, check, checkNames, isObject, isTextsByName } from './option-check.ts'
+import { bad, check, checkId, checkNames, isObject, isTextsByName } from './option-check.ts'
+import { checkMessage } from './payload-check.ts'
 
 /** A message together with where it came from: the same three are the same message. */
 export interface SessionEntry {
@@ -49,6 +50,9 @@ export interface SessionStore {
   /**
    * Adds what is not there yet, in the given order, after what is there. Makes the session when it is new. All or
    * nothing; resolves when it is stored.
+   *
+   * @throws GreenroomError `BAD_OPTIONS` naming what is no id, no entry or no message; `SPEC_TOO_LARGE` for a message that
+   * no worker could be sent
    */
   append(sessionId: string, entries: readonly SessionEntry[]): Promise<void>
   /** The transcript, oldest first; empty for a session that is not there. */
@@ -82,6 +86,24 @@ export function checkDescription(description: SessionDescription): void {
 }
 
 /**
+ * Checks what is to be appended to a session, before any of it is.
+ *
+ * @param entries - anything, when the caller is not compiled
+ * @throws GreenroomError `BAD_OPTIONS` naming the field, `SPEC_TOO_LARGE`
+ */
+export function checkEntries(entries: readonly SessionEntry[]): void {
+  check('entries', entries ?? null, Array.isArray, 'a list')
+  for (const [index, entry] of entries.entries()) {
+    const name = `entries.${index}`
+    if (!isObject(entry)) throw bad(name, 'an object')
+    checkId(`${name}.runId`, entry.runId)
+    for (const field of ['epoch', 'seq'] as const)
+      if (!Number.isSafeInteger(entry[field]) || entry[field] < 0) throw bad(`${name}.${field}`, 'a whole number')
+    checkMessage(`${name}.message`, entry.message)
+  }
+}
+
+/**
  * A session store in memory.
  *
  * @example
@@ -108,7 +130,9 @@ export function createMemorySessions(): SessionStore {
       descriptions.set(id, { ...descriptions.get(id), ...description })
       return Promise.resolve()
     },
-    append(id, entries) {
+    async append(id, entries) {
+      checkSessionId(id)
+      checkEntries(entries)
       const session = sessions.get(id) ?? new Map<string, Message>()
       sessions.set(id, session)
       for (const { runId, epoch, seq, message } of entries) {

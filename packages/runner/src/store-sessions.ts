@@ -12,6 +12,7 @@ import type { Operation } from '@greenroom/store'
 import { briefly, type PatientStore } from './persistence.ts'
 import {
   checkDescription,
+  checkEntries,
   checkSessionId,
   type Session,
   type SessionDescription,
@@ -57,7 +58,9 @@ export class StoreSessions implements SessionStore {
   }
 
   /** See {@link SessionStore.append}. One at a time, so that what is appended twice at once is there once. */
-  append(sessionId: string, entries: readonly SessionEntry[]): Promise<void> {
+  async append(sessionId: string, entries: readonly SessionEntry[]): Promise<void> {
+    checkSessionId(sessionId)
+    checkEntries(entries)
     const appended = this.#appending.then(() => this.#store.commit(this.operations(sessionId, entries), briefly))
     this.#appending = appended.catch(() => undefined)
     return appended

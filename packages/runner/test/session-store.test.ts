@@ -77,6 +77,31 @@ describe.each([
     expect(await sessions.get('s')).toBeUndefined()
   })
 
+  test.for([
+    ['a/b', [], 'session: "a/b" is no id'],
+    ['s', undefined, 'entries must be a list'],
+    ['s', [undefined], 'entries.0 must be an object'],
+    ['s', [{}, { runId: 'a/b' }], 'entries.1.runId must be an id: 1 to 128 of A-Z a-z 0-9 . _ -, and no . first'],
+    ['s', [{ epoch: undefined }], 'entries.0.epoch must be a whole number'],
+    ['s', [{ epoch: 0.5 }], 'entries.0.epoch must be a whole number'],
+    ['s', [{ seq: -1 }], 'entries.0.seq must be a whole number'],
+    ['s', [{ seq: 1e16 }], 'entries.0.seq must be a whole number'],
+    ['s', [{}, { message: { role: 'nobody', content: 'x' } }], /^entries\.1\.message: .*message\.role/],
+    [
+      's',
+      [{ message: { role: 'user', content: [{ type: 'data', at: new Date(0) }] } }],
+      /content\.0\.at: a Date is not JSON/,
+    ],
+  ] as const)('append nothing of %j %j', async ([id, given, message]) => {
+    const sessions = create()
+    const entries = given?.map((more) => more && { ...entry('r', 1, 1, 'fine'), ...more })
+    const appended: unknown = Reflect.apply(Reflect.get(sessions, 'append'), sessions, [id, entries])
+    await expect(appended).rejects.toMatchObject({ code: 'BAD_OPTIONS', message: expect.stringMatching(message) })
+    expect(await sessions.get('s')).toBeUndefined()
+    await sessions.append('s', [entry('r', 1, 1, 'fine')])
+    expect(await sessions.messages('s')).toEqual([{ role: 'user', content: 'fine' }])
+  })
+
   test('keep parts of content that they do not know', async () => {
     const sessions = create()
     const message = { role: 'assistant' as const, content: [{ type: 'image', data: 'abc', deep: { x: [1] } }] }
