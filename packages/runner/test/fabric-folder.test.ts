@@ -114,12 +114,14 @@ test('neither links, pipes and folders nor files that others may reach are read,
   execFileSync('sh', ['-c', 'mkfifo -m 600 "$0"', join(folder.path, 'pipe.json')])
   mkdirSync(join(folder.path, 'sub.json'), { mode: 0o700 })
   chmodSync(plant(folder, 'open.json', record('open')), 0o604)
+  chmodSync(plant(folder, 'group.json', record('group')), 0o640)
   plant(folder, '.hidden.json', record('.hidden'))
   plant(folder, 'notes.txt', 'not a record')
   const { records, faults } = folder.read()
   expect(records).toEqual([])
   expect(faults).toEqual([
     { file: '.hidden.json', reason: 'its name is no id' },
+    { file: 'group.json', reason: 'other users may reach it' },
     { file: 'link.json', reason: expect.stringMatching(/ELOOP/) },
     { file: 'open.json', reason: 'other users may reach it' },
     { file: 'pipe.json', reason: 'it is no plain file' },

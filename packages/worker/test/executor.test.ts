@@ -8,6 +8,7 @@ import type { JsonValue } from '@greenroom/proto'
 import { defineExecutor, echo, serveWorker, startWorker, type InferInput, type InferOutput } from '@greenroom/worker'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
+import { openBench } from '../src/testing/bench.ts'
 
 const release = defineExecutor({
   version: '1',
@@ -106,13 +107,18 @@ describe('defineExecutor', () => {
     expect(define).toThrow(expect.objectContaining({ code: 'BAD_OPTIONS', message: expect.stringMatching(message) }))
   })
 
-  test('takes a schema that is a function, methods of a class, and an executor to change', () => {
+  test('takes a schema that is a function, methods of a class, and an executor to change', async () => {
     class Definition {
       version = '1'
       input = Object.assign(() => {}, { '~standard': z.string()['~standard'] })
-      async run() {}
+      async run() {
+        return { text: `of ${this.version}` }
+      }
     }
-    expect(defineExecutor({ ...defineExecutor(new Definition()), slots: 2 })).toMatchObject({ version: '1', slots: 2 })
+    const changed = defineExecutor({ ...defineExecutor(new Definition()), version: '2', slots: 2 })
+    expect(changed).toMatchObject({ version: '2', slots: 2 })
+    await using bench = await openBench({ changed })
+    expect(await (await bench.run({ executor: 'changed', input: '' })).terminal).toMatchObject({ text: 'of 1' })
   })
 })
 

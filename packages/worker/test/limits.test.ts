@@ -240,9 +240,10 @@ describe('output', () => {
 describe('memory', () => {
   test('is looked at every second, and what is too much ends the run', async () => {
     const clock = createManualClock()
-    let rss = 50
+    let rss = 100
     await using it = await run({ memoryMb: 100 }, untilAborted, { clock, rssMb: () => rss })
-    await clock.advance(5_000)
+    // The seventh second is a multiple of no longer period.
+    await clock.advance(6_000)
     rss = 101
     await clock.advance(999)
     expect(it.run.terminals).toHaveLength(0)

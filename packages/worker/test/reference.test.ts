@@ -14,11 +14,18 @@ describe('Executor', () => {
   })
 
   test('echo waits in the place of its first wait, and does not say it', async () => {
-    await using bench = await openBench({ echo })
-    const run = await bench.run({ executor: 'echo', task: 'one __sleep_ms:5 two' })
+    const clock = createManualClock()
+    await using bench = await openBench({ echo }, { clock })
+    const run = await bench.run({ executor: 'echo', task: 'one __sleep_ms:5000 two' })
+    await run.seen(1)
+    await clock.advance(4_999)
+    expect([run.events.length, run.terminals.length]).toEqual([1, 0])
+    await clock.advance(1)
     expect(await run.terminal).toMatchObject({ status: 'completed', text: 'echo: one two', lastSeq: 2 })
     // What names a wait behind it is a word as any other.
     const again = await bench.run({ executor: 'echo', task: 'one __sleep_ms:5 __sleep_ms:60000' })
+    await again.seen(1)
+    await clock.advance(5)
     expect(await again.terminal).toMatchObject({ status: 'completed', text: 'echo: one __sleep_ms:60000', lastSeq: 2 })
   })
 

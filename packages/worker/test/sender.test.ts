@@ -1,6 +1,6 @@
 /** What a worker takes from its runner it takes from nobody else, whatever that knows of the run. */
 import { decodeMessage, encodeMessage, textOf, type Outgoing, type RunKind, type RunMessages } from '@greenroom/proto'
-import { defineExecutor, type RunContext } from '@greenroom/worker'
+import { defineExecutor, type ChildApproval, type RunContext } from '@greenroom/worker'
 import { settle } from '@greenroom/bus/testing'
 import { expect, test } from 'vitest'
 import { openBench } from '../src/testing/bench.ts'
@@ -136,9 +136,10 @@ test('a question, and that it is taken back', async () => {
 })
 
 test('what a descendant asks', async () => {
-  const asked: string[] = []
+  const asked: ChildApproval[] = []
+  const verdict = { allow: true, reason: 'fine', input: { n: 2 }, scope: 'run' } as const
   await using it = await watched(async (ctx) => {
-    using _deciding = ctx.children.onApproval(({ resource }) => (asked.push(resource), { allow: true }))
+    using _deciding = ctx.children.onApproval((approval) => (asked.push(approval), verdict))
     for await (const _ of ctx.steering) return asked
     return null
   })
@@ -151,14 +152,16 @@ test('what a descendant asks', async () => {
     path: ['r', 'c'],
     tool: 't',
     permission: 'write',
-    input: {},
+    input: { n: 1 },
   }
   await it.stranger('approval-ask', { ...ask, resource: 'forged' })
   await it.runner('approval-ask', { ...ask, requestId: 'b', resource: 'own' })
-  expect(await it.next('approval-answer')).toMatchObject({ requestId: 'b', answer: 'allow' })
+  const { allow: _, ...said } = verdict
+  expect(await it.next('approval-answer')).toEqual({ ...ref, requestId: 'b', answer: 'allow', ...said })
   expect(it.came.filter(({ to }) => to === 'runner.other')).toEqual([])
   await it.runner('steer', { steerId: 's', text: 'end', mode: 'now' })
-  expect(await it.next('terminal')).toMatchObject({ output: ['own'] })
+  const { requestId: _id, ...own } = { ...ask, resource: 'own' }
+  expect(await it.next('terminal')).toMatchObject({ output: [own] })
 })
 
 test('that it is cancelled', async () => {

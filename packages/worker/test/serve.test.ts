@@ -42,7 +42,7 @@ describe('a worker file', () => {
       'UNKNOWN_EXECUTOR',
       /"nope"; there are: echo, command/,
     ],
-    ['8 MiB of something else', '[]'.padEnd(maxBytes), 'SPEC_INVALID', /expected object/],
+    ['8 MiB of something else', `[${']'.padStart(maxBytes - 1)}`, 'SPEC_INVALID', /expected object/],
     ['more than 8 MiB', '[]'.padEnd(maxBytes + 1), 'SPEC_TOO_LARGE', /8388608/],
   ] as const)('refuses %s at once, with its reason on the last line', async ([, document, code, message]) => {
     await using worker = startProcess(document)

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { encodeMessage, encodePayload, GreenroomError, type Bus, type PresenceChange } from '@greenroom/proto'
 import { defineExecutor, echo, type RunContext } from '@greenroom/worker'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -578,6 +580,25 @@ describe('an ending', () => {
     await clock.advance(1_000)
     expect(clock.timers.length).toBe(before)
   })
+
+  test('that is acknowledged leaves nothing of its run in memory', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect: () => void = runInNewContext('gc')
+    const inboxes: WeakRef<object>[] = []
+    const it = defineExecutor({
+      version: '1',
+      slots: 50,
+      async run(_, { steering }) {
+        inboxes.push(new WeakRef(steering))
+      },
+    })
+    await using bench = await openBench({ it }, { resident: { labels: {}, host: 'here' } })
+    const runs = await Promise.all(Array.from({ length: 50 }, () => bench.run({ executor: 'it' })))
+    await Promise.all(runs.map(({ terminal }) => terminal))
+    await settle()
+    collect()
+    expect(inboxes.filter((one) => one.deref() !== undefined).length).toBeLessThan(10)
+  })
 })
 
 // Found by the simulator: a broker that was down for longer than lingerMs came back, and the runner asked in vain, for ever.
@@ -891,7 +912,8 @@ describe('events', () => {
         for (let at = 0; at < 2_000; at += 1) await emit({ type: 'data', name: 'n', data: at })
       },
     })
-    await using bench = await openBench({ writer })
+    // Its clock stands still: no heartbeat shows what is missing.
+    await using bench = await openBench({ writer }, { clock: createManualClock() })
     const run = await bench.run({ executor: 'writer' })
     await run.seen(100)
     bench.bus.cut(bench.address)
@@ -940,6 +962,8 @@ describe('steering', () => {
       })),
     )
     expect(await run.steer('too late')).toBe('not-live')
+    await settle()
+    expect(bench.bus.stats()).toMatchObject({ messages: 0, held: 0 })
   })
 
   test('that nobody waits for is queued at once, and becomes an entry when it is taken', async () => {
@@ -1023,7 +1047,7 @@ describe('steering', () => {
 
 describe('secrets', () => {
   test('are there when declared and given, and told apart when not', async () => {
-    const { executor, first } = puppet({ secrets: ['given', 'missing', 'constructor'] })
+    const { executor, first } = puppet({ secrets: ['given', 'missing', 'constructor', 'PATH'] })
     await using bench = await openBench({ it: executor }, { secrets: { given: 'v', undeclared: 'w' } })
     await bench.run({ executor: 'it' })
     await settle()
@@ -1056,6 +1080,8 @@ describe('secrets', () => {
     // What every object inherits is no secret.
     expect(() => secret('toString')).toThrow(expect.objectContaining({ code: 'SECRET_UNDECLARED' }))
     expect(() => secret('constructor')).toThrow(expect.objectContaining({ code: 'SECRET_MISSING' }))
+    // Nor is what its process has in its environment.
+    expect(() => secret('PATH')).toThrow(expect.objectContaining({ code: 'SECRET_MISSING' }))
     first().end()
   })
 })
@@ -1207,8 +1233,8 @@ describe('coming and going', () => {
   test('closing leaves a run no more grace than is its own', async () => {
     const clock = createManualClock()
     const { executor } = puppet()
-    await using bench = await openBench({ it: executor }, { clock, cancelGraceMs: 1_000 })
-    const run = await bench.run({ executor: 'it' })
+    await using bench = await openBench({ it: executor }, { clock, cancelGraceMs: 2_000 })
+    const run = await bench.run({ executor: 'it', cancelGraceMs: 1_000 })
     await settle()
     const closed = bench.worker.close({ graceMs: 3_000 })
     await clock.advance(999)
