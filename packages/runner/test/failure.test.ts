@@ -324,6 +324,22 @@ test('an assignment above the limit is SPEC_TOO_LARGE', async () => {
   })
 })
 
+test('secrets above the limit of what a worker is told are SPEC_TOO_LARGE, and no worker is started', async () => {
+  for (const spare of [10_000, 0]) {
+    await using bus = createMemoryBus()
+    await using runner = await createRunner({
+      bus: bus.client(),
+      worker: { launch: () => expect.fail('nothing is to be started') },
+      roles: { any: { executor: 'x', secrets: ['HUGE'] } },
+      secrets: { HUGE: 'x'.repeat(8 * 1024 * 1024 - spare) },
+      dataDir: null,
+      quiet: true,
+    })
+    const outcome = await runner.run({ role: 'any' }).outcome
+    expect(outcome).toMatchObject({ status: 'failed', code: spare > 0 ? 'WORKER_SPAWN_FAILED' : 'SPEC_TOO_LARGE' })
+  }
+})
+
 test('a worker that never answers is given up after the acceptance deadline: nothing ran, a second one is tried', async () => {
   const node = programLauncher({ command: [process.execPath, '-e', 'setInterval(() => {}, 1000)', '--'] })
   await using runner = await createRunner({

@@ -9,7 +9,6 @@
  */
 import {
   codeOf,
-  encodePayload,
   GreenroomError,
   limits,
   provisionVersion,
@@ -230,7 +229,8 @@ class LocalWorker implements PlacedWorker {
       idleMs: detached ? detachedIdleMs : null,
       ...(detached ? { required: ['detached'], detached, slots: 1 } : {}),
     }
-    const bytes = encodePayload(provision)
+    // Not as a message: what is too large for one is refused as a document.
+    const bytes = Buffer.from(JSON.stringify(provision))
     if (bytes.length > limits.provisionBytes - tokenBytes)
       throw new GreenroomError('SPEC_TOO_LARGE', `provisioning document of ${bytes.length} bytes`)
     return bytes
