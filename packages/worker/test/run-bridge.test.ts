@@ -33,14 +33,19 @@ function bridged(run: Pick<Run, 'bridge' | 'detached'> = { bridge: ['screen'] },
 }
 
 test('a call has its result; meanwhile its run is busy', async () => {
-  const { bridge, sent, answer, settled } = bridged()
-  const called = bridge.call(shot, { window: 'editor' }, { timeoutMs: 500 })
+  const { bridge, clock, sent, answer, settled } = bridged()
+  const abort = new AbortController()
+  const called = bridge.call(shot, { window: 'editor' }, { timeoutMs: 500, signal: abort.signal })
   expect(bridge.isCalling).toBe(true)
   await settle()
   expect(sent).toMatchObject([{ op: 'call', args: { tool: shot, input: { window: 'editor' }, timeoutMs: 500 } }])
   answer({ result: { content: [] } })
   expect(await called).toEqual({ content: [] })
   expect([bridge.isCalling, settled()]).toEqual([false, 1])
+  // What is over is not given up.
+  abort.abort()
+  await settle()
+  expect([sent.length, clock.timers]).toEqual([1, []])
 })
 
 test.each([

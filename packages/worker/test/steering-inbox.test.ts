@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { settle } from '@greenroom/bus/testing'
+import { expect, test, vi } from 'vitest'
 import { Questions } from '../src/questions.ts'
 import { SteeringInbox } from '../src/steering-inbox.ts'
 
@@ -71,4 +72,25 @@ test('a question that is taken back before the executor took it is not to be had
   questions.withdraw('q')
   inbox.push({ steerId: 's', text: 'go on', mode: 'now', settle: () => undefined })
   expect(await inbox[Symbol.asyncIterator]().next()).toEqual({ done: false, value: { text: 'go on', mode: 'now' } })
+})
+
+test('who answers, is told to stop because the run is, and throws for that, has answered nothing', async () => {
+  const run = new AbortController()
+  const inbox = new SteeringInbox({ record: () => Promise.resolve(), isHeldUp: () => false })
+  const questions = new Questions({ inbox, signal: run.signal })
+  const stopped = vi.fn<() => void>()
+  questions.onAsk(
+    (_question, { signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => (stopped(), reject(signal.reason)), { once: true })
+      }),
+  )
+  questions.open()
+  const replied = vi.fn<() => void>()
+  questions.take({ runId: 'r', epoch: 1, askId: 'q', question: 'How far?', mode: 'query' }, replied)
+  await settle()
+  run.abort(new Error('enough'))
+  await settle()
+  expect(stopped).toHaveBeenCalledOnce()
+  expect(replied).not.toHaveBeenCalled()
 })
