@@ -3,6 +3,7 @@ import { createManualClock, settle } from '@greenroom/bus/testing'
 import { systemRandom, type ChildrenRequest, type ChildrenResult } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import { RunChildren } from '../src/children.ts'
+import { harmlessChildren } from '../src/harmless.ts'
 
 const child = { runId: 'c1' }
 
@@ -10,7 +11,7 @@ const child = { runId: 'c1' }
 function parent() {
   const sent: ChildrenRequest[] = []
   let [waits, settled] = [0, 0]
-  const children = new RunChildren({
+  const own = new RunChildren({
     ref: { runId: 'r', epoch: 1 },
     resumed: undefined,
     random: systemRandom,
@@ -26,14 +27,15 @@ function parent() {
     answer: Omit<ChildrenResult, 'runId' | 'epoch' | 'requestId'>,
   ): Promise<unknown> => {
     await settle()
-    children.answered({ runId: 'r', epoch: 1, requestId: sent.at(-1)?.requestId ?? '', ...answer })
+    own.answered({ runId: 'r', epoch: 1, requestId: sent.at(-1)?.requestId ?? '', ...answer })
     return calling
   }
-  return { children, sent, answered, counts: () => ({ waits, settled }) }
+  // As an executor has them.
+  return { own, children: harmlessChildren(own), sent, answered, counts: () => ({ waits, settled }) }
 }
 
 test('what is wanted of children is asked of the runner as it was said, and its answer is given back', async () => {
-  const { children, sent, answered } = parent()
+  const { own, children, sent, answered } = parent()
   const order = { role: 'doer', task: 'do', input: { n: 1 }, key: 'k', budget: { tokens: 9 } }
   expect(await answered(children.spawn(order), { childId: 'c1' })).toEqual({ runId: 'c1', key: 'k' })
   const ended = [{ runId: 'c1', key: 'k', outcome: { status: 'cancelled', reason: 'enough' } }] as const
@@ -55,11 +57,11 @@ test('what is wanted of children is asked of the runner as it was said, and its 
     { op: 'list', args: {} },
   ])
   expect(new Set(sent.map(({ requestId }) => requestId)).size).toBe(7)
-  expect(children.known).toEqual([child])
+  expect(own.known).toEqual([child])
 })
 
 test('what the runner refuses is told by its code, and an answer without what was asked for is none', async () => {
-  const { children, answered } = parent()
+  const { own, children, answered } = parent()
   const error = { code: 'UNKNOWN_RUN', message: 'no child c1', retry: 'never' } as const
   await expect(answered(children.cancel(child), { error })).rejects.toMatchObject({
     code: 'UNKNOWN_RUN',
@@ -67,25 +69,25 @@ test('what the runner refuses is told by its code, and an answer without what wa
   })
   await expect(answered(children.spawn({ role: 'doer' }), {})).rejects.toMatchObject({ code: 'INTERNAL' })
   await expect(answered(children.ask(child, 'how far?'), {})).rejects.toMatchObject({ code: 'INTERNAL' })
-  expect(children.known).toEqual([])
+  expect(own.known).toEqual([])
 })
 
 test('a wait that is given up is given up at the runner, too, before its caller goes on', async () => {
-  const { children, sent, answered, counts } = parent()
+  const { own, children, sent, answered, counts } = parent()
   const abort = new AbortController()
   const waiting = children.wait([child], { signal: abort.signal })
   await settle()
-  expect([children.isWaiting, counts()]).toEqual([true, { waits: 1, settled: 0 }])
+  expect([own.isWaiting, counts()]).toEqual([true, { waits: 1, settled: 0 }])
   abort.abort()
   await settle()
   const [wait, unwait] = sent
   expect(unwait).toMatchObject({ op: 'unwait', args: { requestId: wait?.requestId } })
-  expect(children.isWaiting).toBe(true)
-  children.answered({ runId: 'r', epoch: 1, requestId: unwait?.requestId ?? '' })
+  expect(own.isWaiting).toBe(true)
+  own.answered({ runId: 'r', epoch: 1, requestId: unwait?.requestId ?? '' })
   const aborted = { code: 'ABORTED', message: 'the wait was given up', retry: 'never' } as const
-  children.answered({ runId: 'r', epoch: 1, requestId: wait?.requestId ?? '', error: aborted })
+  own.answered({ runId: 'r', epoch: 1, requestId: wait?.requestId ?? '', error: aborted })
   await expect(waiting).rejects.toMatchObject({ code: 'ABORTED' })
-  expect([children.isWaiting, counts()]).toEqual([false, { waits: 0, settled: 1 }])
+  expect([own.isWaiting, counts()]).toEqual([false, { waits: 0, settled: 1 }])
   await expect(children.wait([child], { signal: abort.signal })).rejects.toMatchObject({ code: 'ABORTED' })
   expect(sent).toHaveLength(2)
   expect(await answered(children.list(), {})).toEqual([])

@@ -2,6 +2,7 @@
 import { createManualClock, settle } from '@greenroom/bus/testing'
 import { codeOf, systemRandom, type BridgeRequest, type BridgeResult, type Run } from '@greenroom/proto'
 import { expect, test } from 'vitest'
+import { harmlessBridge } from '../src/harmless.ts'
 import { RunBridge } from '../src/run-bridge.ts'
 import type { Lasting } from '../src/runner-requests.ts'
 
@@ -35,7 +36,8 @@ function bridged(run: Pick<Run, 'bridge' | 'detached'> = { bridge: ['screen'] },
 test('a call has its result; meanwhile its run is busy', async () => {
   const { bridge, clock, sent, answer, settled } = bridged()
   const abort = new AbortController()
-  const called = bridge.call(shot, { window: 'editor' }, { timeoutMs: 500, signal: abort.signal })
+  // As an executor has it.
+  const called = harmlessBridge(bridge).call(shot, { window: 'editor' }, { timeoutMs: 500, signal: abort.signal })
   expect(bridge.isCalling).toBe(true)
   await settle()
   expect(sent).toMatchObject([{ op: 'call', args: { tool: shot, input: { window: 'editor' }, timeoutMs: 500 } }])
