@@ -4,6 +4,7 @@ import { mkdir, mkdtempDisposable, realpath, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createManualClock } from '@greenroom/bus/testing'
 import type { JsonValue } from '@greenroom/proto'
 import { command } from '@greenroom/worker'
 import { expect, test } from 'vitest'
@@ -154,4 +155,14 @@ test('a cancel ends the program with all that it started', async () => {
       .split('\n')
       .filter((line) => !line.includes('Z'))
   while (groups().some((line) => Number.parseInt(line) === group)) await sleep(20)
+})
+
+test('a program is asked to end before it is killed: when it does, its run was cancelled', async () => {
+  // Its clock stands still: nothing is killed.
+  await using bench = await openBench({ command }, { clock: createManualClock() })
+  const run = await bench.run(shell('trap "exit 7" TERM; echo up; while :; do sleep 0.05; done'))
+  await run.seen(2)
+  await run.cancel('stop')
+  expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'stop' })
+  expect(await bench.programs[0]?.exited).toMatchObject({ code: 7, signal: null })
 })
