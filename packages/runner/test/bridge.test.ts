@@ -292,6 +292,20 @@ test('a server is called no more often at once than it says, in order, and who w
   expect(answers.at(-1)).toEqual({ requestId: 'five', result: light() })
 })
 
+test('where it does not say that, 64 calls are at it at once, of all runs together', async () => {
+  const ends: (() => void)[] = []
+  const hang: Act = () => new Promise((resolve) => ends.push(() => resolve(light())))
+  const lamp = serving({ hang })
+  const bounded = checkBridge({ lamp }).get('lamp')
+  if (bounded === undefined) throw new Error('there is none')
+  for (const { call } of [desk(bounded), desk(bounded)]) for (let n = 0; n < 40; n += 1) call(`call-${n}`, 'hang')
+  await settle()
+  expect(lamp.calls).toHaveLength(64)
+  ends[0]?.()
+  await settle()
+  expect(lamp.calls).toHaveLength(65)
+})
+
 test('a call that is given up, and one whose attempt ends, are told to their server', async () => {
   const stopped: string[] = []
   const hang: Act = (_input, { signal }) =>
