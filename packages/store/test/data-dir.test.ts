@@ -12,7 +12,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test, vi } from 'vitest'
 import { inspectStore, openStore } from '../src/index.ts'
@@ -35,19 +35,24 @@ test('a second open in the same process is refused, also repeatedly, and allowed
 
 test('only the owner of the files can read them', async () => {
   using temp = tempDir()
-  const dir = join(temp.path, 'data')
-  // Those that were there before become so.
-  await (await openStore({ dir, schema })).close()
-  for (const file of ['owner.lock', 'store.db']) chmodSync(join(dir, file), 0o644)
-  await using store = await openStore({ dir, schema })
-  await store.commit([{ put: 'messages', key: 'k', meta: {} }])
-  const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)
-  expect(mode(dir)).toBe('700')
-  const files = readdirSync(dir).toSorted()
-  expect(files).toEqual(['owner.json', 'owner.lock', 'store.db', 'store.db-shm', 'store.db-wal'])
-  expect(files.map((file) => mode(join(dir, file)))).toEqual(files.map(() => '600'))
-  const owner: unknown = JSON.parse(readFileSync(join(dir, 'owner.json'), 'utf8'))
-  expect(owner).toEqual({ pid: process.pid, startedAt: expect.stringMatching(/^\d{4}-.*Z$/) })
+  const dir = join(temp.path, 'above', 'data')
+  const files = ['owner.json', 'owner.lock', 'store.db', 'store.db-shm', 'store.db-wal']
+  // From the first on; those that were there before become so.
+  for (const time of ['first', 'second']) {
+    await using store = await openStore({ dir, schema })
+    await store.commit([{ put: 'messages', key: time, meta: {} }])
+    const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)
+    expect([dir, dirname(dir)].map(mode), time).toEqual(['700', '700'])
+    expect(readdirSync(dir).toSorted(), time).toEqual(files)
+    expect(
+      files.map((file) => mode(join(dir, file))),
+      time,
+    ).toEqual(files.map(() => '600'))
+    const owner: unknown = JSON.parse(readFileSync(join(dir, 'owner.json'), 'utf8'))
+    expect(owner).toEqual({ pid: process.pid, startedAt: expect.stringMatching(/^\d{4}-.*Z$/) })
+    await store.close()
+    for (const file of ['owner.lock', 'store.db']) chmodSync(join(dir, file), 0o644)
+  }
 })
 
 test('close removes the owner and folds the log into the database', async () => {
