@@ -1,5 +1,13 @@
-import { describe, expect, test } from 'vitest'
-import { decodeMessage, encodeMessage, systemClock, type Delivery, type Outcome, type Peer } from '@greenroom/proto'
+import { describe, expect, test, vi } from 'vitest'
+import {
+  decodeMessage,
+  encodeMessage,
+  GreenroomError,
+  systemClock,
+  type Delivery,
+  type Outcome,
+  type Peer,
+} from '@greenroom/proto'
 import { createDrive } from '../src/drive/index.ts'
 import { createRunner } from '../src/index.ts'
 import { PoolStage, refuse } from './fixtures/pool-stage.ts'
@@ -355,6 +363,25 @@ describe('a member', () => {
     expect(outputOf(outcome)).toBe(ends)
     expect(run.status().attempts).toBe(attempts)
     if (outcome.status === 'failed') expect(outcome.mayStillRun).toBe(!seenDead)
+  })
+
+  test('whose idempotent run had begun, and of which the bus cannot say what became of that, is the last to be asked', async () => {
+    await using stage = new PoolStage()
+    await stage.impostor('brief', (run, peer) => void run.claim().then(() => peer.drain()))
+    const bus = stage.bus.client()
+    const attach = bus.attach.bind(bus)
+    vi.spyOn(bus, 'attach').mockImplementation(async (options) => {
+      const peer = await attach(options)
+      vi.spyOn(peer, 'revoke').mockRejectedValue(new GreenroomError('TIMEOUT'))
+      return peer
+    })
+    const role = { idempotent: true, retry: { attempts: 2, backoffMs: 1 } }
+    const runner = await stage.runner({ maxWaitMs: 60_000 }, { bus, role })
+    const run = runner.run({ role: 'who' })
+    await until(() => run.status().attempts === 1)
+    await stage.member('b')
+    expect(await run.outcome).toMatchObject({ status: 'failed', code: 'TIMEOUT', retry: 'later' })
+    expect(run.status().attempts).toBe(1)
   })
 
   test('gives up what it has from a runner that is gone', async () => {
