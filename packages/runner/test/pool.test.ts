@@ -250,6 +250,15 @@ test('a worker is parked after a success only', async () => {
   await waiting.cancel()
   await until(() => runner.stats().processes === 0)
   expect(runner.stats().pool).toMatchObject({ idle: 0, ended: { untrusted: 2 } })
+
+  // Also of a run that has another attempt.
+  const failing = { executor: 'fail', idempotent: true, retry: { attempts: 2, backoffMs: 1 } } as const
+  await using stubborn = await createRunner({ worker, roles: { failing }, dataDir: null, quiet: true })
+  const again = stubborn.run({ role: 'failing', task: 'later' })
+  expect(await again.outcome).toMatchObject({ status: 'failed', code: 'MY_CODE' })
+  expect(again.status().attempts).toBe(2)
+  await until(() => stubborn.stats().processes === 0)
+  expect(stubborn.stats().pool).toMatchObject({ idle: 0, hits: 0, ended: { untrusted: 2 } })
 })
 
 test('a worker whose executor is cooperative is given several runs at a time', async () => {
