@@ -300,8 +300,10 @@ describe('a left-over run', () => {
     const run = await runner.attach('r2')
     expect(await run.send('while it is settled')).toBe('not-live')
     await run.outcome
-    expect(await (await runner.attach('r2')).send('long after')).toBe('not-live')
-    const said = (await runner.sessions.messages('r2')).map(({ content }) => content)
+    await runner.close()
+    const next = await scene.life()
+    expect(await (await next.attach('r2')).send('long after')).toBe('not-live')
+    const said = (await next.sessions.messages('r2')).map(({ content }) => content)
     expect(said).toEqual(['task r2', 'first words 1', 'while it is settled', 'long after'])
   })
 

@@ -549,6 +549,12 @@ describe('workers that are kept ready', () => {
     await clock.settle()
     expect(pool.stats().idle).toBe(0)
     expect(clock.timers).toEqual([])
+
+    // Whoever they are for.
+    const slow = open({}, () => false)
+    for (const folder of ['/a', '/b']) slow.pool.keepReady(folder, 1, () => Promise.resolve(slow.need(folder)))
+    await slow.clock.settle()
+    expect(slow.processes).toHaveLength(1)
   })
 
   test('are beside those that may idle', async () => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { textOf } from '@greenroom/proto'
 import { defineExecutor } from '@greenroom/worker'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createMemorySessions, type Runner } from '../src/index.ts'
+import { createMemorySessions, type Runner, type SessionStore } from '../src/index.ts'
 import { settleLate, Steering } from '../src/steering.ts'
 import { openTheatre } from './fixtures/threadless.ts'
 import { firstData, keepingLogger, testRunner, until } from './fixtures/setup.ts'
@@ -91,6 +91,28 @@ test('a text that its sender does not wait with is queued while no worker has th
   steering.park()
   expect([await lost, await send('after')]).toEqual(['queued', 'queued'])
   expect(steering.close().map(({ id }) => id)).toEqual(['before', 'meanwhile', 'lost', 'after'])
+})
+
+test('a text that comes while the end is being recorded is not-live once the transcript has it', async () => {
+  const store = createMemorySessions()
+  const recorded = Promise.withResolvers<void>()
+  const sessions: SessionStore = {
+    ...store,
+    async append(id, entries) {
+      if (entries.some(({ epoch }) => epoch > 0)) await recorded.promise
+      await store.append(id, entries)
+    },
+  }
+  await using runner = await testRunner({ sessions })
+  const run = runner.run({ role: 'wait', session: 's' })
+  await firstData(run, 'pid')
+  const cancelled = run.cancel()
+  await until(() => run.status().phase === 'ending')
+  const sent = run.send('hello?')
+  recorded.resolve()
+  await cancelled
+  expect(await sent).toBe('not-live')
+  expect(await said(runner, 's')).toEqual(['waiting', 'hello?'])
 })
 
 test('a loop that reads a run may send to it, also while the window is full', async () => {

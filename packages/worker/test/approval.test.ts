@@ -1,5 +1,5 @@
 /** Asking for an approval, from the worker's side: what is asked, and which answers are believed. */
-import { decodeMessage, encodeMessage, type ApprovalDecision, type ApprovalRequest } from '@greenroom/proto'
+import { codeOf, decodeMessage, encodeMessage, type ApprovalDecision, type ApprovalRequest } from '@greenroom/proto'
 import { createManualClock } from '@greenroom/bus/testing'
 import { defineExecutor } from '@greenroom/worker'
 import { describe, expect, test } from 'vitest'
@@ -151,14 +151,16 @@ test('a decision that is not its runner’s decides nothing, though it knows the
 })
 
 test('a question that nobody awaits holds up neither what its run says nor its end', async () => {
+  const asked = Promise.withResolvers<unknown>()
   const forgets = defineExecutor({
     version: '1',
     run: async (_request, ctx) => {
-      ctx.approve(call).catch(() => undefined)
+      void ctx.approve(call).catch((error: unknown) => asked.resolve(codeOf(error)))
       await ctx.message('meanwhile')
     },
   })
   await using bench = await openBench({ forgets })
   const run = await bench.run({ executor: 'forgets' })
   expect(await run.terminal).toMatchObject({ status: 'completed', lastSeq: 1 })
+  expect(await asked.promise).toBe('CLOSED')
 })
