@@ -283,6 +283,30 @@ test(
   },
 )
 
+test(
+  'what a parent says to a child that is suspended is queued at once, and in its transcript',
+  { timeout: 60_000 },
+  async () => {
+    await using runner = await family()
+    const run = runner.run({
+      role: 'parent',
+      input: [
+        spawn('child', { children: [{ do: 'linger' }] }, { role: 'patient' }),
+        { do: 'hold' },
+        { do: 'send', name: 'child', text: 'are you there?' },
+        { do: 'cancel', name: 'child' },
+        wait(['child']),
+      ],
+    })
+    const child = await runner.attach(String(await firstData(run, 'child')))
+    await until(() => child.status().phase === 'suspended')
+    await run.send('now')
+    expect(await output(run)).toEqual([child.id, null, 'queued', null, ['cancelled']])
+    const texts = (await runner.sessions.messages(child.id)).map(({ content }) => content)
+    expect(texts).toEqual(['asking in round 1', 'are you there?'])
+  },
+)
+
 test('with one process waiting parents that can are suspended', { timeout: 60_000 }, async () => {
   await using runner = await family({ admission: { maxExecuting: 4, maxProcesses: 1 } })
   const run = runner.run({ role: 'pliant', input: { below: 3 } })
