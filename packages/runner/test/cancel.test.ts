@@ -44,6 +44,18 @@ test('a secret that never comes does not keep a cancel waiting', async () => {
   expect(await run.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
 })
 
+test('a run that is cancelled while it waits for a remote that is not there ends at once', async () => {
+  const placement = { remote: 'ws://127.0.0.1:1', token: 'a-token-of-some-length' }
+  await using runner = await createRunner({
+    roles: { far: { executor: 'far', placement, limits: { acceptWarmMs: 60_000 } } },
+    dataDir: null,
+  })
+  const run = runner.run({ role: 'far' })
+  await until(() => run.status().phase === 'queued' && runner.stats().executing === 1)
+  expect(await run.cancel('not any more')).toEqual({ status: 'cancelled', reason: 'not any more' })
+  expect(run.status().attempts).toBe(0)
+})
+
 test('a cancelled executor hears the reason and the transcript so far is kept', async () => {
   await using runner = await testRunner()
   const run = runner.run({ role: 'wait' })

@@ -117,6 +117,17 @@ test('a caller who cancelled before decides; a terminal that is there before, to
   expect(ended.clock.timers).toHaveLength(0)
 })
 
+test('what arrives after its last word trips nothing any more', async () => {
+  await using it = await executing({ rounds: 1 })
+  await it.send('terminal', { ...ref, status: 'completed', lastSeq: 1, text: 'done' })
+  await turns()
+  it.publish('events', { ...ref, first: 1, events: [usage(2)] })
+  const end = await it.attempt.ended
+  expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'done' } })
+  expect(end).not.toHaveProperty('tripped')
+  expect(it.attempt.spent.usage).toEqual({ rounds: 2 })
+})
+
 test('what trips first decides, whatever else is exceeded before the end', async () => {
   await using it = await executing({ rounds: 1, memoryMb: 100 })
   it.publish('events', { ...ref, first: 1, events: [usage(2)] })

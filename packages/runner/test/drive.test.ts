@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
-import { encodeMessage, encodePayload, systemClock } from '@greenroom/proto'
-import { createDrive } from '../src/drive/index.ts'
+import { decodeMessage, encodeMessage, encodePayload, systemClock } from '@greenroom/proto'
+import { createDrive, type HandedOver } from '../src/drive/index.ts'
 import { encodeAssignment } from '../src/drive/assignment.ts'
 import { assignment, openAttempt, ref } from './fixtures/attempt.ts'
 import { until } from './fixtures/setup.ts'
@@ -54,40 +54,51 @@ test('an attempt is over when all that it said is stored, and not before, whethe
   }
 })
 
+const word = { runId: 'r2', epoch: 1, status: 'completed', lastSeq: 0, text: 'kept' } as const
+
+/** Follows an attempt that an earlier life left, of which that kept a last word. */
+function takeOver(
+  { drive, clock, kill, cancel }: Awaited<ReturnType<typeof openAttempt>>,
+  kept: NonNullable<HandedOver['kept']>,
+) {
+  const { runId, epoch } = word
+  const run = { runId, epoch, detached: true, limits: {}, startedAt: clock.now(), received: 0 } as const
+  return drive.start({
+    run: { ...run, kept },
+    worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill },
+    signal: cancel.signal,
+    acceptMs: Infinity,
+    cancelGraceMs: 5_000,
+    settleMs: 30_000,
+    record: () => undefined,
+    flushed: () => Promise.resolve(),
+  })
+}
+
 test.each(['before its end', 'after it'])(
   'a last word that an earlier life kept, and that comes once more %s, is forgotten by the bus, too',
   async (when) => {
     await using it = await openAttempt()
-    const again = { runId: 'r2', epoch: 1 }
-    const terminal = { ...again, status: 'completed', lastSeq: 0, text: 'kept' } as const
-    const attempt = it.drive.start({
-      run: {
-        ...again,
-        detached: true,
-        limits: {},
-        startedAt: it.clock.now(),
-        received: 0,
-        kept: { from: 'worker.1', fromIncarnation: 'w1', terminal },
-      },
-      worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill: it.kill },
-      signal: it.cancel.signal,
-      acceptMs: Infinity,
-      cancelGraceMs: 5_000,
-      settleMs: 30_000,
-      record: () => undefined,
-      flushed: () => Promise.resolve(),
-    })
+    const attempt = takeOver(it, { from: 'worker.1', fromIncarnation: 'w1', terminal: word })
     await it.claim()
     const isLate = when === 'after it'
-    if (!isLate) await it.send('terminal', terminal)
+    if (!isLate) await it.send('terminal', word)
     const end = await attempt.ended
     expect(end).toMatchObject({ how: 'terminal', terminal: { text: 'kept' } })
     if (end.how !== 'terminal') throw new Error('no terminal')
     end.acknowledge()
-    if (isLate) await it.send('terminal', terminal)
+    if (isLate) await it.send('terminal', word)
     await until(() => it.bus.stats().messages === 0)
   },
 )
+
+test.each([
+  ['another worker', { from: 'worker.2', fromIncarnation: 'w1' }],
+  ['another life of its worker', { from: 'worker.1', fromIncarnation: 'w0' }],
+])('a last word that was kept from %s is none', async (_, sender) => {
+  await using it = await openAttempt()
+  expect(await takeOver(it, { ...sender, terminal: word }).ended).toEqual({ how: 'unclaimed', why: 'gone' })
+})
 
 test('a message is decoded once, whoever has to know whose it is', async () => {
   await using it = await openAttempt()
@@ -299,6 +310,36 @@ test('a cancel takes back what is not claimed; what is claimed is told, twice ov
   await late.send('terminal', { ...ref, status: 'cancelled', lastSeq: 0, reason: 'stop' })
   expect(await late.attempt.ended).toMatchObject({ how: 'terminal', terminal: { status: 'cancelled' } })
   expect(late.killed).toEqual([])
+})
+
+test('two attempts at one worker are each told their own cancel', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  const stop = new AbortController()
+  const next = { ...ref, epoch: 3 }
+  const attempt = it.drive.start({
+    run: { ...assignment, ...next },
+    worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill: it.kill },
+    signal: stop.signal,
+    acceptMs: 10_000,
+    cancelGraceMs: 5_000,
+    settleMs: 30_000,
+    record: () => undefined,
+    flushed: () => Promise.resolve(),
+  })
+  await (await until(() => it.inbox.find(({ id }) => id === 'run-r1-3'))).claim()
+  it.cancel.abort('one')
+  const cancels = () => it.inbox.filter(({ kind }) => kind === 'cancel')
+  await until(() => cancels().length === 1)
+  stop.abort('two')
+  await until(() => cancels().length === 2)
+  const told = cancels().map(({ payload }) => decodeMessage('cancel', payload))
+  expect(told).toEqual([
+    { ...ref, reason: 'one' },
+    { ...next, reason: 'two' },
+  ])
+  for (const one of [ref, next]) await it.send('terminal', { ...one, status: 'cancelled', lastSeq: 0, reason: 'told' })
+  expect(await Promise.all([it.attempt.ended, attempt.ended])).toMatchObject([{ how: 'terminal' }, { how: 'terminal' }])
 })
 
 test('a worker that does not end within the grace and a second is ended by force', async () => {

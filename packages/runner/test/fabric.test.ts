@@ -140,6 +140,24 @@ describe('a run in a fabric', { timeout: 30_000 }, () => {
   })
 })
 
+test('a run at a remote says where it is to go before anybody there is asked', async () => {
+  await using stage = new FabricStage()
+  const { record } = await stage.member('a')
+  const stamps: unknown[] = []
+  const token = (): string => {
+    stamps.push(run.status().placement)
+    return record.token
+  }
+  await using runner = await createRunner({
+    roles: { who: { executor: 'who', placement: { remote: record.url, token } } },
+    dataDir: null,
+    quiet: true,
+  })
+  const run = runner.run({ role: 'who' })
+  expect(outputOf(await run.outcome)).toBe('a')
+  expect(stamps[0]).toEqual({ kind: 'remote', host: hostname() })
+})
+
 describe('a worker of a fabric', { timeout: 30_000 }, () => {
   test('whose lease is over is not there, though it answers; what it has goes on, and with a new lease it is there again', async () => {
     await using stage = new FabricStage()

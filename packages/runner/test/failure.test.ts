@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import { createMemoryBus } from '@greenroom/bus'
 import { expect, test } from 'vitest'
-import { createRunner, type Launcher, type Run } from '../src/index.ts'
+import { createRunner, type Launcher, type LaunchSpec, type Run } from '../src/index.ts'
 import { programLauncher } from '../src/platform/process-launcher.ts'
 import {
   firstData,
@@ -271,6 +271,23 @@ test('a worker that ends before it is there is declared gone: what comes for it 
     await expect(sender.send({ to, id: 'late', kind: 'note', payload: new Uint8Array() })).rejects.toMatchObject({
       code: 'MAILBOX_CLOSED',
     })
+})
+
+test('a launcher is told the role, the mailbox and the whole environment of what it starts', async () => {
+  process.env['WORKER_MARK'] = 'allowed'
+  const specs: LaunchSpec[] = []
+  const launcher = endsAtOnce(new PassThrough().resume())
+  await using runner = await createRunner({
+    worker: { launch: (spec) => (specs.push(spec), launcher.launch(spec)) },
+    roles: { any: { executor: 'x', env: ['WORKER_MARK'] } },
+    env: [],
+    dataDir: null,
+    quiet: true,
+  })
+  const run = runner.run({ role: 'any' })
+  await run.outcome
+  const env = { WORKER_MARK: 'allowed', NODE_COMPILE_CACHE: expect.any(String) }
+  expect(specs).toEqual([{ role: 'any', address: run.status().worker?.address, env }])
 })
 
 test('an executor that the worker does not have is named, with those it has', async () => {

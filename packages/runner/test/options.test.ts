@@ -161,6 +161,7 @@ test.each<[string, object]>([
 
 test('good options are taken, and a bus object only together with a launcher', async () => {
   expect(check({})).toBeUndefined()
+  for (const token of ['t', () => 't']) expect(check({ bus: { url: 'ws://x', token } })).toBeUndefined()
   await using bus = createMemoryBus()
   expect(check({ bus })?.message).toMatch(/^bus must be \{ url, token \} unless worker is a launcher/)
   expect(check({ bus, worker: { launch: () => undefined } })).toBeUndefined()

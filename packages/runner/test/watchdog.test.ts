@@ -196,6 +196,21 @@ test.for(['detached', 'window', 'approval'] as const)('held by "%s" all stand st
   expect(total.trips).toEqual(['total at 60000'])
 })
 
+test('while a run waits for its children all stand still, the total too', () => {
+  for (const limits of [{ firstEventMs: 60_000 }, { noProgressMs: 60_000 }, { totalMs: 60_000 }]) {
+    const it = accepted(limits)
+    it.clock.jump(40_000)
+    it.watchdog.hold('children')
+    it.clock.jump(1_000_000)
+    expect(it.watchdog.executedMs).toBe(40_000)
+    it.watchdog.release('children')
+    it.clock.jump(19_999)
+    expect(it.trips).toEqual([])
+    it.clock.jump(1)
+    expect(it.trips).toEqual([expect.stringMatching(/ at 1060000$/)])
+  }
+})
+
 test('two reasons hold until both have ended', () => {
   const it = accepted({ noProgressMs: 60_000 })
   it.watchdog.hold('window')
