@@ -8,6 +8,7 @@ import { codeOf, GreenroomError, type Clock } from '@greenroom/proto'
  * @param withinMs - how long
  * @param todo - what to look at then
  * @param attach - does it, until the signal aborts
+ * @param over - aborts when nobody wants it any more
  * @throws GreenroomError `CONNECT_FAILED`; `UNAUTHORIZED`, `TOKEN_EXPIRED` when that was the answer to the last token; what `attach`
  *   rejects with before
  */
@@ -16,11 +17,12 @@ export async function attachWithin<T>(
   withinMs: number,
   todo: string,
   attach: (signal: AbortSignal) => Promise<T>,
+  over?: AbortSignal,
 ): Promise<T> {
   const late = new AbortController()
   const timer = withinMs === Infinity ? undefined : clock.timer(withinMs, () => late.abort())
   try {
-    return await attach(late.signal)
+    return await attach(over === undefined ? late.signal : AbortSignal.any([late.signal, over]))
   } catch (cause) {
     if (!late.signal.aborted || !(cause instanceof Error)) throw cause
     const last = codeOf(cause.cause) === undefined || !(cause.cause instanceof Error) ? cause : cause.cause

@@ -55,6 +55,7 @@ export class Endpoint implements Pick<Peer, 'watch'> {
    * @param target - where, and as whom
    * @param withinMs - how long that may take
    * @param onState - learns that the connection was lost, found again or closed
+   * @param over - aborts when nobody wants it any more
    * @throws GreenroomError `CONNECT_FAILED`, `UNAUTHORIZED`, what attaching rejects with
    */
   static async open(
@@ -62,6 +63,7 @@ export class Endpoint implements Pick<Peer, 'watch'> {
     { remote, token, ca, insecure = false }: RemotePlacement,
     withinMs: number,
     onState: (state: PeerState) => void = () => undefined,
+    over?: AbortSignal,
   ): Promise<Endpoint> {
     const { clock, random, partitionGraceMs } = config
     const options = { url: remote, token, insecure, agent: 'greenroom-runner', background: true, clock, random }
@@ -75,9 +77,9 @@ export class Endpoint implements Pick<Peer, 'watch'> {
       onState(state)
     }
     try {
-      const drive = await attachWithin(clock, withinMs, hint, async (signal) =>
-        openDrive({ subject: await bus.subject(), site: siteOf(remote), bus, onState: follow, signal }),
-      )
+      const attach = async (signal: AbortSignal): Promise<Drive> =>
+        openDrive({ subject: await bus.subject(), site: siteOf(remote), bus, onState: follow, signal })
+      const drive = await attachWithin(clock, withinMs, hint, attach, over)
       endpoint = new Endpoint(bus, drive)
       return endpoint
     } catch (error) {

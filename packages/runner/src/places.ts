@@ -101,6 +101,8 @@ export class Places {
   /** Until they are looked at again. */
   #tieTimer: Timer | undefined
   #isClosed = false
+  /** Aborts when nobody waits for a connection any more. */
+  readonly #over = new AbortController()
 
   /**
    * @param parts - see {@link PlacesParts}
@@ -186,6 +188,7 @@ export class Places {
   /** Disconnects from every endpoint. */
   async close(): Promise<void> {
     this.refuse()
+    this.#over.abort()
     const remotes = [...this.#open].map(({ endpoint }) => endpoint.close())
     await Promise.all([...remotes, ...[...this.#fabrics.values()].map((fabric) => fabric.close())])
   }
@@ -282,7 +285,7 @@ export class Places {
   }
 
   async #openRemote(place: Remote, withinMs: number): Promise<RemoteSite> {
-    const endpoint = await Endpoint.open(this.#parts, place, withinMs)
+    const endpoint = await Endpoint.open(this.#parts, place, withinMs, undefined, this.#over.signal)
     const { clock, random } = this.#parts.config
     const lacking = lackingAt(place.remote, remoteCodes)
     const options = { role: residentRole, kind: 'remote', host: stampOf(place).host, lacking, clock, random } as const

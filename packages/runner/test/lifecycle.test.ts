@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from '
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
 import { createMemorySessions } from '../src/index.ts'
 import { firstData, isAlive, temporaryFolder, testRunner, until } from './fixtures/setup.ts'
@@ -146,6 +146,14 @@ test('an idle runner does not keep its program alive', async () => {
   console.log(`idle program left ${Math.round(performance.now() - before)} ms after its last run`)
   expect(code).toBe(0)
   expect(existsSync(folder.path)).toBe(true)
+})
+
+test('a runner that was closed while it tried to reach a remote does not keep its program alive', async () => {
+  const program = startProgram('closing-program')
+  onTestFinished(() => program[Symbol.dispose]())
+  expect(await program.line()).toBe('cancelled')
+  const [code] = await program.ended
+  expect(code).toBe(0)
 })
 
 test('kill -9 of the runner is heard by an executor before its worker ends', async () => {
