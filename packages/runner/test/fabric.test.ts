@@ -11,6 +11,7 @@ import { runnerSchema } from '../src/runner-schema.ts'
 import { FabricStage, type FabricMember } from './fixtures/fabric-stage.ts'
 import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { until } from './fixtures/setup.ts'
+import { openWire } from './fixtures/wire.ts'
 
 /** How many runners are connected to a member. */
 async function runnersAt({ broker }: FabricMember): Promise<number> {
@@ -156,6 +157,32 @@ test('a run at a remote says where it is to go before anybody there is asked', a
   const run = runner.run({ role: 'who' })
   expect(outputOf(await run.outcome)).toBe('a')
   expect(stamps[0]).toEqual({ kind: 'remote', host: hostname() })
+})
+
+test('what a remote had stored is the outcome, though it was not reached for longer than half of the grace', async () => {
+  await using stage = new FabricStage()
+  const { broker, record } = await stage.member('a', { partitionGraceMs: 60_000 })
+  using wire = await openWire(`${stage.folder.path}/wire.sock`, stage.folder.socketOf('a'))
+  const halfMs = 500_000
+  const halves: (() => void)[] = []
+  const timer: Clock['timer'] = (ms, fire, ...more) => {
+    if (ms !== halfMs) return stage.clock.timer(ms, fire, ...more)
+    halves.push(fire)
+    return { cancel: () => undefined }
+  }
+  const clock = { ...stage.clock, timer }
+  const runner = await stage.runner({ ...record, url: wire.url }, { partitionGraceMs: 2 * halfMs, clock })
+  const run = runner.run({ role: 'hold' })
+  const [held] = await until(() => stage.held.length === 1 && stage.held)
+  wire.cut()
+  held?.end()
+  await until(() => broker.stats().messages > 0, 'its last word at the remote')
+  const [isMissing] = await until(() => halves.length > 0 && halves)
+  isMissing?.()
+  // The other half of the grace.
+  await until(() => halves.length === 2)
+  wire.mend()
+  expect(outputOf(await run.outcome)).toBe('a')
 })
 
 describe('a worker of a fabric', { timeout: 30_000 }, () => {
