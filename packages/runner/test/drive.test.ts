@@ -96,8 +96,21 @@ test.each([
   ['another worker', { from: 'worker.2', fromIncarnation: 'w1' }],
   ['another life of its worker', { from: 'worker.1', fromIncarnation: 'w0' }],
 ])('a last word that was kept from %s is none', async (_, sender) => {
-  await using it = await openAttempt()
-  expect(await takeOver(it, { ...sender, terminal: word }).ended).toEqual({ how: 'unclaimed', why: 'gone' })
+  const kept = { ...sender, terminal: word }
+  await using followed = await openAttempt()
+  expect(await takeOver(followed, kept).ended).toEqual({ how: 'unclaimed', why: 'gone' })
+  await using settled = await openAttempt()
+  const end = settled.drive.settle({
+    ref: { runId: word.runId, epoch: word.epoch },
+    worker: { address: 'worker.1', incarnation: 'w1', gone: () => Promise.resolve(true) },
+    startedAt: settled.clock.now(),
+    isDetached: false,
+    lastSeq: () => 1,
+    kept: () => kept,
+    signal: new AbortController().signal,
+    cancelled: new AbortController().signal,
+  })
+  expect(await end).toEqual({ how: 'lost', mayStillRun: false })
 })
 
 test('a message is decoded once, whoever has to know whose it is', async () => {
