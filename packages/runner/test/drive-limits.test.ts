@@ -128,6 +128,16 @@ test('what arrives after its last word trips nothing any more', async () => {
   expect(it.attempt.spent.usage).toEqual({ rounds: 2 })
 })
 
+test('of a worker that is gone nothing is watched any more', async () => {
+  await using it = await executing({ firstEventMs: 1_000, noProgressMs: 2_000, totalMs: 3_000 })
+  it.kill()
+  expect(await it.attempt.ended).toEqual({ how: 'lost', mayStillRun: false })
+  it.clock.jump(10_000)
+  await turns()
+  expect(it.clock.timers).toHaveLength(0)
+  expect(it.attempt.spent.ms).toBe(0)
+})
+
 test('what trips first decides, whatever else is exceeded before the end', async () => {
   await using it = await executing({ rounds: 1, memoryMb: 100 })
   it.publish('events', { ...ref, first: 1, events: [usage(2)] })

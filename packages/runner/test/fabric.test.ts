@@ -177,9 +177,9 @@ test('what a remote had stored is the outcome, though it was not reached for lon
   wire.cut()
   held?.end()
   await until(() => broker.stats().messages > 0, 'its last word at the remote')
-  const [isMissing] = await until(() => halves.length > 0 && halves)
-  isMissing?.()
-  // The other half of the grace.
+  const [miss] = await until(() => halves.length > 0 && halves)
+  miss?.()
+  // From here on the other half of the grace is waited for.
   await until(() => halves.length === 2)
   wire.mend()
   expect(outputOf(await run.outcome)).toBe('a')
