@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { createMemoryBus } from '@greenroom/bus'
-import { decodeMessage, encodeMessage, encodePayload, systemClock } from '@greenroom/proto'
+import { decodeMessage, encodeMessage, encodePayload, limits, systemClock } from '@greenroom/proto'
 import { createDrive, type HandedOver } from '../src/drive/index.ts'
 import { encodeAssignment } from '../src/drive/assignment.ts'
 import { assignment, openAttempt, ref } from './fixtures/attempt.ts'
@@ -56,13 +56,13 @@ test('an attempt is over when all that it said is stored, and not before, whethe
 
 const word = { runId: 'r2', epoch: 1, status: 'completed', lastSeq: 0, text: 'kept' } as const
 
-/** Follows an attempt that an earlier life left, of which that kept a last word. */
+/** Follows an attempt that an earlier life left; of some of these that kept a last word. */
 function takeOver(
   { drive, clock, kill, cancel }: Awaited<ReturnType<typeof openAttempt>>,
-  kept: NonNullable<HandedOver['kept']>,
+  { startedAt = clock.now(), kept }: Partial<Pick<HandedOver, 'startedAt' | 'kept'>>,
 ) {
   const { runId, epoch } = word
-  const run = { runId, epoch, detached: true, limits: {}, startedAt: clock.now(), received: 0 } as const
+  const run = { runId, epoch, detached: true, limits: {}, startedAt, received: 0 } as const
   return drive.start({
     run: { ...run, kept },
     worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill },
@@ -75,11 +75,20 @@ function takeOver(
   })
 }
 
+test('an attempt that is taken over so late that its claim may be forgotten counts as claimed', async () => {
+  await using it = await openAttempt()
+  const attempt = takeOver(it, { startedAt: it.clock.now() - limits.dedupeWindowMs })
+  await until(() => attempt.isAccepted)
+  await it.send('terminal', word)
+  expect(await attempt.ended).toMatchObject({ how: 'terminal', terminal: { text: 'kept' } })
+  expect(it.killed).toEqual([])
+})
+
 test.each(['before its end', 'after it'])(
   'a last word that an earlier life kept, and that comes once more %s, is forgotten by the bus, too',
   async (when) => {
     await using it = await openAttempt()
-    const attempt = takeOver(it, { from: 'worker.1', fromIncarnation: 'w1', terminal: word })
+    const attempt = takeOver(it, { kept: { from: 'worker.1', fromIncarnation: 'w1', terminal: word } })
     await it.claim()
     const isLate = when === 'after it'
     if (!isLate) await it.send('terminal', word)
@@ -98,7 +107,7 @@ test.each([
 ])('a last word that was kept from %s is none', async (_, sender) => {
   const kept = { ...sender, terminal: word }
   await using followed = await openAttempt()
-  expect(await takeOver(followed, kept).ended).toEqual({ how: 'unclaimed', why: 'gone' })
+  expect(await takeOver(followed, { kept }).ended).toEqual({ how: 'unclaimed', why: 'gone' })
   await using settled = await openAttempt()
   const end = settled.drive.settle({
     ref: { runId: word.runId, epoch: word.epoch },
