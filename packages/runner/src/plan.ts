@@ -233,7 +233,9 @@ function needOf(
 /** @throws GreenroomError `BAD_OPTIONS` when its worker would not find it */
 function workspaceOf({ spec, config }: PlanRequest, role: RoleOptions): string {
   const workspace = resolve(workingDirectory(), spec.workspace ?? role.workspace ?? '.')
-  if (config.launcher.sharesFiles !== true || isFolder(workspace)) return workspace
+  // Elsewhere it is a path of that machine.
+  const isHere = placeOf(role).kind === 'local' && config.launcher.sharesFiles === true
+  if (!isHere || isFolder(workspace)) return workspace
   throw new GreenroomError('BAD_OPTIONS', `workspace must be a folder that is there: ${workspace} is none`)
 }
 

@@ -1,5 +1,7 @@
 /** The plan of a run: what is decided before anything is started. */
 import type { Posture } from '@greenroom/proto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkOptions } from '../src/config.ts'
 import { createMemorySessions, type RoleOptions, type RunnerOptions, type RunSpec } from '../src/index.ts'
@@ -46,6 +48,21 @@ test('what a run says comes before what its role says', async () => {
   expect([byRun.limits.rounds, byRun.ticket.priority]).toEqual([2, 2])
   // What a worker fixes, and what its run is told, is the same.
   expect(byRun.need.fixed).toMatchObject({ workspace: own.path, model: 'openai/run' })
+})
+
+test('a workspace is looked for only where its worker is to see this machine’s files', async () => {
+  using here = temporaryFolder()
+  const workspace = join(here.path, 'gone')
+  const pathOf = async (role: Partial<RoleOptions>, options: Partial<RunnerOptions> = {}) =>
+    (await planned({ workspace }, role, options)).assignment.workspace
+  await expect(pathOf({})).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  await expect(pathOf({}, { worker: { command: ['node'] } })).rejects.toMatchObject({ code: 'BAD_OPTIONS' })
+  // As in a container.
+  expect(await pathOf({}, { worker: { launch: () => expect.fail('started') } })).toBe(workspace)
+  const far = { remote: 'wss://far.example', token: 'a-token' }
+  expect(await pathOf({ placement: far })).toBe(workspace)
+  const bus = { url: 'ws://127.0.0.1:1', token: 'none' }
+  expect(await pathOf({ placement: { pool: 'crew' } }, { bus })).toBe(workspace)
 })
 
 test('of limits the run’s come first, then the session’s, the role’s, and the runner’s', async () => {
@@ -157,4 +174,21 @@ test('what a worker fixes is all in what its fingerprint is made of', async () =
   expect(await fixed({ disabledTools: ['web', 'bash'], posture: { bypass: false } })).toEqual(one)
   expect(await fixed({ disabledTools: ['bash', 'edit'] })).not.toEqual(one)
   expect(await fixed({ disabledTools: ['bash', 'web'], posture: { bypass: true } })).not.toEqual(one)
+})
+
+test('the code of a command is that of the files that its words name, in its folder, and of what those import', async () => {
+  using folder = temporaryFolder()
+  const write = (name: string, text: string): void => writeFileSync(join(folder.path, name), text)
+  write('worker.mjs', "import './part.mjs'")
+  write('part.mjs', '1')
+  write('other.mjs', '1')
+  const bundle = async (...command: string[]) =>
+    (await planned({}, {}, { worker: { command, cwd: folder.path } })).need.fixed['bundle']
+  const one = await bundle('node', 'worker.mjs')
+  expect(await bundle('node', 'worker.mjs')).toBe(one)
+  expect(await bundle('node', 'other.mjs')).not.toBe(one)
+  write('other.mjs', '2')
+  expect(await bundle('node', 'worker.mjs')).toBe(one)
+  write('part.mjs', '2')
+  expect(await bundle('node', 'worker.mjs')).not.toBe(one)
 })
