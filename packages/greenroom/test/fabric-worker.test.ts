@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { FabricFolder } from '@greenroom/runner/placement'
 import { describe, expect, test } from 'vitest'
 import { createRunner, type AnyRunner, type RunnerOptions } from '../src/index.ts'
 import { start, type Program } from './program.ts'
@@ -52,6 +53,14 @@ describe('greenroom worker --fabric', { timeout: 90_000 }, () => {
     expect(statSync(fabricOf(stage)).mode & 0o777).toBe(0o700)
     for (const name of readdirSync(fabricOf(stage)))
       expect(statSync(join(fabricOf(stage), name)).mode & 0o777).toBe(0o600)
+    const { records, faults } = new FabricFolder(fabricOf(stage)).read()
+    expect(faults).toEqual([])
+    expect(records.map(({ role, host, labels }) => ({ role, host, labels }))).toEqual(
+      expect.arrayContaining([
+        { role: 'crew', host: hostname(), labels: {} },
+        { role: 'crew', host: hostname(), labels: { gpu: 'big' } },
+      ]),
+    )
     await using runner = await runnerAt(stage)
     const runs = [1, 2].map(() => runner.run({ role: 'work', task: '2000' }))
     const pids = await Promise.all(runs.map(pidOf))

@@ -159,6 +159,18 @@ test('what a worker writes goes to a file, is in the log of its run, and is remo
   await until(() => readdirSync(join(scene.dataDir, 'detached')).length === 0, 'the end of the file')
 })
 
+test('what a worker writes is in the log of its run from its beginning on, also in the life that took it over', async () => {
+  await using scene = await stage()
+  const [left] = await scene.killed({ role: 'scribe', task: scene.at('gate') })
+  await using runner = await scene.life()
+  const run = await runner.attach(left?.id ?? '')
+  await until(() => run.workerLog().length === 1, 'what it wrote before')
+  writeFileSync(scene.at('gate'), '')
+  expect(await run.outcome).toMatchObject({ status: 'completed' })
+  await until(() => run.workerLog().length === 2, 'what it wrote since')
+  expect(run.workerLog()).toEqual(['begun', 'over'])
+})
+
 test('what a worker wrote stays for a week when nobody saw it end', async () => {
   using folder = temporaryFolder()
   const path = (name: string): string => outputOf(folder.path, name)

@@ -264,9 +264,11 @@ test('a worker that ends before it is there is declared gone: what comes for it 
     dataDir: null,
     quiet: true,
   })
-  expect(await runner.run({ role: 'any' }).outcome).toMatchObject({ code: 'WORKER_SPAWN_FAILED' })
+  for (let n = 0; n < 2; n += 1)
+    expect(await runner.run({ role: 'any' }).outcome).toMatchObject({ code: 'WORKER_SPAWN_FAILED' })
   const sender = await bus.attach({ address: 'late', incarnation: 'l1', lifetime: 'named' })
-  expect(addresses).toHaveLength(1)
+  // Each had a mailbox of its own.
+  expect(new Set(addresses).size).toBe(2)
   for (const to of addresses)
     await expect(sender.send({ to, id: 'late', kind: 'note', payload: new Uint8Array() })).rejects.toMatchObject({
       code: 'MAILBOX_CLOSED',

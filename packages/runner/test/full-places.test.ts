@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { createRunner, type PoolPlacement, type RoleOptions, type Runner } from '../src/index.ts'
 import { FabricStage } from './fixtures/fabric-stage.ts'
 import { PoolStage } from './fixtures/pool-stage.ts'
-import { outputOf, outputs, type MemberOptions, type ResidentStage } from './fixtures/resident-stage.ts'
+import { outputOf, outputs, type HeldRun, type MemberOptions, type ResidentStage } from './fixtures/resident-stage.ts'
 import { until } from './fixtures/setup.ts'
 
 /** A stage with members, and a runner there. */
@@ -75,6 +75,61 @@ describe.each([
     expect(outputOf(await parent.outcome)).toBe('a again, a')
   })
 })
+
+test.each<[string, (stages: { readonly pool: PoolStage; readonly fabric: FabricStage }) => Promise<PoolPlacement>]>([
+  [
+    'a pool',
+    async ({ pool }) => {
+      await pool.member('a', { labels: { name: 'a' } })
+      return { pool: 'crew', labels: { name: 'a' } }
+    },
+  ],
+  [
+    'a fabric',
+    async ({ fabric }) => {
+      await fabric.member('a')
+      return { pool: 'crew', fabric: fabric.folder.path }
+    },
+  ],
+])(
+  '%s of one slot that others took meanwhile is waited for by whoever left it, however patient',
+  { timeout: 30_000 },
+  async (_, open) => {
+    await using stages = new AsyncDisposableStack()
+    const [pool, fabric] = [stages.use(new PoolStage()), stages.use(new FabricStage())]
+    await pool.member('b', { labels: { name: 'b' } })
+    const placement = await open({ pool, fabric })
+    const start = (maxWaitMs: number) =>
+      createRunner({
+        bus: pool.bus.client(),
+        roles: {
+          pliant: { executor: 'pliant', placement },
+          hold: { executor: 'hold', placement: { ...placement, maxWaitMs } },
+          elsewhere: { executor: 'hold', placement: { pool: 'crew', labels: { name: 'b' } }, priority: 1 },
+        },
+        dataDir: null,
+        quiet: true,
+        admission: { maxExecuting: 1 },
+      })
+    const [runner, others] = [stages.use(await start(0)), stages.use(await start(60_000))]
+    const heldAt = (name: string): readonly HeldRun[] =>
+      [...pool.held, ...fabric.held].filter(({ member }) => member === name)
+    const parent = runner.run({ role: 'pliant', task: 'hold' })
+    const child = await until(() => heldAt('a')[0], 'the child')
+    // It gets the child's permit: until it is done the parent is not let in.
+    const next = runner.run({ role: 'elsewhere' })
+    await until(() => runner.stats().queued === 1)
+    child.end()
+    const permitted = await until(() => heldAt('b')[0], 'who has the permit')
+    const their = others.run({ role: 'hold' })
+    const taken = await until(() => heldAt('a')[1], 'who has the slot')
+    permitted.end()
+    await next.outcome
+    await until(() => runner.stats().executing === 1, 'the parent')
+    taken.end()
+    expect(await outputs([parent, their])).toEqual(['a again, a', 'a'])
+  },
+)
 
 describe('where there is more than one slot', { timeout: 30_000 }, () => {
   test('who waits leaves its own only when all are taken, be it by others', async () => {

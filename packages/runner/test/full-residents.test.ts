@@ -102,6 +102,16 @@ test('what was sent to one and is not accepted yet makes that one busier', async
   expect(chosen).toEqual(['a', 'b', 'a', 'a'].map((name) => `worker.${name}`))
 })
 
+test('of two with as many slots it is the one that shows less load', async () => {
+  await using scene = new Scene()
+  await scene.member('a', 2, { load: 0.5 })
+  await scene.member('b', 3, { load: 0.25 })
+  const residents = await scene.look()
+  const chosen: string[] = []
+  for (let n = 0; n < 2; n += 1) chosen.push((await residents.acquire(need(), signal)).worker.address)
+  expect(chosen).toEqual(['worker.b', 'worker.a'])
+})
+
 test('one that refused is asked again after a moment, whether it shows something new or not', async () => {
   await using scene = new Scene()
   const member = await scene.member('a', 1)

@@ -1,8 +1,11 @@
+import { createBroker } from '@greenroom/broker'
+import { connectBus } from '@greenroom/bus'
 import { describe, expect, test, vi } from 'vitest'
 import {
   decodeMessage,
   encodeMessage,
   GreenroomError,
+  residentRole,
   systemClock,
   type Delivery,
   type Outcome,
@@ -13,6 +16,13 @@ import { createRunner } from '../src/index.ts'
 import { PoolStage, refuse } from './fixtures/pool-stage.ts'
 import { counted, outputOf, outputs } from './fixtures/resident-stage.ts'
 import { keepingLogger, until, worker } from './fixtures/setup.ts'
+
+/** Says that a run is done, without a word more. */
+function complete(run: Delivery, peer: Peer): void {
+  const { runId, epoch, replyTo: to } = decodeMessage('run', run.payload)
+  const payload = encodeMessage('terminal', { runId, epoch, status: 'completed', lastSeq: 0 })
+  void run.claim().then(() => peer.send({ to, id: 'terminal', kind: 'terminal', control: true, payload }))
+}
 
 describe('a run in a pool', () => {
   test('reaches every member in turn while all are equally busy', async () => {
@@ -38,6 +48,18 @@ describe('a run in a pool', () => {
     expect(await outputs(runs)).toEqual(stage.held.map(({ member }) => member))
   })
 
+  test('has the slot that is left where a member has a run already', async () => {
+    await using stage = new PoolStage()
+    await stage.member('a', { slots: 2 })
+    const runner = await stage.runner()
+    const first = runner.run({ role: 'hold' })
+    const [held] = await until(() => stage.held.length === 1 && stage.held)
+    await until(() => first.status().phase === 'running')
+    expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+    held?.end()
+    expect(outputOf(await first.outcome)).toBe('a')
+  })
+
   test('fails by name where nobody is, and starts nothing here instead; it says where it was to go', async () => {
     await using stage = new PoolStage()
     const runner = await stage.runner({}, { worker: { launch: () => expect.fail('started here') } })
@@ -52,6 +74,18 @@ describe('a run in a pool', () => {
     })
     expect(run.status()).toMatchObject({ placement: { kind: 'pool', host: 'crew' } })
     expect(runner.stats()).toMatchObject({ processes: 0, executing: 0 })
+  })
+
+  test('is shown at its pool where its member does not say its machine', async () => {
+    await using stage = new PoolStage()
+    await stage.impostor('silent', complete)
+    const runner = await stage.runner()
+    const run = runner.run({ role: 'who' })
+    expect(await run.outcome).toMatchObject({ status: 'completed' })
+    expect(run.status()).toMatchObject({
+      placement: { kind: 'pool', host: 'crew' },
+      worker: { address: 'worker.silent' },
+    })
   })
 
   test('goes to a member of its role’s pool, and to nobody of another', async () => {
@@ -179,6 +213,30 @@ describe('a run in a pool', () => {
   })
 })
 
+test('a run at an endpoint is shown at its name, without scheme and port, where its worker does not say its machine', async () => {
+  await using broker = await createBroker({ dir: null, listen: { port: 0 }, token: 'a-token-of-some-length' })
+  const endpoint = { remote: broker.url ?? '', token: 'a-token-of-some-length' }
+  await using bus = connectBus({ url: endpoint.remote, token: endpoint.token })
+  const peer = await bus.attach({
+    address: 'worker.silent',
+    incarnation: 'silent-1',
+    lifetime: 'incarnation',
+    presence: { role: residentRole, slots: 1, load: 0, serves: [{ name: 'who', version: '1' }] },
+    onMessage: (delivery) => void (delivery.kind === 'run' && complete(delivery, peer)),
+  })
+  await using runner = await createRunner({
+    roles: { who: { executor: 'who', placement: endpoint } },
+    dataDir: null,
+    quiet: true,
+  })
+  const run = runner.run({ role: 'who' })
+  expect(await run.outcome).toMatchObject({ status: 'completed' })
+  expect(run.status()).toMatchObject({
+    placement: { kind: 'remote', host: '127.0.0.1' },
+    worker: { address: 'worker.silent' },
+  })
+})
+
 describe('a member', () => {
   test('that refuses is asked again only when it shows something new; another one has the run', async () => {
     await using stage = new PoolStage()
@@ -193,6 +251,19 @@ describe('a member', () => {
     await stage.member('a')
     const runner = await stage.runner()
     for (let index = 0; index < 4; index += 1) expect(outputOf(await runner.run({ role: 'who' }).outcome)).toBe('a')
+  })
+
+  test('that refuses is asked again after a moment by a run that may wait', async () => {
+    await using stage = new PoolStage()
+    let asked = 0
+    await stage.impostor('moody', (run, peer) => {
+      asked += 1
+      if (asked === 1) refuse(run, peer)
+      else complete(run, peer)
+    })
+    const runner = await stage.runner({ maxWaitMs: 60_000 })
+    expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ status: 'completed' })
+    expect(asked).toBe(2)
   })
 
   test('that does not answer has the run taken back, and is not asked for it again', async () => {

@@ -1,4 +1,5 @@
 import { readFileSync, realpathSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineExecutor } from '@greenroom/worker'
@@ -23,7 +24,7 @@ test('a run does its task in a fresh worker and brings back one outcome', async 
     attempts: 1,
     events: 2,
     status: 'completed',
-    placement: { kind: 'local' },
+    placement: { kind: 'local', host: hostname() },
   })
   expect(used?.warm).toBe(false)
   expect(outcome).toMatchObject({ output: { pid: used?.pid } })

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { workerEnvironment } from '../src/platform/surroundings.ts'
 import { temporaryFolder } from './fixtures/setup.ts'
 
 /** What a program of its own, with that folder for temporary files, makes of a worker's environment. */
@@ -25,6 +26,16 @@ test('without a data folder all that this user runs share one folder for compile
   const [shared = '', ...others] = readdirSync(folder.path).filter((name) => name.startsWith('greenroom'))
   expect(others).toEqual([])
   expect(seen).toEqual(Array.from({ length: 2 }, () => ({ NODE_COMPILE_CACHE: join(folder.path, shared) })))
+})
+
+test('with a data folder compiled code is in that, whoever starts; what is not allowed, or not set here, is not passed on', () => {
+  using folder = temporaryFolder()
+  process.env['SURROUNDINGS_TEST'] = 'set'
+  const cache = { NODE_COMPILE_CACHE: join(folder.path, 'compile-cache') }
+  expect(workerEnvironment([], folder.path)).toEqual(cache)
+  const names = ['SURROUNDINGS_TEST', 'SURROUNDINGS_TEST_NOT_SET']
+  expect(workerEnvironment(names, folder.path)).toEqual({ ...cache, SURROUNDINGS_TEST: 'set' })
+  delete process.env['SURROUNDINGS_TEST']
 })
 
 test.runIf(existsSync('/proc/self'))(
