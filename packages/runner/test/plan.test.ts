@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { checkOptions } from '../src/config.ts'
 import { createMemorySessions, type RoleOptions, type RunnerOptions, type RunSpec } from '../src/index.ts'
 import type { Kin } from '../src/journal.ts'
-import { planRun, type Plan } from '../src/plan.ts'
+import { planRun, standardNeed, type Plan } from '../src/plan.ts'
 import { temporaryFolder, worker } from './fixtures/setup.ts'
 
 /** Plans a run of a role. */
@@ -174,6 +174,25 @@ test('what a worker fixes is all in what its fingerprint is made of', async () =
   expect(await fixed({ disabledTools: ['web', 'bash'], posture: { bypass: false } })).toEqual(one)
   expect(await fixed({ disabledTools: ['bash', 'edit'] })).not.toEqual(one)
   expect(await fixed({ disabledTools: ['bash', 'web'], posture: { bypass: true } })).not.toEqual(one)
+})
+
+test('a worker that is started ahead of its role’s runs is what they need', async () => {
+  using workspace = temporaryFolder()
+  const role = {
+    workspace: workspace.path,
+    model: 'openai/role',
+    disabledTools: ['bash'],
+    mcpServers: [{ name: 'files', command: 'mcp-files' }],
+    posture: { bypass: true, nesting: false },
+    secrets: ['TOKEN'],
+    env: ['PATH'],
+  }
+  const options = { secrets: { TOKEN: () => Promise.resolve('v'), OTHER: 'w' } }
+  const { need } = await planned({}, role, options)
+  expect(need.secrets).toEqual({ TOKEN: 'v' })
+  const roles = { a: { executor: 'echo', ...role } }
+  const config = checkOptions({ worker: worker.url, dataDir: null, ...options, roles })
+  expect(await standardNeed(config, 'a')).toEqual(need)
 })
 
 test('the code of a command is that of the files that its words name, in its folder, and of what those import', async () => {
