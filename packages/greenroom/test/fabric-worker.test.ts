@@ -82,6 +82,20 @@ describe('greenroom worker --fabric', { timeout: 90_000 }, () => {
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_EMPTY' })
   })
 
+  test('one that is told to end withdraws its record at once, though its run goes on', async () => {
+    await using stage = new ResidentStage()
+    const program = worker(stage)
+    await ready(program)
+    await using runner = await runnerAt(stage)
+    const run = runner.run({ role: 'work', task: '60000' })
+    await pidOf(run)
+    program.process.kill('SIGTERM')
+    await expect.poll(() => idsIn(stage), { timeout: 20_000 }).toEqual([])
+    expect(run.status().phase).toBe('running')
+    expect(await run.cancel('enough')).toEqual({ status: 'cancelled', reason: 'enough' })
+    expect(await program.ended).toMatchObject({ code: 0 })
+  })
+
   test('one that is killed takes its worker along and loses its run; its record is passed over, and another worker has the next', async () => {
     await using stage = new ResidentStage()
     const first = worker(stage)

@@ -92,6 +92,20 @@ test('who finds no slot knows how many there are, and which are held by runs of 
   await until(async () => (await full(gpu)) === '2 of 2')
 })
 
+test('each has its turn while all are equally busy', async () => {
+  await using scene = new Scene()
+  for (const name of ['a', 'b', 'c']) await scene.member(name, 1)
+  const residents = await scene.look()
+  const chosen: string[] = []
+  for (let n = 0; n < 6; n += 1) {
+    const lease = await residents.acquire(need(), signal)
+    chosen.push(lease.worker.address)
+    lease.accepted()
+    lease.release(false)
+  }
+  expect(chosen).toEqual(['a', 'b', 'c', 'a', 'b', 'c'].map((name) => `worker.${name}`))
+})
+
 test('what was sent to one and is not accepted yet makes that one busier', async () => {
   await using scene = new Scene()
   await scene.member('a', 10)
