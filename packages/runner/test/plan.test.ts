@@ -7,6 +7,7 @@ import { checkOptions } from '../src/config.ts'
 import { createMemorySessions, type RoleOptions, type RunnerOptions, type RunSpec } from '../src/index.ts'
 import type { Kin } from '../src/journal.ts'
 import { planRun, standardNeed, type Plan } from '../src/plan.ts'
+import { fingerprintOf } from '../src/pool/fingerprint.ts'
 import { temporaryFolder, worker } from './fixtures/setup.ts'
 
 /** Plans a run of a role. */
@@ -174,6 +175,17 @@ test('what a worker fixes is all in what its fingerprint is made of', async () =
   expect(await fixed({ disabledTools: ['web', 'bash'], posture: { bypass: false } })).toEqual(one)
   expect(await fixed({ disabledTools: ['bash', 'edit'] })).not.toEqual(one)
   expect(await fixed({ disabledTools: ['bash', 'web'], posture: { bypass: true } })).not.toEqual(one)
+})
+
+test('a fingerprint has a digest of each thing that a worker fixes, which nobody without its key can guess at', async () => {
+  const { need } = await planned({}, { secrets: ['TOKEN'] }, { secrets: { TOKEN: 'hunter2' } })
+  const [one, other] = [fingerprintOf(need.fixed, [], 'one'), fingerprintOf(need.fixed, [], 'other')]
+  expect(Object.keys(one)).toEqual(Object.keys(need.fixed))
+  expect(one).toEqual(fingerprintOf(need.fixed, [], 'one'))
+  for (const [field, digest] of Object.entries(one)) {
+    expect(digest).toMatch(/^[0-9a-f]{16}$/)
+    expect(digest).not.toBe(other[field])
+  }
 })
 
 test('a worker that is started ahead of its role’s runs is what they need', async () => {
