@@ -15,6 +15,7 @@ import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { untilAbort } from '../src/abort.ts'
 import { ApprovalJournal, Arbiter, type Approval, type ApprovalOptions, type Verdict } from '../src/approval/index.ts'
+import type { RunRecord } from '../src/journal.ts'
 import { patient } from '../src/persistence.ts'
 import { detachedStage } from './fixtures/detached-stage.ts'
 import { firstPending } from './fixtures/asking.ts'
@@ -234,7 +235,7 @@ function arbiterOf(
   const ref = { runId: 'r1', epoch: 1 }
   const question = { tool: 't', permission: 'p', resource: 'r', input: ['x'], digest: '', afterSeq: 0, createdAt: 0 }
   const run = { ...ref, role: 'work', session: 's', workspace: '/', task: '', startedAt: 0 }
-  const request = (requestId: string, from: Partial<RunRef> = {}): Promise<void> =>
+  const request = (requestId: string, from: Partial<RunRef & Pick<RunRecord, 'kin'>> = {}): Promise<void> =>
     arbiter.request(
       { ...ref, ...from, requestId, ...question },
       { address: 'w', incarnation: 'i' },
@@ -255,6 +256,36 @@ test('one deadline of 300 s is the whole way’s: a life that follows gives what
   await clock.advance(1)
   await clock.settle()
   expect(next.get('a1').decision).toMatchObject({ allowed: false, decider: 'deadline' })
+})
+
+test('an ancestor has the same deadline, and is told when it is over', async () => {
+  const { arbiter, clock, request } = arbiterOf()
+  const told: number[] = []
+  const ask = (_approval: Approval, signal: AbortSignal): Promise<never> => {
+    signal.addEventListener('abort', () => told.push(clock.monotonic()))
+    return new Promise(() => undefined)
+  }
+  arbiter.follow({ runId: 'p', epoch: 1 }, { waits: () => () => undefined, ask })
+  const asked = clock.monotonic()
+  await request('a1', { kin: { lineage: ['p'], childKey: 'k' } })
+  await clock.advance(299_999)
+  expect(told).toEqual([])
+  await clock.advance(1)
+  await clock.settle()
+  expect(told).toEqual([asked + 300_000])
+  expect(arbiter.get('a1').decision).toMatchObject({ allowed: false, decider: 'deadline' })
+})
+
+test('what has no time left when a life begins is denied, and put to nobody', async () => {
+  let asked = 0
+  const { arbiter, life, clock, request } = arbiterOf(undefined, undefined, () => void (asked += 1))
+  await request('a1')
+  arbiter.close()
+  await clock.advance(300_000)
+  const next = life()
+  next.recover(() => ({ address: 'w', incarnation: 'i' }))
+  await clock.settle()
+  expect([next.get('a1').decision?.decider, asked, clock.timers.length]).toEqual(['deadline', 1, 0])
 })
 
 test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
@@ -368,10 +399,13 @@ test('a decision that is still on its way when the runner closes is for its next
 })
 
 test('what is asked once more is the same, also when it was answered meanwhile', async () => {
-  const { arbiter, clock, store, ref, request, sent } = arbiterOf()
-  await request('a1')
+  let asked = 0
+  const policy = (): void => void (asked += 1)
+  const { arbiter, clock, store, ref, request, sent } = arbiterOf(undefined, undefined, policy)
+  await Promise.all([request('a1'), request('a1')])
   await request('a1')
   await clock.settle()
+  expect(asked).toBe(1)
   const answered = await arbiter.answer('a1', { allow: true })
   await clock.settle()
   await request('a1')

@@ -95,6 +95,12 @@ describe('who decides', () => {
       { allowed: false, decider: 'reviewer', reason: 'the reviewer gave no verdict' },
     ],
     [
+      'nobody else either, where that is the rule and the reviewer is not available',
+      'ask',
+      { reviewer: () => Promise.resolve('unavailable'), onUnavailable: 'deny', policy: () => ({ allow: true }) },
+      { allowed: false, decider: 'reviewer', reason: 'the reviewer is not available' },
+    ],
+    [
       'nobody, for a role that bypasses',
       'bold',
       { policy: () => ({ allow: false }) },
@@ -125,7 +131,9 @@ describe('who decides', () => {
     await using asking = new Asking()
     const policy = (): never => verdict as never
     const run = (await asking.runner({ policy })).run({ role: 'ask', task: '' })
-    expect(await answers(run)).toMatchObject([{ allowed: false, decider: 'policy' }])
+    expect(await answers(run)).toMatchObject([
+      { allowed: false, decider: 'policy', reason: 'the policy gave no verdict' },
+    ])
   })
 
   test('a read-only role does what the checker wrote, and nothing else, whoever would allow it', async () => {

@@ -3,9 +3,12 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { textOf } from '@greenroom/proto'
-import { expect, test } from 'vitest'
+import { systemRandom, textOf } from '@greenroom/proto'
+import { expect, test, vi } from 'vitest'
+import { Asking } from '../src/asking.ts'
 import { createRunner, type Run, type Runner, type RunnerOptions } from '../src/index.ts'
+import type { Predecessor } from '../src/stand-in.ts'
+import { openAttempt, ref } from './fixtures/attempt.ts'
 import { firstData, temporaryFolder, until } from './fixtures/setup.ts'
 import { askedRoles, askedWorker, type Asked } from './fixtures/asked-roles.ts'
 import type { Step } from './fixtures/asked.ts'
@@ -186,6 +189,23 @@ test('the deadline holds for admission, and for who is not at work yet', { timeo
   await holder.send('end')
   expect(await inTime).toBe('hello')
   await queued.cancel()
+})
+
+test('what was asked before a worker had its run has there what is left of its one deadline', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  it.publish('accepted', ref)
+  await until(() => it.attempt.isAccepted)
+  const asking = new Asking({ clock: it.clock, random: systemRandom }, {} as Predecessor, undefined)
+  it.clock.jump(1_000)
+  const answer = asking.ask(['How far?', { timeoutMs: 60_000 }])
+  it.clock.jump(20_000)
+  using send = vi.spyOn(it.drive.peer, 'send')
+  asking.accepted(it.attempt)
+  await until(() => send.mock.calls.length > 0)
+  expect(send.mock.calls.map(([message]) => message)).toMatchObject([{ kind: 'ask', ttlMs: 40_000 }])
+  it.kill()
+  await expect(answer).rejects.toMatchObject({ code: 'WORKER_LOST' })
 })
 
 test('a suspended run is asked when it goes on', { timeout: 60_000 }, async () => {

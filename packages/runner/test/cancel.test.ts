@@ -1,6 +1,8 @@
+import { defineExecutor } from '@greenroom/worker'
 import { expect, test } from 'vitest'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMemorySessions, createRunner } from '../src/index.ts'
+import { openStill } from './fixtures/still.ts'
 import { firstData, isAlive, testRunner, until, worker } from './fixtures/setup.ts'
 
 test('a run that is cancelled before it starts never does', async () => {
@@ -87,6 +89,31 @@ test('an executor that ignores its cancel is cut off after the grace', async () 
   const before = performance.now()
   expect(await run.cancel('now')).toMatchObject({ status: 'cancelled', reason: 'now' })
   expect(performance.now() - before).toBeLessThan(3 * 1_200)
+})
+
+test('an executor that tidies up has all of its grace for that, and what it says then is kept', async () => {
+  let tidyUp = (): void => undefined
+  const tidy = defineExecutor({
+    version: '1',
+    async run(_request, ctx) {
+      const { promise: tidied, resolve } = Promise.withResolvers<void>()
+      tidyUp = resolve
+      await ctx.message('at work')
+      await tidied
+      await ctx.message('tidied up')
+    },
+  })
+  await using it = await openStill({ tidy }, { cancelGraceMs: 60_000 })
+  const run = it.runner.run({ role: 'tidy' })
+  await it.clock.settle()
+  const cancelled = run.cancel('enough')
+  await it.clock.advance(59_999)
+  expect(run.status().phase).toBe('cancelling')
+  tidyUp()
+  expect(await it.end(run)).toEqual({ status: 'cancelled', reason: 'enough' })
+  await cancelled
+  const said = await it.runner.sessions.messages(run.id)
+  expect(said.map(({ content }) => content)).toEqual(['at work', 'tidied up'])
 })
 
 test('a worker that hears nothing is ended by force, with the programs it started', async () => {

@@ -1,7 +1,8 @@
 import type { JsonValue, Outcome } from '@greenroom/proto'
 import { expect, expectTypeOf, test } from 'vitest'
 import { composeRunners, createRunner, type Runner } from '../src/index.ts'
-import { firstData, isAlive, temporaryFolder, testRunner, worker } from './fixtures/setup.ts'
+import { dead, Scene } from './fixtures/left-over.ts'
+import { firstData, isAlive, temporaryFolder, testRunner, until, worker } from './fixtures/setup.ts'
 
 const echoing = (dataDir: string | null = null) =>
   createRunner({ worker, roles: { echo: { executor: 'echo' }, wait: { executor: 'wait' } }, dataDir, quiet: true })
@@ -65,6 +66,17 @@ test('a run is found at the one that has it, also when another one is closed', a
   await expect(both.attach('nothing')).rejects.toMatchObject({ code: 'UNKNOWN_RUN', message: 'no run nothing' })
 })
 
+test('what earlier lives of all of them left is led on, and given as one list', async () => {
+  await using first = new Scene()
+  await using second = new Scene()
+  await first.left('r1', { attempt: dead })
+  await second.left('r2', { attempt: dead })
+  const both = composeRunners(await first.life(), await second.life())
+  const runs = await both.resume()
+  expect(runs.map(({ id }) => id)).toEqual(['r1', 'r2'])
+  for (const { outcome } of runs) expect(await outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+})
+
 test('inputs and outputs of all roles are inferred', async () => {
   await using both = composeRunners(await echoing(), await adding())
   type Spec<Role extends 'echo' | 'wait' | 'sum' | 'fail'> = Parameters<typeof both.run<Role>>[0]
@@ -107,6 +119,25 @@ test('what it tells is of all runners together', async () => {
   for (const run of waiting) await run.cancel()
 })
 
+test('what waits at all of them, and their processes, are counted together', async () => {
+  const narrow = () =>
+    createRunner({
+      worker,
+      roles: { wait: { executor: 'wait' } },
+      admission: { maxExecuting: 1 },
+      dataDir: null,
+      quiet: true,
+    })
+  const members = [await narrow(), await narrow()] as const
+  await using both = composeRunners(...members)
+  for (const member of members) {
+    await firstData(member.run({ role: 'wait' }), 'pid')
+    member.run({ role: 'wait' })
+  }
+  await until(() => members.every((member) => member.stats().queued === 1))
+  expect(both.stats()).toMatchObject({ processes: 2, executing: 2, queued: 2 })
+})
+
 test('the workers of all runners are counted together, also those that were lost', async () => {
   const [one, two] = [await echoing(), await adding()]
   await using both = composeRunners(one, two)
@@ -142,6 +173,17 @@ test('close, and leaving its block, close every runner with their workers', asyn
     for (const run of waits) expect(await run.outcome).toMatchObject({ reason: 'the runner was closed' })
   }
   await Promise.all([one.closed, two.closed])
+  expect(pids.map(isAlive)).toEqual([false, false])
+
+  const idle = [await echoing(), await adding()] as const
+  {
+    await using _both = composeRunners(...idle)
+    const runs = [idle[0].run({ role: 'echo', task: 'hi' }), idle[1].run({ role: 'sum', input: { a: 1, b: 2 } })]
+    for (const run of runs) expect(await run.outcome).toMatchObject({ status: 'completed' })
+    pids = runs.map((run) => run.status().worker?.pid ?? 0)
+    expect(pids.map(isAlive)).toEqual([true, true])
+  }
+  await Promise.all(idle.map(({ closed }) => closed))
   expect(pids.map(isAlive)).toEqual([false, false])
 })
 

@@ -172,6 +172,25 @@ test('while the runner is not attached only the total counts', async () => {
   expect(await total.told()).toBe('timeout: total (60000 ms)')
 })
 
+test('while its worker waits for decisions, however many, only the total time passes; then all times go on', async () => {
+  await using it = await executing({ firstEventMs: 60_000, noProgressMs: 60_000 })
+  for (const decided of [it.attempt.waits('approval'), it.attempt.waits('approval')]) {
+    it.clock.jump(600_000)
+    await turns()
+    decided()
+  }
+  it.clock.jump(59_000)
+  await turns()
+  expect(it.inbox.some(({ kind }) => kind === 'cancel')).toBe(false)
+  it.clock.jump(1_000)
+  expect(await it.told()).toBe('timeout: first-event (60000 ms)')
+
+  await using total = await executing({ totalMs: 60_000 })
+  total.attempt.waits('approval')
+  total.clock.jump(60_000)
+  expect(await total.told()).toBe('timeout: total (60000 ms)')
+})
+
 test('a reader who is behind is no excuse for a worker that has room', async () => {
   await using it = await executing({ noProgressMs: 60_000 }, { record: () => undefined })
   const heartbeat = { ...ref, lastSentSeq: 1, progressSeq: 1, loopLagMs: 0 }

@@ -1,17 +1,16 @@
 /** The reference's checklist of behaviours, a test a row, in its words: runner, fleet, live registry. */
-import { createMemoryBus } from '@greenroom/bus'
-import { createManualClock } from '@greenroom/bus/testing'
 import { decodeMessage, limits } from '@greenroom/proto'
-import { defineExecutor, echo, type Executors } from '@greenroom/worker'
-import { createInProcessLauncher, type InProcessOptions } from '@greenroom/worker/testing'
+import { defineExecutor, echo } from '@greenroom/worker'
+import type { InProcessOptions } from '@greenroom/worker/testing'
 import { describe, expect, test } from 'vitest'
 import { checkOptions } from '../src/config.ts'
-import { createRunner, type Run, type RoleOptions, type RunnerOptions } from '../src/index.ts'
+import type { RoleOptions } from '../src/index.ts'
 import { standardNeed } from '../src/plan.ts'
 import { fingerprintOf, type Fixed } from '../src/pool/fingerprint.ts'
 import { explainReuse } from '../src/pool/index.ts'
 import { assignment, openAttempt, ref } from './fixtures/attempt.ts'
 import { firstData, isAlive, readAll, testRunner, until, worker } from './fixtures/setup.ts'
+import { openStill } from './fixtures/still.ts'
 import { openTheatre } from './fixtures/threadless.ts'
 
 /** What a worker of this role fixes. */
@@ -23,43 +22,6 @@ async function fixedBy(role: Partial<RoleOptions>, name = 'a'): Promise<Fixed> {
 /** In what the fingerprints of two postures differ. */
 function differing(a: Fixed, b: Fixed): readonly string[] {
   return explainReuse(fingerprintOf(a, [], 'key'), fingerprintOf(b, [], 'key')).map(({ field }) => field)
-}
-
-/** A runner whose workers live in this process, by a clock of the test's own. */
-async function openStill(
-  executors: Executors,
-  options: Partial<RunnerOptions<Executors>> = {},
-  observe: InProcessOptions['observe'] = () => ({}),
-) {
-  const stack = new AsyncDisposableStack()
-  const clock = createManualClock()
-  const bus = stack.use(createMemoryBus({ clock, defer: clock.defer }))
-  const launcher = createInProcessLauncher({ bus, executors, clock, observe })
-  const roles = Object.fromEntries(Object.keys(executors).map((executor) => [executor, { executor }]))
-  const runner = await createRunner<Executors>({
-    worker: launcher,
-    bus: bus.client(),
-    roles,
-    clock,
-    dataDir: null,
-    quiet: true,
-    ...options,
-  })
-  /** Moves time on until the run is over. */
-  const end = async <Output>(run: Run<Output>) => {
-    let isOver = false
-    void run.outcome.then(() => (isOver = true))
-    for (await clock.settle(); !isOver;) await clock.advance(clock.timers[0]?.inMs ?? 0)
-    return run.outcome
-  }
-  const close = async (): Promise<void> => {
-    let isClosed = false
-    const closing = runner.close().then(() => (isClosed = true))
-    for (await clock.settle(); !isClosed;) await clock.advance(clock.timers[0]?.inMs ?? 0)
-    await closing
-    await stack.disposeAsync()
-  }
-  return { runner, clock, end, [Symbol.asyncDispose]: close }
 }
 
 describe('Runner', () => {
