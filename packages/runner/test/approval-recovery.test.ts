@@ -400,7 +400,7 @@ test('a decision that is still on its way when the runner closes is for its next
 
 test('what is asked once more is the same, also when it was answered meanwhile', async () => {
   let asked = 0
-  const policy = (): void => void (asked += 1)
+  const policy = (): undefined => void (asked += 1)
   const { arbiter, clock, store, ref, request, sent } = arbiterOf(undefined, undefined, policy)
   await Promise.all([request('a1'), request('a1')])
   await request('a1')
