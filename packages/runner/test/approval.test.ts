@@ -18,8 +18,8 @@ describe('who decides', () => {
     [
       'the policy, with a reason',
       'ask',
-      { policy: () => ({ allow: false, reason: 'no git' }) },
-      { allowed: false, decider: 'policy', reason: 'no git' },
+      { policy: ({ tool, input }) => ({ allow: false, reason: `no ${tool} ${JSON.stringify(input)}` }) },
+      { allowed: false, decider: 'policy', reason: 'no git {"args":["status"]}' },
     ],
     [
       'a policy that takes its time',

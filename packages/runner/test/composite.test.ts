@@ -1,4 +1,4 @@
-import type { JsonValue, Outcome } from '@greenroom/proto'
+import { encodeMessage, type JsonValue, type Outcome } from '@greenroom/proto'
 import { expect, expectTypeOf, test } from 'vitest'
 import { composeRunners, createRunner, type Runner } from '../src/index.ts'
 import { dead, Scene } from './fixtures/left-over.ts'
@@ -75,6 +75,19 @@ test('what earlier lives of all of them left is led on, and given as one list', 
   const runs = await both.resume()
   expect(runs.map(({ id }) => id)).toEqual(['r1', 'r2'])
   for (const { outcome } of runs) expect(await outcome).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+})
+
+test('messages that nobody waits for are counted together', async () => {
+  await using first = new Scene()
+  await using second = new Scene()
+  for (const scene of [first, second]) await scene.left('r1', { attempt: dead })
+  const both = composeRunners(await first.life(), await second.life())
+  for (const { bus } of [first, second]) {
+    const peer = await bus.client().attach({ address: 'stranger', incarnation: 's1', lifetime: 'incarnation' })
+    const payload = encodeMessage('accepted', { runId: 'nobody', epoch: 1 })
+    peer.publish({ to: 'runner.me', kind: 'accepted', payload })
+  }
+  await until(() => both.stats().strayMessages === 2)
 })
 
 test('inputs and outputs of all roles are inferred', async () => {

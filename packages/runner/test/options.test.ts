@@ -31,6 +31,13 @@ function check(changes: object): { readonly code: string | undefined; readonly m
 
 const lamp = { listTools() {}, callTool() {}, close() {} }
 
+/** What lacks one of these methods. */
+const lacking = (field: string, ...methods: readonly string[]): [string, object][] =>
+  methods.map((missing) => [
+    field,
+    { [field]: Object.fromEntries(methods.filter((name) => name !== missing).map((name) => [name, () => undefined])) },
+  ])
+
 test.each<[string, object]>([
   ['options: "dataDri"', { dataDri: null }],
   ['worker', { worker: undefined }],
@@ -143,7 +150,7 @@ test.each<[string, object]>([
   ['retentionMs', { retentionMs: -1 }],
   ['inspect', { inspect: 'yes' }],
   ['openStore', { openStore: {} }],
-  ['sessions', { sessions: {} }],
+  ...lacking('sessions', 'get', 'describe', 'append', 'messages'),
   ['secrets', { secrets: 5 }],
   ['secrets.A', { secrets: { A: 1 } }],
   ['env', { env: 'PATH' }],
@@ -151,8 +158,10 @@ test.each<[string, object]>([
   ['partitionGraceMs', { partitionGraceMs: '1' }],
   ['quiet', { quiet: 'yes' }],
   ['logger', { logger: console.log }],
-  ['clock', { clock: {} }],
+  ...lacking('logger', 'warn', 'output'),
+  ...lacking('clock', 'now', 'monotonic', 'timer'),
   ['random', { random: Math.random }],
+  ...lacking('random', 'fraction', 'id'),
 ])('a bad %s is refused by name', (field, changes) => {
   const error = check(changes)
   expect(error?.code).toBe('BAD_OPTIONS')
@@ -165,6 +174,10 @@ test('good options are taken, and a bus object only together with a launcher', a
   await using bus = createMemoryBus()
   expect(check({ bus })?.message).toMatch(/^bus must be \{ url, token \} unless worker is a launcher/)
   expect(check({ bus, worker: { launch: () => undefined } })).toBeUndefined()
+  // Nothing has to be started where all roles are elsewhere.
+  const far = { executor: 'a', placement: { remote: 'wss://far.example', token: 't' } }
+  expect(check({ worker: undefined, roles: { far } })).toBeUndefined()
+  expect(check({ worker: undefined, roles: { far, near: { executor: 'a' } } })?.message).toMatch(/^worker must be /)
 })
 
 test('what nobody says is what the documents say', () => {
