@@ -444,6 +444,12 @@ test('a history above a megabyte travels in parts, in order, before its run', ()
     historyParts: 3,
     required: ['history-parts'],
   })
+  const parts = sent.slice(0, -1).map(({ payload }) => decodeMessage('history', payload))
+  expect(parts.map(({ part, messages: said }) => [part, ...said.map(({ content }) => content.slice(0, 1))])).toEqual([
+    [1, '0', '1'],
+    [2, '2', '3'],
+    [3, '4'],
+  ])
   const sentOf = [2, 3].map((end) => encodeAssignment({ ...assignment, messages: messages.slice(0, end) }, 'worker.1'))
   expect(sentOf.map(({ length }) => length)).toEqual([1, 3])
 })
