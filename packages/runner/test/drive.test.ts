@@ -318,6 +318,72 @@ test('events that come slowly are waited for as long as some come', async () => 
   expect(await it.attempt.ended).not.toHaveProperty('eventsLost')
 })
 
+test('while the runner hears nothing itself no worker counts as one that does not answer for its events', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  await it.send('terminal', { ...ref, status: 'completed', lastSeq: 1 })
+  await until(() => it.attempt.isAccepted)
+  it.bus.cut('runner.1')
+  await it.clock.advance(300_000)
+  it.bus.restore('runner.1')
+  await until(() => it.drive.peer.state === 'attached')
+  it.publish('events', { ...ref, first: 1, events: [delta('late')] })
+  expect(await it.attempt.ended).not.toHaveProperty('eventsLost')
+  expect(it.events).toEqual(['1text-delta'])
+})
+
+test('events that their worker says are lost are not waited for', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  it.publish('events', { ...ref, first: 1, events: [delta('a')] })
+  await it.send('terminal', { ...ref, status: 'completed', lastSeq: 3, lost: { first: 2, last: 3 } })
+  expect(await it.attempt.ended).toMatchObject({ how: 'terminal', eventsLost: { first: 2, last: 3 } })
+  expect(it.events).toEqual(['1text-delta'])
+})
+
+test('what was missed is asked for when a heartbeat tells of it, and when the connection is back', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  const asked = (): number[] =>
+    it.heard.filter(({ kind }) => kind === 'resume').map(({ payload }) => decodeMessage('resume', payload).ack)
+  it.publish('events', { ...ref, first: 1, events: [delta('a')] })
+  it.publish('heartbeat', { ...ref, lastSentSeq: 2, progressSeq: 2, loopLagMs: 0 })
+  await until(() => asked().length === 1)
+  it.publish('events', { ...ref, first: 2, events: [delta('b')] })
+  await until(() => it.events.length === 2)
+  it.bus.cut('runner.1')
+  it.publish('events', { ...ref, first: 3, events: [delta('c')] })
+  it.bus.restore('runner.1')
+  await until(() => asked().length === 2)
+  expect(asked()).toEqual([1, 2])
+})
+
+test('what a worker that is gone has left is asked for as long as it may take, and no longer', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  it.publish('accepted', ref)
+  await until(() => it.attempt.isAccepted)
+  it.bus.cut('runner.1')
+  it.kill()
+  let end: unknown
+  void it.attempt.ended.then((how) => (end = how))
+  await it.clock.advance(29_999)
+  expect(end).toBeUndefined()
+  await it.clock.advance(1)
+  expect(end).toEqual({ how: 'lost', mayStillRun: false })
+  it.bus.restore('runner.1')
+  await until(() => it.drive.peer.state === 'attached')
+  await it.clock.settle()
+})
+
+test('when the runner’s mailbox is closed for good all attempts that are in progress have failed', async () => {
+  await using it = await openAttempt()
+  await it.claim()
+  await it.worker.fence({ address: 'runner.1', incarnation: 'i1' })
+  const { code } = await it.drive.closed
+  expect(await it.attempt.ended).toMatchObject({ how: 'failed', error: { code } })
+})
+
 test('a cancel takes back what is not claimed; what is claimed is told, twice over, and again after a reconnect', async () => {
   await using early = await openAttempt()
   early.cancel.abort('stop')
