@@ -315,7 +315,8 @@ test('a call that is given up, and one whose attempt ends, are told to their ser
         resolve(light())
       }),
     )
-  const { made, ref, call, answers } = desk(serving({ hang }))
+  const lamp = serving({ hang })
+  const { made, ref, call, answers } = desk(lamp)
   call('one', 'hang')
   call('two', 'hang')
   made.take({ ...ref, requestId: 'three', op: 'cancel', args: { requestId: 'one' } })
@@ -324,6 +325,10 @@ test('a call that is given up, and one whose attempt ends, are told to their ser
   expect(stopped).toEqual(['told'])
   made.close()
   await until(() => stopped.length === 2)
+  // Nobody calls for an attempt that has ended.
+  call('four', 'hang')
+  await settle()
+  expect(lamp.calls).toEqual(['hang', 'hang'])
 })
 
 test('a server that lists what is no tool fails its listing, and one that never gives a result its call', async () => {

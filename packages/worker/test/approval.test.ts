@@ -84,6 +84,19 @@ test('what cannot be asked is denied, and says why', async () => {
   expect(approvals.isAsking).toBe(false)
 })
 
+test('a decision on what was not asked, and a second one on what was, disturb nothing', async () => {
+  const { approvals, decide } = open()
+  const answers = [approvals.ask(call), approvals.ask(call)]
+  decide(0, { requestId: 'nobody’s' })
+  decide(1, { reason: 'the first' })
+  decide(1, { allowed: false, reason: 'the second' })
+  expect(await answers[1]).toMatchObject({ allowed: true, reason: 'the first' })
+  decide(1, { allowed: false, reason: 'too late' })
+  expect(approvals.isAsking).toBe(true)
+  decide(0)
+  expect(await answers[0]).toMatchObject({ allowed: true, reason: 'fine' })
+})
+
 test('the end of the run ends what it asks, and a decision that comes then is dropped', async () => {
   const { approvals, run, decide } = open()
   const answer = approvals.ask(call)
