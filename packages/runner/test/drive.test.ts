@@ -520,6 +520,35 @@ test('a history above a megabyte travels in parts, in order, before its run', ()
   expect(sentOf.map(({ length }) => length)).toEqual([1, 3])
 })
 
+test('a run is sent when each part of its history is stored, and not before', async () => {
+  await using it = await openAttempt()
+  const hasRoom = Promise.withResolvers<void>()
+  const { peer } = it.drive
+  const send = peer.send.bind(peer)
+  using _waits = vi.spyOn(peer, 'send').mockImplementation(async (message, options) => {
+    if (message.id === 'history-r2-1-1') await hasRoom.promise
+    return send(message, options)
+  })
+  const messages = [1, 2].map(() => ({ role: 'user' as const, content: 'x'.repeat(600_000) }))
+  it.drive.start({
+    run: { ...assignment, runId: 'r2', epoch: 1, messages },
+    worker: { address: 'worker.1', incarnation: 'w1', gone: new Promise(() => undefined), kill: it.kill },
+    signal: it.cancel.signal,
+    acceptMs: Infinity,
+    cancelGraceMs: 5_000,
+    settleMs: 30_000,
+    record: () => undefined,
+    flushed: () => Promise.resolve(),
+  })
+  const sent = (): string[] => it.inbox.map(({ id }) => id).filter((id) => id.includes('-r2-'))
+  await until(() => sent().length > 0)
+  await it.clock.settle()
+  expect(sent()).toEqual(['history-r2-1-2'])
+  hasRoom.resolve()
+  await until(() => sent().length === 3)
+  expect(sent()).toEqual(['history-r2-1-2', 'history-r2-1-1', 'run-r2-1'])
+})
+
 test('a message that no part can hold is refused by name, wherever in a history it is', () => {
   const small = { role: 'user' as const, content: 'small' }
   const large = { role: 'user' as const, content: 'x'.repeat(9 * 1024 * 1024) }
