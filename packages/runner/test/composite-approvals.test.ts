@@ -56,6 +56,13 @@ test('grants of all of them are seen, and taken back at the one that gave it', a
   expect(it.one.approvals.grants()).toHaveLength(1)
   expect(it.both.approvals.grants()).toEqual(it.one.approvals.grants())
   expect(await it.both.approvals.revoke('nothing')).toBe(false)
+  // One that has closed hides nothing of the others.
+  const kept = it.one.approvals.grants()
+  await it.two.close()
+  expect(it.both.approvals.grants()).toEqual(kept)
+  expect(await it.both.approvals.revoke('nothing')).toBe(false)
+  expect(await it.both.approvals.revoke(kept[0]?.id ?? '')).toBe(true)
+  expect(it.one.approvals.grants()).toEqual([])
 })
 
 test('watching sees what waits at all of them, then each change; one that closes ends it for no other', async () => {

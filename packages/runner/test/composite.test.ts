@@ -148,8 +148,8 @@ test('what waits at all of them, and their processes, are counted together', asy
     member.run({ role: 'wait' })
   }
   await until(() => members.every((member) => member.stats().queued === 1))
-  expect(both.stats()).toMatchObject({ processes: 2, executing: 2, queued: 2 })
-})
+  expect(both.stats()).toMatchObject({ processes: 2, executing: 2, queued: 2, pool: { busy: 2 } })
+}, 60_000)
 
 test('the workers of all runners are counted together, also those that were lost', async () => {
   const [one, two] = [await echoing(), await adding()]
@@ -198,7 +198,7 @@ test('close, and leaving its block, close every runner with their workers', asyn
   }
   await Promise.all(idle.map(({ closed }) => closed))
   expect(pids.map(isAlive)).toEqual([false, false])
-})
+}, 60_000)
 
 test('composites compose', async () => {
   const inner = composeRunners(await echoing(), await adding())
