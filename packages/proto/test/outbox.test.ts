@@ -121,6 +121,11 @@ describe('an outbox', () => {
     expect(transport.outbox.bytes).toBe(400_000)
     transport.endTick()
     expect([transport.buffered, transport.outbox.bytes]).toEqual([270_000, 130_000])
+    // The frame that reaches it may fit exactly.
+    const exact = new Transport(16)
+    for (const number of [0, 1, 2]) exact.outbox.push(frame(number, 8), false)
+    exact.endTick()
+    expect([exact.buffered, exact.outbox.bytes]).toEqual([16, 8])
   })
 
   test('sends a frame that is larger than the mark', () => {

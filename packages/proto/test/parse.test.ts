@@ -141,6 +141,7 @@ const provision = {
 
 describe('what is read', () => {
   test('knows every capability that this version has', () => {
+    expect(runCapabilities).toEqual(['steer', 'history-parts', 'detached', 'resident'])
     expect(parseProvision({ ...provision, required: [...runCapabilities] }).required).toEqual(runCapabilities)
   })
 

@@ -116,6 +116,21 @@ describe('admission', () => {
     expect(order.slice(-21)).toEqual([...back, 'last'])
   })
 
+  test('while processes are scarce no tree has its turn: what was begun is finished first', async () => {
+    const admission = new Admission({ maxExecuting: 1, queue: 1_000 })
+    const { order, enter, leave } = caller(admission)
+    let isScarce = true
+    admission.isScarce = () => isScarce
+    for (let n = 0; n < 20; n += 1) void enter(`deep${n}`, { root: 'A', depth: 1 })
+    await Promise.resolve()
+    void enter('new')
+    for (let n = 0; n < 10; n += 1) await leave(order.at(-1) ?? '')
+    expect([order.length, order.includes('new')]).toEqual([11, false])
+    isScarce = false
+    await leave(order.at(-1) ?? '')
+    expect(order.at(-1)).toBe('new')
+  })
+
   test('who shares a key that is used up is passed over, and keeps its place', async () => {
     const admission = new Admission({ maxExecuting: 3, queue: 10 })
     const { order, enter, leave } = caller(admission)

@@ -288,6 +288,21 @@ test('what has no time left when a life begins is denied, and put to nobody', as
   expect([next.get('a1').decision?.decider, asked, clock.timers.length]).toEqual(['deadline', 1, 0])
 })
 
+test('what a later attempt asked is led on as its own: the worker of another one gets no decision on it', async () => {
+  const { arbiter, life, clock, request, sent } = arbiterOf()
+  await request('a1', { epoch: 12 })
+  await request('a2', { epoch: 13 })
+  arbiter.close()
+  const next = life()
+  next.recover(({ runId, epoch }) => (runId === 'r1' && epoch === 12 ? { address: 'w', incarnation: 'i' } : undefined))
+  await clock.settle()
+  expect(next.get('a2').decision).toMatchObject({ allowed: false, reason: 'its runner ended' })
+  expect(next.list({ state: 'pending' })).toMatchObject([{ id: 'a1', epoch: 12 }])
+  await next.answer('a1', { allow: true })
+  await clock.settle()
+  expect(sent).toEqual(['decision-a1'])
+})
+
 test('what an attempt asks that ends before the disk has taken the question is recorded with its end', async () => {
   let isFull = true
   const told: string[] = []
@@ -310,6 +325,21 @@ test('what an attempt asks that ends before the disk has taken the question is r
   await arbiter.runEnded('r1')
   expect(arbiter.list()).toMatchObject([{ id: 'a1', input: ['x'], decision: { reason: 'its attempt ended' } }])
   expect(store.count('unsettled')).toBe(0)
+  arbiter.close()
+  await watching
+  expect([told, sent]).toEqual([['its attempt ended'], []])
+})
+
+test('what an attempt asks that ends while the disk takes the question is shown to nobody but with its end', async () => {
+  const told: string[] = []
+  const { arbiter, clock, ref, request, sent } = arbiterOf(undefined, undefined, () => void told.push('the policy'))
+  const watching = (async () => {
+    for await (const { decision } of arbiter.watch()) told.push(decision?.reason ?? 'asked')
+  })()
+  const asked = request('a1')
+  arbiter.attemptEnded(ref)
+  await asked
+  await clock.settle()
   arbiter.close()
   await watching
   expect([told, sent]).toEqual([['its attempt ended'], []])
@@ -396,6 +426,25 @@ test('a decision that is still on its way when the runner closes is for its next
   arbiter.close()
   await clock.settle()
   expect([sent, store.count('unsettled')]).toEqual([['decision-a1'], 1])
+})
+
+test('what is asked twice at once, before the disk has taken it, is asked once', async () => {
+  let isFull = true
+  const told: string[] = []
+  const { arbiter, clock, ref, request, sent } = arbiterOf(
+    () => ({ outcome: isFull ? 'full' : 'stored' }),
+    undefined,
+    ({ id }) => void told.push(id),
+  )
+  const asked = [request('a1'), request('a1')]
+  isFull = false
+  await clock.advance(1_000)
+  await Promise.all(asked)
+  await clock.settle()
+  expect([told, arbiter.pending(ref.runId), clock.timers.length]).toEqual([['a1'], 1, 1])
+  await arbiter.answer('a1', { allow: true })
+  await clock.settle()
+  expect([sent, arbiter.pending(ref.runId), clock.timers.length]).toEqual([['decision-a1'], 0, 0])
 })
 
 test('what is asked once more is the same, also when it was answered meanwhile', async () => {
