@@ -477,6 +477,27 @@ test('the end of an attempt ends what it asked, and neither what the next one as
   expect(sent).toEqual(['decision-next', 'decision-other'])
 })
 
+test('a grant says what it holds for, who gave it, when, and on which approval', async () => {
+  const { arbiter, clock, request } = arbiterOf()
+  const approval = { role: 'work', session: 's', tool: 't', permission: 'p', resource: 'r' }
+  const given = { ...approval, decider: 'person', by: 'jo', id: expect.any(String) }
+  const began = clock.now()
+  for (const [id, scope, afterMs] of [
+    ['a1', 'run', 5_000],
+    ['a2', 'session', 7_000],
+  ] as const) {
+    await request(id, { runId: `run of ${id}` })
+    await clock.advance(afterMs)
+    const { createdAt, decision } = await arbiter.answer(id, { allow: true, scope }, { by: 'jo' })
+    expect(decision).toMatchObject({ scope, by: 'jo', decidedAt: createdAt + afterMs })
+  }
+  const grants = arbiter.grants().toSorted((one, other) => one.grantedAt - other.grantedAt)
+  expect(grants).toEqual([
+    { ...given, scope: 'run', of: 'run of a1', approval: 'a1', grantedAt: began + 5_000 },
+    { ...given, scope: 'session', of: 's', approval: 'a2', grantedAt: began + 12_000 },
+  ])
+})
+
 test.each(['the answer that gave it', 'an answer that stands on it'] as const)(
   'a grant that is taken back while %s is being recorded allows nothing from then on',
   async (what) => {

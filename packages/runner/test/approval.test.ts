@@ -404,9 +404,9 @@ describe('an answer that holds for longer', () => {
     const twice = [call, call, there, there, { ...call, tool: 'shell' }, { ...call, permission: 'network' }]
     const first = runner.run({ role: 'ask', task: '', session: 's', input: twice })
     expect(await answers(first)).toMatchObject([
-      { reason: 'allowed by the person' },
+      { reason: 'allowed by the person', scope: 'session' },
       { reason: 'granted for the session', decider: 'person' },
-      { reason: 'allowed by the person' },
+      { reason: 'allowed by the person', scope: 'run' },
       { reason: 'granted for the run' },
       { reason: 'allowed by the person' },
       { reason: 'allowed by the person' },
