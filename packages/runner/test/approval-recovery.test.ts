@@ -498,6 +498,35 @@ test('a grant says what it holds for, who gave it, when, and on which approval',
   ])
 })
 
+test('ancestors are asked from the nearest up until one decides, never who asks; what is no verdict denies', async () => {
+  const { arbiter, clock, request } = arbiterOf()
+  const kin = { childKey: 'k', lineage: ['top', 'high', 'mid'] }
+  const says = new Map<string, unknown>([
+    ['top', { allow: false, reason: 'the top says no' }],
+    ['r1', { allow: true }],
+  ])
+  let asked: string[] = []
+  for (const runId of ['r1', 'top', 'mid', 'high']) {
+    const ask = async (): Promise<never> => (asked.push(runId), says.get(runId) as never)
+    arbiter.follow({ runId, epoch: 1 }, { ask, waits: () => () => undefined })
+  }
+  const decisionOn = async (id: string): Promise<unknown> => {
+    asked = []
+    await request(id, { kin })
+    await clock.settle()
+    const { decision } = arbiter.get(id)
+    return [asked, decision?.allowed, decision?.decider, decision?.reason]
+  }
+  expect(await decisionOn('a1')).toEqual([['mid', 'high', 'top'], false, 'ancestor', 'the top says no'])
+  says.set('high', { allow: true, reason: 'high enough' })
+  expect(await decisionOn('a2')).toEqual([['mid', 'high'], true, 'ancestor', 'high enough'])
+  says.set('mid', { allow: 'perhaps' })
+  expect(await decisionOn('a3')).toEqual([['mid'], false, 'ancestor', 'the ancestor gave no verdict'])
+  // Of those that are gone nobody is asked, and then it waits for a person.
+  for (const runId of ['mid', 'high', 'top']) await arbiter.runEnded(runId)
+  expect(await decisionOn('a4')).toEqual([[], undefined, undefined, undefined])
+})
+
 test.each(['the answer that gave it', 'an answer that stands on it'] as const)(
   'a grant that is taken back while %s is being recorded allows nothing from then on',
   async (what) => {

@@ -499,6 +499,36 @@ test('a question that its worker has not got by its deadline does not reach it a
   expect(it.inbox.filter(({ kind }) => kind === 'ask').map(({ id }) => id)).toEqual(['ask-early'])
 })
 
+test('who is asked on what a descendant wants, and ends or is not asked any more before it answers, says nothing', async () => {
+  const asked = { from: { runId: 'r2', epoch: 1 }, path: ['r1', 'r2'], tool: 't', permission: 'p', resource: 'r' }
+  await using it = await openAttempt()
+  await it.claim()
+  const said = new Map<string, unknown>()
+  const ask = async (requestId: string, signal: AbortSignal): Promise<void> => {
+    const { answer } = (await it.attempt.ask({ requestId, ...asked, input: null }, signal)) ?? { answer: 'nothing' }
+    said.set(requestId, answer)
+  }
+  const never = new AbortController().signal
+  const decided = new AbortController()
+  void ask('answered', never)
+  void ask('decided meanwhile', decided.signal)
+  void ask('open', never)
+  await until(() => it.inbox.filter(({ kind }) => kind === 'approval-ask').length === 3)
+  expect(said.size).toBe(0)
+  await it.send('approval-answer', { ...ref, requestId: 'answered', answer: 'deny' })
+  await until(() => said.size > 0)
+  decided.abort()
+  await it.clock.settle()
+  expect([...said]).toEqual([
+    ['answered', 'deny'],
+    ['decided meanwhile', 'nothing'],
+  ])
+  it.kill()
+  await it.attempt.ended
+  await it.clock.settle()
+  expect(said.get('open')).toBe('nothing')
+})
+
 test('a history above a megabyte travels in parts, in order, before its run', () => {
   const messages = Array.from({ length: 5 }, (_, n) => ({
     role: 'user' as const,
