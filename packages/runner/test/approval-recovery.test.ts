@@ -15,7 +15,7 @@ import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { untilAbort } from '../src/abort.ts'
 import { ApprovalJournal, Arbiter, type Approval, type ApprovalOptions, type Verdict } from '../src/approval/index.ts'
-import type { RunRecord } from '../src/journal.ts'
+import { Journal, type RunRecord } from '../src/journal.ts'
 import { patient } from '../src/persistence.ts'
 import { detachedStage } from './fixtures/detached-stage.ts'
 import { firstPending } from './fixtures/asking.ts'
@@ -145,6 +145,19 @@ describe('an approval of an earlier life', () => {
       allowed: false,
       decider: 'system',
       reason: 'its runner ended',
+    })
+  })
+
+  test('ended with its attempt, where another one of its run goes on', async () => {
+    await using scene = new Scene()
+    await left(scene, { attempt: detached })
+    const place = { address: 'worker.r1', incarnation: 'old', host: 'here', warm: false, startedAt: Date.now() }
+    await new Journal(scene.store).attempt({ runId: 'r1', epoch: 2 }, { ...place, ...detached })
+    const runner = await scene.life({ approvals: { person: () => expect.fail('asked again') } })
+    await until(() => scene.store.count('unsettled') === 0, 'settled')
+    expect(runner.approvals.get('a1')).toMatchObject({
+      epoch: 1,
+      decision: { allowed: false, decider: 'system', reason: 'its runner ended' },
     })
   })
 

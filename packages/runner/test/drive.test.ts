@@ -511,7 +511,7 @@ test('who is asked on what a descendant wants, and ends or is not asked any more
   const never = new AbortController().signal
   const decided = new AbortController()
   void ask('answered', never)
-  void ask('decided meanwhile', decided.signal)
+  void ask('overtaken', decided.signal)
   void ask('open', never)
   await until(() => it.inbox.filter(({ kind }) => kind === 'approval-ask').length === 3)
   expect(said.size).toBe(0)
@@ -521,7 +521,7 @@ test('who is asked on what a descendant wants, and ends or is not asked any more
   await it.clock.settle()
   expect([...said]).toEqual([
     ['answered', 'deny'],
-    ['decided meanwhile', 'nothing'],
+    ['overtaken', 'nothing'],
   ])
   it.kill()
   await it.attempt.ended
