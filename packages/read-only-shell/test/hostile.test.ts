@@ -180,6 +180,16 @@ const traps: readonly Trap[] = [
     lay: (scratch) => laySubmodule(scratch, [['core.fsmonitor', '../evil.sh']]),
     text: 'git diff',
   },
+  ...['git status', 'git diff'].map((text): Trap => ({
+    name: `filter.clean of a submodule, by ${text}`,
+    lay: (scratch) => {
+      laySubmodule(scratch, [['filter.t.clean', '../evil.sh']])
+      scratch.git('-C', 'sub', 'checkout', '-q', '--', 'a.txt')
+      scratch.write('sub/.git/info/attributes', '*.txt filter=t\n')
+      scratch.run('sh', 'touch -d 2020-01-01 sub/a.txt')
+    },
+    text,
+  })),
   {
     name: 'diff.submodule and the external diff of the submodule',
     lay: (scratch) => {
