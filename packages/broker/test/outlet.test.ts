@@ -1,5 +1,5 @@
 /** What waits to be written to one session, and what becomes of who does not read it. How much its socket holds is played. */
-import { encodeFrame } from '@greenroom/proto'
+import { decodeFrame, encodeFrame } from '@greenroom/proto'
 import { expect, test } from 'vitest'
 import { Outlet } from '../src/outlet.ts'
 
@@ -44,3 +44,29 @@ test('live messages are dropped beyond a bound of their own, before anybody is c
   expect([live(), live()]).toEqual([true, false])
   expect(seen.cuts).toBe(0)
 })
+
+test('control, and what answers a request, overtakes data and live messages that wait', () => {
+  const written: string[] = []
+  const flushes: (() => void)[] = []
+  const transport = {
+    ...rest,
+    destroy: ignore,
+    buffered: () => 0,
+    defer: (flush: () => void) => void flushes.push(flush),
+    write: (frames: readonly Uint8Array[]) => written.push(...frames.map((frame) => typeOf(decodeFrame(frame).header))),
+  }
+  const outlet = new Outlet(transport, { liveBytes: 500, outgoingBytes: 1_000 }, ignore)
+  const deliver = { t: 'deliver', seq: 1, id: 'm', kind: 'x', from: 'b', attempt: 1, at: 0 } as const
+  outlet.pushLive({ t: 'live', to: 'a', kind: 'x', from: 'b' }, new Uint8Array(10))
+  outlet.push({ ...deliver, id: 'data' }, new Uint8Array(10), false)
+  outlet.push({ ...deliver, id: 'control' }, new Uint8Array(10), true)
+  outlet.push({ t: 'ok', req: 1 })
+  for (const flush of flushes) flush()
+  expect(written).toEqual(['control', 'ok', 'live', 'data'])
+})
+
+/** What a frame is: a delivery by its id, all others by their type. */
+function typeOf(header: unknown): string {
+  const { t, id = t } = header as { readonly t: string; readonly id?: string }
+  return id
+}
