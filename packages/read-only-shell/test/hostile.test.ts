@@ -16,7 +16,8 @@ let scratches: Scratches
 beforeAll(() => {
   scratches = createScratches()
 })
-afterAll(() => scratches.remove())
+// Many folders, on a disk that may be busy.
+afterAll(() => scratches.remove(), 60_000)
 
 /** What a repository was made to do, and a command line that makes it do so as it is typed. */
 interface Trap {
