@@ -433,9 +433,22 @@ describe('on the socket', () => {
   })
 
   test('a connection without hello is closed with 4408', async () => {
-    await using broker = await open({ limits: { helloMs: 100 } })
+    const clock = createManualClock()
+    await using broker = await open({ clock })
+    using polite = await RawClient.open(broker.url, token)
     using client = await RawClient.open(broker.url, token, { hello: false })
+    await expect.poll(() => broker.stats().connections).toBe(2)
+    clock.jump(9_999)
+    polite.say({ t: 'ping' })
+    await polite.heard(({ t }) => t === 'pong')
+    expect(client.socket.readyState).toBe(WebSocket.OPEN)
+    clock.jump(1)
     expect(await client.ended).toEqual({ code: 4408, error: 'HELLO_TIMEOUT' })
+    expect(client.headers).toEqual([{ t: 'error', code: 'HELLO_TIMEOUT', message: errors.HELLO_TIMEOUT.text }])
+    // Nobody else is cut by then.
+    polite.say({ t: 'send', req: 1, to: 'sink', id: 'm', kind: 'x' })
+    expect(await polite.answer(1)).toMatchObject({ t: 'ok' })
+    expect(broker.stats().connections).toBe(1)
   })
 
   test.for([
@@ -480,10 +493,27 @@ describe('on the socket', () => {
     using fifth = await RawClient.open(broker.url, token, { hello: false })
     expect((await fifth.ended).code).toBe(4429)
     third.socket.terminate()
-    await once(third.socket, 'close')
+    await expect.poll(() => broker.stats().connections).toBe(3)
+    using next = await RawClient.open(broker.url, token)
+    expect(next.socket.readyState).toBe(WebSocket.OPEN)
     fourth.say({ t: 'ping' })
     await fourth.heard(({ t }) => t === 'pong')
     await bystander.isUndisturbed()
+  })
+
+  test('beyond those that are served, 64 connections may be set up or refused at a time: more are cut at once', async () => {
+    await using broker = await open({ limits: { connections: 1, helloMs: 60_000 } })
+    const port = Number(new URL(broker.url).port)
+    const sockets: Socket[] = []
+    const cut = Promise.withResolvers<number>()
+    for (let index = 0; index < 66; index += 1) {
+      const socket = connect(port, '127.0.0.1').on('error', () => {})
+      sockets.push(socket)
+      await once(socket, 'connect')
+      socket.once('close', () => cut.resolve(index)).resume()
+    }
+    expect(await cut.promise).toBe(65)
+    for (const socket of sockets) socket.destroy()
   })
 })
 

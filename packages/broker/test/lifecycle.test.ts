@@ -26,7 +26,8 @@ async function turns(count = 30): Promise<void> {
 describe('options that would be unsafe or senseless are refused by name', () => {
   const cases: readonly (readonly [string, BrokerOptions])[] = [
     ['token', { listen: { port: 0 } }],
-    ['token', { listen: { port: 0 }, token: 'short' }],
+    ['token', { listen: { socket: '/nowhere/broker.sock' } }],
+    ['token', { listen: { port: 0 }, token: 'fifteen-letters' }],
     ['token', { listen: { port: 0 }, token: 'with spaces and\nmore in it' }],
     ['operatorToken', { listen: { port: 0 }, token, operatorToken: 'short' }],
     ['operatorToken', { listen: { port: 0 }, token, operatorToken: token }],
@@ -52,6 +53,22 @@ test('what nobody says is what the documents say', () => {
     partitionGraceMs: 30_000,
     maxAttempts: 16,
     synchronous: 'FULL',
+    limits: {
+      connections: 10_000,
+      frameBytes: 16 * 1024 * 1024,
+      helloMs: 10_000,
+      pingMs: 10_000,
+      mailboxMessages: 100_000,
+      mailboxBytes: 256 * 1024 * 1024,
+      totalMessages: 1_000_000,
+      totalBytes: 1024 * 1024 * 1024,
+      cacheBytes: 64 * 1024 * 1024,
+      liveBytes: 4 * 1024 * 1024,
+      outgoingBytes: 16 * 1024 * 1024,
+      incomingBytes: 16 * 1024 * 1024,
+      framesPerSecond: 200_000,
+      mailboxes: 100_000,
+    },
   })
 })
 
@@ -222,6 +239,39 @@ test('who is replaced while it leaves, or shows itself and closes afterwards, ta
   expect(seen).toEqual(['me-1 attached 0', 'me-1 gone 0', 'me-2 attached 0', 'me-2 gone 0', 'me-3 attached 0'])
   expect(third.state).toBe('attached')
   expect(broker.stats()).toMatchObject({ attached: 2, suspect: 0, gone: 2 })
+})
+
+test('what was said before one was replaced, and had to wait for that, changes nothing for its successor', async () => {
+  const waiting: (() => void)[] = []
+  let isSlow = false
+  const defer = (task: () => void): void => void (isSlow ? waiting.push(task) : setImmediate(task))
+  await using store = createMemoryStore({ schema: brokerSchema, defer })
+  await using broker = await createBroker({ store, listen: { port: 0 }, token })
+  const url = broker.url ?? ''
+  using older = await RawClient.attached(url, token, 'me')
+  const ids = ['acked', 'claimed', 'given-back', 'touched']
+  for (const [req, id] of ids.entries()) older.say({ t: 'send', req: req + 1, to: 'me', id, kind: 'x' }, payload)
+  await older.heard((header) => header.t === 'deliver' && header.id === 'touched')
+  isSlow = true
+  using newer = await RawClient.open(url, token)
+  newer.attach('me', { incarnation: 'me-2', visibilityMs: 60_000 })
+  await expect.poll(() => waiting.length).toBe(1)
+  older.say({ t: 'ack', req: 10, ids: ['acked'] })
+  older.say({ t: 'claim', req: 11, id: 'claimed' })
+  older.say({ t: 'nack', req: 12, id: 'given-back', delayMs: 60_000 })
+  older.say({ t: 'touch', req: 13, id: 'touched' })
+  older.say({ t: 'leave', req: 14 })
+  older.say({ t: 'ping' })
+  await older.heard(({ t }) => t === 'pong')
+  isSlow = false
+  for (const task of waiting.splice(0)) task()
+  await newer.answer(0)
+  const deliveries = (): unknown[] =>
+    newer.headers.flatMap((header) => (header.t === 'deliver' ? [`${header.id}/${header.attempt}`] : []))
+  await expect.poll(deliveries).toEqual(ids.map((id) => `${id}/2`))
+  newer.say({ t: 'ack', req: 1, ids, attempts: ids.map(() => 2) })
+  expect(await newer.answer(1)).toEqual({ t: 'ok', req: 1 })
+  expect(broker.stats()).toMatchObject({ attached: 1, gone: 1, messages: 0 })
 })
 
 test('who was replaced stays so when its successor has left', async () => {

@@ -257,7 +257,8 @@ describe('the end of a token', () => {
 
 describe('keys', () => {
   test('are exchanged while connections stand: those of a key that is gone end, the others do not notice', async () => {
-    await using broker = await listen()
+    // At once, not when the next ping is due.
+    await using broker = await listen({ limits: { pingMs: 60_000 } })
     using first = await RawClient.attached(broker.url ?? '', await endsIn(60_000), 'a.1')
     broker.useTokenKeys([other, key])
     using second = await RawClient.attached(broker.url ?? '', await endsIn(60_000, other), 'a.2')

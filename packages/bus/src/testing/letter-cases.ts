@@ -175,6 +175,14 @@ export const letterCases: readonly BusCase[] = [
       }
       const operator = await operatorOf(harness)
       assert.equal((await operator.deadLetters()).length, 4)
+      assert.deepEqual(
+        (await operator.mailboxes()).map(({ address, messages, deadLetters }) => [address, messages, deadLetters]),
+        [
+          ['a', 0, 0],
+          ['b', 0, 3],
+          ['c', 0, 1],
+        ],
+      )
       assert.equal(await operator.purge({ address: 'b', id: 'm2' }), 1)
       await assert.rejects(operator.purge({ address: 'b', id: 'm2' }), unknown)
       assert.equal(await operator.purge({ address: 'b' }), 2)

@@ -1,7 +1,7 @@
 /** D8: how mailboxes end, other than with their incarnation. */
 import assert from 'node:assert/strict'
 import type { BusCase, BusHarness } from './bus-case.ts'
-import { eventually, note, open, operatorOf, text, type Station } from './station.ts'
+import { eventually, note, open, operatorOf, Queue, text, type Station } from './station.ts'
 
 const operated = { controls: ['operator'] } as const
 const ttlMs = 240_000
@@ -42,6 +42,14 @@ export const mailboxCases: readonly BusCase[] = [
       assert.deepEqual(factsC, { ...empty, address: 'c', state: 'free', messages: 1, bytes: 2 })
       await b.peer.drain()
       assert.deepEqual(await addresses(harness), ['a', 'c'])
+      const d = await open(await harness.bus(), 'd', { presence: { role: 'r' } })
+      const states = new Queue<string>()
+      a.peer.watch('r', ({ state }) => states.push(state))
+      assert.equal(await states.next(), 'attached')
+      await d.peer.close()
+      assert.equal(await states.next(), 'suspect')
+      const left = (await (await operatorOf(harness)).mailboxes()).find(({ address }) => address === 'd')
+      assert.deepEqual(left, { ...empty, address: 'd', lifetime: 'named', incarnation: 'd-1', state: 'suspect' })
     },
   },
   {

@@ -9,9 +9,9 @@ const tenBytes = bytes('0123456789')
 /** Three messages of ten bytes fill it, the fourth has to wait. */
 const limits: readonly (readonly [what: string, limits: NonNullable<BusSettings['limits']>, others: string])[] = [
   ['messages of a mailbox', { mailboxMessages: 3 }, 'b'],
-  ['bytes of a mailbox', { mailboxBytes: 39 }, 'b'],
+  ['bytes of a mailbox', { mailboxBytes: 30 }, 'b'],
   ['messages in total', { totalMessages: 3 }, 'c'],
-  ['bytes in total', { totalBytes: 39 }, 'c'],
+  ['bytes in total', { totalBytes: 30 }, 'c'],
 ]
 
 function fullCase([what, limit, others]: (typeof limits)[number]): BusCase {
@@ -27,6 +27,8 @@ function fullCase([what, limit, others]: (typeof limits)[number]): BusCase {
       for (const id of ['m2', 'm3']) await a.peer.send(message(others, id))
       for (let round = 0; round < 3; round += 1)
         await assert.rejects(a.peer.send(message('b', 'm4')), { code: 'MAILBOX_FULL', retry: 'later' })
+      // It is full: not even the smallest gets in.
+      await assert.rejects(a.peer.send({ ...note('b', 'm4'), payload: bytes('0') }), { code: 'MAILBOX_FULL' })
       assert.equal((await a.peer.send(message('b', 'm1'))).duplicate, true)
       await (await b.messages.next()).ack()
       assert.equal((await a.peer.send(message('b', 'm4'))).duplicate, false)

@@ -199,6 +199,35 @@ export const reconnectCases: readonly BusCase[] = [
   },
   {
     ...restart,
+    controls: ['restart', 'advance'],
+    name: 'a nack with a delay waits its time out over a restart of the broker',
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      const b = await open(await harness.bus(), 'b', { credit: 1 })
+      for (const id of ['m1', 'm2']) await a.peer.send(note('b', id))
+      await (await b.messages.next()).nack({ delayMs: 10_000 })
+      assert.equal((await b.messages.next()).id, 'm2')
+      await harness.restart?.()
+      await back(b)
+      await a.peer.send(note('b', 'barrier', { control: true }))
+      assert.equal((await b.messages.next()).id, 'barrier')
+      await a.peer.revoke({ to: 'b', id: 'm2' })
+      await a.peer.send(note('b', 'm3'))
+      const m3 = await b.messages.next()
+      assert.equal(m3.id, 'm3')
+      await harness.advance?.(9_999)
+      await m3.ack()
+      await a.peer.send(note('b', 'm4'))
+      const m4 = await b.messages.next()
+      assert.equal(m4.id, 'm4')
+      await m4.ack()
+      await harness.advance?.(1)
+      const again = await b.messages.next()
+      assert.deepEqual([again.id, again.attempt], ['m1', 2])
+    },
+  },
+  {
+    ...restart,
     name: 'what a consumer held before a restart of the broker goes to the next one, with one attempt more',
     async run(harness) {
       const a = await open(await harness.bus(), 'a')

@@ -95,10 +95,25 @@ export const windowCases: readonly BusCase[] = [
     async run(harness) {
       const a = await open(await harness.bus(), 'a')
       await a.peer.send({ ...note('b', 'short'), ttlMs: 1000 })
+      await a.peer.send({ ...note('b', 'long'), ttlMs: 1001 })
+      await harness.advance?.(1000)
+      const b = await open(await harness.bus(), 'b')
+      assert.equal((await b.messages.next()).id, 'long')
+    },
+  },
+  {
+    needs: ['ttl', 'durable'],
+    controls: ['advance', 'restart'],
+    name: 'a time to live runs on over a restart of the broker',
+    async run(harness) {
+      const a = await open(await harness.bus(), 'a')
+      await a.peer.send({ ...note('b', 'short'), ttlMs: 1000 })
       await a.peer.send({ ...note('b', 'long'), ttlMs: 5000 })
+      await harness.restart?.()
       await harness.advance?.(2000)
       const b = await open(await harness.bus(), 'b')
       assert.equal((await b.messages.next()).id, 'long')
+      assert.equal(await a.peer.revoke({ to: 'b', id: 'short' }), 'withdrawn')
     },
   },
   {
