@@ -152,6 +152,51 @@ describe('a message of a mailbox that is deleted is delivered or returned, never
     })
 })
 
+test('what is held, and was to be written along with a commit that fails, is written along with the next one', async () => {
+  const { store, faults } = fragile()
+  const seat = { address: 'inbox', lifetime: 'named' } as const
+  {
+    await using broker = await createBroker({ store })
+    const came = Promise.withResolvers<Delivery>()
+    const onMessage = (message: Delivery): void => came.resolve(message)
+    const peer = await broker.bus.attach({ ...seat, incarnation: 'i1', onMessage })
+    await peer.send({ to: 'inbox', id: 'm1', kind: 'note', payload })
+    expect(await came.promise).toMatchObject({ id: 'm1', attempt: 1 })
+    faults.push('fails')
+    await peer.send({ to: 'other', id: 'm2', kind: 'note', payload })
+    expect(broker.stats().failedCommits).toBe(1)
+  }
+  await using broker = await createBroker({ store })
+  const came = Promise.withResolvers<Delivery>()
+  const onMessage = (message: Delivery): void => came.resolve(message)
+  await broker.bus.attach({ ...seat, incarnation: 'i2', onMessage })
+  expect(await came.promise).toMatchObject({ id: 'm1', attempt: 2 })
+})
+
+test('what was left in the mailbox of a life that is over is withdrawn or returned at the next start', async () => {
+  const { store, faults } = fragile()
+  const sender = { address: 'sender', incarnation: 's1', lifetime: 'named' } as const
+  {
+    await using broker = await createBroker({ store })
+    const peer = await broker.bus.attach(sender)
+    await peer.send({ to: 'worker.1', id: 'm1', kind: 'note', payload })
+    await peer.send({ to: 'worker.1', id: 'r1', kind: 'run', payload })
+    faults.push('stored', 'fails')
+    await peer.fence({ address: 'worker.1', incarnation: 'w1' })
+    expect(broker.stats()).toMatchObject({ messages: 2, failedCommits: 1 })
+  }
+  await using broker = await createBroker({ store })
+  const came = Promise.withResolvers<Delivery>()
+  const onMessage = (message: Delivery): void => came.resolve(message)
+  const peer = await broker.bus.attach({ ...sender, onMessage })
+  expect(await came.promise).toMatchObject({ kind: 'undeliverable', from: 'worker.1' })
+  await expect.poll(() => broker.stats().messages).toBe(1)
+  for (const id of ['m1', 'r1']) expect(await peer.revoke({ to: 'worker.1', id })).toBe('withdrawn')
+  await expect(peer.send({ to: 'worker.1', id: 'r2', kind: 'run', payload })).rejects.toMatchObject({
+    code: 'MAILBOX_CLOSED',
+  })
+})
+
 test('a broker whose store has ended ends too', async () => {
   const { store } = fragile()
   const events: string[] = []

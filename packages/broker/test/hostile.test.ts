@@ -290,6 +290,10 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
     // Once more what came after it: whoever has it already knows it by its attempt.
     const attempts = holder.headers.flatMap((header) => (header.t === 'deliver' ? [header.attempt] : []))
     expect(attempts).toEqual([1, 2, 2])
+    // Nor is it an error when the message is gone by then.
+    holder.say({ t: 'revoke', req: 6, to: 'holder', id: 'm1' })
+    holder.say({ t: 'nack', req: 7, id: 'm1', attempt: 2 })
+    expect(await holder.answer(7)).toEqual({ t: 'ok', req: 7 })
   })
 
   test('acks, claims and nacks of what somebody else holds change nothing', async () => {

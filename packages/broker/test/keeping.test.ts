@@ -114,6 +114,11 @@ describe('operators', () => {
     expect(req).toBeGreaterThan(2)
     expect(seen).toEqual(await broker.operator.mailboxes())
     expect(seen).toHaveLength(301)
+    operator.say({ t: 'admin', req: req + 1, op: 'mailboxes', address: 'mailbox.7' })
+    operator.say({ t: 'admin', req: req + 2, op: 'mailboxes', address: 'mailbox.300' })
+    const [one] = (await broker.operator.mailboxes()).filter(({ address }) => address === 'mailbox.7')
+    expect(await operator.answer(req + 1)).toMatchObject({ t: 'ok', rows: [one] })
+    expect(await operator.answer(req + 2)).toMatchObject({ t: 'error', code: 'UNKNOWN_MAILBOX' })
   })
 })
 
