@@ -152,6 +152,27 @@ describe('a message of a mailbox that is deleted is delivered or returned, never
     })
 })
 
+test('a message whose revocation could not be stored is there as before, until it is revoked again', async () => {
+  const { store, faults } = fragile()
+  await using broker = await createBroker({ store, listen: { port: 0 }, token })
+  const url = broker.url ?? ''
+  using sender = await RawClient.attached(url, token, 'sender')
+  for (const [req, id] of ['m1', 'm2'].entries()) {
+    sender.say({ t: 'send', req: req + 1, to: 'inbox', id, kind: 'run' }, payload)
+    await sender.answer(req + 1)
+  }
+  faults.push('fails')
+  sender.say({ t: 'revoke', req: 3, to: 'inbox', id: 'm1' })
+  expect(await sender.answer(3)).toMatchObject({ t: 'error', code: 'COMMIT_UNKNOWN' })
+  using inbox = await RawClient.attached(url, token, 'inbox')
+  await inbox.heard((header) => header.t === 'deliver' && header.id === 'm2')
+  expect(inbox.headers.flatMap((header) => (header.t === 'deliver' ? [header.id] : []))).toEqual(['m1', 'm2'])
+  sender.say({ t: 'revoke', req: 4, to: 'inbox', id: 'm1' })
+  expect(await sender.answer(4)).toEqual({ t: 'ok', req: 4, revoked: 'withdrawn' })
+  inbox.say({ t: 'claim', req: 1, id: 'm1' })
+  expect(await inbox.answer(1)).toMatchObject({ t: 'error', code: 'REVOKED' })
+})
+
 test('what is held, and was to be written along with a commit that fails, is written along with the next one', async () => {
   const { store, faults } = fragile()
   const seat = { address: 'inbox', lifetime: 'named' } as const

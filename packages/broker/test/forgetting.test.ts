@@ -58,6 +58,21 @@ test('incarnations that are gone take no room: as many may come as will', async 
   expect(broker.stats().mailboxes).toBe(1)
 })
 
+test('a named mailbox whose consumer has left is nobody’s, before and after a start', async () => {
+  await using store = createMemoryStore({ schema: brokerSchema })
+  const free = { address: 'inbox', lifetime: 'named', state: 'free', messages: 0, held: 0, bytes: 0, deadLetters: 0 }
+  {
+    await using broker = await createBroker({ store })
+    const peer = await broker.bus.attach({ address: 'inbox', incarnation: 'i', lifetime: 'named' })
+    await peer.drain()
+    expect(broker.stats()).toMatchObject({ mailboxes: 0, suspect: 0 })
+    expect(await broker.operator.mailboxes()).toEqual([free])
+  }
+  await using broker = await createBroker({ store })
+  expect(broker.stats()).toMatchObject({ mailboxes: 0, suspect: 0 })
+  expect(await broker.operator.mailboxes()).toEqual([free])
+})
+
 test('a start looks at no more records after many lives than after none', async () => {
   await using store = createMemoryStore({ schema: brokerSchema })
   let looked = 0

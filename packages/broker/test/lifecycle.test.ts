@@ -318,14 +318,22 @@ describe('presence', () => {
     {
       await using broker = await createBroker(options)
       using holder = await RawClient.attached(broker.url ?? '', token, 'me')
-      holder.say({ t: 'send', req: 1, to: 'me', id: 'm', kind: 'x' }, payload)
-      await holder.heard(({ t }) => t === 'deliver')
+      for (const [req, id] of ['m', 'n'].entries()) {
+        holder.say({ t: 'send', req: req + 1, to: 'me', id, kind: 'x' }, payload)
+        await holder.heard((header) => header.t === 'deliver' && header.id === id)
+      }
     }
+    {
+      await using broker = await createBroker(options)
+      using back = await RawClient.attached(broker.url ?? '', token, 'me', { again: true, held: ['m', 'n'] })
+      back.say({ t: 'claim', req: 2, id: 'm' })
+      expect(await back.answer(2)).toEqual({ t: 'ok', req: 2 })
+      expect(back.headers.map(({ t }) => t)).not.toContain('deliver')
+    }
+    // What it still held by then counts as its attempt.
     await using broker = await createBroker(options)
-    using back = await RawClient.attached(broker.url ?? '', token, 'me', { again: true, held: ['m'] })
-    back.say({ t: 'claim', req: 2, id: 'm' })
-    expect(await back.answer(2)).toEqual({ t: 'ok', req: 2 })
-    expect(back.headers.map(({ t }) => t)).not.toContain('deliver')
+    using next = await RawClient.attached(broker.url ?? '', token, 'me', { incarnation: 'me-2' })
+    expect(await next.heard(({ t }) => t === 'deliver')).toMatchObject({ id: 'n', attempt: 2 })
   })
 
   test('after a restart everybody known is suspect, nobody gone before the grace, and who came back stays', async () => {

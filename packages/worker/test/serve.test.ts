@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { encodeMessage, workerGrants } from '@greenroom/proto'
 import { describe, expect, test } from 'vitest'
 import { openStage, startProcess } from './worker-process.ts'
 
@@ -107,6 +108,30 @@ describe('a worker process', () => {
     expect(run.events.map((event) => JSON.stringify(event)).join()).toMatch(
       /"user".*left.*now: left.*right.*queue: right/,
     )
+  })
+
+  test('takes up the newer token that its runner sends, and stays when the first is worth nothing any more', async () => {
+    await using stage = await openStage()
+    const { broker, runner } = stage
+    const [first, second] = [
+      'the first key, of thirty-two bytes or more',
+      'the second key, of thirty-two bytes or more',
+    ]
+    const request = { subject: 'worker', grants: workerGrants({ address: 'worker.*', runner: '*', role: 'stage' }) }
+    broker.useTokenKeys([first])
+    const { token } = await broker.issue(request)
+    const worker = await stage.start({ bus: { url: stage.url, token } })
+    broker.useTokenKeys([second, first])
+    const payload = encodeMessage('token', await broker.issue(request))
+    runner.peer.publish({ to: worker.address, kind: 'token', payload })
+    const completes = async (): Promise<void> => {
+      const { terminal } = await runner.run(worker.address, { executor: 'echo' })
+      expect(await Promise.race([terminal, worker.ended])).toMatchObject({ status: 'completed' })
+    }
+    // What it says comes behind the newer token.
+    for (let count = 0; count < 2; count += 1) await completes()
+    broker.useTokenKeys([second])
+    await completes()
   })
 
   test('answers a cancel that its executor ignores when the grace is over', async () => {

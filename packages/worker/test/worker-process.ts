@@ -87,6 +87,7 @@ export async function openStage() {
   const url = broker.url ?? ''
   return {
     url,
+    broker,
     runner,
     /** Starts a worker and waits until it is attached. */
     async start(more: Partial<Provision> = {}, nodeFlags: readonly string[] = []) {
