@@ -6,6 +6,7 @@
 import { connectBus } from '@greenroom/bus'
 import { createManualClock } from '@greenroom/bus/testing'
 import { codeOf, encodeFrame, errors, wire, type Delivery } from '@greenroom/proto'
+import { createMemoryStore } from '@greenroom/store'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
@@ -13,7 +14,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { createBroker, type Broker, type BrokerOptions } from '../src/index.ts'
+import { brokerSchema, createBroker, type Broker, type BrokerOptions } from '../src/index.ts'
 import { RawClient } from './raw-client.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
@@ -547,6 +548,30 @@ describe('who asks for too much', () => {
     expect(answers.filter(({ t }) => t === 'ok').length).toBe(16)
     expect(answers.filter((answer) => answer.t === 'error' && answer.code === 'MAILBOX_FULL').length).toBe(48)
     await bystander.isUndisturbed()
+  })
+
+  test('who sends more than incomingBytes is not read until that is answered; everybody else is', async () => {
+    const waiting: (() => void)[] = []
+    let isSlow = false
+    const defer = (task: () => void): void => void (isSlow ? waiting.push(task) : setImmediate(task))
+    await using store = createMemoryStore({ schema: brokerSchema, defer })
+    await using broker = await open({ store, limits: { incomingBytes: 512 * 1024 } })
+    using other = await RawClient.attached(broker.url, token, 'other')
+    using client = await RawClient.open(broker.url, token)
+    isSlow = true
+    const payload = new Uint8Array(256 * 1024)
+    for (let req = 0; req < 16; req += 1) client.say({ t: 'send', req, to: 'sink', id: `m${req}`, kind: 'x' }, payload)
+    await expect.poll(() => broker.stats().bytes).toBeGreaterThanOrEqual(2 * payload.length)
+    for (let req = 1; req <= 30; req += 1) {
+      other.say({ t: 'watch', req, role: 'r' })
+      expect(await other.answer(req)).toMatchObject({ t: 'ok' })
+    }
+    // What had been read before it stopped may be one more.
+    expect(broker.stats().bytes).toBeLessThanOrEqual(3 * payload.length)
+    isSlow = false
+    for (const task of waiting.splice(0)) task()
+    await client.answer(15)
+    expect(broker.stats()).toMatchObject({ messages: 16, bytes: 16 * payload.length })
   })
 
   test('who asks and never reads is cut as SLOW_CONSUMER', async () => {

@@ -218,6 +218,21 @@ test('a live message to nobody leaves nothing, and is counted', async () => {
   expect(store.keys('mailbox')).toEqual(['a'])
 })
 
+test('inside the process, too, no more live messages wait for a peer than liveBytes', async () => {
+  await using broker = await createBroker({ limits: { liveBytes: 100 } })
+  const peer = await broker.bus.attach({ address: 'a', incarnation: 'a', lifetime: 'named' })
+  const came: string[] = []
+  const onLive = ({ kind }: { readonly kind: string }): void => void came.push(kind)
+  await broker.bus.attach({ address: 'b', incarnation: 'b', lifetime: 'named', onLive })
+  const publish = (kind: string): boolean => peer.publish({ to: 'b', kind, payload: new Uint8Array(50) })
+  for (const kind of ['l1', 'l2', 'l3']) publish(kind)
+  await turns()
+  for (const kind of ['l4', 'l5', 'l6']) publish(kind)
+  await turns()
+  expect(came).toEqual(['l1', 'l2', 'l4', 'l5'])
+  expect(broker.stats()).toMatchObject({ live: 4, liveDropped: 2 })
+})
+
 test('a newer connection of the same life takes over; the older one is REPLACED, and its end changes nothing', async () => {
   await using broker = await createBroker({ listen: { port: 0 }, token })
   using older = await RawClient.attached(broker.url ?? '', token, 'me', { presence: { role: 'r' } })
