@@ -2,7 +2,7 @@
 import { resolveOptions } from '../src/options.ts'
 import { connectBus } from '@greenroom/bus'
 import { createManualClock } from '@greenroom/bus/testing'
-import type { PresenceChange } from '@greenroom/proto'
+import type { Delivery, PresenceChange } from '@greenroom/proto'
 import { createMemoryStore } from '@greenroom/store'
 import { spawn, spawnSync } from 'node:child_process'
 import { connect, createServer, isIPv6 } from 'node:net'
@@ -205,6 +205,35 @@ test('what waits is handed out by its number, control among it', async () => {
   await broker.bus.attach({ address: 'b', incarnation: 'b', lifetime: 'named', onMessage: ({ id }) => came.push(id) })
   // The protocol promises that of each lane; inside the process nothing overtakes.
   await expect.poll(() => came).toEqual(['m1', 'm2', 'm3'])
+})
+
+test('a message that waits is not handed out any more while its revocation is being stored', async () => {
+  const waiting: (() => void)[] = []
+  let isSlow = false
+  const defer = (task: () => void): void => void (isSlow ? waiting.push(task) : setImmediate(task))
+  // A commit is under way for a while: what comes meanwhile is in the next one.
+  const faults = (): { readonly turns: number } => ({ turns: 1 })
+  await using store = createMemoryStore({ schema: brokerSchema, defer, faults })
+  await using broker = await createBroker({ store })
+  const came: Delivery[] = []
+  const onMessage = (message: Delivery): void => void came.push(message)
+  const peer = await broker.bus.attach({ address: 'a', incarnation: 'a', lifetime: 'named', credit: 1, onMessage })
+  for (const id of ['m1', 'm2', 'm3']) await peer.send({ to: 'a', id, kind: 'x', payload })
+  await turns()
+  isSlow = true
+  const acked = came[0]?.ack()
+  await turns()
+  waiting.shift()?.()
+  const revoked = peer.revoke({ to: 'a', id: 'm2' })
+  await turns()
+  waiting.shift()?.()
+  await acked
+  await turns()
+  expect(came.map(({ id }) => id)).toEqual(['m1', 'm3'])
+  isSlow = false
+  for (const task of waiting.splice(0)) task()
+  expect(await revoked).toBe('withdrawn')
+  expect(broker.stats()).toMatchObject({ messages: 1 })
 })
 
 test('a live message to nobody leaves nothing, and is counted', async () => {
