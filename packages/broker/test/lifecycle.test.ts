@@ -236,6 +236,44 @@ test('a message that waits is not handed out any more while its revocation is be
   expect(broker.stats()).toMatchObject({ messages: 1 })
 })
 
+test('of all that is said of one message at once the first stands', async () => {
+  const waiting: (() => void)[] = []
+  let isSlow = false
+  const defer = (task: () => void): void => void (isSlow ? waiting.push(task) : setImmediate(task))
+  await using store = createMemoryStore({ schema: brokerSchema, defer })
+  await using broker = await createBroker({ store })
+  const came = new Map<string, Delivery>()
+  let deliveries = 0
+  const onMessage = (message: Delivery): void => {
+    deliveries += 1
+    came.set(message.id, message)
+  }
+  const peer = await broker.bus.attach({ address: 'a', incarnation: 'a', lifetime: 'named', onMessage })
+  const ids = ['acked', 'claimed', 'given-back', 'acked-late', 'claimed-late', 'given-back-late']
+  for (const id of ids) await peer.send({ to: 'a', id, kind: 'x', payload })
+  await turns()
+  expect(deliveries).toBe(6)
+  isSlow = true
+  const revoke = (id: string) => peer.revoke({ to: 'a', id })
+  const first = [came.get('acked')?.ack(), came.get('claimed')?.claim(), came.get('given-back')?.nack()]
+  const withdrawn = ['acked-late', 'claimed-late', 'given-back-late'].map(revoke)
+  const late = [came.get('acked-late')?.ack(), came.get('given-back-late')?.nack()]
+  const lateClaim = came.get('claimed-late')?.claim()
+  const refused = expect(lateClaim).rejects.toMatchObject({ code: 'REVOKED' })
+  const answers = ['acked', 'claimed', 'given-back'].map(revoke)
+  await turns()
+  isSlow = false
+  for (const task of waiting.splice(0)) task()
+  await Promise.all([...first, ...late, refused])
+  expect(await Promise.all(withdrawn)).toEqual(['withdrawn', 'withdrawn', 'withdrawn'])
+  expect(await Promise.all(answers)).toEqual(['claimed', 'claimed', 'withdrawn'])
+  await turns()
+  // Only what was given back before it was revoked may have come once more.
+  expect(deliveries).toBeLessThanOrEqual(7)
+  expect([...came.values()].map(({ id, attempt }) => (attempt > 1 ? id : ''))).not.toContain('given-back-late')
+  expect(broker.stats()).toMatchObject({ messages: 0, bytes: 0 })
+})
+
 test('a live message to nobody leaves nothing, and is counted', async () => {
   await using store = createMemoryStore({ schema: brokerSchema })
   await using broker = await createBroker({ store })
