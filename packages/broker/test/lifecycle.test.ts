@@ -349,7 +349,7 @@ test('what was said before one was replaced, and had to wait for that, changes n
   using newer = await RawClient.open(url, token)
   // It knows what the older one holds, and goes on with it at once.
   newer.attach('me', { incarnation: 'me-2', visibilityMs: 60_000, held: ids })
-  await expect.poll(() => waiting.length).toBe(1)
+  while (waiting.length === 0) await turn()
   older.say({ t: 'ack', req: 10, ids: ['acked'] })
   older.say({ t: 'claim', req: 11, id: 'claimed' })
   older.say({ t: 'nack', req: 12, id: 'given-back', delayMs: 60_000 })
