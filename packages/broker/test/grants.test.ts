@@ -347,6 +347,7 @@ describe('a token that is asked for', () => {
     ['what operators do', clientGrants, { operator: true }],
     ['approvals of another role', { approvals: ['a'] }, { approvals: ['*'] }],
     ['tokens that last', { issueMs: 1_000 }, { issueMs: 1_001 }],
+    ['tokens that last, where its own has none made', { consume: ['a'] }, { consume: ['a'], issueMs: 1 }],
   ])('is FORBIDDEN when it allows more: %s', async (_, own, more) => {
     await using broker = await open()
     using asker = await RawClient.open(broker.url, await tokenOf(own))
