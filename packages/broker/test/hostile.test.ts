@@ -229,7 +229,10 @@ describe('what breaks a rule of the protocol ends its connection and disturbs no
     await using broker = await open()
     using client = await RawClient.open(broker.url, token)
     client.say({ t: 'explode' })
+    client.say({ t: 'send', req: 1, to: 'sink', id: 'm', kind: 'x' })
     expect(await client.ended).toEqual({ code: errors.BAD_FRAME.close, error: 'BAD_FRAME' })
+    // Nothing that came behind it is acted upon.
+    expect(broker.stats()).toMatchObject({ mailboxes: 0, messages: 0, sent: 0 })
     expect(client.headers.at(-1)).toMatchObject({
       t: 'error',
       message: expect.stringMatching(/^the header is not valid at t: /),
