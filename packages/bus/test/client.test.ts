@@ -466,6 +466,22 @@ describe('a connection that goes bad', () => {
       await until(() => it.peer.state === 'attached')
     })
 
+  test('whatever else comes in place of the answer to attach costs the connection: nobody is attached by it', async () => {
+    await using broker = await FakeBroker.listen()
+    await using bus = connect(broker)
+    let isAttached = false
+    const attaching = bus.attach(own).then(() => (isAttached = true))
+    const first = await broker.client()
+    await first.welcome()
+    await first.next('attach')
+    first.deliver('m1')
+    expect(await first.closed).toBe(1006)
+    const second = await broker.client()
+    expect(isAttached).toBe(false)
+    await second.attach()
+    await attaching
+  })
+
   test('a text message costs the connection, too', async () => {
     await using it = await attached()
     it.client.ws.send('hello')
@@ -493,6 +509,20 @@ describe('a connection that goes bad', () => {
     await (await it.broker.client()).attach()
     await until(() => it.peer.state === 'attached')
     expect(states).toEqual(['lost', 'attached'])
+  })
+
+  test('who hears frames needs no pings', async () => {
+    const clock = createManualClock()
+    const states: string[] = []
+    let heard = 0
+    const own = { onState: (state: string) => void states.push(state), onLive: () => void (heard += 1) }
+    await using it = await attached(own, { clock, random })
+    for (let ping = 1; ping <= 10; ping += 1) {
+      clock.jump(10_000)
+      it.client.say({ t: 'live', to: 'me', kind: 'events', from: 'you' })
+      await until(() => heard === ping)
+    }
+    expect(states).toEqual([])
   })
 
   test('pauses double with jitter up to the maximum, and are short again after a connection that stood', async () => {
@@ -871,20 +901,28 @@ describe('the live lane', () => {
     it.client.cut()
     await until(() => it.peer.state === 'lost')
     expect(it.peer.publish({ to: 'you', kind: 'events', payload })).toBe(false)
+    // Not yet attached is without, too.
+    await (await it.broker.client()).next('hello')
+    expect(it.peer.publish({ to: 'you', kind: 'events', payload })).toBe(false)
   })
 
-  test('control overtakes data that waits for the socket', async () => {
+  /** A client whose socket is played by hand, and holds so much that only control still leaves. */
+  async function congested(options: Partial<ConnectOptions> = {}) {
     const written: string[] = []
+    let lastReq = 0
     let buffered = 0
     let events: SocketEvents | undefined
+    let opened = 0
     const socket: SocketFactory = (_target, its) => {
       events = its
+      opened += 1
       setImmediate(() => its.opened())
       return {
         write: (frames) => {
           for (const frame of frames) {
             const header = parseClientHeader(decodeFrame(frame).header)
             written.push('id' in header ? `${header.t} ${header.id}` : header.t)
+            if ('req' in header) lastReq = header.req ?? 0
           }
         },
         buffered: () => buffered,
@@ -892,26 +930,88 @@ describe('the live lane', () => {
         destroy: () => {},
       }
     }
-    await using bus = connectBus({ url: 'wss://nowhere', token: '', socket })
+    const bus = connectBus({ url: 'wss://nowhere', token: '', socket, backoff: { minMs: 1, maxMs: 1 }, ...options })
     const attaching = bus.attach(own)
-    await until(() => written.length === 1)
-    const times = { pingMs: 10_000, partitionGraceMs: 30_000, dedupeWindowMs: 86_400_000 }
-    events?.frame(encodeFrame({ t: 'welcome', wire: 1, capabilities: [], broker: 'b', ...times }))
-    await until(() => written.length === 2)
-    events?.frame(encodeFrame({ t: 'ok', req: 0 }))
-    const peer = await attaching
-    buffered = 300 * 1024
+    const answer = async (): Promise<void> => {
+      await until(() => written.join() === 'hello')
+      const times = { pingMs: 10_000, partitionGraceMs: 30_000, dedupeWindowMs: 86_400_000 }
+      events?.frame(encodeFrame({ t: 'welcome', wire: 1, capabilities: [], broker: 'b', ...times }))
+      await until(() => written.join() === 'hello,attach')
+      written.splice(0)
+      buffered = 300 * 1024
+      events?.frame(encodeFrame({ t: 'ok', req: 0 }))
+    }
+    await answer()
+    return {
+      peer: await attaching,
+      written,
+      drained: (): void => {
+        buffered = 0
+        events?.drained()
+      },
+      reconnected: async (): Promise<void> => {
+        buffered = 0
+        written.splice(0)
+        const before = opened
+        events?.closed(1006, 'cut')
+        await until(() => opened > before)
+        await answer()
+      },
+      /** The broker answers the last request with an error. */
+      refuse: (code: string): void => events?.frame(encodeFrame({ t: 'error', req: lastReq, code, message: '' })),
+    }
+  }
+
+  test('control overtakes data that waits for the socket', async () => {
+    const { peer, written, drained } = await congested()
     for (const kind of ['one', 'two']) peer.publish({ to: 'you', kind, payload })
     const send = (id: string, control: boolean) => endOf(peer.send({ to: 'you', id, kind: 'note', payload, control }))
-    const ends = [send('data', false), send('control', true), endOf(peer.revoke({ to: 'you', id: 'r1' }))]
-    await until(() => written.length === 4)
-    expect(written).toEqual(['hello', 'attach', 'send control', 'revoke r1'])
-    buffered = 0
-    events?.drained()
-    await until(() => written.length === 7)
-    expect(written.slice(4)).toEqual(['live', 'live', 'send data'])
+    const ends = [
+      send('data', false),
+      send('control', true),
+      endOf(peer.revoke({ to: 'you', id: 'r1' })),
+      endOf(peer.fence({ address: 'you', incarnation: 'you-1' })),
+    ]
+    peer.announce({ role: 'r' })
+    peer.watch('r', () => {})()
+    const control = ['send control', 'revoke r1', 'fence', 'announce', 'watch', 'unwatch']
+    await until(() => written.length >= control.length)
+    expect(written).toEqual(control)
+    drained()
+    await until(() => written.length >= control.length + 3)
+    expect(written.slice(control.length)).toEqual(['live', 'live', 'send data'])
     await peer.close()
-    expect(await Promise.all(ends)).toEqual(['CLOSED', 'CLOSED', 'CLOSED'])
+    expect(await Promise.all(ends)).toEqual(['CLOSED', 'CLOSED', 'CLOSED', 'CLOSED'])
+  })
+
+  test('control overtakes data also when both are repeated over a new connection', async () => {
+    const { peer, written, drained, reconnected } = await congested()
+    const ends = ['data', 'control'].map((id) =>
+      endOf(peer.send({ to: 'you', id, kind: 'note', payload, control: id === 'control' })),
+    )
+    await until(() => written.length > 0)
+    await reconnected()
+    await until(() => written.length > 0)
+    expect(written).toEqual(['send control'])
+    drained()
+    await until(() => written.length > 1)
+    expect(written).toEqual(['send control', 'send data'])
+    await peer.close()
+    expect(await Promise.all(ends)).toEqual(['CLOSED', 'CLOSED'])
+  })
+
+  test('control overtakes data also when it is asked again', async () => {
+    const clock = createManualClock()
+    const { peer, written, refuse } = await congested({ clock })
+    peer.publish({ to: 'you', kind: 'one', payload })
+    const revoked = endOf(peer.revoke({ to: 'you', id: 'r1' }))
+    await until(() => written.length > 0)
+    refuse('COMMIT_UNKNOWN')
+    clock.jump(100)
+    await until(() => written.length > 1)
+    expect(written).toEqual(['revoke r1', 'revoke r1'])
+    await peer.close()
+    expect(await revoked).toBe('CLOSED')
   })
 })
 

@@ -36,6 +36,20 @@ describe('a link without losses', () => {
     expect(link.toRunner.map(({ payload }) => Math.round(payload.length / 1_000))).toEqual([8, 5, 20, 0])
   })
 
+  test('what fills a message to its last byte goes in one, and with a byte more in two', async () => {
+    const empty = JSON.stringify({ type: 'data', text: '' }).length
+    for (const [more, messages] of [
+      [0, 1],
+      [1, 2],
+    ] as const) {
+      const link = new LossyLink()
+      for (const size of [6 * 1024, 6 * 1024 + more])
+        await link.sender.emit({ type: 'data', text: 'x'.repeat(size - empty) })
+      link.tick()
+      expect(link.toRunner).toHaveLength(messages)
+    }
+  })
+
   test('a message is its events as they are, whatever their characters', async () => {
     const link = new LossyLink()
     const texts = ['', 'é', '漢字', '🌱', '\ud800', '"\\\n', 'x'.repeat(10_000)]

@@ -1,6 +1,7 @@
 /** The reviewer that asks a model: what the model is shown, and what of its answers counts. */
 import { createManualClock } from '@greenroom/bus/testing'
 import { modelReviewer, type Approval } from 'greenroom'
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 
 const approval: Approval = {
@@ -115,6 +116,8 @@ test('what a run wrote stands in a fence that it cannot close, and each question
 test('what is long is cut and said to be, and an input that is too long is not judged', async () => {
   const { text } = await shown({ resource: `/${'x'.repeat(600)}` }, { rules: 'Tags may be set.' })
   expect(fenced(text).inside).toMatch(/resource: \/x{499}\[…\]\n/)
+  expect(text).toContain('A field has at most 500 characters; one that was longer ends with […].')
+  expect(fenced((await shown({ resource: 'x'.repeat(500) })).text).inside).toMatch(/resource: x{500}\n/)
   expect(text).toContain('Rules of this place:\nTags may be set.')
   // With the quotes around it this is as long as an input may be: all of it is shown.
   const longest = 'x'.repeat(7_998)
@@ -161,6 +164,15 @@ test('an error, and no answer in time, or when nobody waits any more, are no ver
   expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true])
   expect(clock.timers).toEqual([])
   expect(await silent(approval, { signal: left.signal })).toBe('unavailable')
+})
+
+test('a question that was answered leaves no timer, and nothing at its signal', async () => {
+  const clock = createManualClock()
+  const { signal } = new AbortController()
+  for (const ask of [async () => 'ALLOW', async () => 'perhaps', () => Promise.reject(new Error('overloaded'))])
+    await modelReviewer({ ask, clock })(approval, { signal })
+  expect(clock.timers).toEqual([])
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
 test('a bound of nothing is refused', () => {
