@@ -1070,6 +1070,20 @@ describe('watches', () => {
     expect(later).toEqual(['one-2 attached'])
   })
 
+  test('who closes hears nothing any more, also of what was about to be told', async () => {
+    await using it = await attached()
+    const seen: string[] = []
+    const listener = ({ address }: PresenceChange): void => void seen.push(address)
+    it.peer.watch('r', listener)
+    const { header } = await it.client.next('watch')
+    it.client.say({ t: 'ok', req: header.req, members: [member('one')] })
+    await until(() => seen.length === 1)
+    it.peer.watch('r', listener)
+    await it.peer.close()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(seen).toEqual(['one'])
+  })
+
   test('a refused watch is told to onError', async () => {
     const errors: unknown[] = []
     await using it = await attached({ onError: (error) => errors.push(error) })

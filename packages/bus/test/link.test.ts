@@ -76,10 +76,14 @@ describe('a link without losses', () => {
     link.acks = false
     for (let n = 1; n <= 10; n += 1) await link.sender.emit(event(n))
     link.settle()
-    for (let n = 1; n <= 10; n += 1) link.receiver.ack(n)
+    for (let n = 1; n <= 7; n += 1) link.receiver.ack(n)
     link.receiver.ack(3)
     link.tick()
     expect(link.toWorker.length).toBe(1)
+    link.settle()
+    // Not with the last one that came.
+    expect(link.sender.acked).toBe(7)
+    link.receiver.ack(10)
     link.settle()
     expect(link.sender.acked).toBe(10)
   })
@@ -134,13 +138,17 @@ describe('the window', () => {
   test('a small event does not overtake a larger one that waits for room', async () => {
     const link = new LossyLink({ windowBytes: 1000 })
     link.acks = false
-    await link.sender.emit({ type: 'data', text: 'x'.repeat(600) })
-    const large = link.sender.emit({ type: 'data', text: 'x'.repeat(600) })
-    const small = link.sender.emit(event(3))
+    for (let n = 1; n <= 2; n += 1) await link.sender.emit({ type: 'data', text: 'x'.repeat(400) })
+    const large = link.sender.emit({ type: 'data', text: 'x'.repeat(700) })
+    const small = link.sender.emit(event(4))
     link.settle()
+    // Now there is room for the small one alone.
     link.receiver.ack(1)
     link.settle()
-    expect(await Promise.all([large, small])).toEqual([2, 3])
+    expect([link.sender.waiting, link.sender.lastSeq]).toEqual([2, 2])
+    link.receiver.ack(2)
+    link.settle()
+    expect(await Promise.all([large, small])).toEqual([3, 4])
   })
 
   test('an event that no message can hold is refused before it gets a number', async () => {
@@ -286,6 +294,16 @@ describe('losses', () => {
     link.settle()
     expect(link.delivered.length).toBe(601)
     expect(link.receiver.counters.duplicates).toBe(0)
+  })
+
+  test('a worker that is attached again says at once what was sent: nobody waits for its next heartbeat', async () => {
+    const link = new LossyLink()
+    await link.sender.emit(event(1))
+    link.tick()
+    link.toRunner.splice(0)
+    link.sender.attached()
+    link.settle()
+    expect(numbers(link)).toEqual([1])
   })
 
   test('a runner that starts anew goes on after what it has stored', async () => {
