@@ -300,6 +300,16 @@ test('inside the process, too, no more live messages wait for a peer than liveBy
   expect(broker.stats()).toMatchObject({ live: 4, liveDropped: 2 })
 })
 
+test('over a socket the answer to an attach comes first, then the control that waits, then the data', async () => {
+  await using broker = await createBroker({ listen: { port: 0 }, token })
+  const peer = await broker.bus.attach({ address: 'a', incarnation: 'a', lifetime: 'named' })
+  for (const id of ['m1', 'm2', 'm3']) await peer.send({ to: 'b', id, kind: 'x', payload, control: id === 'm2' })
+  using client = await RawClient.attached(broker.url ?? '', token, 'b')
+  await client.heard((header) => header.t === 'deliver' && header.id === 'm3')
+  const came = client.headers.map((header) => (header.t === 'deliver' ? header.id : header.t))
+  expect(came).toEqual(['welcome', 'ok', 'm2', 'm1', 'm3'])
+})
+
 test('a newer connection of the same life takes over; the older one is REPLACED, and its end changes nothing', async () => {
   await using broker = await createBroker({ listen: { port: 0 }, token })
   using older = await RawClient.attached(broker.url ?? '', token, 'me', { presence: { role: 'r' } })

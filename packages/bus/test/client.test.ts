@@ -151,7 +151,8 @@ describe('the handshake', () => {
       await using broker = await FakeBroker.listen(join(folder, 'a %20 b.sock'))
       await using bus = connect(broker)
       const attaching = bus.attach(own)
-      await (await broker.client()).attach()
+      // As much as nobody said otherwise.
+      expect(await (await broker.client()).attach()).toMatchObject({ credit: 64, controlCredit: 64 })
       expect((await attaching).state).toBe('attached')
     } finally {
       await rm(folder, { recursive: true })
@@ -323,7 +324,7 @@ describe('ends', () => {
     expect(it.client.unread).toBe(0)
   })
 
-  for (const close of [1001, 4408, 4429, 4430, 4503])
+  for (const close of [1001, 1011, 1012, 1013, 4408, 4429, 4430, 4503])
     test(`close code ${close} is not final: the client comes back and repeats what is unanswered`, async () => {
       await using it = await attached()
       const receipt = it.peer.send({ to: 'you', id: 'm1', kind: 'note', payload })
@@ -467,18 +468,24 @@ describe('a connection that goes bad', () => {
     })
 
   test('whatever else comes in place of the answer to attach costs the connection: nobody is attached by it', async () => {
+    const welcome = { wire: 1, capabilities: [], broker: 'b', pingMs: 1e4, partitionGraceMs: 3e4, dedupeWindowMs: 1e8 }
     await using broker = await FakeBroker.listen()
     await using bus = connect(broker)
     let isAttached = false
     const attaching = bus.attach(own).then(() => (isAttached = true))
-    const first = await broker.client()
-    await first.welcome()
-    await first.next('attach')
-    first.deliver('m1')
-    expect(await first.closed).toBe(1006)
-    const second = await broker.client()
+    for (const frame of [
+      { t: 'live', to: 'me', kind: 'x', from: 'you' },
+      { t: 'welcome', ...welcome },
+    ] as const) {
+      const client = await broker.client()
+      await client.welcome()
+      await client.next('attach')
+      client.say(frame)
+      expect(await client.closed).toBe(1006)
+    }
+    const last = await broker.client()
     expect(isAttached).toBe(false)
-    await second.attach()
+    await last.attach()
     await attaching
   })
 

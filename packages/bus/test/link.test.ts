@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { decodeMessage, type Heartbeat, type Outgoing } from '@greenroom/proto'
+import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { largestPayload, LossyLink } from './lossy-link.ts'
 
@@ -176,6 +177,20 @@ describe('the window', () => {
     link.receiver.ack(1)
     link.settle()
     expect(await patient).toBe(2)
+  })
+
+  test.each(['is answered', 'ends with its link'])('what waits and %s leaves nothing at its signal', async (how) => {
+    const link = new LossyLink({ windowEvents: 1 })
+    link.acks = false
+    await link.sender.emit(event(1))
+    const { signal } = new AbortController()
+    const waits = [link.sender.emit(event(2), { signal }), link.sender.flushed(signal)]
+    link.settle()
+    if (how === 'is answered') link.receiver.ack(1)
+    else link.sender.close()
+    link.settle()
+    await Promise.allSettled(waits)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   test('close rejects what waits and leaves no timer', async () => {

@@ -5,6 +5,7 @@ test.each([
   ['127.0.0.1:4444', { host: '127.0.0.1', port: 4444 }],
   ['localhost:0', { host: 'localhost', port: 0 }],
   ['[::1]:65535', { host: '::1', port: 65_535 }],
+  ['[FE80::1:2]:1', { host: 'FE80::1:2', port: 1 }],
   ['unix:/run/green room.sock', { socket: '/run/green room.sock' }],
   ['unix:relative', { socket: 'relative' }],
 ])('%s is understood', (text, address) => {
