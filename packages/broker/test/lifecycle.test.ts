@@ -46,6 +46,25 @@ describe('options that would be unsafe or senseless are refused by name', () => 
   })
 })
 
+describe('without TLS', () => {
+  const tls = { cert: 'cert', key: 'key' }
+
+  test.each(['127.0.0.1', '::1', 'localhost', undefined])('a broker listens at %s', (host) => {
+    expect(() => resolveOptions({ listen: { port: 0, ...(host && { host }) }, token })).not.toThrow()
+  })
+
+  test.each(['0.0.0.0', '::', '10.0.0.1', 'localhost.example', ''])(
+    'at "%s" it listens only when one insists',
+    (host) => {
+      expect(() => resolveOptions({ listen: { port: 0, host }, token })).toThrow(
+        expect.objectContaining({ code: 'BAD_OPTIONS', message: expect.stringContaining('is not loopback') }),
+      )
+      for (const more of [{ insecure: true }, { tls }])
+        expect(() => resolveOptions({ listen: { port: 0, host, ...more }, token })).not.toThrow()
+    },
+  )
+})
+
 test('what nobody says is what the documents say', () => {
   expect(resolveOptions({})).toMatchObject({
     dedupeWindowMs: 86_400_000,

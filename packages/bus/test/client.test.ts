@@ -1038,9 +1038,9 @@ describe('watches', () => {
     it.client.say({
       t: 'ok',
       req: first.header.req,
-      members: [member('one'), member('two'), member('three', 'suspect')],
+      members: [member('one'), member('two'), member('three', 'suspect'), member('five', 'suspect')],
     })
-    await until(() => seen.length === 3)
+    await until(() => seen.length === 4)
     it.client.cut()
     const client = await it.broker.client()
     await client.attach({ broker: 'another' })
@@ -1052,6 +1052,7 @@ describe('watches', () => {
       'one attached',
       'two attached',
       'three suspect',
+      'five suspect',
       'one suspect',
       'three attached',
       'four attached',

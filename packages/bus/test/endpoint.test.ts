@@ -23,6 +23,8 @@ describe('a token is shown', () => {
     'ws://10.0.0.1',
     'WS://10.0.0.1',
     'ws://[::2]',
+    'ws://[::]',
+    'ws://[::1:1]',
   ])('to a network by %s, which is refused unless one insists', (url) => {
     expect(() => safeEndpoint(url)).toThrow(expect.objectContaining({ code: 'INSECURE_URL' }))
     expect(safeEndpoint(url, true)).toEqual({ kind: 'tcp', url })

@@ -389,6 +389,41 @@ test('one that ends again and again is left alone for 0.5 s, doubling up to 30 s
   }
 })
 
+test('one that was well for 10 s is started again at once, and then the pauses are short again', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  const clock = createManualClock()
+  const server = mcpToolServer({ command: process.execPath, args: [raw, 'odd'], env: { LEDGER: ledger }, clock })
+  const call = () => server.callTool('noisy', {}, { signal: new AbortController().signal, timeoutMs: 30_000 })
+  /** Ends one after so long, and tells for how long it is left alone then. */
+  const pauseAfter = async (livesMs: number): Promise<number> => {
+    expect(await call()).toEqual(words('heard'))
+    await clock.advance(livesMs)
+    const pid = Number(lines(ledger).at(-1)?.split(' ')[1])
+    process.kill(pid, 'SIGKILL')
+    await until(() => !isAlive(pid))
+    for (;;) {
+      const said = await call().then(() => 'in 0 ms', String)
+      const pauseMs = /in (?<ms>\d+) ms$/.exec(said)?.groups?.['ms']
+      if (pauseMs !== undefined) return Number(pauseMs)
+    }
+  }
+  // Each pause is jittered down to half of it.
+  for (const [livesMs, mostMs] of [
+    [0, 500],
+    [0, 1_000],
+    [9_999, 2_000],
+    [10_000, 0],
+    [0, 500],
+  ] as const) {
+    const pauseMs = await pauseAfter(livesMs)
+    expect(pauseMs).toBeGreaterThanOrEqual(mostMs / 2)
+    expect(pauseMs).toBeLessThanOrEqual(mostMs)
+    await clock.advance(pauseMs)
+  }
+  await server.close()
+})
+
 test('one that lives and takes nothing more is started anew after the same pauses', time, async () => {
   using folder = temporaryFolder()
   const ledger = join(folder.path, 'ledger')
