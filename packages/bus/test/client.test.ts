@@ -656,6 +656,28 @@ describe('what is held', () => {
     expect(held[1]?.attempt).toBe(2)
   })
 
+  test('what a handler of messages, live messages or states throws reaches onError, and stops nothing', async () => {
+    const errors: string[] = []
+    const fail = (what: string): never => {
+      throw new Error(what)
+    }
+    await using it = await attached({
+      onMessage: ({ id }) => fail(id),
+      onLive: ({ kind }) => fail(kind),
+      onState: fail,
+      onError: (error) => errors.push(String(error)),
+    })
+    it.client.deliver('m1')
+    it.client.say({ t: 'live', to: 'me', kind: 'events', from: 'you' })
+    it.client.deliver('m2')
+    await until(() => errors.length === 3)
+    it.client.cut()
+    // What was not settled is held all the same.
+    expect((await (await it.broker.client()).attach()).held).toEqual(['m1', 'm2'])
+    await until(() => errors.length === 5)
+    expect(errors).toEqual(['m1', 'events', 'm2', 'lost', 'attached'].map((what) => `Error: ${what}`))
+  })
+
   test('the acks of one tick are one request, and as many as a header holds', async () => {
     const held: Delivery[] = []
     await using it = await attached({ onMessage: (message) => void held.push(message) })

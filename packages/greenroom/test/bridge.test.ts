@@ -476,6 +476,26 @@ test('one that lives and answers nothing any more is followed by another, and en
   await until(() => !all.some(isAlive))
 })
 
+test('one that answers nothing any more is found out by a call that is given up, too', time, async () => {
+  using folder = temporaryFolder()
+  const ledger = join(folder.path, 'ledger')
+  const clock = createManualClock()
+  const server = mcpToolServer({ command: process.execPath, args: [raw, 'odd'], env: { LEDGER: ledger }, clock })
+  const call = (name: string, { signal } = new AbortController()) =>
+    server.callTool(name, {}, { signal, timeoutMs: 60_000 })
+  expect(await call('noisy')).toEqual(words('heard'))
+  const stop = new AbortController()
+  const givenUp = call('hang', stop).catch(() => 'given up')
+  await clock.settle()
+  stop.abort()
+  expect(await givenUp).toBe('given up')
+  await clock.advance(60_000)
+  const pid = Number(lines(ledger)[0]?.split(' ')[1])
+  await until(() => !isAlive(pid))
+  expect(await call('noisy')).toEqual(words('heard'))
+  await server.close()
+})
+
 test('one that is only slow stays', time, async () => {
   await using runner = await bridged({ lamp: lamp() })
   const [before, slow, after] = await came(
