@@ -459,6 +459,15 @@ describe('on the socket', () => {
     while (broker.stats().connections > 1) await sleep(1)
   })
 
+  test('who has said hello is not in a hurry to attach', async () => {
+    const clock = createManualClock()
+    await using broker = await open({ clock, limits: { helloMs: 5_000 } })
+    using client = await RawClient.open(broker.url, token)
+    clock.jump(5_000)
+    client.attach('late')
+    expect(await client.answer(0)).toMatchObject({ t: 'ok' })
+  })
+
   test.for([
     ['unmasked', Buffer.from([0x82, 0x02, 1, 2]), 4400],
     ['with reserved bits', Buffer.from([0xf2, 0x82, 0, 0, 0, 0, 1, 2]), 4400],

@@ -1,6 +1,6 @@
-import type { Deliver, Ok } from '@greenroom/proto'
+import { codeOf, GreenroomError, type Deliver, type Ok } from '@greenroom/proto'
 import { expect, test } from 'vitest'
-import { Holding } from '../src/holding.ts'
+import { Holding, type Verdict } from '../src/holding.ts'
 
 const deliver = (seq: number, attempt: number): Deliver => ({
   t: 'deliver',
@@ -38,4 +38,37 @@ test('what is confirmed of an earlier delivery does not drop the present one', a
   await given
   expect(holding.listed(1_000)).toEqual({ held: ['m1'] })
   expect(holding.take(deliver(1, 2), body)).toBeUndefined()
+})
+
+test('of ack and nack the first stands, and is said once', async () => {
+  const said: Verdict[] = []
+  const request = (verdict: Verdict): Promise<Ok> => Promise.resolve({ t: 'ok', req: said.push(verdict) })
+  const holding = new Holding({ request, defer: queueMicrotask, timesOut: false })
+  const acked = holding.take(deliver(1, 1), new Uint8Array())
+  await Promise.all([acked?.ack(), acked?.nack(), acked?.ack()])
+  const given = holding.take(deliver(2, 1), new Uint8Array())
+  await Promise.all([given?.nack({ delayMs: 5 }), given?.ack(), given?.nack()])
+  expect(said).toEqual([
+    { t: 'ack', ids: ['m1'] },
+    { t: 'nack', id: 'm1', attempt: 1, delayMs: 5 },
+  ])
+})
+
+test.for([
+  ['ack', 'confirmed'],
+  ['ack', 'refused'],
+  ['claim', 'confirmed'],
+  ['claim', 'refused'],
+  ['nack', 'confirmed'],
+  ['nack', 'refused'],
+] as const)('a message is held until its %s is %s', async ([verdict, how]) => {
+  const answer = Promise.withResolvers<Ok>()
+  const holding = new Holding({ request: () => answer.promise, defer: queueMicrotask, timesOut: false })
+  const settled = holding.take(deliver(1, 1), new Uint8Array())?.[verdict]()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(holding.listed(1_000)).toEqual({ held: ['m1'] })
+  if (how === 'confirmed') answer.resolve({ t: 'ok', req: 1 })
+  else answer.reject(new GreenroomError('NOT_HOLDER'))
+  expect(await settled?.catch(codeOf)).toBe(how === 'confirmed' ? undefined : 'NOT_HOLDER')
+  expect(holding.listed(1_000)).toEqual({})
 })

@@ -177,6 +177,17 @@ describe('the window', () => {
     link.receiver.ack(1)
     link.settle()
     expect(await patient).toBe(2)
+    // Also when it is only who stopped that had no room.
+    const narrow = new LossyLink({ windowBytes: 1000 })
+    await narrow.sender.emit({ type: 'data', text: 'x'.repeat(600) })
+    const again = new AbortController()
+    const large = narrow.sender.emit({ type: 'data', text: 'x'.repeat(600) }, { signal: again.signal })
+    const small = narrow.sender.emit(event(3))
+    expect(narrow.sender.waiting).toBe(2)
+    again.abort()
+    await expect(large).rejects.toThrow(failure('ABORTED'))
+    expect(narrow.sender.lastSeq).toBe(2)
+    expect(await small).toBe(2)
   })
 
   test.each(['is answered', 'ends with its link'])('what waits and %s leaves nothing at its signal', async (how) => {

@@ -137,6 +137,16 @@ describe('a guarded process', () => {
     expect(await child.exited).toEqual({ code: 0, signal: null })
   })
 
+  test('has a guard that grants it 300 ms after TERM where nothing else is said', async () => {
+    const child = spawnGuarded({ command: 'sleep', args: ['313'], env })
+    const graces = processes().flatMap(({ ppid, args }) =>
+      ppid === process.pid ? (/ greenroom-guard (?<grace>\S+)$/.exec(args)?.groups?.['grace'] ?? []) : [],
+    )
+    expect(graces.at(-1)).toBe('0.3')
+    child.kill('SIGKILL')
+    await child.exited
+  })
+
   test('is signalled with all of its group', async () => {
     const child = spawnGuarded({ command: 'sh', args: ['-c', 'sleep 301 & sleep 302; true'], env })
     const group = child.pid ?? 0
@@ -201,6 +211,35 @@ describe('when the owner dies by kill -9', () => {
     await sleep(200)
     owner.child.kill('SIGKILL')
     console.log(`orphans gone after ${(await until(() => membersOf(group).length === 0)).toFixed(0)} ms`)
+  })
+
+  test('its guard takes no notice of signals', async () => {
+    await using owner = await startOwner([{ args: ['314'] }])
+    const [group = 0] = owner.groups
+    const guards = processes().filter(({ ppid, args }) => ppid === owner.child.pid && args.includes('greenroom-guard'))
+    expect(guards).toHaveLength(1)
+    for (const { pid } of guards)
+      for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.kill(pid, signal)
+    owner.child.kill('SIGKILL')
+    await until(() => membersOf(group).length === 0)
+  })
+
+  test('a program hears TERM first, and has as long as its guard was told', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'greenroom-'))
+    const heard = join(folder.path, 'heard')
+    // It tells this guard's waiting from all else that sleeps on this machine.
+    const killAfterMs = 30_000 + Math.floor(Math.random() * 1_000)
+    // What the shell says of the end of a sleep would go to a pipe that nobody reads any more, and end the shell.
+    const script = `exec 2>/dev/null; trap 'touch "$1"' TERM; sleep 311; sleep 312; sleep 313`
+    await using owner = await startOwner([{ command: 'sh', args: ['-c', script, 'sh', heard], killAfterMs }])
+    const [group = 0] = owner.groups
+    await until(() => membersOf(group).length === 2)
+    owner.child.kill('SIGKILL')
+    const waiting = (): number => processes().find(({ args }) => args === `sleep ${killAfterMs / 1_000}`)?.pid ?? 0
+    await until(() => waiting() !== 0)
+    await until(() => existsSync(heard) && membersOf(group).length === 2)
+    process.kill(waiting(), 'SIGKILL')
+    await until(() => membersOf(group).length === 0)
   })
 
   test('a chain of owners is gone: who was killed, the next one, and its program', async () => {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -167,12 +167,23 @@ test('kill -9 of the runner is heard by an executor before its worker ends', asy
   expect(readFileSync(heard, 'utf8')).toContain('the owner of the worker is gone')
 })
 
+/** How long the guards that these processes have started wait between TERM and KILL, in seconds. */
+function gracesOf(owners: readonly number[]): number[] {
+  const guards = execFileSync('ps', ['-A', '-o', 'ppid=,args='], { encoding: 'utf8' })
+    .split('\n')
+    .flatMap((line) => /^\s*(?<owner>\d+) .*greenroom-guard (?<grace>[\d.]+)$/.exec(line.trimEnd())?.groups ?? [])
+    .filter(({ owner }) => owners.includes(Number(owner)))
+  return guards.map(({ grace }) => Number(grace)).toSorted((one, other) => one - other)
+}
+
 test('kill -9 of the runner ends its workers and their programs within two seconds', async () => {
   const { child, ended, line } = startProgram('spinning-program')
   const pids: unknown = JSON.parse(await line())
   const all = Array.isArray(pids) ? pids.map(Number) : []
   expect(all).toHaveLength(2)
   expect(all.every(isAlive)).toBe(true)
+  // However fast this machine is: what their guards grant to them, one after the other, is less than two seconds.
+  expect(gracesOf([child.pid ?? 0, ...all])).toEqual([0.3, 1.5])
   await new Promise((resolve) => setTimeout(resolve, 200))
   child.kill('SIGKILL')
   await ended
