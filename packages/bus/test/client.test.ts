@@ -873,6 +873,17 @@ describe('calls', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
+  test('an attach that is through leaves nothing at its signal, and a call with one that has aborted is not made', async () => {
+    const stop = new AbortController()
+    await using it = await attached({ signal: stop.signal })
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+    stop.abort()
+    const late = it.peer.send({ to: 'you', id: 's0', kind: 'note', payload }, { signal: stop.signal })
+    await expect(late).rejects.toThrow(failure('ABORTED'))
+    void it.peer.revoke({ to: 'you', id: 's1' }).catch(() => undefined)
+    await it.client.next('revoke')
+  })
+
   test('an aborted call is forgotten: it is not repeated, and its late answer is ignored', async () => {
     await using it = await attached()
     const stop = new AbortController()

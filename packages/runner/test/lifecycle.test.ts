@@ -169,11 +169,12 @@ test('kill -9 of the runner is heard by an executor before its worker ends', asy
 
 /** How long the guards that these processes have started wait between TERM and KILL, in seconds. */
 function gracesOf(owners: readonly number[]): number[] {
-  const guards = execFileSync('ps', ['-A', '-o', 'ppid=,args='], { encoding: 'utf8' })
-    .split('\n')
-    .flatMap((line) => /^\s*(?<owner>\d+) .*greenroom-guard (?<grace>[\d.]+)$/.exec(line.trimEnd())?.groups ?? [])
-    .filter(({ owner }) => owners.includes(Number(owner)))
-  return guards.map(({ grace }) => Number(grace)).toSorted((one, other) => one - other)
+  const lines = execFileSync('ps', ['-A', '-o', 'ppid=,args='], { encoding: 'utf8' }).split('\n')
+  const graces = lines.flatMap((line) => {
+    const [, owner, grace] = /^\s*(\d+) .*greenroom-guard ([\d.]+)\s*$/.exec(line) ?? []
+    return owners.includes(Number(owner)) ? [Number(grace)] : []
+  })
+  return graces.toSorted((one, other) => one - other)
 }
 
 test('kill -9 of the runner ends its workers and their programs within two seconds', async () => {
