@@ -470,7 +470,8 @@ describe('a connection that goes bad', () => {
   test('whatever else comes in place of the answer to attach costs the connection: nobody is attached by it', async () => {
     const welcome = { wire: 1, capabilities: [], broker: 'b', pingMs: 1e4, partitionGraceMs: 3e4, dedupeWindowMs: 1e8 }
     await using broker = await FakeBroker.listen()
-    await using bus = connect(broker)
+    // It is not the deadline that ends it.
+    await using bus = connect(broker, { helloMs: 3_600_000 })
     let isAttached = false
     const attaching = bus.attach(own).then(() => (isAttached = true))
     for (const frame of [
