@@ -863,6 +863,31 @@ describe('calls', () => {
     await drained
   })
 
+  test('a call whose outcome nobody will know any more, or that went with its connection, keeps no drain waiting', async () => {
+    const clock = createManualClock()
+    await using it = await attached({}, { clock, random }, { dedupeWindowMs: 60_000, pingMs: 1e9 })
+    const unknown = endOf(it.peer.send({ to: 'you', id: 's0', kind: 'note', payload }))
+    await it.client.next('send')
+    const drained = it.peer.drain()
+    clock.jump(30_000)
+    expect(await unknown).toBe('OUTCOME_UNKNOWN')
+    const { header } = await it.client.next('leave')
+    it.client.say({ t: 'ok', req: header.req })
+    await drained
+
+    await using other = await attached()
+    const renewed = other.bus.renew('newer')
+    await other.client.next('renew')
+    const left = other.peer.drain()
+    other.client.cut()
+    await renewed
+    const client = await other.broker.client()
+    await client.attach()
+    const leave = await client.next('leave')
+    client.say({ t: 'ok', req: leave.header.req })
+    await left
+  })
+
   test('an answered call leaves nothing at its signal', async () => {
     await using it = await attached()
     const { signal } = new AbortController()
