@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { chmodSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Run } from '../src/index.ts'
 import { createBroker, signToken } from '@greenroom/broker'
@@ -275,6 +276,26 @@ describe('greenroom worker --bus', { timeout: 60_000 }, () => {
     const run = runner.run({ role: 'work', task: '500' })
     await pidOf(run)
     expect(await runner.run({ role: 'who' }).outcome).toMatchObject({ code: 'POOL_FULL' })
+  })
+
+  test('secrets and its token are what files hold that are closed to other users, and no words', async () => {
+    await using stage = new ResidentStage()
+    const open = stage.file('open', 'hidden')
+    chmodSync(open, 0o644)
+    const at = ['--bus', 'ws://127.0.0.1:1', '--role', 'crew', '--token-file']
+    const ended = await Promise.all(
+      [
+        [...at, open],
+        [...at, stage.tokenFile, '--secret', `KEY=${open}`],
+        [...at, stage.tokenFile, '--secret', 'KEY=hidden'],
+      ].map((args) => stage.command('worker', file, ...args).ended),
+    )
+    expect(ended.map(({ code }) => code)).toEqual([2, 2, 2])
+    expect(ended.map(({ stderr }) => stderr)).toEqual([
+      expect.stringMatching(/--token-file: other users may reach \S+open: chmod 600 it/),
+      expect.stringMatching(/--secret: other users may reach \S+open: chmod 600 it/),
+      expect.stringMatching(/--secret: cannot read hidden: ENOENT/),
+    ])
   })
 
   test('a main loop that is busy for longer than a lost connection may last is not taken for a death', async () => {
