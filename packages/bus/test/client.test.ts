@@ -1137,6 +1137,26 @@ describe('watches', () => {
     expect(later).toEqual(['one-2 attached'])
   })
 
+  test('who goes over to another role is told of once more, and then is none of the role', async () => {
+    await using it = await attached()
+    const [seen, later]: [string[], string[]] = [[], []]
+    const into =
+      (list: string[]) =>
+      ({ address, state, presence: { role } }: PresenceChange): void =>
+        void list.push(`${address} ${state} ${role}`)
+    it.peer.watch('r', into(seen))
+    const { header } = await it.client.next('watch')
+    it.client.say({ t: 'ok', req: header.req, members: [member('one'), member('two')] })
+    for (const load of [0, 1])
+      it.client.say({ t: 'presence', change: { ...member('one'), presence: { role: 's', load } } })
+    it.client.say({ t: 'presence', change: member('three') })
+    await until(() => seen.includes('three attached r'))
+    expect(seen).toEqual(['one attached r', 'two attached r', 'one attached s', 'three attached r'])
+    it.peer.watch('r', into(later))
+    await until(() => later.length > 0)
+    expect(later).toEqual(['two attached r', 'three attached r'])
+  })
+
   test('who closes hears nothing any more, also of what was about to be told', async () => {
     await using it = await attached()
     const seen: string[] = []
