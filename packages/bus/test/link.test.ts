@@ -261,6 +261,35 @@ describe('losses', () => {
     expect(numbers(link)).toEqual([1, 2, 3])
   })
 
+  test('who is attached again asks at once for what is missing, also when it has just asked', async () => {
+    const link = new LossyLink()
+    for (const n of [1, 2]) {
+      await link.sender.emit(event(n))
+      link.tick()
+    }
+    link.toRunner.shift()
+    link.carry(1)
+    expect(link.receiver.counters.resumes).toBe(1)
+    // With its connection its question is lost.
+    link.toWorker.splice(0)
+    link.receiver.attached()
+    link.settle()
+    expect(numbers(link)).toEqual([1, 2])
+  })
+
+  test('a question for what is acknowledged, or was never sent, moves nothing', async () => {
+    const link = new LossyLink()
+    for (const n of [1, 2, 3]) await link.sender.emit(event(n))
+    link.settle()
+    link.sender.resume(1)
+    link.settle()
+    await link.sender.emit(event(4))
+    link.sender.resume(9)
+    link.settle()
+    expect(numbers(link)).toEqual([1, 2, 3, 4])
+    expect(link.receiver.counters).toEqual({ duplicates: 0, gaps: 0, resumes: 0 })
+  })
+
   test('what comes again, in whole or in part, is handed over once', async () => {
     const link = new LossyLink()
     const emitInOneMessage = async (...ns: number[]): Promise<void> => {
