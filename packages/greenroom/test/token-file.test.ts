@@ -133,6 +133,18 @@ test('one that is refused takes the place of none: it is said once, tried again,
   expect(it.warnings).toHaveLength(1)
 })
 
+test('each that comes to its end without a newer one is warned of, once', async () => {
+  using it = await stage((clock) => signed(clock, 'one', 30_000))
+  await it.clock.advance(25_000)
+  expect(it.warnings).toHaveLength(1)
+  const newer = await signed(it.clock, 'one', 60_000)
+  it.put(newer)
+  await it.clock.advance(4_000)
+  expect([it.file.token, it.warnings.length]).toEqual([newer, 1])
+  await it.clock.advance(55_000)
+  expect(it.warnings).toHaveLength(2)
+})
+
 test('one that was refused is taken once it is good, as when its key comes later', async () => {
   using it = await stage((clock) => signed(clock, 'one', 30_000))
   const early = await signed(it.clock, 'one', 60_000)
