@@ -42,8 +42,8 @@ test(
   async () => {
     using folder = temporaryFolder()
     const data = join(folder.path, 'data')
-    await using program = start(fileOf('./deciding-program.ts'), [data, '/a /a /a /b'])
-    await program.line(/run /)
+    await using program = start(fileOf('./deciding-program.ts'), [data, '/a /a /a /c /b'])
+    const run = (await program.line(/run (.+)/))[1] ?? ''
     const at = ['--data', data]
 
     const first = await waiting(data, '/a')
@@ -54,6 +54,8 @@ test(
       stdout: expect.stringContaining('git (execute) on /a') as string,
       stderr: '',
     })
+    expect((await document('list', ...at, '--run', run)).approvals).toMatchObject([{ id: first }])
+    expect((await document('list', ...at, '--run', 'another')).approvals).toEqual([])
     const edited = ['--input', '{"args":["tag","v2"],"secret":"none"}', '--scope', 'session', '--reason', 'v1 is taken']
     // Whoever edits allows what it was edited to, once.
     expect(await approvals('allow', first, ...at, ...edited)).toMatchObject({
@@ -71,7 +73,12 @@ test(
       stdout: `${second} is allowed for the session by person: allowed by the person\n`,
     })
 
-    // The third is answered by the grant.
+    // The third is answered by the grant. Who says nothing else allows the one.
+    const plain = await waiting(data, '/c')
+    expect(await approvals('allow', plain, ...at)).toMatchObject({
+      code: 0,
+      stdout: `${plain} is allowed by person: allowed by the person\n`,
+    })
     const third = await waiting(data, '/b')
     expect(await approvals('deny', third, ...at, '--reason', 'not\u001b[2J today')).toMatchObject({
       code: 0,
@@ -83,6 +90,7 @@ test(
       { allowed: true, input: { args: ['tag', 'v2'], secret: 'none' }, scope: 'once' },
       { allowed: true, scope: 'session' },
       { allowed: true, input: { args: ['tag', 'v1'] }, reason: 'granted for the session' },
+      { allowed: true, scope: 'once' },
       { allowed: false, decider: 'person' },
     ])
 
@@ -96,7 +104,7 @@ test(
       stderr: `greenroom: there is no grant ${grants[0]?.id}\n`,
     })
     expect((await approvals('list', ...at)).stdout).toBe('nothing waits for a decision\n')
-    expect((await document('list', '--all', ...at)).approvals).toHaveLength(4)
+    expect((await document('list', '--all', ...at)).approvals).toHaveLength(5)
 
     // Nobody else can come in, and nothing of what was asked is in a log.
     const socket = findApprovalsDoor(data) ?? ''
