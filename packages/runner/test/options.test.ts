@@ -170,7 +170,11 @@ test.each<[string, object]>([
 
 test('good options are taken, and a bus object only together with a launcher', async () => {
   expect(check({})).toBeUndefined()
-  for (const token of ['t', () => 't']) expect(check({ bus: { url: 'ws://x', token } })).toBeUndefined()
+  for (const token of ['t', () => 't']) {
+    expect(check({ bus: { url: 'ws://x', token } })).toBeUndefined()
+    const far = { executor: 'a', placement: { remote: 'wss://far.example', token } }
+    expect(check({ roles: { far } })).toBeUndefined()
+  }
   await using bus = createMemoryBus()
   expect(check({ bus })?.message).toMatch(/^bus must be \{ url, token \} unless worker is a launcher/)
   expect(check({ bus, worker: { launch: () => undefined } })).toBeUndefined()
