@@ -84,6 +84,12 @@ test('a role without an allowance has no bridge', { timeout: 60_000 }, async () 
   expect(await runner.run({ role: 'tools', task: 'list lamp.light' }).outcome).toMatchObject({
     output: [[], 'UNKNOWN_TOOL: the run\'s role may call no tool of a server "lamp"'],
   })
+  // Nor is a list of none one of all.
+  const none = { tools: { executor: 'tools', bridge: { lamp: [] } } } as const
+  await using other = await createRunner({ worker, roles: none, bridge: { lamp }, dataDir: null, quiet: true })
+  expect(await other.run({ role: 'tools', task: 'list lamp.light' }).outcome).toMatchObject({
+    output: [[], expect.stringMatching(/^UNKNOWN_TOOL/)],
+  })
   expect(lamp.calls).toEqual([])
 })
 

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { workerEnvironment } from '../src/platform/surroundings.ts'
 import { temporaryFolder } from './fixtures/setup.ts'
 
@@ -30,12 +30,12 @@ test('without a data folder all that this user runs share one folder for compile
 
 test('with a data folder compiled code is in that, whoever starts; what is not allowed, or not set here, is not passed on', () => {
   using folder = temporaryFolder()
-  process.env['SURROUNDINGS_TEST'] = 'set'
+  for (const name of ['SURROUNDINGS_TEST', 'NODE_OPTIONS', 'NODE_PATH', 'SHELL', 'PATH']) vi.stubEnv(name, 'set')
   const cache = { NODE_COMPILE_CACHE: join(folder.path, 'compile-cache') }
   expect(workerEnvironment([], folder.path)).toEqual(cache)
   const names = ['SURROUNDINGS_TEST', 'SURROUNDINGS_TEST_NOT_SET']
   expect(workerEnvironment(names, folder.path)).toEqual({ ...cache, SURROUNDINGS_TEST: 'set' })
-  delete process.env['SURROUNDINGS_TEST']
+  vi.unstubAllEnvs()
 })
 
 test.runIf(existsSync('/proc/self'))(

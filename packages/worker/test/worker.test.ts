@@ -810,6 +810,9 @@ describe('a cancel', () => {
     const { executor, runs } = puppet()
     await using bench = await openBench({ it: executor })
     await bench.runner.expect(bench.address, { runId: 'early', epoch: 1 }).cancel('too early')
+    // However many others follow.
+    for (let n = 0; n < 100; n += 1)
+      await bench.runner.expect(bench.address, { runId: `${n}`, epoch: 1 }).cancel('other')
     await settle()
     const run = await bench.run({ executor: 'it', runId: 'early' })
     expect(await run.terminal).toMatchObject({ status: 'cancelled', reason: 'too early' })
