@@ -64,6 +64,20 @@ test('a text whose entry comes before its receipt is what its mode says', async 
   expect(steering.isEmpty).toBe(true)
 })
 
+test('what has no entry when its run is over was too late, whatever its mode, in the order in which it came', async () => {
+  const steering = new Steering()
+  const sent = (['queue', 'now', 'queue'] as const).map((mode, n) =>
+    steering.send(`${n}`, `text ${n}`, mode, undefined),
+  )
+  const kept: string[] = []
+  settleLate(steering.close(), async (_, text) => {
+    kept.push(text)
+    return 'not-live'
+  })
+  expect(await Promise.all(sent)).toEqual(['not-live', 'not-live', 'not-live'])
+  expect(kept).toEqual(['text 0', 'text 1', 'text 2'])
+})
+
 test('a text that a worker refused is what the next one does with it, else not-live when the transcript has it', async () => {
   const steering = new Steering()
   const [taken, late] = ['taken', 'late'].map((id) => steering.send(id, 'hello', 'now', undefined))
